@@ -1,0 +1,188 @@
+"""What nodes say to each other: the paper's RPCs and the few that the dissertation adds.
+
+The envelope (cluster, sender, addressee, incarnations) is not here: the shell checks it before a
+message reaches the core and drops what is not meant for this node. `number` is the pull number of
+a request: it grows with every request that the core hands out, and the answer carries it back.
+`pulled_at` stays on the sender: contact is dated by it, never by when the answer came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from raftd.core.types import Entry, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term
+
+
+class Channel(IntEnum):
+    """Three connections a peer, so that a slow message never delays an urgent one."""
+
+    CONTROL = 0
+    APPEND = 1
+    BULK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRequest:
+    """RequestVote (Figure 2). With `pre` it is the trial run of dissertation 9.6: nobody's term moves.
+
+    transfer: sent because the leader asked for it (TimeoutNow): voters do not defend that leader.
+    """
+
+    term: Term
+    candidate: NodeId
+    last_index: Index
+    last_term: Term
+    pre: bool = False
+    transfer: bool = False
+    number: int = 0
+    pulled_at: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class VoteReply:
+    """term: the voter's own term, or for a granted pre-vote the term that was asked about."""
+
+    term: Term
+    granted: bool
+    pre: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AppendRequest:
+    """AppendEntries (Figure 2). Without entries it is a heartbeat and may overtake appends."""
+
+    term: Term
+    leader: NodeId
+    prev_index: Index
+    prev_term: Term
+    entries: tuple[Entry, ...]
+    commit: Index
+    number: int = 0
+    pulled_at: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AppendReply:
+    """The only source of `match` on the leader.
+
+    durable: min(durable prefix of the follower's log, what this term's leader has verified here).
+    conflict_term, conflict_index: on a refusal, where to look next (the first index of the term
+    that the follower holds at prev_index; term 0 and last index + 1 when its log is too short).
+    """
+
+    term: Term
+    ok: bool
+    durable: Index
+    conflict_term: Term = 0
+    conflict_index: Index = 0
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRequest:
+    """InstallSnapshot (Figure 13), one chunk. `data` is filled in by the shell, from its own files."""
+
+    term: Term
+    leader: NodeId
+    meta: SnapshotMeta
+    offset: int
+    data: bytes = b""
+    number: int = 0
+    pulled_at: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotReply:
+    """next_offset: where the receiver wants the next chunk to start; done: it needs no more of it."""
+
+    term: Term
+    next_offset: int
+    done: bool
+    durable: Index = 0
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndexRequest:
+    """A follower asks its leader for a read index (dissertation 6.4)."""
+
+    term: Term
+    number: int = 0
+    pulled_at: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndexReply:
+    term: Term
+    ok: bool
+    index: Index
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutNowRequest:
+    """The leader hands over: campaign at once (dissertation 3.10)."""
+
+    term: Term
+    leader: NodeId
+    number: int = 0
+    pulled_at: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutNowReply:
+    term: Term
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HelloRequest:
+    """Who I am, and which incarnations of others I have durably recorded. Needs no admission."""
+
+    identity: Identity
+    records: tuple[tuple[NodeId, Incarnation], ...]
+    ever_voted: bool = False
+    number: int = 0
+    pulled_at: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HelloReply:
+    """refused: empty, or why this node will not deal with the caller (one line, for its operator).
+
+    ever_voted: whether the refuser has ever taken part in an election. If nobody has, a half-made
+    cluster can be deleted and made again without loss.
+    """
+
+    identity: Identity
+    records: tuple[tuple[NodeId, Incarnation], ...]
+    refused: str = ""
+    ever_voted: bool = False
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """The answer of a node that is not admitted, to everything but Hello. It counts for nothing."""
+
+    number: int = 0
+
+
+Request = (
+    VoteRequest
+    | AppendRequest
+    | SnapshotRequest
+    | ReadIndexRequest
+    | TimeoutNowRequest
+    | HelloRequest
+)
+Reply = (
+    VoteReply
+    | AppendReply
+    | SnapshotReply
+    | ReadIndexReply
+    | TimeoutNowReply
+    | HelloReply
+    | NotAdmitted
+)

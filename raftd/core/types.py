@@ -1,0 +1,200 @@
+"""The nouns of the paper's Figure 2, as values.
+
+Everything here is immutable, comparable and free of I/O. Times are seconds as float on one
+monotonic clock; sizes are bytes; an index of 0 means "before the first entry".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import NamedTuple
+
+NodeId = str
+Index = int
+Term = int
+WriteSeq = int
+Incarnation = str
+
+TERM_MAX = 2**62
+"""Past this a message is refused: a term that wraps would elect two leaders (pitfall: terms near 2**63)."""
+
+INDEX_MAX = 2**62
+
+ENTRY_OVERHEAD_BYTES = 32
+"""What an entry costs beside its payload, on the wire and in our books."""
+
+
+class EntryType(IntEnum):
+    """What the bytes of an entry mean. The numbers are in the disk and wire formats: never reuse one."""
+
+    NOOP = 1
+    BATCH = 2
+    CONFIGURATION = 3
+
+
+class Entry(NamedTuple):
+    """One log entry (Figure 2, "log[]"). `payload` is opaque to all but sessions and the machine."""
+
+    index: Index
+    term: Term
+    type: EntryType
+    payload: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.payload) + ENTRY_OVERHEAD_BYTES
+
+
+class Role(Enum):
+    FOLLOWER = "follower"
+    PRE_CANDIDATE = "pre-candidate"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+class HardState(NamedTuple):
+    """currentTerm and votedFor (Figure 2, "persistent state"): one record, never written apart."""
+
+    term: Term
+    vote: NodeId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Who is in the cluster: ids only, no addresses. Both tuples are sorted and disjoint."""
+
+    voters: tuple[NodeId, ...]
+    learners: tuple[NodeId, ...] = ()
+
+    def members(self) -> tuple[NodeId, ...]:
+        return self.voters + self.learners
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who speaks. An incarnation is a random id made together with an empty data directory."""
+
+    cluster: str
+    node: NodeId
+    incarnation: Incarnation
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotMeta:
+    """What a snapshot stands for (Figure 13). `size_bytes` and `crc` are of the whole file."""
+
+    index: Index
+    term: Term
+    configuration: Configuration
+    size_bytes: int = 0
+    crc: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotMarker:
+    """The log's own record that a snapshot is durable.
+
+    reset: the log that came before does not agree with the snapshot and is void; the next entry
+    is `meta.index + 1` (Figure 13, step 7). Otherwise entries after `meta.index` stay.
+    """
+
+    meta: SnapshotMeta
+    reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One unit of durability. The parts become durable together; within it they count in field order.
+
+    entries: contiguous; the first one's index overrides whatever the log held from there on
+    (an overriding record, never a cut in place).
+    records: incarnations of other nodes that this node promises to hold them to.
+    """
+
+    seq: WriteSeq
+    hard_state: HardState | None = None
+    marker: SnapshotMarker | None = None
+    entries: tuple[Entry, ...] = ()
+    records: tuple[tuple[NodeId, Incarnation], ...] = ()
+    admitted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What the disk holds when a node starts.
+
+    entries: contiguous, after `snapshot.index` at the latest (a tail before it may be kept: then
+    the first entry's index is at most `snapshot.index + 1`).
+    snapshot: the newest one marked in the log, or None for the virtual snapshot at (0, 0).
+    """
+
+    hard_state: HardState = HardState(0, None)
+    admitted: bool = False
+    records: tuple[tuple[NodeId, Incarnation], ...] = ()
+    snapshot: SnapshotMeta | None = None
+    entries: tuple[Entry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The core's settings, validated by whoever builds them. Times in seconds, sizes in bytes."""
+
+    heartbeat_interval: float = 0.075
+    election_timeout_min: float = 0.75
+    election_timeout_max: float = 1.5
+    candidate_retry_min: float = 0.15
+    candidate_retry_max: float = 0.75
+    prevote: bool = True
+    check_quorum: bool = True
+    concede: bool = True
+    self_vote_last: bool = False
+    batch_entries_max: int = 512
+    batch_bytes_max: int = 1 << 20
+    window_messages_max: int = 64
+    window_bytes_max: int = 16 << 20
+    snapshot_chunk_bytes: int = 1 << 20
+    keep_entries: int = 5_000
+    keep_bytes: int = 64 << 20
+    pin_bytes_max: int = 512 << 20
+    pin_seconds_max: float = 600.0
+    link_lost_stagger_max: float = 0.02
+    disk_stall_refuse: float = 1.0
+    disk_stall_step_down: float = 5.0
+    hello_retry: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """One follower as the leader sees it (Figure 2, nextIndex[] and matchIndex[])."""
+
+    peer: NodeId
+    match: Index
+    next: Index
+    mode: str
+    inflight: int
+    contact_age: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RaftState:
+    """A picture of one node, for people and machines. Invariant: snapshot <= applied <= commit <= last."""
+
+    node: NodeId
+    role: Role
+    term: Term
+    vote: NodeId | None
+    leader: NodeId | None
+    first_index: Index
+    last_index: Index
+    last_term: Term
+    durable_index: Index
+    commit_index: Index
+    applied_index: Index
+    snapshot_index: Index
+    snapshot_term: Term
+    log_bytes: int
+    admitted: bool
+    waiting_for: tuple[NodeId, ...]
+    configuration: Configuration
+    peers: tuple[PeerState, ...]

@@ -1,0 +1,182 @@
+"""The seams of a node: what it needs from disk, machine, network and process, and who calls it where.
+
+`node` has never heard of files or gRPC. `storage`, `machine` and `rpc` satisfy these protocols, the
+simulator brings its own, and `daemon.py` is where they meet. Every method may raise; an error that
+a docstring does not name is fatal to the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO, Protocol
+
+from raftd.core.messages import Channel
+from raftd.core.types import (
+    Configuration,
+    Identity,
+    Index,
+    NodeId,
+    Recovered,
+    SnapshotMeta,
+    Term,
+    Write,
+)
+
+
+class LogStore(Protocol):
+    """The write-ahead log. All methods: raft-wal thread only, after `open` on the main thread."""
+
+    def open(self) -> Recovered:
+        """Recover what the disk holds. Raises storage.errors.StorageError (one line, names file and offset)."""
+        ...
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Write all of `writes` (seqs ascending) as one batch and sync it: one write, one fdatasync.
+
+        When it returns, all of them are durable. Raises OSError: the caller must stop the process
+        and never call again (a second fsync would lie). Raises storage.errors.NoSpace if nothing was
+        written because the next segment could not be prepared; the same writes may be tried again.
+        """
+        ...
+
+    def idle(self) -> None:
+        """Called once after some 10 ms without a write: mark the last batch as synced, unsynced itself."""
+        ...
+
+    def release(self, index: Index) -> None:
+        """Entries up to and including `index` are not needed any more: drop whole segments below it."""
+        ...
+
+    def close(self) -> None:
+        """Orderly end: idle mark, sync, close, unlock."""
+        ...
+
+
+class SnapshotSink(Protocol):
+    """A snapshot being written or received: nothing has its final name before `commit`."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def commit(self) -> SnapshotMeta:
+        """Sync, check, rename, sync the directory. After it the snapshot survives any crash."""
+        ...
+
+    def discard(self) -> None:
+        """Remove what was written. Harmless after `commit`."""
+        ...
+
+
+class IncomingSnapshot(Protocol):
+    """A snapshot that arrives in chunks. raft-snapshot thread only."""
+
+    meta: SnapshotMeta
+    next_offset: int
+
+    def store(self, offset: int, data: bytes) -> int:
+        """Store a chunk that starts at `next_offset` (another offset changes nothing). Returns next_offset."""
+        ...
+
+    def commit(self) -> SnapshotMeta:
+        """As SnapshotSink.commit, and the whole is compared with meta's size and CRC first.
+
+        Raises storage.errors.CorruptSnapshot (the partial file is gone then; start over).
+        """
+        ...
+
+    def discard(self) -> None: ...
+
+
+class SnapshotStore(Protocol):
+    """Snapshot files. raft-snapshot thread, but `read_chunk`: any thread; `open_body`: the machine's owner."""
+
+    def create(self, index: Index, term: Term, configuration: Configuration, sessions: bytes) -> SnapshotSink:
+        """Begin a snapshot; then `write` the machine's own bytes to the sink."""
+        ...
+
+    def receive(self, sender: NodeId, meta: SnapshotMeta) -> IncomingSnapshot:
+        """Begin, or resume if the partial file is of the same sender, index, term, size and CRC."""
+        ...
+
+    def read_chunk(self, meta: SnapshotMeta, offset: int, size_bytes: int) -> bytes:
+        """Raises FileNotFoundError if that snapshot is gone."""
+        ...
+
+    def open_body(self, meta: SnapshotMeta) -> tuple[bytes, BinaryIO]:
+        """(sessions' bytes, a reader of the machine's bytes), the CRCs checked before a byte is handed out.
+
+        Raises storage.errors.CorruptSnapshot.
+        """
+        ...
+
+    def retain(self, keep: Sequence[SnapshotMeta]) -> None:
+        """Remove every snapshot but these, and the partial files of none."""
+        ...
+
+
+class MachineHost(Protocol):
+    """Sessions round a user's machine, as the node sees them. Called on the machine's owner thread only."""
+
+    quick: bool
+    """True: apply and query take microseconds and may run on the network thread, in slices."""
+
+    def apply_batch(self, index: Index, term: Term, payload: bytes) -> bytes:
+        """Apply one BATCH entry; returns the encoded results (wire.batch). Never raises for bad commands.
+
+        Anything it does raise is fatal: the entry does not count as applied.
+        """
+        ...
+
+    def query(self, request: bytes) -> tuple[int, bytes]:
+        """(status, answer): read-only, on the applied state. Statuses as in wire.batch."""
+        ...
+
+    def capture(self) -> tuple[bytes, Iterable[bytes] | Iterator[bytes]]:
+        """(sessions' bytes, chunks of the machine's bytes) as of now. Must return quickly: the chunks are
+
+        iterated on the raft-snapshot thread while applying goes on.
+        """
+        ...
+
+    def restore(self, sessions: bytes, body: BinaryIO) -> None:
+        """Replace the whole state."""
+        ...
+
+    def digest(self) -> bytes:
+        """A hash of sessions and machine state: equal on all nodes at an equal applied index."""
+        ...
+
+
+class PeerTransport(Protocol):
+    """The way to the peers. `wake`: network thread only, never blocks."""
+
+    def wake(self, peer: NodeId, channel: Channel) -> None:
+        """There is something to pull for this peer: call `Replica.pull` until it says None."""
+        ...
+
+
+class FatalPort(Protocol):
+    def fatal(self, what: str, error: BaseException | None) -> None:
+        """The node cannot go on safely. Any thread. Must not raise, may not return.
+
+        A node embedded in a program reports here and stops taking part; only daemon.py ends a process.
+        """
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds on a monotonic clock. Any thread."""
+        ...
+
+
+__all__ = [
+    "Clock",
+    "FatalPort",
+    "Identity",
+    "IncomingSnapshot",
+    "LogStore",
+    "MachineHost",
+    "PeerTransport",
+    "SnapshotSink",
+    "SnapshotStore",
+]

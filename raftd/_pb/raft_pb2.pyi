@@ -1,0 +1,263 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class EntryType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENTRY_TYPE_UNSPECIFIED: _ClassVar[EntryType]
+    NOOP: _ClassVar[EntryType]
+    BATCH: _ClassVar[EntryType]
+    CONFIGURATION: _ClassVar[EntryType]
+ENTRY_TYPE_UNSPECIFIED: EntryType
+NOOP: EntryType
+BATCH: EntryType
+CONFIGURATION: EntryType
+
+class Envelope(_message.Message):
+    __slots__ = ("cluster", "sender", "sender_incarnation", "addressee", "addressee_incarnation")
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    SENDER_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSEE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSEE_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    cluster: str
+    sender: str
+    sender_incarnation: str
+    addressee: str
+    addressee_incarnation: str
+    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., sender_incarnation: _Optional[str] = ..., addressee: _Optional[str] = ..., addressee_incarnation: _Optional[str] = ...) -> None: ...
+
+class VoteRequest(_message.Message):
+    __slots__ = ("envelope", "number", "term", "last_index", "last_term", "pre", "transfer")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    LAST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    LAST_TERM_FIELD_NUMBER: _ClassVar[int]
+    PRE_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    term: int
+    last_index: int
+    last_term: int
+    pre: bool
+    transfer: bool
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., last_index: _Optional[int] = ..., last_term: _Optional[int] = ..., pre: _Optional[bool] = ..., transfer: _Optional[bool] = ...) -> None: ...
+
+class VoteReply(_message.Message):
+    __slots__ = ("envelope", "number", "not_admitted", "term", "granted", "pre")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NOT_ADMITTED_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    GRANTED_FIELD_NUMBER: _ClassVar[int]
+    PRE_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    not_admitted: bool
+    term: int
+    granted: bool
+    pre: bool
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., granted: _Optional[bool] = ..., pre: _Optional[bool] = ...) -> None: ...
+
+class AppendRequest(_message.Message):
+    __slots__ = ("envelope", "number", "term", "prev_index", "prev_term", "commit", "entry_terms", "entry_types", "entry_payloads", "payloads_crc")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    PREV_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PREV_TERM_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_TERMS_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_TYPES_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_PAYLOADS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOADS_CRC_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    term: int
+    prev_index: int
+    prev_term: int
+    commit: int
+    entry_terms: _containers.RepeatedScalarFieldContainer[int]
+    entry_types: _containers.RepeatedScalarFieldContainer[EntryType]
+    entry_payloads: _containers.RepeatedScalarFieldContainer[bytes]
+    payloads_crc: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., commit: _Optional[int] = ..., entry_terms: _Optional[_Iterable[int]] = ..., entry_types: _Optional[_Iterable[_Union[EntryType, str]]] = ..., entry_payloads: _Optional[_Iterable[bytes]] = ..., payloads_crc: _Optional[int] = ...) -> None: ...
+
+class AppendReply(_message.Message):
+    __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "durable", "conflict_term", "conflict_index")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NOT_ADMITTED_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
+    CONFLICT_TERM_FIELD_NUMBER: _ClassVar[int]
+    CONFLICT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    not_admitted: bool
+    term: int
+    ok: bool
+    durable: int
+    conflict_term: int
+    conflict_index: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ...) -> None: ...
+
+class SnapshotMeta(_message.Message):
+    __slots__ = ("index", "term", "voters", "learners", "size_bytes", "crc")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    VOTERS_FIELD_NUMBER: _ClassVar[int]
+    LEARNERS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CRC_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    term: int
+    voters: _containers.RepeatedScalarFieldContainer[str]
+    learners: _containers.RepeatedScalarFieldContainer[str]
+    size_bytes: int
+    crc: int
+    def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ..., voters: _Optional[_Iterable[str]] = ..., learners: _Optional[_Iterable[str]] = ..., size_bytes: _Optional[int] = ..., crc: _Optional[int] = ...) -> None: ...
+
+class SnapshotRequest(_message.Message):
+    __slots__ = ("envelope", "number", "term", "meta", "offset", "data", "data_crc")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    META_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    DATA_CRC_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    term: int
+    meta: SnapshotMeta
+    offset: int
+    data: bytes
+    data_crc: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., meta: _Optional[_Union[SnapshotMeta, _Mapping]] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., data_crc: _Optional[int] = ...) -> None: ...
+
+class SnapshotReply(_message.Message):
+    __slots__ = ("envelope", "number", "not_admitted", "term", "next_offset", "done", "durable")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NOT_ADMITTED_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    NEXT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DONE_FIELD_NUMBER: _ClassVar[int]
+    DURABLE_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    not_admitted: bool
+    term: int
+    next_offset: int
+    done: bool
+    durable: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., next_offset: _Optional[int] = ..., done: _Optional[bool] = ..., durable: _Optional[int] = ...) -> None: ...
+
+class ReadIndexRequest(_message.Message):
+    __slots__ = ("envelope", "number", "term")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    term: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ...) -> None: ...
+
+class ReadIndexReply(_message.Message):
+    __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "index")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NOT_ADMITTED_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    OK_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    not_admitted: bool
+    term: int
+    ok: bool
+    index: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., index: _Optional[int] = ...) -> None: ...
+
+class TimeoutNowRequest(_message.Message):
+    __slots__ = ("envelope", "number", "term")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    term: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ...) -> None: ...
+
+class TimeoutNowReply(_message.Message):
+    __slots__ = ("envelope", "number", "not_admitted", "term")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NOT_ADMITTED_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    not_admitted: bool
+    term: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ...) -> None: ...
+
+class Record(_message.Message):
+    __slots__ = ("node", "incarnation")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    incarnation: str
+    def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[str] = ...) -> None: ...
+
+class About(_message.Message):
+    __slots__ = ("protocol", "protocol_oldest", "software", "peer_address", "client_address")
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_OLDEST_FIELD_NUMBER: _ClassVar[int]
+    SOFTWARE_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    protocol: int
+    protocol_oldest: int
+    software: str
+    peer_address: str
+    client_address: str
+    def __init__(self, protocol: _Optional[int] = ..., protocol_oldest: _Optional[int] = ..., software: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ...) -> None: ...
+
+class HelloRequest(_message.Message):
+    __slots__ = ("envelope", "number", "records", "ever_voted", "about")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    EVER_VOTED_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    records: _containers.RepeatedCompositeFieldContainer[Record]
+    ever_voted: bool
+    about: About
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., ever_voted: _Optional[bool] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...
+
+class HelloReply(_message.Message):
+    __slots__ = ("envelope", "number", "records", "refused", "ever_voted", "about")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    EVER_VOTED_FIELD_NUMBER: _ClassVar[int]
+    ABOUT_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    number: int
+    records: _containers.RepeatedCompositeFieldContainer[Record]
+    refused: str
+    ever_voted: bool
+    about: About
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., refused: _Optional[str] = ..., ever_voted: _Optional[bool] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...

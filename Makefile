@@ -1,0 +1,81 @@
+# `make` alone lists the verbs. Everything lives in this directory: .venv (the tools), .run (nodes
+# and temporary files), build (reports). Only pip's own cache is outside.
+
+PYTHON  ?= python3
+N       ?= 3
+SEED    ?= 1
+SEEDS   ?= 200
+JOBS    ?= 2
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.raftd-ready
+
+export TMPDIR := $(CURDIR)/.run/tmp
+export PYTEST_DEBUG_TEMPROOT := $(TMPDIR)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export GRPC_ENABLE_FORK_SUPPORT := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up down status test check fmt proto sim mutants soak clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## the virtual environment, by constraints.txt (every other verb does it when needed)
+
+$(READY): pyproject.toml constraints.txt
+	@mkdir -p $(TMPDIR)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "raftd needs Python 3.11 or newer: make PYTHON=python3.11" >&2; exit 1; }
+	@echo "setting up $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY) ## three nodes, writes, kill -9 of the leader, catch-up, every write verified (about 20 s)
+	@$(BIN)/python scripts/demo.py
+
+up: $(READY) ## start N local nodes to play with (N=3), under .run/
+	@$(BIN)/python scripts/cluster.py up --nodes $(N)
+
+down: $(READY) ## stop them (their data stays; scripts/cluster.py wipe removes it)
+	@$(BIN)/python scripts/cluster.py down
+
+status: $(READY) ## how the local nodes do
+	@$(BIN)/python scripts/cluster.py status
+
+test: $(READY) ## all tests: the fast ones side by side, then real processes one at a time
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak'
+	$(BIN)/python -m pytest -q -m 'cluster and not soak'
+
+check: $(READY) ## looks only: ruff, mypy --strict, import contracts, generated code fresh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .import_linter_cache
+	$(BIN)/python scripts/gen_protos.py --check
+
+fmt: $(READY) ## changes files: ruff format, import order, what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+proto: $(READY) ## write raftd/_pb anew from protos/
+	$(BIN)/python scripts/gen_protos.py
+
+sim: $(READY) ## the simulator: SEEDS runs from SEED on
+	$(BIN)/python -m tests.sim --seed $(SEED) --seeds $(SEEDS)
+
+mutants: $(READY) ## plant bugs; the suite must catch every one
+	$(BIN)/python -m pytest -q tests/mutants
+
+soak: $(READY) ## the minutes-long cluster tests
+	@mkdir -p $(TMPDIR)
+	RAFTD_SOAK=1 $(BIN)/python -m pytest -q -s -m soak
+
+clean: ## remove what was made here: .venv, .run, build, caches
+	@test ! -d .run || ! test -x $(BIN)/python || $(BIN)/python scripts/cluster.py down
+	rm -rf .venv .run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The commands `raftd` and `raftctl`."""

@@ -1,0 +1,242 @@
+"""A BATCH entry's payload and its results [frozen formats, little-endian].
+
+    payload   header  version u8 = 1, kind u8, count u16, session u64, floor u64
+              then per command: seq u64, length u32, bytes
+    results   version u8 = 1, count u16
+              then per result: status u8, length u32, bytes
+
+One entry is one client's frame of one session. A command's identity is (entry index, offset in
+the batch). Two doors: `check_batch` refuses a malformed payload *before* it is proposed; whoever
+applies an entry that `decode_batch` refuses has to stop, since skipping it would part the replicas.
+
+All functions: any thread, no I/O. All decoders raise WireError and nothing else on bad bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final, NamedTuple
+
+from raftd.wire.errors import WireError
+
+VERSION: Final = 1
+
+PLAIN: Final = 0
+"""Commands without a session: nothing protects against doing them twice."""
+IN_SESSION: Final = 1
+OPEN: Final = 2
+CLOSE: Final = 3
+
+OK: Final = 0
+MACHINE_ERROR: Final = 1
+SESSION_EXPIRED: Final = 2
+SEQ_STALE: Final = 3
+SEQ_REUSED: Final = 4
+SESSION_FULL: Final = 5
+INVALID: Final = 6
+
+STATUS_NAMES: Final = (
+    "OK",
+    "MACHINE_ERROR",
+    "SESSION_EXPIRED",
+    "SEQ_STALE",
+    "SEQ_REUSED",
+    "SESSION_FULL",
+    "INVALID",
+)
+"""Indexed by status. Only with OK and MACHINE_ERROR did the machine see the command."""
+
+COMMANDS_MAX: Final = 4096
+COMMAND_BYTES_MAX: Final = 1_572_864
+BATCH_BYTES_MAX: Final = 4 << 20
+SEQ_MAX: Final = 2**64 - 1
+
+HEADER: Final = Struct("<BBHQQ")
+COMMAND_HEAD: Final = Struct("<QI")
+RESULTS_HEADER: Final = Struct("<BH")
+RESULT_HEAD: Final = Struct("<BI")
+SESSION_ID: Final = Struct("<Q")
+
+
+class Batch(NamedTuple):
+    """A decoded payload. commands: (seq, bytes) in order of application; empty for OPEN and CLOSE."""
+
+    kind: int
+    session: int
+    floor: int
+    commands: list[tuple[int, bytes]]
+
+
+def encode_batch(session: int, floor: int, commands: Sequence[tuple[int, bytes]]) -> bytes:
+    """A payload of `commands` as (seq, bytes); session 0 makes a plain batch (floor must be 0 then).
+
+    Raises WireError if a limit of this module is passed, which no node would accept either.
+    """
+    kind = IN_SESSION if session else PLAIN
+    count = _count(len(commands))
+    parts = [HEADER.pack(VERSION, kind, count, _u64("session", session), _u64("floor", floor))]
+    for seq, command in commands:
+        parts.append(COMMAND_HEAD.pack(_u64("seq", seq), len(command)))
+        parts.append(command)
+    payload = b"".join(parts)
+    check_batch(payload)
+    return payload
+
+
+def encode_open() -> bytes:
+    """The payload that opens a session. Its one result is the session's id, 8 bytes (`decode_session`)."""
+    return HEADER.pack(VERSION, OPEN, 0, 0, 0)
+
+
+def encode_close(session: int) -> bytes:
+    """The payload that closes a session. Its one result is empty. Raises WireError for id 0."""
+    payload = HEADER.pack(VERSION, CLOSE, 0, _u64("session", session), 0)
+    check_batch(payload)
+    return payload
+
+
+def check_batch(payload: bytes) -> int:
+    """The check at the door: structure and limits, not what the commands mean. Returns the count.
+
+    Whatever passes here is a batch to `decode_batch` on every node of this format version. Costs
+    about 0.15 us a command. Raises WireError.
+    """
+    kind, count, session, floor = _header(payload)
+    size = len(payload)
+    unpack = COMMAND_HEAD.unpack_from
+    head = COMMAND_HEAD.size
+    at = HEADER.size
+    for offset in range(count):
+        if at + head > size:
+            raise WireError(f"batch: command {offset} of {count} is cut off at byte {size}")
+        seq, length = unpack(payload, at)
+        if length > COMMAND_BYTES_MAX:
+            raise WireError(
+                f"batch: command {offset} has {length} bytes, the limit is {COMMAND_BYTES_MAX}; split it"
+            )
+        if not seq and kind == IN_SESSION:
+            raise WireError(f"batch: command {offset} has seq 0; numbers in a session start at 1")
+        at += head + length
+    if at != size:
+        raise WireError(f"batch: {count} commands end at byte {at}, the payload has {size}")
+    _check_kind(kind, count, session, floor)
+    return count
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """The inverse of the encoders. Raises WireError for anything that `check_batch` refuses."""
+    count = check_batch(payload)
+    _, kind, _, session, floor = HEADER.unpack_from(payload)
+    unpack = COMMAND_HEAD.unpack_from
+    commands: list[tuple[int, bytes]] = []
+    at = HEADER.size
+    for _ in range(count):
+        seq, length = unpack(payload, at)
+        at += COMMAND_HEAD.size
+        commands.append((seq, payload[at : at + length]))
+        at += length
+    return Batch(kind, session, floor, commands)
+
+
+def _header(payload: bytes) -> tuple[int, int, int, int]:
+    size = len(payload)
+    if size < HEADER.size:
+        raise WireError(f"batch: {size} bytes, a header alone has {HEADER.size}")
+    if size > BATCH_BYTES_MAX:
+        raise WireError(
+            f"batch: {size} bytes, the limit is {BATCH_BYTES_MAX}; send smaller batches"
+        )
+    version, kind, count, session, floor = HEADER.unpack_from(payload)
+    if version != VERSION:
+        raise WireError(
+            f"batch: version {version}, this program knows {VERSION}; upgrade the older side"
+        )
+    if kind > CLOSE:
+        raise WireError(f"batch: kind {kind} is unknown, the highest is {CLOSE}")
+    _count(count)
+    return kind, count, session, floor
+
+
+def _check_kind(kind: int, count: int, session: int, floor: int) -> None:
+    """What each kind may fill in. A field that means nothing must be 0: one meaning, one encoding."""
+    if kind in (PLAIN, OPEN):
+        if session or floor:
+            raise WireError(
+                f"batch: kind {kind} with session {session} and floor {floor}, both must be 0"
+            )
+    elif not session:
+        raise WireError(f"batch: kind {kind} without a session")
+    if kind in (OPEN, CLOSE):
+        if count or floor:
+            raise WireError(
+                f"batch: kind {kind} with {count} commands and floor {floor}, both must be 0"
+            )
+    elif not count:
+        raise WireError("batch: no commands")
+
+
+def encode_results(results: Sequence[tuple[int, bytes]]) -> bytes:
+    """Results as (status, bytes), one a command (or query), in order. Raises WireError for unknown statuses."""
+    parts = [RESULTS_HEADER.pack(VERSION, _count(len(results)))]
+    for status, answer in results:
+        if not 0 <= status <= INVALID:
+            raise WireError(f"results: status {status} is unknown, the highest is {INVALID}")
+        parts.append(RESULT_HEAD.pack(status, len(answer)))
+        parts.append(answer)
+    return b"".join(parts)
+
+
+def decode_results(data: bytes) -> list[tuple[int, bytes]]:
+    """The inverse of `encode_results`. Raises WireError."""
+    size = len(data)
+    if size < RESULTS_HEADER.size:
+        raise WireError(f"results: {size} bytes, a header alone has {RESULTS_HEADER.size}")
+    version, count = RESULTS_HEADER.unpack_from(data)
+    if version != VERSION:
+        raise WireError(
+            f"results: version {version}, this program knows {VERSION}; upgrade the older side"
+        )
+    _count(count)
+    unpack = RESULT_HEAD.unpack_from
+    head = RESULT_HEAD.size
+    results: list[tuple[int, bytes]] = []
+    at = RESULTS_HEADER.size
+    for offset in range(count):
+        if at + head > size:
+            raise WireError(f"results: result {offset} of {count} is cut off at byte {size}")
+        status, length = unpack(data, at)
+        if status > INVALID:
+            raise WireError(
+                f"results: result {offset} has status {status}, the highest is {INVALID}"
+            )
+        at += head
+        results.append((status, data[at : at + length]))
+        at += length
+    if at != size:
+        raise WireError(f"results: {count} results end at byte {at}, there are {size}")
+    return results
+
+
+def decode_session(answer: bytes) -> int:
+    """The session id in the one OK result of an OPEN batch. Raises WireError."""
+    if len(answer) != SESSION_ID.size:
+        raise WireError(f"session id: {len(answer)} bytes, must be {SESSION_ID.size}")
+    session: int = SESSION_ID.unpack(answer)[0]
+    if not session:
+        raise WireError("session id: 0 is no session")
+    return session
+
+
+def _u64(field: str, number: int) -> int:
+    if not 0 <= number <= SEQ_MAX:
+        raise WireError(f"batch: {field} {number} does not fit 64 bits")
+    return number
+
+
+def _count(count: int) -> int:
+    if count > COMMANDS_MAX:
+        raise WireError(
+            f"batch: {count} commands or results, the limit is {COMMANDS_MAX}; split it"
+        )
+    return count

@@ -1,0 +1,147 @@
+"""What settings must satisfy together. A rule yields one line that names key and value."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+
+from raftd.config.kinds import is_loopback, is_wildcard, render_duration, render_size
+from raftd.config.settings import SETTINGS, Config
+
+Problem = tuple[str, str]
+"""(the setting at fault, what is wrong and what is expected)"""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def problems(config: Config) -> Iterator[Problem]:
+    """Everything that makes this configuration unusable."""
+    yield from _bounds(config)
+    yield from _members(config)
+    yield from _timing(config)
+    yield from _sizes(config)
+
+
+def warnings(config: Config) -> Iterator[Problem]:
+    """What works, but perhaps not as meant."""
+    count = len(config.peers)
+    if count and count % 2 == 0:
+        yield (
+            "peers",
+            f"{count} voters tolerate no more failures than {count - 1}; an odd number is better",
+        )
+    for name in ("listen_peer", "listen_client"):
+        address = listen_address(config, name)
+        if address and not is_loopback(address):
+            yield (
+                name,
+                f"{address} can be reached from other machines, and there is no TLS: whoever can "
+                "connect can read and write everything",
+            )
+    if config.listen_admin and not is_loopback(config.listen_admin):
+        yield "listen_admin", f"{config.listen_admin} can be reached from other machines"
+
+
+def listen_address(config: Config, name: str) -> str:
+    """The effective listen address: the setting, or what `peers` says of this node."""
+    given: str = getattr(config, name)
+    if given or config.id not in config.peers:
+        return given
+    own = config.peers[config.id]
+    return own.peer if name == "listen_peer" else own.client
+
+
+def _bounds(config: Config) -> Iterator[Problem]:
+    for row in SETTINGS.values():
+        value = getattr(config, row.name)
+        if row.low is not None and value < row.low:
+            yield row.name, _shown(row.name, value, f"at least {_render(row.name, row.low)}")
+        if row.high is not None and value > row.high:
+            yield row.name, _shown(row.name, value, f"at most {_render(row.name, row.high)}")
+
+
+def _members(config: Config) -> Iterator[Problem]:
+    for name in ("id", "data_dir", "peers"):
+        if not getattr(config, name):
+            yield name, f"is missing; expected {SETTINGS[name].why}"
+    if config.id and config.peers and config.id not in config.peers:
+        known = ", ".join(config.peers)
+        yield (
+            "id",
+            f"{config.id!r} is not among peers ({known}){did_you_mean(config.id, config.peers)}",
+        )
+    seen: dict[str, str] = {}
+    for node, addresses in config.peers.items():
+        for what, address in zip(("peer", "client"), addresses):
+            where = f"{node}.{what}"
+            if is_wildcard(address):
+                yield (
+                    "peers",
+                    f"{where}: {address!r} is no address that others can reach; "
+                    f"expected one that is, and this one in listen_{what}",
+                )
+            elif address in seen:
+                yield (
+                    "peers",
+                    f"{where}: {address!r} is also {seen[address]}; expected every address once",
+                )
+            seen.setdefault(address, where)
+    listen: dict[str, str] = {}
+    for name in ("listen_peer", "listen_client", "listen_admin"):
+        address = config.listen_admin if name == "listen_admin" else listen_address(config, name)
+        if address and address in listen:
+            yield name, f"{address!r} is also {listen[address]}; expected three different ports"
+        listen[address] = name
+
+
+def _timing(config: Config) -> Iterator[Problem]:
+    least = 5 * config.heartbeat_interval
+    if config.election_timeout_min < least:
+        yield (
+            "election_timeout_min",
+            _shown(
+                "election_timeout_min",
+                config.election_timeout_min,
+                f"at least 5 x heartbeat_interval = {render_duration(least)}",
+            ),
+        )
+    yield from _ordered(config, "election_timeout_min", "election_timeout_max", 1.2)
+    yield from _ordered(config, "candidate_retry_min", "candidate_retry_max", 1.2)
+    yield from _ordered(config, "disk_stall_refuse", "disk_stall_step_down", 1.0)
+
+
+def _sizes(config: Config) -> Iterator[Problem]:
+    yield from _ordered(config, "batch_bytes_max", "window_bytes_max", 1.0)
+    need = config.snapshot_log_bytes + config.keep_bytes
+    if config.log_memory_limit < need:
+        yield (
+            "log_memory_limit",
+            _shown(
+                "log_memory_limit",
+                config.log_memory_limit,
+                f"at least snapshot_log_bytes + keep_bytes = {render_size(need)}, or commands are "
+                "refused before a snapshot makes room",
+            ),
+        )
+
+
+def _ordered(config: Config, low: str, high: str, factor: float) -> Iterator[Problem]:
+    least = getattr(config, low) * factor
+    if getattr(config, high) < least - 1e-12:
+        times = "" if factor == 1.0 else f"{factor:g} x "
+        yield (
+            high,
+            _shown(high, getattr(config, high), f"at least {times}{low} = {_render(high, least)}"),
+        )
+
+
+def _render(name: str, value: float) -> str:
+    kind = SETTINGS[name].kind
+    return kind.render(value if kind.name == "duration" else int(value))
+
+
+def _shown(name: str, value: float, expected: str) -> str:
+    return f"{_render(name, value)!r}: expected {expected}"

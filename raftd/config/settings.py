@@ -1,0 +1,279 @@
+"""The one table of settings: name, kind, default, bounds and the reason for each.
+
+The YAML key is the name; the flag is `--the-name`, the environment variable `RAFTD_THE_NAME`.
+The table is the dataclass itself: what is not a field here does not exist.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from raftd.config.kinds import (
+    COUNT,
+    DURATION,
+    FLAG,
+    LISTEN,
+    MACHINE,
+    NODE_ID,
+    PATH,
+    PEERS,
+    SIZE,
+    TEXT,
+    Kind,
+    Peer,
+    choice,
+)
+from raftd.core.types import Settings as CoreSettings
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+_CORE = CoreSettings()
+
+
+class Setting(NamedTuple):
+    """One row. low, high: inclusive bounds of the value, in seconds, bytes or as a count."""
+
+    name: str
+    kind: Kind
+    default: Any
+    why: str
+    group: str
+    low: float | None
+    high: float | None
+
+    @property
+    def env(self) -> str:
+        return "RAFTD_" + self.name.upper()
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+
+def setting(
+    kind: Kind,
+    default: Any,
+    why: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    group: str = "",
+) -> Any:
+    row = {"kind": kind, "why": why, "low": low, "high": high, "group": group}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=row)
+    return field(default=default, metadata=row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Effective settings of one node. Durations in seconds, sizes in bytes."""
+
+    id: str = setting(
+        NODE_ID, "", "this node; must be one of `peers`", group="Who and where (no defaults)"
+    )
+    data_dir: str = setting(
+        PATH, "", "log, snapshots and identity live here; one directory per node, never copied"
+    )
+    peers: dict[str, Peer] = setting(
+        PEERS, {}, "every voter, this one too, with the addresses at which the others reach it"
+    )
+
+    cluster_token: str = setting(
+        TEXT,
+        "raftd",
+        "with the ids of `peers` it makes the cluster's id: two clusters never mix",
+        group="Identity and ports",
+    )
+    listen_peer: str = setting(
+        LISTEN, "", "where to listen for peers; empty: this node's `peer` address above"
+    )
+    listen_client: str = setting(
+        LISTEN, "", "where to listen for clients; empty: this node's `client` address above"
+    )
+    listen_admin: str = setting(
+        LISTEN, "127.0.0.1:7003", "HTTP: /livez, /readyz, /metrics; empty: off; keep it on loopback"
+    )
+
+    machine: str = setting(
+        MACHINE,
+        "kv",
+        "the state machine: the built-in store, or your class; the same on every node",
+        group="State machine",
+    )
+    machine_path: str = setting(
+        PATH, "", "directory that holds your module; empty: wherever Python already looks"
+    )
+
+    heartbeat_interval: float = setting(
+        DURATION,
+        _CORE.heartbeat_interval,
+        "how often an idle leader speaks; a tenth of the election timeout",
+        low=0.005,
+        high=10,
+        group="Elections",
+    )
+    election_timeout_min: float = setting(
+        DURATION,
+        _CORE.election_timeout_min,
+        "silence after which a follower suspects its leader; at least 5 heartbeats, and longer "
+        "than any pause of disk, collector or scheduler",
+        low=0.025,
+        high=100,
+    )
+    election_timeout_max: float = setting(
+        DURATION,
+        _CORE.election_timeout_max,
+        "each wait is drawn between the two, so that followers seldom start together",
+        low=0.03,
+        high=200,
+    )
+    candidate_retry_min: float = setting(
+        DURATION, _CORE.candidate_retry_min, "a candidate without a result tries again", low=0.005
+    )
+    candidate_retry_max: float = setting(
+        DURATION, _CORE.candidate_retry_max, "after a wait drawn between these two", low=0.005
+    )
+    prevote: bool = setting(
+        FLAG, _CORE.prevote, "ask before campaigning: a node that was cut off deposes nobody"
+    )
+    check_quorum: bool = setting(
+        FLAG, _CORE.check_quorum, "a leader that hears no majority steps down"
+    )
+    concede: bool = setting(
+        FLAG, _CORE.concede, "a candidate gives up once refusals make a majority impossible"
+    )
+    self_vote_last: bool = setting(
+        FLAG, _CORE.self_vote_last, "ask the others first, vote for oneself when that decides it"
+    )
+    link_lost_stagger_max: float = setting(
+        DURATION,
+        _CORE.link_lost_stagger_max,
+        "spread of the pre-votes after the leader's sockets closed",
+    )
+    hello_retry: float = setting(
+        DURATION, _CORE.hello_retry, "how often to greet a peer not yet known", low=0.01
+    )
+
+    batch_entries_max: int = setting(
+        COUNT,
+        _CORE.batch_entries_max,
+        "entries in one AppendEntries",
+        low=1,
+        high=65536,
+        group="Replication",
+    )
+    batch_bytes_max: int = setting(
+        SIZE,
+        _CORE.batch_bytes_max,
+        "bytes in one AppendEntries; a single larger entry goes alone",
+        low=4 * KIB,
+        high=32 * MIB,
+    )
+    window_messages_max: int = setting(
+        COUNT, _CORE.window_messages_max, "appends in flight to one follower", low=1, high=4096
+    )
+    window_bytes_max: int = setting(
+        SIZE, _CORE.window_bytes_max, "bytes in flight to one follower", low=64 * KIB
+    )
+    append_age_max: float = setting(
+        DURATION,
+        0.0,
+        "an append unanswered for longer ends its stream; 0: twice election_timeout_max",
+    )
+
+    snapshot_entries: int = setting(
+        COUNT,
+        100_000,
+        "snapshot after so many entries since the last one",
+        low=1,
+        group="Log and snapshots",
+    )
+    snapshot_log_bytes: int = setting(
+        SIZE, 64 * MIB, "or after so many bytes of log, whichever comes first", low=4 * KIB
+    )
+    snapshot_chunk_bytes: int = setting(
+        SIZE,
+        _CORE.snapshot_chunk_bytes,
+        "one message of a snapshot on its way to a follower",
+        low=KIB,
+        high=16 * MIB,
+    )
+    keep_entries: int = setting(
+        COUNT,
+        _CORE.keep_entries,
+        "entries kept behind a snapshot, so that a briefly absent follower needs no snapshot",
+    )
+    keep_bytes: int = setting(SIZE, _CORE.keep_bytes, "but no more bytes of them than this")
+    pin_bytes_max: int = setting(
+        SIZE, _CORE.pin_bytes_max, "log held back for a follower that receives a snapshot"
+    )
+    pin_time_max: float = setting(
+        DURATION, _CORE.pin_seconds_max, "and for how long after its last answer", low=1
+    )
+    segment_bytes: int = setting(
+        SIZE, 64 * MIB, "size of one log file; space is freed by whole files", low=64 * KIB
+    )
+    log_memory_limit: int = setting(
+        SIZE, GIB, "log in memory; beyond it new commands are refused", low=MIB
+    )
+    disk_stall_refuse: float = setting(
+        DURATION,
+        _CORE.disk_stall_refuse,
+        "a leader whose disk has not synced for this long takes no new commands",
+        low=0.05,
+    )
+    disk_stall_step_down: float = setting(
+        DURATION, _CORE.disk_stall_step_down, "and steps down after this long", low=0.05
+    )
+
+    inflight_commands_max: int = setting(
+        COUNT,
+        65_536,
+        "commands taken and not yet answered; beyond it callers are told RESOURCE_EXHAUSTED",
+        low=1,
+        group="Limits",
+    )
+    inflight_bytes_max: int = setting(SIZE, 256 * MIB, "and their bytes", low=8 * MIB)
+
+    log_level: str = setting(
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "the least important line to write",
+        group="Running",
+    )
+    log_format: str = setting(
+        choice("auto", "console", "json"), "auto", "auto: console on a terminal, else json"
+    )
+    log_queue_lines: int = setting(
+        COUNT, 10_000, "lines waiting for stderr; beyond it lines are dropped and counted", low=10
+    )
+    stop_grace: float = setting(
+        DURATION, 5.0, "how long calls in progress may take after SIGTERM", high=300
+    )
+    loop_stall_warn: float = setting(
+        DURATION, 0.25, "the network thread answering nothing for this long is logged", low=0.02
+    )
+
+    def core(self) -> CoreSettings:
+        """The core's share of the settings."""
+        names = {row.name for row in dataclasses.fields(CoreSettings)}
+        shared = {name: getattr(self, name) for name in names if name in SETTINGS}
+        return CoreSettings(**shared, pin_seconds_max=self.pin_time_max)
+
+
+def _rows() -> dict[str, Setting]:
+    rows: dict[str, Setting] = {}
+    group = ""
+    for item in dataclasses.fields(Config):
+        meta = item.metadata
+        group = meta["group"] or group
+        default = {} if item.default is dataclasses.MISSING else item.default
+        rows[item.name] = Setting(
+            item.name, meta["kind"], default, meta["why"], group, meta["low"], meta["high"]
+        )
+    return rows
+
+
+SETTINGS: dict[str, Setting] = _rows()

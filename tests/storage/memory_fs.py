@@ -1,0 +1,362 @@
+"""A file system in memory that forgets what was not synced: a `FileSystem` for tests.
+
+Deterministic: every draw comes from the `random.Random` that a caller hands in. After a power cut
+each 512-byte sector of an unsynced write is old, new or (with garbage=True) zeros or noise; names
+made, renamed or removed since their directory was synced survive or not, each by itself.
+
+    fs = MemoryFileSystem()
+    fs.before = hook          # called before every operation; may raise OSError, ShortWrite
+    fs.crash(rng)             # the power goes; then use the same object as the disk after restart
+    fs.kill()                 # only the process goes: everything written is still there
+"""
+
+from __future__ import annotations
+
+import copy
+import errno
+import random
+from collections.abc import Callable
+from typing import NamedTuple
+
+from raftd.storage.fs import Buffer, File, Lock
+from tests.storage.memory_inode import Directory, Inode
+
+
+class PowerCut(BaseException):
+    """Raised inside storage code: nothing after it, not even clean-up, reaches the disk."""
+
+
+class ShortWrite(Exception):
+    """Raised by a hook: the write stops after `count` bytes with `error`."""
+
+    def __init__(self, count: int, error: OSError) -> None:
+        super().__init__(f"{count} bytes, then {error}")
+        self.count = count
+        self.error = error
+
+
+class Operation(NamedTuple):
+    """name: create, open, listdir, mkdir, rename, unlink, sync_directory, lock, size, free_bytes;
+
+    and of open files: read, write, datasync, sync, truncate, preallocate, forget, close.
+    """
+
+    number: int
+    name: str
+    path: str
+    size: int
+
+
+Hook = Callable[[Operation], None]
+
+CHANGING = frozenset(
+    {
+        "create",
+        "mkdir",
+        "rename",
+        "unlink",
+        "sync_directory",
+        "write",
+        "datasync",
+        "sync",
+        "truncate",
+        "preallocate",
+    }
+)
+"""Operations after which the disk may be another one."""
+
+
+class MemoryFile:
+    """An open file; worthless after a crash."""
+
+    def __init__(self, fs: MemoryFileSystem, path: str, inode: Inode, writable: bool) -> None:
+        self._fs = fs
+        self._path = path
+        self._inode = inode
+        self._writable = writable
+        self._life = fs.life
+        self._closed = False
+
+    def _enter(self, name: str, size: int = 0) -> None:
+        if self._life != self._fs.life or self._closed:
+            raise OSError(errno.EBADF, "the file is closed, or older than the last crash")
+        self._fs.enter(name, self._path, size)
+        if name in CHANGING and not self._writable:
+            raise OSError(errno.EBADF, "not open for writing")
+
+    def read(self, offset: int, size: int) -> bytes:
+        self._enter("read", size)
+        return bytes(self._inode.data[offset : offset + size])
+
+    def write(self, offset: int, data: Buffer) -> None:
+        content = bytes(data)
+        try:
+            self._enter("write", len(content))
+        except ShortWrite as short:
+            if short.count:
+                self._inode.write(offset, content[: short.count])
+            raise short.error from None
+        self._fs.take(offset + len(content) - len(self._inode.data))
+        self._inode.write(offset, content)
+
+    def datasync(self) -> None:
+        self._sync("datasync")
+
+    def sync(self) -> None:
+        self._sync("sync")
+
+    def _sync(self, name: str) -> None:
+        try:
+            self._enter(name)
+        except OSError:
+            self._inode.fail_sync()
+            raise
+        self._inode.sync()
+
+    def size(self) -> int:
+        self._enter("size")
+        return len(self._inode.data)
+
+    def truncate(self, size: int) -> None:
+        self._enter("truncate", size)
+        self._fs.take(size - len(self._inode.data))
+        self._inode.resize(size)
+
+    def preallocate(self, size: int) -> None:
+        self._enter("preallocate", size)
+        self._fs.take(size - len(self._inode.data))
+        self._inode.resize(max(size, len(self._inode.data)))
+
+    def forget(self) -> None:
+        self._enter("forget")
+        self._inode.forget()
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class MemoryLock:
+    def __init__(self, fs: MemoryFileSystem, path: str) -> None:
+        self._fs = fs
+        self._path = path
+        self._life = fs.life
+
+    def release(self) -> None:
+        if self._life == self._fs.life:
+            self._fs.locks.discard(self._path)
+
+
+class MemoryFileSystem:
+    """See the module. capacity_bytes: beyond it, writes raise ENOSPC; None: no bound."""
+
+    def __init__(self, capacity_bytes: int | None = None) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.before: Hook | None = None
+        self.life = 0
+        self.locks: set[str] = set()
+        self.operations = 0
+        self._root = Directory()
+        self._dead = False
+
+    # What storage calls.
+
+    def create(self, path: str) -> File:
+        self.enter("create", path)
+        parent, name = self._parent(path)
+        if name in parent.entries:
+            raise FileExistsError(errno.EEXIST, "file exists", path)
+        inode = Inode()
+        parent.apply({name: inode})
+        return MemoryFile(self, path, inode, writable=True)
+
+    def open(self, path: str, *, writable: bool = False) -> File:
+        self.enter("open", path)
+        return MemoryFile(self, path, self._inode(path), writable)
+
+    def listdir(self, path: str) -> list[str]:
+        self.enter("listdir", path)
+        return sorted(self._directory(path).entries)
+
+    def mkdir(self, path: str) -> None:
+        self.enter("mkdir", path)
+        parent, name = self._parent(path)
+        if name in parent.entries:
+            raise FileExistsError(errno.EEXIST, "file exists", path)
+        parent.apply({name: Directory()})
+
+    def size(self, path: str) -> int:
+        self.enter("size", path)
+        return len(self._inode(path).data)
+
+    def rename(self, old: str, new: str) -> None:
+        self.enter("rename", new)
+        parent, name = self._parent(old)
+        target, new_name = self._parent(new)
+        assert parent is target, "storage renames within one directory only"
+        parent.apply({name: None, new_name: self._inode(old)})
+
+    def unlink(self, path: str) -> None:
+        self.enter("unlink", path)
+        parent, name = self._parent(path)
+        self._inode(path)
+        parent.apply({name: None})
+
+    def sync_directory(self, path: str) -> None:
+        self.enter("sync_directory", path)
+        self._directory(path).sync()
+
+    def lock(self, path: str) -> Lock:
+        self.enter("lock", path)
+        if path in self.locks:
+            raise BlockingIOError(errno.EAGAIN, "locked", path)
+        parent, name = self._parent(path)
+        if name not in parent.entries:
+            parent.apply({name: Inode()})
+        self.locks.add(path)
+        return MemoryLock(self, path)
+
+    def free_bytes(self, path: str) -> int:
+        self.enter("free_bytes", path)
+        return 1 << 40 if self.capacity_bytes is None else self.capacity_bytes - self.used_bytes()
+
+    # What tests do to it.
+
+    def crash(self, rng: random.Random, keep: float | None = None, garbage: bool = True) -> None:
+        """The power goes and comes back. keep: the chance of each unsynced piece to survive
+
+        (0.0: none does, 1.0: all do; None: drawn, with both ends likely).
+        """
+        if keep is None:
+            keep = rng.choice((0.0, 1.0, rng.random(), rng.random()))
+        seen: set[int] = set()
+        self._crash_directory(self._root, rng, keep, garbage, seen)
+        self.kill()
+
+    def kill(self) -> None:
+        """The process goes, the machine stays: nothing written is lost, locks are free."""
+        self.life += 1
+        self.locks.clear()
+        self.before = None
+        self._dead = False
+
+    def files(self) -> dict[str, bytes]:
+        """Every file that the process sees, path -> content."""
+        found: dict[str, bytes] = {}
+        _walk(self._root, "", found)
+        return found
+
+    def unsynced(self) -> list[str]:
+        """Files with unsynced bytes, and directories (with a final /) with unsynced names."""
+        return sorted(_unsynced(self._root, ""))
+
+    def used_bytes(self) -> int:
+        return sum(len(content) for content in self.files().values())
+
+    def poke(self, path: str, offset: int, data: bytes) -> None:
+        """Bit rot: change synced bytes behind everybody's back."""
+        inode = self._inode(path)
+        inode.data[offset : offset + len(data)] = data
+        inode.sync()
+
+    def put(self, path: str, content: bytes) -> None:
+        """Replace or make a file, durably."""
+        parent, name = self._parent(path)
+        inode = Inode()
+        inode.data = bytearray(content)
+        parent.apply({name: inode})
+        parent.sync()
+
+    def remove(self, path: str) -> None:
+        """Remove a file, durably."""
+        parent, name = self._parent(path)
+        parent.apply({name: None})
+        parent.sync()
+
+    def clone(self) -> MemoryFileSystem:
+        """An independent copy, without the hook. Open files stay with the original."""
+        hook, self.before = self.before, None
+        try:
+            return copy.deepcopy(self)
+        finally:
+            self.before = hook
+
+    def cut_power(self) -> None:
+        """From inside a hook: this operation and all that follow raise PowerCut until `crash`."""
+        self._dead = True
+        raise PowerCut
+
+    # Inside.
+
+    def enter(self, name: str, path: str, size: int = 0) -> None:
+        if self._dead:
+            raise PowerCut
+        self.operations += 1
+        if self.before is not None:
+            self.before(Operation(self.operations, name, path, size))
+
+    def take(self, more: int) -> None:
+        if self.capacity_bytes is None or more <= 0:
+            return
+        if self.used_bytes() + more > self.capacity_bytes:
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+    def _node(self, path: str) -> Inode | Directory:
+        node: Inode | Directory = self._root
+        for part in _parts(path):
+            if not isinstance(node, Directory):
+                raise NotADirectoryError(errno.ENOTDIR, "not a directory", path)
+            if part not in node.entries:
+                raise FileNotFoundError(errno.ENOENT, "no such file or directory", path)
+            node = node.entries[part]
+        return node
+
+    def _directory(self, path: str) -> Directory:
+        node = self._node(path)
+        if not isinstance(node, Directory):
+            raise NotADirectoryError(errno.ENOTDIR, "not a directory", path)
+        return node
+
+    def _inode(self, path: str) -> Inode:
+        node = self._node(path)
+        if isinstance(node, Directory):
+            raise IsADirectoryError(errno.EISDIR, "is a directory", path)
+        return node
+
+    def _parent(self, path: str) -> tuple[Directory, str]:
+        *above, name = _parts(path)
+        return self._directory("/".join(above)), name
+
+    def _crash_directory(
+        self, directory: Directory, rng: random.Random, keep: float, garbage: bool, seen: set[int]
+    ) -> None:
+        directory.crash(rng, keep)
+        for _, node in sorted(directory.entries.items()):
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            if isinstance(node, Directory):
+                self._crash_directory(node, rng, keep, garbage, seen)
+            else:
+                node.crash(rng, keep, garbage)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _walk(directory: Directory, prefix: str, found: dict[str, bytes]) -> None:
+    for name, node in sorted(directory.entries.items()):
+        if isinstance(node, Directory):
+            _walk(node, f"{prefix}/{name}", found)
+        else:
+            found[f"{prefix}/{name}"] = bytes(node.data)
+
+
+def _unsynced(directory: Directory, prefix: str) -> list[str]:
+    found = [f"{prefix}/"] if directory.pending else []
+    for name, node in directory.entries.items():
+        if isinstance(node, Directory):
+            found += _unsynced(node, f"{prefix}/{name}")
+        elif node.pending or node.disk is not None:
+            found.append(f"{prefix}/{name}")
+    return found

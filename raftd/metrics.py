@@ -1,0 +1,229 @@
+"""Health and metrics over plain HTTP, on a thread of their own: they answer when nothing else does.
+
+The network thread leaves its latest picture in `Vitals`; the HTTP threads only read that. They take
+no lock of the node's, so a node that is stuck can still say so.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from raftd.core.types import RaftState, Role
+
+LOG = logging.getLogger("raftd.admin")
+
+BEAT_SECONDS = 0.1
+"""How often the network thread shows that it lives."""
+
+DEAD_SECONDS = 10.0
+"""Silence of the network thread after which /livez fails."""
+
+UNREADY_SECONDS = 2.0
+"""Silence of the network thread after which /readyz fails."""
+
+REQUEST_SECONDS = 5.0
+CONNECTIONS_MAX = 32
+
+
+@dataclass(slots=True)
+class Vitals:
+    """The node's latest picture. Written by raft-net (`stopping`, `fatal` by any), read by any."""
+
+    now: Callable[[], float]
+    beat: float = 0.0
+    state: RaftState | None = None
+    stopping: bool = False
+    fatal: str = ""
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter. raft-net only."""
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+    def silence(self) -> float:
+        """Seconds since the network thread last showed itself."""
+        return self.now() - self.beat
+
+    def dead(self) -> list[str]:
+        """Why this process should be replaced; empty when it should not."""
+        reasons = [self.fatal] if self.fatal else []
+        if self.silence() > DEAD_SECONDS:
+            reasons.append(f"the network thread has been silent for {self.silence():.1f} s")
+        return reasons
+
+    def unready(self) -> list[str]:
+        """Why no client should be sent here now; empty when they may come."""
+        reasons = self.dead()
+        state = self.state
+        if self.stopping:
+            reasons.append("stopping")
+        if self.silence() > UNREADY_SECONDS:
+            reasons.append(f"the network thread has been silent for {self.silence():.1f} s")
+        if state is None:
+            reasons.append("starting")
+        elif not state.admitted:
+            reasons.append(f"not admitted yet, waiting for {', '.join(state.waiting_for)}")
+        elif state.leader is None:
+            reasons.append("no leader known")
+        return reasons
+
+
+class NodeCollector:
+    """RaftState and counters in Prometheus' words. Called on an HTTP thread."""
+
+    def __init__(self, vitals: Vitals, gauges: Callable[[], Iterable[tuple[str, float]]]) -> None:
+        self._vitals = vitals
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("network_thread_silence_seconds", "0.1 at rest", self._vitals.silence())
+        for name, count in sorted(self._vitals.counters.items()):
+            counter = CounterMetricFamily(f"raftd_{name}", name.replace("_", " "))
+            counter.add_metric([], count)
+            yield counter
+        for name, value in self._gauges():
+            yield _gauge(name, name.replace("_", " "), value)
+        if self._vitals.state is not None:
+            yield from _state(self._vitals.state)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"raftd_{name}", text, value=value)
+
+
+def _state(state: RaftState) -> Iterator[Metric]:
+    yield _gauge("term", "current term", state.term)
+    yield _gauge("is_leader", "1 on the leader", state.role is Role.LEADER)
+    yield _gauge("has_leader", "1 when a leader is known", state.leader is not None)
+    yield _gauge("admitted", "1 once a majority has recorded this node", state.admitted)
+    yield _gauge("log_first_index", "first entry held", state.first_index)
+    yield _gauge("log_last_index", "last entry held", state.last_index)
+    yield _gauge("log_durable_index", "last entry on disk", state.durable_index)
+    yield _gauge("commit_index", "last entry known committed", state.commit_index)
+    yield _gauge("applied_index", "last entry applied", state.applied_index)
+    yield _gauge("snapshot_index", "last entry in the newest snapshot", state.snapshot_index)
+    yield _gauge("log_bytes", "log held in memory", state.log_bytes)
+    lag = GaugeMetricFamily("raftd_peer_lag", "entries a follower lacks", labels=["peer"])
+    age = GaugeMetricFamily(
+        "raftd_peer_contact_age_seconds", "since a follower answered", labels=["peer"]
+    )
+    for peer in state.peers:
+        lag.add_metric([peer.peer], state.last_index - peer.match)
+        if peer.contact_age is not None:
+            age.add_metric([peer.peer], peer.contact_age)
+    yield lag
+    yield age
+
+
+class AdminServer:
+    """/livez, /readyz, /metrics. Start and stop on the main thread."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        vitals: Vitals,
+        gauges: Callable[[], Iterable[tuple[str, float]]],
+    ) -> None:
+        """Binds at once. Raises OSError when the address cannot be had."""
+        registry = CollectorRegistry()
+        registry.register(NodeCollector(vitals, gauges))
+        ProcessCollector(registry=registry)
+        self._server = _Server((host, port), vitals, registry)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.2},
+            name="raft-admin",
+            daemon=True,
+        )
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = CONNECTIONS_MAX
+
+    def __init__(
+        self, address: tuple[str, int], vitals: Vitals, registry: CollectorRegistry
+    ) -> None:
+        self.vitals = vitals
+        self.registry = registry
+        self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._slots.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        LOG.debug("a request to the admin port failed", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = REQUEST_SECONDS
+    routes: ClassVar[dict[str, str]] = {
+        "/livez": "_livez",
+        "/readyz": "_readyz",
+        "/metrics": "_metrics",
+    }
+
+    def do_GET(self) -> None:
+        name = self.routes.get(self.path.partition("?")[0])
+        if name is None:
+            self._answer(404, "expected /livez, /readyz or /metrics\n")
+        else:
+            getattr(self, name)()
+
+    def _livez(self) -> None:
+        self._judge(self.server.vitals.dead())
+
+    def _readyz(self) -> None:
+        self._judge(self.server.vitals.unready())
+
+    def _judge(self, reasons: list[str]) -> None:
+        self._answer(503 if reasons else 200, "\n".join(reasons or ["ok"]) + "\n")
+
+    def _metrics(self) -> None:
+        text = generate_latest(self.server.registry).decode()
+        self._answer(200, text, CONTENT_TYPE_LATEST)
+
+    def _answer(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        LOG.debug("admin request: " + format, *args)  # noqa: G003 - the format is http.server's

@@ -1,0 +1,104 @@
+"""The admin port: live, ready and metrics, from the last picture that the network thread left."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from raftd.core.types import Configuration, PeerState, RaftState, Role
+from raftd.metrics import DEAD_SECONDS, UNREADY_SECONDS, AdminServer, Vitals
+
+STATE = RaftState(
+    node="a",
+    role=Role.LEADER,
+    term=3,
+    vote="a",
+    leader="a",
+    first_index=1,
+    last_index=20,
+    last_term=3,
+    durable_index=20,
+    commit_index=19,
+    applied_index=18,
+    snapshot_index=0,
+    snapshot_term=0,
+    log_bytes=640,
+    admitted=True,
+    waiting_for=(),
+    configuration=Configuration(("a", "b")),
+    peers=(PeerState("b", 15, 21, "replicate", 2, 0.05),),
+)
+
+
+class Clock:
+    time = 100.0
+
+    def now(self) -> float:
+        return self.time
+
+
+class Admin:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.vitals = Vitals(now=self.clock.now, beat=100.0, state=STATE)
+        self.server = AdminServer("127.0.0.1", 0, self.vitals, lambda: [("log_lines_dropped", 4)])
+        self.server.start()
+
+    def get(self, path: str) -> tuple[int, str]:
+        url = f"http://127.0.0.1:{self.server.port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+
+@pytest.fixture
+def admin() -> Iterator[Admin]:
+    made = Admin()
+    yield made
+    made.server.stop()
+
+
+def test_well(admin: Admin) -> None:
+    assert admin.get("/livez") == (200, "ok\n")
+    assert admin.get("/readyz") == (200, "ok\n")
+    assert admin.get("/")[0] == 404
+
+
+def test_no_leader_is_live_but_not_ready(admin: Admin) -> None:
+    values = {name: getattr(STATE, name) for name in RaftState.__slots__}
+    admin.vitals.state = RaftState(**values | {"leader": None})
+    assert admin.get("/livez")[0] == 200
+    assert admin.get("/readyz") == (503, "no leader known\n")
+    admin.vitals.state = RaftState(**values | {"admitted": False, "waiting_for": ("b",)})
+    assert admin.get("/readyz") == (503, "not admitted yet, waiting for b\n")
+
+
+def test_silent_network_thread(admin: Admin) -> None:
+    admin.clock.time += UNREADY_SECONDS + 0.1
+    assert admin.get("/livez")[0] == 200
+    assert admin.get("/readyz")[0] == 503
+    admin.clock.time += DEAD_SECONDS
+    assert admin.get("/livez")[0] == 503
+
+
+def test_fatal_error_is_told(admin: Admin) -> None:
+    admin.vitals.fatal = "the log could not be synced"
+    assert admin.get("/livez") == (503, "the log could not be synced\n")
+
+
+def test_metrics(admin: Admin) -> None:
+    admin.vitals.count("leader_changes", 2)
+    status, text = admin.get("/metrics")
+    assert status == 200
+    lines = text.splitlines()
+    assert "raftd_term 3.0" in lines
+    assert "raftd_is_leader 1.0" in lines
+    assert 'raftd_peer_lag{peer="b"} 5.0' in lines
+    assert "raftd_leader_changes_total 2.0" in lines
+    assert "raftd_log_lines_dropped 4.0" in lines

@@ -35,16 +35,16 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 demo: $(READY) ## three nodes, writes, kill -9 of the leader, catch-up, every write verified (about 20 s)
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python -m scripts.demo
 
 up: $(READY) ## start N local nodes to play with (N=3), under .run/
-	@$(BIN)/python scripts/cluster.py up --nodes $(N)
+	@$(BIN)/python -m scripts.cluster up --nodes $(N)
 
-down: $(READY) ## stop them (their data stays; scripts/cluster.py wipe removes it)
-	@$(BIN)/python scripts/cluster.py down
+down: $(READY) ## stop them (their data stays; python -m scripts.cluster wipe removes it)
+	@$(BIN)/python -m scripts.cluster down
 
 status: $(READY) ## how the local nodes do
-	@$(BIN)/python scripts/cluster.py status
+	@$(BIN)/python -m scripts.cluster status
 
 test: $(READY) ## all tests: the fast ones side by side, then real processes one at a time
 	@mkdir -p $(TMPDIR)
@@ -76,6 +76,6 @@ soak: $(READY) ## the minutes-long cluster tests
 	RAFTD_SOAK=1 $(BIN)/python -m pytest -q -s -m soak
 
 clean: ## remove what was made here: .venv, .run, build, caches
-	@test ! -d .run || ! test -x $(BIN)/python || $(BIN)/python scripts/cluster.py down
+	@test ! -d .run || ! test -x $(BIN)/python || $(BIN)/python -m scripts.cluster wipe
 	rm -rf .venv .run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

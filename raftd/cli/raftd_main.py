@@ -1,0 +1,109 @@
+"""The command `raftd`. Nothing heavy is imported before the command is known.
+
+Exit codes: 0 done, 1 inspect found damage, 2 usage or configuration, 70 the node could not go on
+safely, 130 stopped by a second signal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from raftd import __version__
+from raftd.cli import settings_flags
+from raftd.config import ConfigError
+from raftd.config.render import sample, show
+
+EXIT_OK = 0
+EXIT_DAMAGE = 1
+EXIT_USAGE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console script; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except ConfigError as error:
+        for line in error.lines:
+            print(f"raftd: {line}", file=sys.stderr)
+        return EXIT_USAGE
+    except BrokenPipeError:
+        sys.stderr.close()  # `raftd ... | head`: nobody reads any more, which is no failure
+        return EXIT_OK
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="raftd",
+        description="One node of a Raft cluster.",
+        epilog="exit codes: 0 done, 1 inspect found damage, 2 usage or configuration, "
+        "70 the node could not go on safely, 130 stopped by a second signal",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"raftd {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    serve = commands.add_parser("serve", help="run the node until SIGTERM", allow_abbrev=False)
+    settings_flags.add_to(serve)
+    serve.set_defaults(run=_serve)
+
+    config = commands.add_parser("config", help="look at the configuration", allow_abbrev=False)
+    actions = config.add_subparsers(metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="say what is wrong with it", allow_abbrev=False)
+    settings_flags.add_to(check)
+    check.set_defaults(run=_check)
+    shown = actions.add_parser(
+        "show", help="every setting in force, and where it came from", allow_abbrev=False
+    )
+    settings_flags.add_to(shown)
+    shown.set_defaults(run=_show)
+    printed = actions.add_parser("sample", help="print an annotated file with every default")
+    printed.set_defaults(run=_sample)
+
+    inspect = commands.add_parser(
+        "inspect", help="read a data directory: identity, log, snapshots, damage"
+    )
+    inspect.add_argument("directory", type=Path, help="the data_dir of a node; it is not changed")
+    inspect.set_defaults(run=_inspect)
+    return parser
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    loaded = settings_flags.read(arguments)
+    # gRPC reads its switches from the environment when it is first imported: after this line.
+    from raftd.daemon import serve
+
+    return serve(loaded)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    loaded = settings_flags.read(arguments)
+    for line in loaded.warnings:
+        print(f"warning: {line}")
+    config = loaded.config
+    print(f"ok: node {config.id}, {len(config.peers)} voters, data in {config.data_dir}")
+    return EXIT_OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    print(show(settings_flags.read(arguments)), end="")
+    return EXIT_OK
+
+
+def _sample(_: argparse.Namespace) -> int:
+    print(sample(), end="")
+    return EXIT_OK
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from raftd.storage.inspect import inspect
+
+    return inspect(arguments.directory)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

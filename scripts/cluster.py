@@ -1,0 +1,186 @@
+"""A local cluster to play with: N nodes on loopback, their files under .run/nodes.
+
+python -m scripts.cluster up --nodes 3     start (or start again) n1, n2, n3
+python -m scripts.cluster status           what each says of itself
+python -m scripts.cluster kill n2          SIGKILL; `start n2` brings it back
+python -m scripts.cluster pause n1         SIGSTOP; `resume n1` wakes it
+python -m scripts.cluster down             stop all, keep the data
+python -m scripts.cluster wipe             stop all, remove the data
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.nodes import (
+    ROOT,
+    Node,
+    NodeTrouble,
+    Ports,
+    endpoints,
+    kill_all,
+    remove_tree,
+    wait_until,
+    write_configs,
+)
+
+BASE = ROOT / ".run" / "nodes"
+FIRST_PORT = 7001
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+    except NodeTrouble as error:
+        print(f"cluster: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="python -m scripts.cluster",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = made.add_subparsers(metavar="VERB", required=True)
+    up = verbs.add_parser("up", help="start N nodes and wait until they serve")
+    up.add_argument("--nodes", type=int, default=3, metavar="N", help="1 to 9 (default 3)")
+    up.set_defaults(run=_up)
+    for name, run, text in (
+        ("down", _down, "stop all; the data stays"),
+        ("status", _status, "ask every node"),
+        ("wipe", _wipe, "stop all and remove everything"),
+    ):
+        verbs.add_parser(name, help=text).set_defaults(run=run)
+    for name, act, text in (
+        ("start", _start, "start one node"),
+        ("stop", _stop, "SIGTERM to one node"),
+        ("kill", _kill, "SIGKILL to one node"),
+        ("pause", _pause, "SIGSTOP to one node"),
+        ("resume", _resume, "SIGCONT to one node"),
+    ):
+        verb = verbs.add_parser(name, help=text)
+        verb.add_argument("node", help="n1, n2, ...")
+        verb.set_defaults(run=act)
+    return made
+
+
+def node_at(number: int) -> Node:
+    first = FIRST_PORT + 100 * (number - 1)
+    name = f"n{number}"
+    return Node(name, BASE / name, Ports(first, first + 1, first + 2))
+
+
+def existing() -> list[Node]:
+    found = [node_at(number) for number in range(1, 10)]
+    return [node for node in found if node.config_path.exists()]
+
+
+def _one(name: str) -> Node:
+    nodes = {node.id: node for node in existing()}
+    if name not in nodes:
+        known = ", ".join(nodes) or "none; `make up` makes them"
+        raise NodeTrouble(f"no node {name!r} (there are: {known})")
+    return nodes[name]
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    if not 1 <= arguments.nodes <= 9:
+        raise NodeTrouble(f"--nodes {arguments.nodes}: expected 1 to 9")
+    nodes = [node_at(number) for number in range(1, arguments.nodes + 1)]
+    before = existing()
+    if before and len(before) != len(nodes):
+        raise NodeTrouble(
+            f"there is a cluster of {len(before)} under {_short(BASE)}; its members are fixed: "
+            f"`make up N={len(before)}`, or `python -m scripts.cluster wipe` and start anew"
+        )
+    if not before:
+        write_configs(nodes, {})
+    for node in nodes:
+        if node.pid() is None:
+            node.start()
+    for node in nodes:
+        wait_until(lambda node=node: _settled(node), 30, f"{node.id} to serve", [node])  # type: ignore[misc]
+    where = ",".join(endpoints(nodes))
+    print(f"{len(nodes)} nodes serve; their files are under {_short(BASE)}\n")
+    print(f"  export RAFTCTL_ENDPOINTS={where}")
+    print("  .venv/bin/raftctl put greeting hello")
+    print("  .venv/bin/raftctl get greeting")
+    print("  .venv/bin/raftctl status")
+    print("  .venv/bin/python -m scripts.cluster kill n1     # and `start n1` again")
+    print("  make down")
+    return 0
+
+
+def _settled(node: Node) -> bool:
+    if node.pid() is None:
+        raise NodeTrouble(f"{node.id} ended at once; its log says:\n{node.log_tail()}")
+    return node.ready()
+
+
+def _down(_: argparse.Namespace) -> int:
+    stopped = 0
+    for node in existing():
+        stopped += node.pid() is not None
+        node.stop()
+    print(f"{stopped} nodes stopped")
+    return 0
+
+
+def _wipe(_: argparse.Namespace) -> int:
+    kill_all(existing())
+    remove_tree(BASE)
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    nodes = existing()
+    if not nodes:
+        raise NodeTrouble("no nodes; `make up` makes three")
+    for node in nodes:
+        if node.pid() is None:
+            print(f"{node.id}: not running")
+    command = [sys.executable, "-m", "raftd.cli.raftctl", "--endpoints", ",".join(endpoints(nodes))]
+    return subprocess.run([*command, "status"], check=False).returncode
+
+
+def _start(arguments: argparse.Namespace) -> int:
+    node = _one(arguments.node)
+    if node.pid() is None:
+        node.start()
+        wait_until(lambda: _settled(node), 30, f"{node.id} to serve", [node])
+    return 0
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    _one(arguments.node).stop()
+    return 0
+
+
+def _kill(arguments: argparse.Namespace) -> int:
+    _one(arguments.node).kill()
+    return 0
+
+
+def _pause(arguments: argparse.Namespace) -> int:
+    _one(arguments.node).pause()
+    return 0
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    _one(arguments.node).resume()
+    return 0
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""What a leader owes its followers, and when an entry is committed (Figure 2, "Rules for Servers, Leaders")."""
+
+from __future__ import annotations
+
+from raftd.core.effects import Effects
+from raftd.core.messages import (
+    AppendReply,
+    AppendRequest,
+    Channel,
+    SnapshotReply,
+    SnapshotRequest,
+    TimeoutNowRequest,
+)
+from raftd.core.progress import Mode, Progress
+from raftd.core.quorum import reached_by_majority
+from raftd.core.state import Leadership, State
+from raftd.core.types import Index, NodeId
+
+HEARTBEATS_INFLIGHT_MAX = 8
+"""Lost heartbeats must not block the next ones, a dead peer must not collect them without end."""
+
+
+def leadership(s: State) -> Leadership:
+    assert s.leadership is not None, "only a leader comes here"
+    return s.leadership
+
+
+def new_progress(s: State, peer: NodeId, now: float) -> Progress:
+    """Figure 2: nextIndex starts at the leader's last index + 1, matchIndex at 0."""
+    return Progress(peer, next=s.log.last_index + 1, heartbeat_at=now)
+
+
+# -- what a peer is owed ---------------------------------------------------------------------------
+
+
+def next_heartbeat(s: State, peer: NodeId, now: float) -> AppendRequest | None:
+    """An empty append with prev = match: it can overtake appends without being refused."""
+    progress = leadership(s).progress.get(peer)
+    if progress is None or progress.heartbeats_inflight >= HEARTBEATS_INFLIGHT_MAX:
+        return None
+    for_reads = _read_round_due(s, progress, now)
+    if now < progress.heartbeat_at and not for_reads:
+        return None
+    number = s.next_number()
+    if for_reads:
+        progress.read_heartbeat = (number, now)
+    progress.heartbeat_at = now + s.settings.heartbeat_interval
+    progress.heartbeats_inflight += 1
+    prev_term = s.log.term_at(progress.match)
+    prev_index = progress.match if prev_term is not None else 0
+    return AppendRequest(
+        s.current_term,
+        s.me,
+        prev_index,
+        prev_term or 0,
+        (),
+        s.commit_index,
+        number=number,
+        pulled_at=now,
+    )
+
+
+def _read_round_due(s: State, progress: Progress, now: float) -> bool:
+    """Does a read wait that no request to this peer can confirm yet? One such round at a time."""
+    reads = leadership(s).reads
+    if not reads:
+        return False
+    newest = reads[-1].stamp
+    if progress.acked_number > newest:
+        return False
+    if progress.read_heartbeat is None:
+        return True
+    number, pulled_at = progress.read_heartbeat
+    stuck = now - pulled_at > s.settings.heartbeat_interval
+    return stuck and number <= newest
+
+
+def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
+    progress = leadership(s).progress.get(peer)
+    if progress is None or not _may_append(s, progress, now):
+        return None
+    prev_index = progress.next - 1
+    prev_term = s.log.term_at(prev_index)
+    if prev_term is None:
+        # What it needs next is compacted: send the snapshot instead (Section 7), on the bulk channel,
+        # which is woken by the next answer or tick.
+        progress.to_snapshot(s.snapshot, now)
+        return None
+    entries = s.log.batch_from(
+        progress.next, s.settings.batch_entries_max, s.settings.batch_bytes_max
+    )
+    if not entries:
+        return None
+    number = s.next_number()
+    size = sum(entry.size_bytes for entry in entries)
+    progress.sent(number, entries[-1].index, size)
+    return AppendRequest(
+        s.current_term,
+        s.me,
+        prev_index,
+        prev_term,
+        entries,
+        s.commit_index,
+        number=number,
+        pulled_at=now,
+    )
+
+
+def _may_append(s: State, progress: Progress, now: float) -> bool:
+    if progress.mode is Mode.SNAPSHOT or now < progress.resume_at:
+        return False
+    if progress.mode is Mode.PROBE:
+        return not progress.inflight
+    return (
+        len(progress.inflight) < s.settings.window_messages_max
+        and progress.inflight_bytes < s.settings.window_bytes_max
+    )
+
+
+def next_chunk(s: State, peer: NodeId, now: float) -> SnapshotRequest | None:
+    progress = leadership(s).progress.get(peer)
+    if progress is None or progress.sending is None or now < progress.resume_at:
+        return None
+    sending = progress.sending
+    if sending.inflight is not None:
+        return None
+    sending.inflight = s.next_number()
+    return SnapshotRequest(
+        s.current_term,
+        s.me,
+        sending.meta,
+        sending.offset,
+        number=sending.inflight,
+        pulled_at=now,
+    )
+
+
+def next_timeout_now(s: State, peer: NodeId, now: float) -> TimeoutNowRequest | None:
+    """Hand over once the target has everything (dissertation 3.10)."""
+    lead = leadership(s)
+    transfer = lead.transfer
+    if transfer is None or transfer.sent or transfer.target != peer:
+        return None
+    if lead.progress[peer].match < s.log.last_index:
+        return None
+    transfer.sent = True
+    return TimeoutNowRequest(s.current_term, s.me, number=s.next_number(), pulled_at=now)
+
+
+# -- what comes back -------------------------------------------------------------------------------
+
+
+def on_append_reply(
+    s: State, fx: Effects, peer: NodeId, sent: AppendRequest, reply: AppendReply
+) -> None:
+    """A reply of our own term. `match` rises by its `durable` and by nothing else."""
+    progress = leadership(s).progress.get(peer)
+    if progress is None:
+        return
+    if not sent.entries:
+        _heartbeat_over(progress, sent.number)
+    progress.heard(sent.number, sent.pulled_at)
+    in_window = bool(sent.entries) and progress.settled(sent.number)
+    progress.matched(reply.durable)
+    if in_window:
+        if reply.ok:
+            _accepted(progress, sent)
+        else:
+            _refused(s, progress, sent, reply)
+    fx.wake[(peer, Channel.APPEND)] = None
+    if progress.sending is not None:
+        fx.wake[(peer, Channel.BULK)] = None
+
+
+def _accepted(progress: Progress, sent: AppendRequest) -> None:
+    if progress.mode is Mode.PROBE:
+        progress.next = max(progress.next, sent.prev_index + len(sent.entries) + 1)
+        progress.to_replicate()
+
+
+def _refused(s: State, progress: Progress, sent: AppendRequest, reply: AppendReply) -> None:
+    """Section 5.3: back up. Only the first refusal of a window gets here; the rest is given up."""
+    if sent.prev_index <= progress.match:
+        progress.to_probe(progress.match + 1)  # late: it was refused before, and matched since
+        return
+    next_index = reply.conflict_index
+    if reply.conflict_term:
+        ours = s.log.last_index_of_term(reply.conflict_term, at_most=sent.prev_index)
+        if ours is not None:
+            next_index = ours + 1
+    progress.to_probe(max(1, min(next_index, sent.prev_index)))
+
+
+def _heartbeat_over(progress: Progress, number: int) -> None:
+    progress.heartbeats_inflight = max(0, progress.heartbeats_inflight - 1)
+    if progress.read_heartbeat is not None and progress.read_heartbeat[0] == number:
+        progress.read_heartbeat = None
+
+
+def on_append_lost(s: State, peer: NodeId, sent: AppendRequest, now: float) -> None:
+    """No answer came. The message may have arrived: probe from what is known to match."""
+    progress = leadership(s).progress.get(peer)
+    if progress is None:
+        return
+    if not sent.entries:
+        _heartbeat_over(progress, sent.number)
+    elif progress.settled(sent.number):
+        progress.to_probe(progress.match + 1 if progress.match else sent.prev_index + 1)
+        progress.resume_at = now + s.settings.heartbeat_interval
+
+
+def on_chunk_reply(
+    s: State, fx: Effects, peer: NodeId, sent: SnapshotRequest, reply: SnapshotReply
+) -> None:
+    progress = leadership(s).progress.get(peer)
+    if progress is None:
+        return
+    progress.heard(sent.number, sent.pulled_at)
+    progress.matched(reply.durable)
+    sending = progress.sending
+    if sending is not None and sending.inflight == sent.number:
+        sending.inflight = None
+        sending.bytes_sent += len(sent.data)
+        sending.offset = reply.next_offset
+        if reply.done:
+            progress.to_probe(sending.meta.index + 1)
+    fx.wake[(peer, Channel.BULK)] = None
+    fx.wake[(peer, Channel.APPEND)] = None
+
+
+def on_chunk_lost(s: State, peer: NodeId, sent: SnapshotRequest, now: float) -> None:
+    progress = leadership(s).progress.get(peer)
+    if progress is None or progress.sending is None or progress.sending.inflight != sent.number:
+        return
+    progress.sending.inflight = None
+    progress.resume_at = now + s.settings.heartbeat_interval
+    if s.snapshot.index > progress.sending.meta.index and _pin_is_over(s, progress, now):
+        progress.to_probe(progress.match + 1)
+
+
+def _pin_is_over(s: State, progress: Progress, now: float) -> bool:
+    """A pinned log must not grow without end for a follower that takes nothing."""
+    assert progress.sending is not None
+    too_long = now - progress.sending.since > s.settings.pin_seconds_max
+    return too_long or s.log.bytes > s.settings.pin_bytes_max
+
+
+def pinned_index(s: State, now: float) -> Index | None:
+    """Entries above this one must stay, for followers that are receiving a snapshot."""
+    if s.leadership is None:
+        return None
+    pins = [
+        p.sending.meta.index
+        for p in s.leadership.progress.values()
+        if p.sending is not None and not _pin_is_over(s, p, now)
+    ]
+    return min(pins, default=None)
+
+
+# -- commit ----------------------------------------------------------------------------------------
+
+
+def maybe_commit(s: State) -> bool:
+    """Figure 2, last rule for leaders: only an entry of the current term is committed by counting.
+
+    Counting an older term's entry could commit what a later leader may still overwrite (Figure 8).
+    Our own share is what is durable here, like everybody's.
+    """
+    lead = leadership(s)
+
+    def match(voter: NodeId) -> Index:
+        if voter == s.me:
+            return s.log.durable_index
+        progress = lead.progress.get(voter)
+        return progress.match if progress else 0
+
+    reached = reached_by_majority(s.configuration.voters, match)
+    if reached <= s.commit_index or s.log.term_at(reached) != s.current_term:
+        return False
+    s.commit_index = reached
+    return True

@@ -1,0 +1,185 @@
+"""Who is in the cluster, and who is who: configurations in the log, Hello, records and admission.
+
+A node that lost its disk may have voted in a term that it no longer remembers (dissertation 3.8), so
+an empty directory gets a random *incarnation*, and a node takes part only once it is *admitted*: a
+majority of the other voters has durably recorded its incarnation. A wiped node comes back with
+another one, which the recorders refuse; among any majority of the others at least one recorded the
+first, so it can never be admitted. Recording is a promise and is gated like a vote.
+"""
+
+from __future__ import annotations
+
+from raftd.core.effects import Effects, Token
+from raftd.core.messages import Channel, HelloReply, HelloRequest
+from raftd.core.quorum import majority
+from raftd.core.state import Greeting, State
+from raftd.core.types import Configuration, Entry, EntryType, Identity, Incarnation, Index, NodeId
+
+HELLO_DELAY_MAX = 1.0
+"""Seconds between two tries to greet a peer that does not answer."""
+
+
+def encode_configuration(configuration: Configuration) -> bytes:
+    """The payload of a CONFIGURATION entry: a line of voters, a line of learners, ids joined by commas."""
+    return (",".join(configuration.voters) + "\n" + ",".join(configuration.learners)).encode()
+
+
+def decode_configuration(payload: bytes) -> Configuration:
+    """Raises ValueError if `payload` is no configuration."""
+    voters, learners = payload.decode().split("\n")
+    return Configuration(
+        tuple(v for v in voters.split(",") if v), tuple(v for v in learners.split(",") if v)
+    )
+
+
+def note_appended(s: State, entries: tuple[Entry, ...]) -> None:
+    """A configuration is in force from the moment it is appended (dissertation 4.1), not when committed."""
+    for entry in entries:
+        if entry.type is EntryType.CONFIGURATION:
+            s.configurations.append((entry.index, decode_configuration(entry.payload)))
+
+
+def note_truncated(s: State, first: Index) -> None:
+    """Entries from `first` on are gone, and configurations with them."""
+    while len(s.configurations) > 1 and s.configurations[-1][0] >= first:
+        s.configurations.pop()
+
+
+def configuration_at(s: State, index: Index) -> Configuration:
+    """The configuration that was in force at `index`; a snapshot at `index` holds this one."""
+    found = s.configurations[0][1]
+    for at, configuration in s.configurations:
+        if at > index:
+            break
+        found = configuration
+    return found
+
+
+# -- Hello ---------------------------------------------------------------------------------------
+
+
+def greeting_of(s: State, peer: NodeId) -> Greeting:
+    greeting = s.greetings.get(peer)
+    if greeting is None:
+        greeting = s.greetings[peer] = Greeting()
+    return greeting
+
+
+def hello_due(s: State, peer: NodeId, now: float) -> bool:
+    greeting = greeting_of(s, peer)
+    if greeting.inflight or now < greeting.next_at:
+        return False
+    return not greeting.done or (not s.admitted and peer not in s.recorded_by)
+
+
+def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest | None:
+    """None while a record of ours is not durable: a record that is shown is a promise."""
+    if s.records_seq > s.durable_seq:
+        return None
+    greeting_of(s, peer).inflight = True
+    return HelloRequest(
+        s.identity, records_tuple(s), ever_voted(s), number=s.next_number(), pulled_at=now
+    )
+
+
+def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: Token) -> None:
+    """Record the caller, or refuse another incarnation under a recorded id. Needs no admission."""
+    refused = _record(s, fx, request.identity, now)
+    if not refused:
+        _recorded_by(s, fx, request.identity.node, request.records, now)
+
+    def make() -> HelloReply:
+        return HelloReply(s.identity, records_tuple(s), refused, ever_voted(s), request.number)
+
+    s.hold(fx, token, s.records_seq, make, survives_term=True)
+
+
+def on_hello_reply(
+    s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float
+) -> None:
+    greeting = greeting_of(s, peer)
+    greeting.inflight = False
+    if reply.refused:
+        if greeting.refused != reply.refused:
+            s.event(fx, "refused", reply.refused, peer)
+        greeting.refused = reply.refused
+        _greet_later(s, greeting, now)
+        return
+    refused = _record(s, fx, reply.identity, now)
+    if refused:
+        _greet_later(s, greeting, now)
+        return
+    greeting.done, greeting.refused, greeting.delay = True, "", 0.0
+    greeting.next_at = now + s.settings.hello_retry
+    _recorded_by(s, fx, peer, reply.records, now)
+    s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
+
+
+def on_hello_lost(s: State, peer: NodeId, now: float) -> None:
+    greeting = greeting_of(s, peer)
+    greeting.inflight = False
+    _greet_later(s, greeting, now)
+
+
+def _greet_later(s: State, greeting: Greeting, now: float) -> None:
+    greeting.delay = min(HELLO_DELAY_MAX, max(s.settings.hello_retry, greeting.delay * 2))
+    greeting.next_at = now + greeting.delay
+
+
+def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
+    """Returns the refusal, or an empty string. The first incarnation heard for an id stands for ever."""
+    node, incarnation = identity.node, identity.incarnation
+    if node == s.me:
+        return f"two nodes call themselves {node!r}: give each its own node id"
+    known = s.records.get(node)
+    if known == incarnation:
+        return ""
+    if known is not None:
+        s.event(fx, "refused", f"{node} came with incarnation {incarnation}, recorded is {known}", node)
+        return (
+            f"node {node!r} is recorded here as incarnation {known}, not {incarnation}: its data "
+            "directory was lost or replaced. Bring the old directory back, or add it under a new id"
+        )
+    s.records[node] = incarnation
+    s.records_seq = s.write(fx, now, records=((node, incarnation),))
+    s.event(fx, "recorded", f"incarnation {incarnation}", node)
+    return ""
+
+
+def _recorded_by(
+    s: State,
+    fx: Effects,
+    peer: NodeId,
+    records: tuple[tuple[NodeId, Incarnation], ...],
+    now: float,
+) -> None:
+    """Does `peer` hold us to our incarnation? With a majority of the other voters we are admitted."""
+    if s.admitted or (s.me, s.identity.incarnation) not in records:
+        return
+    s.recorded_by.add(peer)
+    admit_if_recorded(s, fx, now)
+
+
+def admit_if_recorded(s: State, fx: Effects, now: float) -> None:
+    others = [voter for voter in s.configuration.voters if voter != s.me]
+    have = sum(voter in s.recorded_by for voter in others)
+    if s.admitted or (others and have < majority(len(others))):
+        return
+    s.admitted = True
+    s.admitted_seq = s.write(fx, now, admitted=True)
+    s.event(fx, "admitted", f"recorded by {have} of {len(others)} other voters")
+
+
+def waiting_for(s: State) -> tuple[NodeId, ...]:
+    """The voters that have not recorded this node; empty once it is admitted."""
+    if s.admitted:
+        return ()
+    return tuple(v for v in s.configuration.voters if v != s.me and v not in s.recorded_by)
+
+
+def ever_voted(s: State) -> bool:
+    return s.current_term > 0
+
+
+def records_tuple(s: State) -> tuple[tuple[NodeId, Incarnation], ...]:
+    return tuple(sorted(s.records.items()))

@@ -1,0 +1,94 @@
+"""One follower as the leader sees it (Figure 2: nextIndex[] and matchIndex[]), and one request's place in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from raftd.core.types import Index, NodeId, SnapshotMeta
+
+
+class Mode(Enum):
+    PROBE = "probe"  # where the logs agree is not known: one message at a time
+    REPLICATE = "replicate"  # pipelined, up to the window
+    SNAPSHOT = "snapshot"  # what it lacks is compacted: InstallSnapshot on the bulk channel
+
+
+@dataclass(slots=True)
+class Sending:
+    """A snapshot on its way to one follower. While it is here the log is pinned from its index."""
+
+    meta: SnapshotMeta
+    since: float
+    offset: int = 0
+    inflight: int | None = None
+    bytes_sent: int = 0
+
+
+@dataclass(slots=True)
+class Progress:
+    peer: NodeId
+    next: Index  # the next entry to send. Invariant: match < next
+    match: Index = 0  # known to be durable there. Rises only by a reply's `durable`
+    mode: Mode = Mode.PROBE
+    inflight: dict[int, tuple[Index, int]] = field(default_factory=dict)  # number -> (last index, bytes)
+    inflight_bytes: int = 0
+    contact: float | None = None  # when the newest answered request was pulled
+    acked_number: int = 0  # the largest pull number answered in this term
+    heartbeat_at: float = 0.0
+    heartbeats_inflight: int = 0
+    read_heartbeat: tuple[int, float] | None = None  # the round that confirms reads: (number, pulled at)
+    resume_at: float = 0.0  # after a failed send: not before then, or contact on another channel
+    sending: Sending | None = None
+
+    def heard(self, number: int, pulled_at: float) -> None:
+        """A reply of our own term to request `number` came back."""
+        if self.contact is None or pulled_at > self.contact:
+            self.contact = pulled_at
+        self.acked_number = max(self.acked_number, number)
+        self.resume_at = 0.0
+
+    def matched(self, durable: Index) -> bool:
+        """Raise match; True if it rose. Replies may come in any order, on any channel."""
+        if durable <= self.match:
+            return False
+        self.match = durable
+        self.next = max(self.next, durable + 1)
+        return True
+
+    def sent(self, number: int, last: Index, size_bytes: int) -> None:
+        self.inflight[number] = (last, size_bytes)
+        self.inflight_bytes += size_bytes
+        if self.mode is Mode.REPLICATE:
+            self.next = last + 1
+
+    def settled(self, number: int) -> bool:
+        """Request `number` is over; False if it belongs to a window that was given up."""
+        place = self.inflight.pop(number, None)
+        if place is None:
+            return False
+        self.inflight_bytes -= place[1]
+        return True
+
+    def to_probe(self, next_index: Index) -> None:
+        """Give up the window: what is in flight no longer counts, whatever is answered."""
+        self.mode = Mode.PROBE
+        self.next = max(self.match + 1, next_index)
+        self.inflight.clear()
+        self.inflight_bytes = 0
+        self.sending = None
+
+    def to_replicate(self) -> None:
+        self.mode = Mode.REPLICATE
+        self.next = max(self.next, self.match + 1)
+
+    def to_snapshot(self, meta: SnapshotMeta, now: float) -> None:
+        self.to_probe(self.next)
+        self.mode = Mode.SNAPSHOT
+        self.sending = Sending(meta, since=now)
+
+    def __str__(self) -> str:
+        extra = f" inflight={len(self.inflight)}" if self.inflight else ""
+        if self.sending:
+            extra += f" snapshot={self.sending.meta.index}@{self.sending.offset}"
+        return f"{self.peer} {self.mode.value} match={self.match} next={self.next}{extra}"

@@ -1,0 +1,48 @@
+"""Majorities as pure functions. `voters` is never empty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import TypeVar
+
+from raftd.core.types import NodeId
+
+Number = TypeVar("Number", int, float)
+
+
+class VoteResult(Enum):
+    WON = "won"
+    LOST = "lost"
+    PENDING = "pending"
+
+
+def majority(count: int) -> int:
+    """How many of `count` are a majority."""
+    return count // 2 + 1
+
+
+def vote_result(voters: Sequence[NodeId], votes: Mapping[NodeId, bool]) -> VoteResult:
+    """Judge an election early: WON as soon as it is, LOST as soon as it cannot be won any more.
+
+    Votes of nodes that are not voters do not count. Section 5.2.
+    """
+    granted = refused = 0
+    for voter in voters:
+        vote = votes.get(voter)
+        if vote is True:
+            granted += 1
+        elif vote is False:
+            refused += 1
+    need = majority(len(voters))
+    if granted >= need:
+        return VoteResult.WON
+    if refused > len(voters) - need:
+        return VoteResult.LOST
+    return VoteResult.PENDING
+
+
+def reached_by_majority(voters: Sequence[NodeId], value_of: Callable[[NodeId], Number]) -> Number:
+    """The largest value that a majority of voters has reached (Figure 2: "a majority of matchIndex[i] >= N")."""
+    values = sorted(map(value_of, voters), reverse=True)
+    return values[majority(len(values)) - 1]

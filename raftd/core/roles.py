@@ -1,0 +1,217 @@
+"""Every change of role and term. Nowhere else is `role`, `current_term` or `leadership` assigned.
+
+             timeout            majority of pre-votes        majority, own vote durable
+  FOLLOWER ----------> PRE_CANDIDATE ----------> CANDIDATE ----------> LEADER
+     ^                      |                       |                    |
+     +----------------------+-----------------------+--------------------+
+       a live leader, a higher term, a hopeless campaign, no quorum in contact, a stalled disk
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from raftd.core import leader as leading
+from raftd.core import membership, reads
+from raftd.core.candidate import lacks_only_own_vote
+from raftd.core.effects import BrokenInvariant, Effects
+from raftd.core.messages import (
+    AppendReply,
+    Channel,
+    ReadIndexReply,
+    Reply,
+    SnapshotReply,
+    TimeoutNowReply,
+)
+from raftd.core.quorum import VoteResult, vote_result
+from raftd.core.state import Campaign, Held, Leadership, State
+from raftd.core.types import Entry, EntryType, NodeId, Role, Term
+
+
+def arm_election(s: State, now: float) -> None:
+    """A new random timeout for each wait (Section 5.2): equal ones split votes for ever."""
+    settings = s.settings
+    s.election_deadline = now + s.uniform(
+        settings.election_timeout_min, settings.election_timeout_max
+    )
+    s.late_rearmed = False
+
+
+def arm_retry(s: State, now: float) -> None:
+    """A candidate's wait is short and random: it knows that there is no leader."""
+    settings = s.settings
+    s.election_deadline = now + s.uniform(
+        settings.candidate_retry_min, settings.candidate_retry_max
+    )
+    s.late_rearmed = False
+
+
+def adopt_term(s: State, fx: Effects, term: Term, now: float, why: str) -> None:
+    """Figure 2, "All servers": a higher term makes a follower of anybody. Only here is the vote cleared."""
+    if term <= s.current_term:
+        raise BrokenInvariant(f"term would go from {s.current_term} to {term}")
+    was = s.role
+    _leave_role(s, fx, f"term {term}: {why}")
+    s.current_term, s.voted_for = term, None
+    s.role, s.leader_id = Role.FOLLOWER, None
+    s.verified_index = 0
+    s.write(fx, now, hard_state=True)
+    _refuse_held(s)
+    s.event(fx, "term", why)
+    if was is not Role.FOLLOWER:
+        arm_election(s, now)
+        s.event(fx, "role", f"{was.value} -> follower: {why}")
+
+
+def _refuse_held(s: State) -> None:
+    """What was promised to the old term's leader is not said any more; it is told the new term instead."""
+    for place, held in enumerate(s.held):
+        if not held.survives_term:
+            refusal = _as_refusal(held.make(), s.current_term)
+            s.held[place] = Held(
+                s.term_seq, held.token, _constant(refusal), s.current_term, survives_term=True
+            )
+
+
+def _constant(reply: Reply) -> Callable[[], Reply]:
+    return lambda: reply
+
+
+def _as_refusal(reply: Reply, term: Term) -> Reply:
+    if isinstance(reply, AppendReply):
+        return AppendReply(term, False, 0, number=reply.number)
+    if isinstance(reply, SnapshotReply):
+        return SnapshotReply(term, 0, False, 0, reply.number)
+    if isinstance(reply, ReadIndexReply):
+        return ReadIndexReply(term, False, 0, reply.number)
+    if isinstance(reply, TimeoutNowReply):
+        return replace(reply, term=term)
+    return reply
+
+
+def _leave_role(s: State, fx: Effects, why: str) -> None:
+    s.campaign = None
+    if s.leadership is not None:
+        s.leader_id = None
+        reads.fail_all(s, fx, f"leadership was lost: {why}")
+        s.leadership = None
+
+
+def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, why: str) -> None:
+    """In the current term: a leader appeared, the campaign is hopeless, or our own quorum is gone."""
+    was, old_leader = s.role, s.leader_id
+    _leave_role(s, fx, why)
+    s.role, s.leader_id = Role.FOLLOWER, leader
+    if was is not Role.FOLLOWER:
+        s.event(fx, "role", f"{was.value} -> follower: {why}")
+    if leader is not None and leader != old_leader:
+        s.event(fx, "leader", f"{leader} leads term {s.current_term}")
+        fx.wake[(leader, Channel.CONTROL)] = None
+
+
+def start_prevote(s: State, fx: Effects, now: float, why: str) -> None:
+    """Dissertation 9.6: ask whether we could win, so that an isolated node disturbs nobody's term."""
+    was = s.role
+    _leave_role(s, fx, why)
+    s.role, s.leader_id = Role.PRE_CANDIDATE, None
+    reads.fail_forwarded(s, fx, "the leader was lost")
+    s.campaign = Campaign(s.current_term + 1, pre=True, transfer=False)
+    s.campaign.votes[s.me] = True
+    arm_retry(s, now)
+    s.event(fx, "role", f"{was.value} -> pre-candidate: {why}")
+    s.wake_all(fx, Channel.CONTROL)
+    judge(s, fx, now)
+
+
+def start_election(s: State, fx: Effects, now: float, why: str, *, transfer: bool = False) -> None:
+    """Section 5.2: a new term, a vote for oneself, and everybody is asked.
+
+    The vote requests leave when the new term is durable (the pull waits for it), and our own vote
+    counts when it is durable itself: same write.
+    """
+    was = s.role
+    _leave_role(s, fx, why)
+    s.current_term += 1
+    s.role, s.leader_id = Role.CANDIDATE, None
+    s.voted_for = None if s.settings.self_vote_last else s.me
+    s.verified_index = 0
+    s.campaign = Campaign(s.current_term, pre=False, transfer=transfer)
+    seq = s.write(fx, now, hard_state=True)
+    if not s.settings.self_vote_last:
+        s.campaign.own_vote = seq
+    _refuse_held(s)
+    reads.fail_forwarded(s, fx, "an election began")
+    arm_retry(s, now)
+    s.event(fx, "role", f"{was.value} -> candidate: {why}")
+    s.wake_all(fx, Channel.CONTROL)
+    judge(s, fx, now)
+
+
+def judge(s: State, fx: Effects, now: float) -> None:
+    """Act on the votes so far, as soon as they decide."""
+    campaign = s.campaign
+    if campaign is None:
+        return
+    result = vote_result(s.configuration.voters, campaign.votes)
+    if result is VoteResult.WON:
+        if campaign.pre:
+            start_election(s, fx, now, "pre-vote won")
+        else:
+            become_leader(s, fx, now)
+    elif result is VoteResult.LOST and s.settings.concede:
+        _concede(s, fx, now, campaign)
+    elif s.settings.self_vote_last and not campaign.pre:
+        _vote_for_self_last(s, fx, now)
+
+
+def _vote_for_self_last(s: State, fx: Effects, now: float) -> None:
+    campaign = s.campaign
+    assert campaign is not None
+    if campaign.own_vote is None and s.voted_for is None and lacks_only_own_vote(s):
+        s.voted_for = s.me
+        campaign.own_vote = s.write(fx, now, hard_state=True)
+
+
+LINK_LOST_RETRY_MIN = 0.02
+LINK_LOST_RETRY_MAX = 0.06
+LINK_LOST_TRIES_MAX = 10
+"""Seconds. After a broken link a refused pre-vote is tried again soon: the others see the break a bit later."""
+
+
+def _concede(s: State, fx: Effects, now: float, campaign: Campaign) -> None:
+    """A majority of refusals: this candidacy cannot be won, so stop asking. It gives its vote to nobody."""
+    become_follower(s, fx, None, now, "refused by too many voters")
+    arm_retry(s, now)
+    if campaign.pre and s.link_lost and s.link_lost_tries < LINK_LOST_TRIES_MAX:
+        s.link_lost_tries += 1
+        s.election_deadline = now + s.uniform(LINK_LOST_RETRY_MIN, LINK_LOST_RETRY_MAX)
+
+
+def become_leader(s: State, fx: Effects, now: float) -> None:
+    """Section 5.2, 5.4.2 and 8: a no-op at once, else older entries and reads wait for the next client."""
+    if s.voted_for != s.me or not s.term_is_durable:
+        raise BrokenInvariant("a leader's own vote must be durable before it counts")
+    s.campaign = None
+    s.role, s.leader_id = Role.LEADER, s.me
+    s.leader_contact, s.link_lost = None, False
+    first = s.log.last_index + 1
+    progress = {peer: leading.new_progress(s, peer, now) for peer in s.peers()}
+    s.leadership = Leadership(since=now, first_index=first, progress=progress)
+    s.event(fx, "role", f"candidate -> leader of term {s.current_term}")
+    append(s, fx, now, (Entry(first, s.current_term, EntryType.NOOP, b""),))
+    s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
+
+
+def append(s: State, fx: Effects, now: float, entries: tuple[Entry, ...]) -> None:
+    """Leader: Figure 2, "append entry to local log". The peers get it while our own disk writes."""
+    seq = s.write(fx, now, entries=entries)
+    s.log.append(entries, seq)
+    membership.note_appended(s, entries)
+    s.wake_all(fx, Channel.APPEND)
+
+
+def step_down(s: State, fx: Effects, now: float, why: str) -> None:
+    """A leader that cannot do its work stops claiming it, in its own term; the vote stays as it is."""
+    become_follower(s, fx, None, now, why)
+    arm_election(s, now)

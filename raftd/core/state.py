@@ -1,0 +1,229 @@
+"""All that a node remembers, in one place: Figure 2's "State" box and what the threads round it need.
+
+Role modules are functions over this. Nothing in here does I/O; every change that must survive a
+crash goes through `State.write`, which gives it a number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from raftd.core.effects import Effects, Event, Token
+from raftd.core.messages import Channel, ReadIndexRequest, Reply
+from raftd.core.log import RaftLog
+from raftd.core.progress import Progress
+from raftd.core.types import (
+    Configuration,
+    Entry,
+    HardState,
+    Identity,
+    Incarnation,
+    Index,
+    NodeId,
+    Role,
+    Settings,
+    SnapshotMarker,
+    SnapshotMeta,
+    Term,
+    Write,
+    WriteSeq,
+)
+
+
+class Rng(Protocol):
+    """Injected randomness: random.Random satisfies it. The simulator owns every draw."""
+
+    def random(self) -> float: ...
+
+
+@dataclass(slots=True)
+class Campaign:
+    """One candidacy, or with `pre` its trial run. Votes count for this one only."""
+
+    term: Term  # what is asked about: current_term, or current_term + 1 when `pre`
+    pre: bool
+    transfer: bool
+    votes: dict[NodeId, bool] = field(default_factory=dict)
+    asked: set[NodeId] = field(default_factory=set)
+    ask_again_at: dict[NodeId, float] = field(default_factory=dict)
+    own_vote: WriteSeq | None = None  # our own vote counts when this write is durable
+
+
+@dataclass(slots=True)
+class Transfer:
+    """Leadership on its way to `target` (dissertation 3.10). No proposals meanwhile."""
+
+    target: NodeId
+    deadline: float
+    sent: bool = False
+
+
+@dataclass(slots=True)
+class PendingRead:
+    """A read waiting for its round (dissertation 6.4). Only requests pulled after `stamp` confirm it."""
+
+    token: Token
+    stamp: int
+    index: Index
+    remote: ReadIndexRequest | None = None  # asked for by a follower, else by a client of ours
+
+
+@dataclass(slots=True)
+class Leadership:
+    """What only a leader has."""
+
+    since: float
+    first_index: Index  # the no-op of this term
+    progress: dict[NodeId, Progress]
+    reads: deque[PendingRead] = field(default_factory=deque)
+    transfer: Transfer | None = None
+    quorum_grace_until: float = 0.0
+
+
+@dataclass(slots=True)
+class Held:
+    """A reply that rests on writes that are not durable yet. `make` builds it at the moment of release."""
+
+    seq: WriteSeq
+    token: Token
+    make: Callable[[], Reply]
+    term: Term
+    survives_term: bool
+
+
+@dataclass(slots=True)
+class Greeting:
+    """Hello with one peer, since this process started."""
+
+    done: bool = False
+    inflight: bool = False
+    next_at: float = 0.0
+    delay: float = 0.0
+    refused: str = ""
+
+
+@dataclass(slots=True)
+class ForwardedReads:
+    """Reads of a follower's clients on their way to the leader; one request in flight."""
+
+    waiting: list[Token] = field(default_factory=list)
+    asked: dict[int, list[Token]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class State:
+    identity: Identity
+    settings: Settings
+    rng: Rng
+    # -- persistent (Figure 2), durable before anybody hears of it --
+    current_term: Term
+    voted_for: NodeId | None
+    log: RaftLog
+    admitted: bool
+    records: dict[NodeId, Incarnation]
+    snapshot: SnapshotMeta
+    configurations: list[tuple[Index, Configuration]]  # ascending; the last one is in force
+    # -- volatile (Figure 2) --
+    commit_index: Index
+    handed_index: Index  # given to the machine. Invariant: handed <= commit
+    applied_index: Index  # what the machine said it has applied
+    role: Role = Role.FOLLOWER
+    leader_id: NodeId | None = None
+    leader_contact: float | None = None
+    link_lost: bool = False
+    link_lost_at: float | None = None
+    link_lost_tries: int = 0
+    verified_index: Index = 0  # what this term's leader has checked of our log
+    election_deadline: float = 0.0
+    late_rearmed: bool = False
+    campaign: Campaign | None = None
+    leadership: Leadership | None = None
+    forwarded: ForwardedReads = field(default_factory=ForwardedReads)
+    greetings: dict[NodeId, Greeting] = field(default_factory=dict)
+    recorded_by: set[NodeId] = field(default_factory=set)
+    installing: tuple[WriteSeq, SnapshotMeta] | None = None
+    compact_after: tuple[WriteSeq, SnapshotMeta] | None = None
+    # -- writes and what waits for them --
+    next_seq: WriteSeq = 1
+    durable_seq: WriteSeq = 0
+    term_seq: WriteSeq = 0  # the write that makes (current_term, voted_for) durable
+    records_seq: WriteSeq = 0
+    admitted_seq: WriteSeq = 0
+    unsynced: deque[tuple[WriteSeq, float]] = field(default_factory=deque)
+    held: list[Held] = field(default_factory=list)
+    pull_number: int = 0
+
+    @property
+    def me(self) -> NodeId:
+        return self.identity.node
+
+    @property
+    def configuration(self) -> Configuration:
+        return self.configurations[-1][1]
+
+    @property
+    def term_is_durable(self) -> bool:
+        return self.term_seq <= self.durable_seq
+
+    @property
+    def may_vote(self) -> bool:
+        """Admitted, and the mark is durable: only then does this node's word count."""
+        return self.admitted and self.admitted_seq <= self.durable_seq
+
+    def peers(self) -> tuple[NodeId, ...]:
+        return tuple(node for node in self.configuration.members() if node != self.me)
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * self.rng.random()
+
+    def next_number(self) -> int:
+        self.pull_number += 1
+        return self.pull_number
+
+    def write(
+        self,
+        fx: Effects,
+        now: float,
+        *,
+        hard_state: bool = False,
+        marker: SnapshotMarker | None = None,
+        entries: tuple[Entry, ...] = (),
+        records: tuple[tuple[NodeId, Incarnation], ...] = (),
+        admitted: bool = False,
+    ) -> WriteSeq:
+        """Queue one write; returns its number. Nothing may be said that rests on it until it is durable."""
+        seq = self.next_seq
+        self.next_seq = seq + 1
+        state = HardState(self.current_term, self.voted_for) if hard_state else None
+        fx.persist.append(Write(seq, state, marker, entries, records, admitted))
+        self.unsynced.append((seq, now))
+        if hard_state:
+            self.term_seq = seq
+        return seq
+
+    def hold(
+        self,
+        fx: Effects,
+        token: Token,
+        seq: WriteSeq,
+        make: Callable[[], Reply],
+        *,
+        survives_term: bool = False,
+    ) -> None:
+        """Reply as soon as write `seq` and the term that the reply shows are durable: now, if they are."""
+        seq = max(seq, self.term_seq)
+        if seq <= self.durable_seq:
+            fx.replies.append((token, make()))
+        else:
+            self.held.append(Held(seq, token, make, self.current_term, survives_term))
+
+    def event(self, fx: Effects, kind: str, detail: str, peer: NodeId | None = None) -> None:
+        fx.events.append(Event(kind, self.current_term, self.role, self.leader_id, detail, peer))
+
+    def wake_all(self, fx: Effects, *channels: Channel) -> None:
+        for peer in self.peers():
+            for channel in channels:
+                fx.wake[(peer, channel)] = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
+from struct import error as StructError
 from typing import Final, NamedTuple
 
 from raftd.wire.errors import WireError
@@ -60,7 +61,7 @@ SESSION_ID: Final = Struct("<Q")
 
 
 class Batch(NamedTuple):
-    """A decoded payload. commands: (seq, bytes) in order of application; empty for OPEN and CLOSE."""
+    """A decoded payload. commands: (seq, bytes) in order; empty for OPEN and CLOSE."""
 
     kind: int
     session: int
@@ -69,7 +70,7 @@ class Batch(NamedTuple):
 
 
 def encode_batch(session: int, floor: int, commands: Sequence[tuple[int, bytes]]) -> bytes:
-    """A payload of `commands` as (seq, bytes); session 0 makes a plain batch (floor must be 0 then).
+    """A payload of `commands` as (seq, bytes); session 0 makes a plain batch (with floor 0).
 
     Raises WireError if a limit of this module is passed, which no node would accept either.
     """
@@ -85,7 +86,7 @@ def encode_batch(session: int, floor: int, commands: Sequence[tuple[int, bytes]]
 
 
 def encode_open() -> bytes:
-    """The payload that opens a session. Its one result is the session's id, 8 bytes (`decode_session`)."""
+    """The payload that opens a session. Its one result is the new id, for `decode_session`."""
     return HEADER.pack(VERSION, OPEN, 0, 0, 0)
 
 
@@ -102,82 +103,85 @@ def check_batch(payload: bytes) -> int:
     Whatever passes here is a batch to `decode_batch` on every node of this format version. Costs
     about 0.15 us a command. Raises WireError.
     """
-    kind, count, session, floor = _header(payload)
+    kind, count = _header(payload)
     size = len(payload)
-    unpack = COMMAND_HEAD.unpack_from
-    head = COMMAND_HEAD.size
+    lowest = 1 if kind == IN_SESSION else 0
+    unpack, head = COMMAND_HEAD.unpack_from, COMMAND_HEAD.size
     at = HEADER.size
-    for offset in range(count):
-        if at + head > size:
-            raise WireError(f"batch: command {offset} of {count} is cut off at byte {size}")
-        seq, length = unpack(payload, at)
-        if length > COMMAND_BYTES_MAX:
-            raise WireError(
-                f"batch: command {offset} has {length} bytes, the limit is {COMMAND_BYTES_MAX}; split it"
-            )
-        if not seq and kind == IN_SESSION:
-            raise WireError(f"batch: command {offset} has seq 0; numbers in a session start at 1")
-        at += head + length
+    try:
+        for _ in range(count):
+            seq, length = unpack(payload, at)
+            at += head + length
+            if seq < lowest or length > COMMAND_BYTES_MAX:
+                raise _bad_command(seq, length)
+    except StructError:
+        raise _cut_off(count, size) from None
     if at != size:
-        raise WireError(f"batch: {count} commands end at byte {at}, the payload has {size}")
-    _check_kind(kind, count, session, floor)
+        raise _cut_off(count, size)
     return count
 
 
 def decode_batch(payload: bytes) -> Batch:
-    """The inverse of the encoders. Raises WireError for anything that `check_batch` refuses."""
-    count = check_batch(payload)
-    _, kind, _, session, floor = HEADER.unpack_from(payload)
-    unpack = COMMAND_HEAD.unpack_from
+    """The inverse of the encoders. Raises WireError for exactly what `check_batch` refuses."""
+    kind, count = _header(payload)
+    size = len(payload)
+    lowest = 1 if kind == IN_SESSION else 0
+    unpack, head = COMMAND_HEAD.unpack_from, COMMAND_HEAD.size
     commands: list[tuple[int, bytes]] = []
     at = HEADER.size
-    for _ in range(count):
-        seq, length = unpack(payload, at)
-        at += COMMAND_HEAD.size
-        commands.append((seq, payload[at : at + length]))
-        at += length
+    try:
+        for _ in range(count):
+            seq, length = unpack(payload, at)
+            if seq < lowest or length > COMMAND_BYTES_MAX:
+                raise _bad_command(seq, length)
+            begin = at + head
+            at = begin + length
+            commands.append((seq, payload[begin:at]))
+    except StructError:
+        raise _cut_off(count, size) from None
+    if at != size:
+        raise _cut_off(count, size)
+    _, _, _, session, floor = HEADER.unpack_from(payload)
     return Batch(kind, session, floor, commands)
 
 
-def _header(payload: bytes) -> tuple[int, int, int, int]:
+def _header(payload: bytes) -> tuple[int, int]:
+    """(kind, count), all of the header checked."""
     size = len(payload)
     if size < HEADER.size:
         raise WireError(f"batch: {size} bytes, a header alone has {HEADER.size}")
     if size > BATCH_BYTES_MAX:
-        raise WireError(
-            f"batch: {size} bytes, the limit is {BATCH_BYTES_MAX}; send smaller batches"
-        )
+        raise WireError(f"batch: {size} bytes, the limit is {BATCH_BYTES_MAX}; split it")
     version, kind, count, session, floor = HEADER.unpack_from(payload)
     if version != VERSION:
-        raise WireError(
-            f"batch: version {version}, this program knows {VERSION}; upgrade the older side"
-        )
+        raise _unknown_version("batch", version)
     if kind > CLOSE:
         raise WireError(f"batch: kind {kind} is unknown, the highest is {CLOSE}")
+    if (session == 0) != (kind in (PLAIN, OPEN)):
+        raise WireError(f"batch: kind {kind} with session {session}")
+    if floor and kind != IN_SESSION:
+        raise WireError(f"batch: kind {kind} with floor {floor}, must be 0")
+    if (count == 0) != (kind in (OPEN, CLOSE)):
+        raise WireError(f"batch: kind {kind} with {count} commands")
     _count(count)
-    return kind, count, session, floor
+    return kind, count
 
 
-def _check_kind(kind: int, count: int, session: int, floor: int) -> None:
-    """What each kind may fill in. A field that means nothing must be 0: one meaning, one encoding."""
-    if kind in (PLAIN, OPEN):
-        if session or floor:
-            raise WireError(
-                f"batch: kind {kind} with session {session} and floor {floor}, both must be 0"
-            )
-    elif not session:
-        raise WireError(f"batch: kind {kind} without a session")
-    if kind in (OPEN, CLOSE):
-        if count or floor:
-            raise WireError(
-                f"batch: kind {kind} with {count} commands and floor {floor}, both must be 0"
-            )
-    elif not count:
-        raise WireError("batch: no commands")
+def _bad_command(seq: int, length: int) -> WireError:
+    if length > COMMAND_BYTES_MAX:
+        return WireError(f"batch: a command of {length} bytes, the limit is {COMMAND_BYTES_MAX}")
+    return WireError(f"batch: seq {seq}, numbers in a session start at 1")
+
+
+def _cut_off(count: int, size: int) -> WireError:
+    return WireError(f"batch: {count} commands do not end at byte {size}, where the payload does")
 
 
 def encode_results(results: Sequence[tuple[int, bytes]]) -> bytes:
-    """Results as (status, bytes), one a command (or query), in order. Raises WireError for unknown statuses."""
+    """Results as (status, bytes), one a command (or query), in order.
+
+    Raises WireError for an unknown status or too many results.
+    """
     parts = [RESULTS_HEADER.pack(VERSION, _count(len(results)))]
     for status, answer in results:
         if not 0 <= status <= INVALID:
@@ -194,9 +198,7 @@ def decode_results(data: bytes) -> list[tuple[int, bytes]]:
         raise WireError(f"results: {size} bytes, a header alone has {RESULTS_HEADER.size}")
     version, count = RESULTS_HEADER.unpack_from(data)
     if version != VERSION:
-        raise WireError(
-            f"results: version {version}, this program knows {VERSION}; upgrade the older side"
-        )
+        raise _unknown_version("results", version)
     _count(count)
     unpack = RESULT_HEAD.unpack_from
     head = RESULT_HEAD.size
@@ -228,6 +230,10 @@ def decode_session(answer: bytes) -> int:
     return session
 
 
+def _unknown_version(what: str, version: int) -> WireError:
+    return WireError(f"{what}: version {version}, this program knows {VERSION}; upgrade one side")
+
+
 def _u64(field: str, number: int) -> int:
     if not 0 <= number <= SEQ_MAX:
         raise WireError(f"batch: {field} {number} does not fit 64 bits")
@@ -236,7 +242,5 @@ def _u64(field: str, number: int) -> int:
 
 def _count(count: int) -> int:
     if count > COMMANDS_MAX:
-        raise WireError(
-            f"batch: {count} commands or results, the limit is {COMMANDS_MAX}; split it"
-        )
+        raise WireError(f"batch: {count} commands or results, the limit is {COMMANDS_MAX}")
     return count

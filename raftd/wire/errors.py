@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class WireError(ValueError):
-    """These bytes are not what they should be. One line: which field, what it is, what it may be."""
+    """These bytes are not what they should be. One line: which field, what it is, its limit."""

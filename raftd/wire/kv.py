@@ -2,18 +2,19 @@
 
     put     1  key length u16, key, value (the rest)
     delete  2  key length u16, key
-    cas     3  key length u16, what is expected u8, action u8, number u64, expected value length u32,
+    cas     3  key length u16, what is expected u8, action u8, number u64, expected length u32,
                key, expected value, new value (the rest)
-    batch   4  count u16, then per operation: action u8, key length u16, value length u32, key, value
+    batch   4  count u16, then per operation:
+               action u8, key length u16, value length u32, key, value
     get    16  key length u16, key
     range  17  prefix length u16, after length u16, limit u32, prefix, after
 
-An answer starts with the number of what it answers. A key with its value travels as: key length u16,
-record length u32, key, record; a record is create_revision, mod_revision and version (u64 each) and
-the value. That is also how the store keeps it, so that a page or a snapshot is a plain copy.
+An answer starts with the number of what it answers. A key with its value travels as: key length
+u16, record length u32, key, record; a record is create_revision, mod_revision and version (u64
+each) and the value. That is also how the store keeps it, so a page or a snapshot is a plain copy.
 
-The encoders here are the client's side, as are the decoders of answers; machine/kv/commands.py holds
-the other side. Any thread, no I/O. Bad input or bad bytes: WireError, one line, nothing else.
+The encoders here are the client's side, as are the decoders of answers; machine/kv/commands.py
+holds the other side. Any thread, no I/O. Bad input or bad bytes: WireError, one line, nothing else.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class KeyValue(NamedTuple):
 
 
 class PutResult(NamedTuple):
-    """revision: of the store after the put, which is also the key's mod_revision. version: the key's."""
+    """revision: the store's after the put, and the key's mod_revision. version: the key's."""
 
     revision: int
     version: int
@@ -90,7 +91,10 @@ class DeleteResult(NamedTuple):
 
 
 class CasResult(NamedTuple):
-    """current: after success the key as it is now, value left empty (None if deleted); after failure what is there."""
+    """current: after success the key as it is now, its value left empty (None if deleted);
+
+    after failure what is there.
+    """
 
     revision: int
     succeeded: bool
@@ -168,9 +172,7 @@ def encode_cas(key: bytes, value: bytes | None, expect: Expect) -> bytes:
 def encode_batch_ops(ops: Sequence[tuple[bytes, bytes | None]]) -> bytes:
     """An atomic batch: (key, value) puts, (key, None) deletes. A key may appear once."""
     if len(ops) > OPERATIONS_MAX:
-        raise WireError(
-            f"atomic batch: {len(ops)} operations, the limit is {OPERATIONS_MAX}; split it"
-        )
+        raise WireError(f"atomic batch: {len(ops)} operations, the limit is {OPERATIONS_MAX}")
     seen: set[bytes] = set()
     parts = [KEYED_HEAD.pack(BATCH, len(ops))]
     for key, value in ops:
@@ -192,7 +194,10 @@ def encode_get(key: bytes) -> bytes:
 
 
 def encode_range(prefix: bytes = b"", limit: int = 0, after: bytes = b"") -> bytes:
-    """Keys that start with `prefix` and are greater than `after`. limit 0, or over RANGE_LIMIT_MAX: that many."""
+    """Keys that start with `prefix` and are greater than `after`, `limit` of them at most.
+
+    limit 0 or over RANGE_LIMIT_MAX means RANGE_LIMIT_MAX.
+    """
     for name, data in (("prefix", prefix), ("after", after)):
         if len(data) > KEY_BYTES_MAX:
             raise WireError(f"range: {name} has {len(data)} bytes, the limit is {KEY_BYTES_MAX}")
@@ -298,6 +303,4 @@ def _pair(what: str, data: bytes, at: int) -> tuple[KeyValue, int]:
 
 
 def _mismatch(what: str, answer: bytes) -> WireError:
-    return WireError(
-        f"{what}: not the answer to one: {len(answer)} bytes starting {answer[:16].hex() or 'nowhere'}"
-    )
+    return WireError(f"{what}: not the answer to one: {len(answer)} bytes {answer[:16].hex()}...")

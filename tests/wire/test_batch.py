@@ -1,7 +1,8 @@
-"""The batch codec: round trips, the limits at the door, and no decoder raises anything but WireError."""
+"""The batch codec: round trips, the limits at the door, and decoders raise only WireError."""
 
 from __future__ import annotations
 
+import contextlib
 import struct
 
 import pytest
@@ -72,19 +73,19 @@ COMMAND = b.COMMAND_HEAD.pack(1, 1) + b"x"
         (b"", "header"),
         (_header(version=2, count=1) + COMMAND, "version 2"),
         (_header(kind=4, count=1) + COMMAND, "kind 4"),
-        (_header(count=0), "no commands"),
-        (_header(kind=0, session=0), "no commands"),
+        (_header(count=0), "0 commands"),
+        (_header(kind=0, session=0), "0 commands"),
         (_header(kind=0, session=5, count=1) + COMMAND, "session 5"),
         (_header(kind=0, session=0, floor=1, count=1) + COMMAND, "floor 1"),
-        (_header(session=0, count=1) + COMMAND, "without a session"),
+        (_header(session=0, count=1) + COMMAND, "session 0"),
         (_header(kind=2, session=1), "session 1"),
-        (_header(kind=3, session=0), "without a session"),
+        (_header(kind=3, session=0), "session 0"),
         (_header(kind=3, session=1, floor=3), "floor 3"),
         (_header(kind=3, session=1, count=1) + COMMAND, "1 commands"),
         (_header(count=1) + b.COMMAND_HEAD.pack(0, 1) + b"x", "seq 0"),
-        (_header(count=2) + COMMAND, "command 1 of 2 is cut off"),
-        (_header(count=1) + COMMAND + b"y", "end at byte"),
-        (_header(count=1) + COMMAND[:-1], "end at byte"),
+        (_header(count=2) + COMMAND, "do not end at"),
+        (_header(count=1) + COMMAND + b"y", "do not end at"),
+        (_header(count=1) + COMMAND[:-1], "do not end at"),
         (_header(count=1) + b.COMMAND_HEAD.pack(1, b.COMMAND_BYTES_MAX + 1) + b"x", "limit"),
         (_header(count=b.COMMANDS_MAX + 1) + COMMAND * (b.COMMANDS_MAX + 1), "limit is 4096"),
         (_header(count=1) + b"x" * b.BATCH_BYTES_MAX, "limit is 4194304"),
@@ -131,10 +132,8 @@ def test_any_bytes_decode_or_raise_wire_error(decoder: object) -> None:
     @settings(max_examples=300)
     @given(st.one_of(st.binary(max_size=80), _mutated()))
     def check(data: bytes) -> None:
-        try:
+        with contextlib.suppress(WireError):
             decoder(data)
-        except WireError:
-            pass
 
     check()
 
@@ -152,8 +151,6 @@ def _mutated() -> st.SearchStrategy[bytes]:
         data = bytearray(draw(st.sampled_from(good)))
         for _ in range(draw(st.integers(1, 4))):
             data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
-        return (
-            bytes(data[: draw(st.integers(0, len(data)))]) if draw(st.booleans()) else bytes(data)
-        )
+        return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data)
 
     return build()

@@ -1,0 +1,1 @@
+"""The built-in state machine: a key-value store with etcd's revision rules."""

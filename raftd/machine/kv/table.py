@@ -1,0 +1,164 @@
+"""Keys in byte order with their records, cheap to capture.
+
+Theory of operation. The keys are cut into runs: each a plain dict of up to SPLIT_AT neighbouring
+keys, found by bisecting the runs' lower bounds. Inside a run nothing is ordered until somebody asks
+(a range query, a snapshot); a run's sorted keys are then kept until a key comes or goes. So a put
+costs a bisect and a dict store, and no pause is longer than the work on one run, some 0.1 ms.
+
+Capturing copies the list of runs, not the runs (0.1 ms for a million keys), and starts a new
+generation: who writes into a run of an older generation copies that run first. The captured runs
+are never written again, so another thread may walk through them. A record is one bytes object, as
+is a key, so the collector has nothing to trace, whatever their number.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from raftd.wire.kv import RECORD_HEAD
+
+SPLIT_AT: Final = 1364
+"""Measured: half of it, 682, is just what a dict of the next smaller size has room for."""
+MERGE_BELOW: Final = SPLIT_AT // 8
+MERGED_MAX: Final = SPLIT_AT // 2
+
+Run = dict[bytes, bytes]
+
+_pack = RECORD_HEAD.pack  # looked up once: these two are on the path of every put
+_unpack = RECORD_HEAD.unpack_from
+
+
+class Frozen(NamedTuple):
+    """A table as it was. Any thread."""
+
+    runs: list[Run]
+    orders: list[list[bytes] | None]
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:  # type: ignore[override]
+        """(key, record) in order of the keys."""
+        for run, order in zip(self.runs, self.orders, strict=True):
+            for key in order or sorted(run):
+                yield key, run[key]
+
+
+class Table:
+    """bytes -> record. One thread."""
+
+    __slots__ = ("_generation", "_generations", "_lows", "_orders", "_runs", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._generation = 0
+        self._lows: list[bytes] = [b""]
+        self._runs: list[Run] = [{}]
+        self._orders: list[list[bytes] | None] = [None]
+        self._generations: list[int] = [0]
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._runs[bisect_right(self._lows, key) - 1].get(key)
+
+    def put(self, key: bytes, value: bytes, revision: int) -> int:
+        """Store `value` as of `revision`; returns the key's version."""
+        at = bisect_right(self._lows, key) - 1
+        run = self._runs[at]
+        if self._generations[at] != self._generation:
+            run = self._own(at)
+        if key in run:
+            created, _, version = _unpack(run[key])
+            version += 1
+            run[key] = _pack(created, revision, version) + value
+            return version  # type: ignore[no-any-return]
+        run[key] = _pack(revision, revision, 1) + value
+        self.count += 1
+        self._orders[at] = None
+        if len(run) > SPLIT_AT:
+            self._split(at)
+        return 1
+
+    def delete(self, key: bytes) -> bool:
+        """True if there was such a key."""
+        at = bisect_right(self._lows, key) - 1
+        if key not in self._runs[at]:
+            return False
+        run = self._own(at)
+        del run[key]
+        self.count -= 1
+        self._orders[at] = None
+        if len(run) < MERGE_BELOW:
+            self._merge(at)
+        return True
+
+    def ascend(self, start: bytes, exclusive: bool) -> Iterator[tuple[bytes, bytes]]:
+        """(key, record) in order, from `start` on. Not to be used across a change of the table."""
+        at = bisect_right(self._lows, start) - 1
+        order = self._ordered(at)
+        skip = bisect_right(order, start) if exclusive else bisect_left(order, start)
+        for key in order[skip:]:
+            yield key, self._runs[at][key]
+        for later in range(at + 1, len(self._runs)):
+            run = self._runs[later]
+            for key in self._ordered(later):
+                yield key, run[key]
+
+    def capture(self) -> Frozen:
+        """The table as of now; later changes leave it alone."""
+        self._generation += 1
+        return Frozen(self._runs.copy(), self._orders.copy())
+
+    def load(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Replace everything by (key, record) pairs; the caller sees to their ascending order."""
+        runs: list[Run] = [{}]
+        run = runs[0]
+        lows = [b""]
+        self.count = 0
+        for key, record in pairs:
+            if len(run) >= MERGED_MAX:
+                self.count += len(run)
+                run = {}
+                runs.append(run)
+                lows.append(key)
+            run[key] = record
+        self.count += len(run)
+        self._runs, self._lows = runs, lows
+        self._orders = [None] * len(runs)
+        self._generations = [self._generation] * len(runs)
+
+    def clear(self) -> None:
+        self.load(())
+
+    def _ordered(self, at: int) -> list[bytes]:
+        order = self._orders[at]
+        if order is None:
+            order = self._orders[at] = sorted(self._runs[at])
+        return order
+
+    def _own(self, at: int) -> Run:
+        """The run for writing: a copy of it if a capture holds it."""
+        run = self._runs[at]
+        if self._generations[at] != self._generation:
+            run = self._runs[at] = run.copy()
+            self._generations[at] = self._generation
+        return run
+
+    def _split(self, at: int) -> None:
+        run, order = self._runs[at], self._ordered(at)
+        middle = len(order) // 2
+        left, right = order[:middle], order[middle:]
+        self._runs[at : at + 1] = [{k: run[k] for k in left}, {k: run[k] for k in right}]
+        self._orders[at : at + 1] = [left, right]
+        self._lows.insert(at + 1, right[0])
+        self._generations.insert(at + 1, self._generation)
+
+    def _merge(self, at: int) -> None:
+        """Join a run that has become small with a neighbour, if both fit in one."""
+        for left in (at - 1, at):
+            if left < 0 or left + 1 >= len(self._runs):
+                continue
+            if len(self._runs[left]) + len(self._runs[left + 1]) <= MERGED_MAX:
+                self._own(left).update(self._runs[left + 1])
+                self._orders[left] = None
+                for column in (self._runs, self._orders, self._lows, self._generations):
+                    del column[left + 1]
+                return

@@ -1,0 +1,114 @@
+"""What a state machine is: yours, the built-in store, a test's.
+
+All nodes apply the same commands in the same order, so the same commands must give the same state
+and the same answers everywhere: no clock, no randomness, no `hash()`, no order of a set, no setting
+of one node's, no I/O whose outcome counts. `raftd.machine.kit` checks a machine for that.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import BinaryIO, Protocol, cast, runtime_checkable
+
+REQUIRED = ("apply", "query", "capture", "restore")
+
+
+@runtime_checkable
+class StateMachine(Protocol):
+    """Called on one thread, its owner, only; the machine needs no lock of its own.
+
+    A machine may also have the attribute `quick = True`: each apply and query then takes
+    microseconds, and the node may call them on its network thread.
+    """
+
+    def apply(self, command: bytes) -> bytes:
+        """Execute one command and return its answer (2 MiB at most).
+
+        Raise MachineError to refuse it: that is an answer like any other, given alike by all nodes;
+        the state must be as before. Any other exception stops the node before the entry counts as
+        applied.
+        """
+        ...
+
+    def query(self, request: bytes) -> bytes:
+        """Answer from the present state, changing nothing. Raise MachineError to refuse."""
+        ...
+
+    def capture(self) -> Iterable[bytes]:
+        """Freeze the present state, quickly, and return its bytes as chunks (of 1 MiB at most).
+
+        The chunks are iterated later, on another thread, while `apply` goes on: they must show the
+        state at the time of this call. A plain `return [bytes_of_everything]` is right for small
+        machines. Equal states must give equal bytes, however the chunks are cut.
+        """
+        ...
+
+    def restore(self, reader: BinaryIO) -> None:
+        """Replace the whole state by one that `capture` wrote. Any exception stops the node."""
+        ...
+
+
+class MachineError(Exception):
+    """A deterministic refusal: every node raises it for the same command in the same state."""
+
+
+class MachineFailure(Exception):
+    """An entry cannot be applied, or a state not be restored: the node has to stop. One line."""
+
+
+class MachineLoadError(Exception):
+    """`machine` in the configuration names no usable class. One line: what, and what next."""
+
+
+class SnapshotFormatError(ValueError):
+    """The bytes given to `restore` are not what `capture` writes. One line."""
+
+
+def load_machine(spec: str) -> StateMachine:
+    """An instance of the class that "module:Class" names, made without arguments.
+
+    Imports user code: main thread, before anything is served. Raises MachineLoadError.
+    """
+    module_name, colon, class_name = spec.partition(":")
+    if not colon or not module_name or not class_name:
+        raise MachineLoadError(f"machine {spec!r}: write it as module:Class")
+    found = getattr(_load_module(spec, module_name), class_name, None)
+    if found is None:
+        raise MachineLoadError(f"machine {spec!r}: no {class_name} in module {module_name}")
+    if not callable(found):
+        raise MachineLoadError(f"machine {spec!r}: {class_name} is not a class")
+    missing = [name for name in REQUIRED if not callable(getattr(found, name, None))]
+    if missing:
+        raise MachineLoadError(f"machine {spec!r}: {class_name} has no {', '.join(missing)}")
+    try:
+        return cast(StateMachine, found())
+    except Exception as error:
+        raise MachineLoadError(
+            f"machine {spec!r}: {class_name}() raised {describe(error)}"
+        ) from error
+
+
+def _load_module(spec: str, module_name: str) -> object:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        parts = module_name.split(".")
+        parents = {".".join(parts[: end + 1]) for end in range(len(parts))}
+        if error.name in parents:
+            raise MachineLoadError(
+                f"machine {spec!r}: no module {error.name}; install it or put it on PYTHONPATH"
+            ) from error
+        raise MachineLoadError(
+            f"machine {spec!r}: importing it needs {error.name}; install that"
+        ) from error
+    except Exception as error:
+        raise MachineLoadError(
+            f"machine {spec!r}: importing it raised {describe(error)}"
+        ) from error
+
+
+def describe(error: BaseException) -> str:
+    """An exception as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -19,12 +19,16 @@ NEVER = float("-inf")
 
 
 def up_to_date(s: State, last_index: Index, last_term: Term) -> bool:
-    """Is a log that ends there at least as up-to-date as ours? Term first, then index. Section 5.4.1."""
+    """Is a log that ends there at least as up-to-date as ours? Term first, then index. Section
+    5.4.1.
+    """
     return (last_term, last_index) >= (s.log.last_term, s.log.last_index)
 
 
 def leader_is_alive(s: State, now: float) -> bool:
-    """Heard within the minimum election timeout, its link not lost; a leader: a majority heard from it."""
+    """Heard within the minimum election timeout, its link not lost; a leader: a majority heard from
+    it.
+    """
     horizon = now - s.settings.election_timeout_min
     if s.role is Role.LEADER:
         return quorum_contact(s, now) > horizon
@@ -34,7 +38,9 @@ def leader_is_alive(s: State, now: float) -> bool:
 
 
 def quorum_contact(s: State, now: float) -> float:
-    """Since when a leader has not heard from a majority; dated by when the answered requests were pulled."""
+    """Since when a leader has not heard from a majority; dated by when the answered requests were
+    pulled.
+    """
     lead = s.leadership
     assert lead is not None
 
@@ -70,7 +76,9 @@ def refuse(s: State, fx: Effects, request: VoteRequest, token: Token) -> None:
 
 
 def grant(s: State, fx: Effects, request: VoteRequest, now: float, token: Token) -> None:
-    """Remember the vote; the grant leaves when it is durable. A vote given again waits for the same write."""
+    """Remember the vote; the grant leaves when it is durable. A vote given again waits for the same
+    write.
+    """
     if s.voted_for is None:
         s.voted_for = request.candidate
         s.write(fx, now, hard_state=True)
@@ -105,7 +113,9 @@ def next_vote_request(s: State, peer: NodeId, now: float) -> VoteRequest | None:
 
 
 def is_current(s: State, sent: VoteRequest) -> bool:
-    """Does an answer to `sent` still concern the candidacy that we are in? Three-way check of terms."""
+    """Does an answer to `sent` still concern the candidacy that we are in? Three-way check of
+    terms.
+    """
     campaign = s.campaign
     return (
         campaign is not None

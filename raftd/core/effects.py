@@ -29,7 +29,8 @@ Token = Any
 
 
 class NotLeader(Exception):
-    """A proposal or read was refused before anything was done: it is certain that it did not happen.
+    """A proposal or read was refused before anything was done: it is certain that it did not
+    happen.
 
     leader: whom to ask instead, or None when this node knows of none.
     """
@@ -52,7 +53,8 @@ class BrokenInvariant(Exception):
 class Event:
     """Something worth a log line. `kind` is one of the KINDS; `detail` is for people.
 
-    KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed, truncated, admitted,
+    KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed, truncated,
+    admitted,
     refused, recorded, transfer, configuration, not_admitted.
     """
 

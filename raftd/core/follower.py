@@ -10,12 +10,16 @@ from raftd.core.types import Index, SnapshotMarker, SnapshotMeta
 
 
 def durable_for_leader(s: State) -> Index:
-    """How much of this term's leader's log is durable here. What is committed agrees with any leader."""
+    """How much of this term's leader's log is durable here. What is committed agrees with any
+    leader.
+    """
     return min(s.log.durable_index, max(s.verified_index, s.commit_index))
 
 
 def refuse_append(s: State, fx: Effects, request: AppendRequest, token: Token) -> None:
-    """Rule 1: the request is of an older term. The answer shows ours, so that the sender steps down."""
+    """Rule 1: the request is of an older term. The answer shows ours, so that the sender steps
+    down.
+    """
     reply = AppendReply(s.current_term, False, 0, number=request.number)
     s.hold(fx, token, 0, lambda: reply)
 
@@ -80,7 +84,9 @@ def _store(s: State, fx: Effects, request: AppendRequest, now: float) -> None:
             f"{request.leader} overwrites entry {first}, but {s.commit_index} is committed here"
         )
     if first <= s.log.last_index:
-        s.event(fx, "truncated", f"from {first} to {s.log.last_index}, overridden by {request.leader}")
+        s.event(
+            fx, "truncated", f"from {first} to {s.log.last_index}, overridden by {request.leader}"
+        )
         membership.note_truncated(s, first)
     seq = s.write(fx, now, entries=entries)
     s.log.append(entries, seq)
@@ -132,7 +138,8 @@ def chunk_stored(
 def received(
     s: State, fx: Effects, meta: SnapshotMeta, request: SnapshotRequest, now: float, token: Token
 ) -> None:
-    """A whole snapshot is durable on disk: mark it in the log, and only then give it to the machine.
+    """A whole snapshot is durable on disk: mark it in the log, and only then give it to the
+    machine.
 
     The answer waits for the mark: entries after it must not be acknowledged on a log that a crash
     would show with a gap before them.
@@ -154,7 +161,8 @@ def _have_it(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> N
 
 
 def take(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
-    """Figure 13, rules 6-8. If the log holds that very entry the snapshot brings nothing new: all of
+    """Figure 13, rules 6-8. If the log holds that very entry the snapshot brings nothing new: all
+    of
     it is matched and committed, and is applied from the log. Else the whole log goes: keeping what
     follows would keep entries of another history."""
     if s.log.term_at(meta.index) == meta.term:

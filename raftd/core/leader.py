@@ -1,4 +1,6 @@
-"""What a leader owes its followers, and when an entry is committed (Figure 2, "Rules for Servers, Leaders")."""
+"""What a leader owes its followers, and when an entry is committed (Figure 2, "Rules for Servers,
+Leaders").
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,8 @@ def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
     prev_index = progress.next - 1
     prev_term = s.log.term_at(prev_index)
     if prev_term is None:
-        # What it needs next is compacted: send the snapshot instead (Section 7), on the bulk channel,
+        # What it needs next is compacted: send the snapshot instead (Section 7), on the bulk
+        # channel,
         # which is woken by the next answer or tick.
         progress.to_snapshot(s.snapshot, now)
         return None

@@ -18,7 +18,9 @@ from raftd.core.types import Entry, Index, Term, WriteSeq
 
 
 class RaftLog:
-    """Entries `base_index + 1 .. last_index`, contiguous. Not thread-safe: the core's lock guards it."""
+    """Entries `base_index + 1 .. last_index`, contiguous. Not thread-safe: the core's lock guards
+    it.
+    """
 
     __slots__ = ("_entries", "_runs", "base_index", "base_term", "bytes", "durable_index")
 
@@ -63,7 +65,8 @@ class RaftLog:
         return self._entries[first - self.base_index - 1 : last - self.base_index]
 
     def batch_from(self, first: Index, entries_max: int, bytes_max: int) -> tuple[Entry, ...]:
-        """Up to `entries_max` entries and `bytes_max` bytes from `first` on; at least one if there is one.
+        """Up to `entries_max` entries and `bytes_max` bytes from `first` on; at least one if there
+        is one.
 
         One entry may exceed `bytes_max` by itself: otherwise it could never be replicated.
         """
@@ -95,9 +98,13 @@ class RaftLog:
             last_seq = self._runs.pop()[1]
         before = self._runs[-1][0] if self._runs else self.durable_index
         if last_seq is not None and before < first - 1:
-            self._runs.append((first - 1, last_seq))  # the part of that write that was not overridden
+            self._runs.append(
+                (first - 1, last_seq)
+            )  # the part of that write that was not overridden
 
-    def reset(self, base_index: Index, base_term: Term, seq: WriteSeq, still_durable: Index) -> None:
+    def reset(
+        self, base_index: Index, base_term: Term, seq: WriteSeq, still_durable: Index
+    ) -> None:
         """Everything goes (Figure 13, step 7). `base_index` becomes durable with write `seq`.
 
         still_durable: up to where the old log and the new base say the same, committed entries.
@@ -152,7 +159,9 @@ class RaftLog:
         return at
 
     def last_index_of_term(self, term: Term, at_most: Index) -> Index | None:
-        """The last index <= `at_most` whose entry has `term`; None if there is none. Terms never fall."""
+        """The last index <= `at_most` whose entry has `term`; None if there is none. Terms never
+        fall.
+        """
         low, high = self.base_index, min(at_most, self.last_index)
         while low < high:
             middle = (low + high + 1) // 2

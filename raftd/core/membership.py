@@ -1,7 +1,7 @@
 """Who is in the cluster, and who is who: configurations in the log, Hello, records and admission.
 
-A node that lost its disk may have voted in a term that it no longer remembers (dissertation 3.8), so
-an empty directory gets a random *incarnation*, and a node takes part only once it is *admitted*: a
+A node that lost its disk may have voted in a term that it no longer remembers (dissertation 3.8),
+so an empty directory gets a random *incarnation*, and a node takes part only once it is *admitted*: a
 majority of the other voters has durably recorded its incarnation. A wiped node comes back with
 another one, which the recorders refuse; among any majority of the others at least one recorded the
 first, so it can never be admitted. Recording is a promise and is gated like a vote.
@@ -20,7 +20,9 @@ HELLO_DELAY_MAX = 1.0
 
 
 def encode_configuration(configuration: Configuration) -> bytes:
-    """The payload of a CONFIGURATION entry: a line of voters, a line of learners, ids joined by commas."""
+    """The payload of a CONFIGURATION entry: a line of voters, a line of learners, ids joined by
+    commas.
+    """
     return (",".join(configuration.voters) + "\n" + ",".join(configuration.learners)).encode()
 
 
@@ -33,7 +35,9 @@ def decode_configuration(payload: bytes) -> Configuration:
 
 
 def note_appended(s: State, entries: tuple[Entry, ...]) -> None:
-    """A configuration is in force from the moment it is appended (dissertation 4.1), not when committed."""
+    """A configuration is in force from the moment it is appended (dissertation 4.1), not when
+    committed.
+    """
     for entry in entries:
         if entry.type is EntryType.CONFIGURATION:
             s.configurations.append((entry.index, decode_configuration(entry.payload)))
@@ -94,9 +98,7 @@ def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: To
     s.hold(fx, token, s.records_seq, make, survives_term=True)
 
 
-def on_hello_reply(
-    s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float
-) -> None:
+def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float) -> None:
     greeting = greeting_of(s, peer)
     greeting.inflight = False
     if reply.refused:
@@ -127,7 +129,9 @@ def _greet_later(s: State, greeting: Greeting, now: float) -> None:
 
 
 def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
-    """Returns the refusal, or an empty string. The first incarnation heard for an id stands for ever."""
+    """Returns the refusal, or an empty string. The first incarnation heard for an id stands for
+    ever.
+    """
     node, incarnation = identity.node, identity.incarnation
     if node == s.me:
         return f"two nodes call themselves {node!r}: give each its own node id"
@@ -135,7 +139,9 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
     if known == incarnation:
         return ""
     if known is not None:
-        s.event(fx, "refused", f"{node} came with incarnation {incarnation}, recorded is {known}", node)
+        s.event(
+            fx, "refused", f"{node} came with incarnation {incarnation}, recorded is {known}", node
+        )
         return (
             f"node {node!r} is recorded here as incarnation {known}, not {incarnation}: its data "
             "directory was lost or replaced. Bring the old directory back, or add it under a new id"

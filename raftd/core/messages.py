@@ -24,7 +24,8 @@ class Channel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class VoteRequest:
-    """RequestVote (Figure 2). With `pre` it is the trial run of dissertation 9.6: nobody's term moves.
+    """RequestVote (Figure 2). With `pre` it is the trial run of dissertation 9.6: nobody's term
+    moves.
 
     transfer: sent because the leader asked for it (TimeoutNow): voters do not defend that leader.
     """

@@ -1,4 +1,6 @@
-"""One follower as the leader sees it (Figure 2: nextIndex[] and matchIndex[]), and one request's place in it."""
+"""One follower as the leader sees it (Figure 2: nextIndex[] and matchIndex[]), and one request's
+place in it.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,17 @@ class Progress:
     next: Index  # the next entry to send. Invariant: match < next
     match: Index = 0  # known to be durable there. Rises only by a reply's `durable`
     mode: Mode = Mode.PROBE
-    inflight: dict[int, tuple[Index, int]] = field(default_factory=dict)  # number -> (last index, bytes)
+    inflight: dict[int, tuple[Index, int]] = field(
+        default_factory=dict
+    )  # number -> (last index, bytes)
     inflight_bytes: int = 0
     contact: float | None = None  # when the newest answered request was pulled
     acked_number: int = 0  # the largest pull number answered in this term
     heartbeat_at: float = 0.0
     heartbeats_inflight: int = 0
-    read_heartbeat: tuple[int, float] | None = None  # the round that confirms reads: (number, pulled at)
+    read_heartbeat: tuple[int, float] | None = (
+        None  # the round that confirms reads: (number, pulled at)
+    )
     resume_at: float = 0.0  # after a failed send: not before then, or contact on another channel
     sending: Sending | None = None
 

@@ -43,6 +43,8 @@ def vote_result(voters: Sequence[NodeId], votes: Mapping[NodeId, bool]) -> VoteR
 
 
 def reached_by_majority(voters: Sequence[NodeId], value_of: Callable[[NodeId], Number]) -> Number:
-    """The largest value that a majority of voters has reached (Figure 2: "a majority of matchIndex[i] >= N")."""
+    """The largest value that a majority of voters has reached (Figure 2: "a majority of
+    matchIndex[i] >= N").
+    """
     values = sorted(map(value_of, voters), reverse=True)
     return values[majority(len(values)) - 1]

@@ -27,7 +27,9 @@ def add(s: State, fx: Effects, token: Token, remote: ReadIndexRequest | None = N
 
 
 def confirm(s: State, fx: Effects) -> None:
-    """Release every read whose round a majority has answered. A round's acks count for earlier reads only."""
+    """Release every read whose round a majority has answered. A round's acks count for earlier
+    reads only.
+    """
     lead = leadership(s)
     if not lead.reads or s.commit_index < lead.first_index:
         return
@@ -110,7 +112,9 @@ def on_reply(
         if reply is not None and reply.ok:
             fx.reads.append((token, reply.index))
         else:
-            reason = "the leader did not answer" if reply is None else "the asked node does not lead"
+            reason = (
+                "the leader did not answer" if reply is None else "the asked node does not lead"
+            )
             fx.failed.append((token, NotLeader(s.leader_id, reason)))
     if s.forwarded.waiting:
         if s.leader_id is None or s.leader_id == s.me:

@@ -1,10 +1,10 @@
 """Every change of role and term. Nowhere else is `role`, `current_term` or `leadership` assigned.
 
-             timeout            majority of pre-votes        majority, own vote durable
-  FOLLOWER ----------> PRE_CANDIDATE ----------> CANDIDATE ----------> LEADER
-     ^                      |                       |                    |
-     +----------------------+-----------------------+--------------------+
-       a live leader, a higher term, a hopeless campaign, no quorum in contact, a stalled disk
+           timeout            majority of pre-votes        majority, own vote durable
+FOLLOWER ----------> PRE_CANDIDATE ----------> CANDIDATE ----------> LEADER
+   ^                      |                       |                    |
+   +----------------------+-----------------------+--------------------+
+     a live leader, a higher term, a hopeless campaign, no quorum in contact, a stalled disk
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def arm_retry(s: State, now: float) -> None:
 
 
 def adopt_term(s: State, fx: Effects, term: Term, now: float, why: str) -> None:
-    """Figure 2, "All servers": a higher term makes a follower of anybody. Only here is the vote cleared."""
+    """Figure 2, "All servers": a higher term makes a follower of anybody. Only here is the vote
+    cleared.
+    """
     if term <= s.current_term:
         raise BrokenInvariant(f"term would go from {s.current_term} to {term}")
     was = s.role
@@ -65,7 +67,9 @@ def adopt_term(s: State, fx: Effects, term: Term, now: float, why: str) -> None:
 
 
 def _refuse_held(s: State) -> None:
-    """What was promised to the old term's leader is not said any more; it is told the new term instead."""
+    """What was promised to the old term's leader is not said any more; it is told the new term
+    instead.
+    """
     for place, held in enumerate(s.held):
         if not held.survives_term:
             refusal = _as_refusal(held.make(), s.current_term)
@@ -176,11 +180,15 @@ def _vote_for_self_last(s: State, fx: Effects, now: float) -> None:
 LINK_LOST_RETRY_MIN = 0.02
 LINK_LOST_RETRY_MAX = 0.06
 LINK_LOST_TRIES_MAX = 10
-"""Seconds. After a broken link a refused pre-vote is tried again soon: the others see the break a bit later."""
+"""Seconds. After a broken link a refused pre-vote is tried again soon: the others see the break a
+bit later.
+"""
 
 
 def _concede(s: State, fx: Effects, now: float, campaign: Campaign) -> None:
-    """A majority of refusals: this candidacy cannot be won, so stop asking. It gives its vote to nobody."""
+    """A majority of refusals: this candidacy cannot be won, so stop asking. It gives its vote to
+    nobody.
+    """
     become_follower(s, fx, None, now, "refused by too many voters")
     arm_retry(s, now)
     if campaign.pre and s.link_lost and s.link_lost_tries < LINK_LOST_TRIES_MAX:
@@ -189,7 +197,9 @@ def _concede(s: State, fx: Effects, now: float, campaign: Campaign) -> None:
 
 
 def become_leader(s: State, fx: Effects, now: float) -> None:
-    """Section 5.2, 5.4.2 and 8: a no-op at once, else older entries and reads wait for the next client."""
+    """Section 5.2, 5.4.2 and 8: a no-op at once, else older entries and reads wait for the next
+    client.
+    """
     if s.voted_for != s.me or not s.term_is_durable:
         raise BrokenInvariant("a leader's own vote must be durable before it counts")
     s.campaign = None

@@ -1,4 +1,5 @@
-"""All that a node remembers, in one place: Figure 2's "State" box and what the threads round it need.
+"""All that a node remembers, in one place: Figure 2's "State" box and what the threads round it
+need.
 
 Role modules are functions over this. Nothing in here does I/O; every change that must survive a
 crash goes through `State.write`, which gives it a number.
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from raftd.core.effects import Effects, Event, Token
-from raftd.core.messages import Channel, ReadIndexRequest, Reply
 from raftd.core.log import RaftLog
+from raftd.core.messages import Channel, ReadIndexRequest, Reply
 from raftd.core.progress import Progress
 from raftd.core.types import (
     Configuration,
@@ -63,7 +64,9 @@ class Transfer:
 
 @dataclass(slots=True)
 class PendingRead:
-    """A read waiting for its round (dissertation 6.4). Only requests pulled after `stamp` confirm it."""
+    """A read waiting for its round (dissertation 6.4). Only requests pulled after `stamp` confirm
+    it.
+    """
 
     token: Token
     stamp: int
@@ -85,7 +88,9 @@ class Leadership:
 
 @dataclass(slots=True)
 class Held:
-    """A reply that rests on writes that are not durable yet. `make` builds it at the moment of release."""
+    """A reply that rests on writes that are not durable yet. `make` builds it at the moment of
+    release.
+    """
 
     seq: WriteSeq
     token: Token
@@ -194,7 +199,9 @@ class State:
         records: tuple[tuple[NodeId, Incarnation], ...] = (),
         admitted: bool = False,
     ) -> WriteSeq:
-        """Queue one write; returns its number. Nothing may be said that rests on it until it is durable."""
+        """Queue one write; returns its number. Nothing may be said that rests on it until it is
+        durable.
+        """
         seq = self.next_seq
         self.next_seq = seq + 1
         state = HardState(self.current_term, self.voted_for) if hard_state else None
@@ -213,7 +220,9 @@ class State:
         *,
         survives_term: bool = False,
     ) -> None:
-        """Reply as soon as write `seq` and the term that the reply shows are durable: now, if they are."""
+        """Reply as soon as write `seq` and the term that the reply shows are durable: now, if they
+        are.
+        """
         seq = max(seq, self.term_seq)
         if seq <= self.durable_seq:
             fx.replies.append((token, make()))

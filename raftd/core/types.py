@@ -17,7 +17,9 @@ WriteSeq = int
 Incarnation = str
 
 TERM_MAX = 2**62
-"""Past this a message is refused: a term that wraps would elect two leaders (pitfall: terms near 2**63)."""
+"""Past this a message is refused: a term that wraps would elect two leaders (pitfall: terms near
+2**63).
+"""
 
 INDEX_MAX = 2**62
 
@@ -26,7 +28,9 @@ ENTRY_OVERHEAD_BYTES = 32
 
 
 class EntryType(IntEnum):
-    """What the bytes of an entry mean. The numbers are in the disk and wire formats: never reuse one."""
+    """What the bytes of an entry mean. The numbers are in the disk and wire formats: never reuse
+    one.
+    """
 
     NOOP = 1
     BATCH = 2
@@ -105,7 +109,8 @@ class SnapshotMarker:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One unit of durability. The parts become durable together; within it they count in field order.
+    """One unit of durability. The parts become durable together; within it they count in field
+    order.
 
     entries: contiguous; the first one's index overrides whatever the log held from there on
     (an overriding record, never a cut in place).
@@ -120,6 +125,9 @@ class Write:
     admitted: bool = False
 
 
+NO_HARD_STATE = HardState(0, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Recovered:
     """What the disk holds when a node starts.
@@ -129,7 +137,7 @@ class Recovered:
     snapshot: the newest one marked in the log, or None for the virtual snapshot at (0, 0).
     """
 
-    hard_state: HardState = HardState(0, None)
+    hard_state: HardState = NO_HARD_STATE
     admitted: bool = False
     records: tuple[tuple[NodeId, Incarnation], ...] = ()
     snapshot: SnapshotMeta | None = None
@@ -178,7 +186,9 @@ class PeerState:
 
 @dataclass(frozen=True, slots=True)
 class RaftState:
-    """A picture of one node, for people and machines. Invariant: snapshot <= applied <= commit <= last."""
+    """A picture of one node, for people and machines. Invariant: snapshot <= applied <= commit <=
+    last.
+    """
 
     node: NodeId
     role: Role

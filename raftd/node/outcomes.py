@@ -21,7 +21,9 @@ class Refusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The batch was committed as entry (index, term) and applied; `results` is encoded by wire.batch."""
+    """The batch was committed as entry (index, term) and applied; `results` is encoded by
+    wire.batch.
+    """
 
     index: Index
     term: Term

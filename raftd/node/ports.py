@@ -1,4 +1,5 @@
-"""The seams of a node: what it needs from disk, machine, network and process, and who calls it where.
+"""The seams of a node: what it needs from disk, machine, network and process, and who calls it
+where.
 
 `node` has never heard of files or gRPC. `storage`, `machine` and `rpc` satisfy these protocols, the
 simulator brings its own, and `daemon.py` is where they meet. Every method may raise; an error that
@@ -27,11 +28,14 @@ class LogStore(Protocol):
     """The write-ahead log. All methods: raft-wal thread only, after `open` on the main thread."""
 
     def open(self) -> Recovered:
-        """Recover what the disk holds. Raises storage.errors.StorageError (one line, names file and offset)."""
+        """Recover what the disk holds. Raises storage.errors.StorageError (one line, names file and
+        offset).
+        """
         ...
 
     def commit(self, writes: Sequence[Write]) -> None:
-        """Write all of `writes` (seqs ascending) as one batch and sync it: one write, one fdatasync.
+        """Write all of `writes` (seqs ascending) as one batch and sync it: one write, one
+        fdatasync.
 
         When it returns, all of them are durable. Raises OSError: the caller must stop the process
         and never call again (a second fsync would lie). Raises storage.errors.NoSpace if nothing was
@@ -40,11 +44,15 @@ class LogStore(Protocol):
         ...
 
     def idle(self) -> None:
-        """Called once after some 10 ms without a write: mark the last batch as synced, unsynced itself."""
+        """Called once after some 10 ms without a write: mark the last batch as synced, unsynced
+        itself.
+        """
         ...
 
     def release(self, index: Index) -> None:
-        """Entries up to and including `index` are not needed any more: drop whole segments below it."""
+        """Entries up to and including `index` are not needed any more: drop whole segments below
+        it.
+        """
         ...
 
     def close(self) -> None:
@@ -73,7 +81,9 @@ class IncomingSnapshot(Protocol):
     next_offset: int
 
     def store(self, offset: int, data: bytes) -> int:
-        """Store a chunk that starts at `next_offset` (another offset changes nothing). Returns next_offset."""
+        """Store a chunk that starts at `next_offset` (another offset changes nothing). Returns
+        next_offset.
+        """
         ...
 
     def commit(self) -> SnapshotMeta:
@@ -87,9 +97,13 @@ class IncomingSnapshot(Protocol):
 
 
 class SnapshotStore(Protocol):
-    """Snapshot files. raft-snapshot thread, but `read_chunk`: any thread; `open_body`: the machine's owner."""
+    """Snapshot files. raft-snapshot thread, but `read_chunk`: any thread; `open_body`: the
+    machine's owner.
+    """
 
-    def create(self, index: Index, term: Term, configuration: Configuration, sessions: bytes) -> SnapshotSink:
+    def create(
+        self, index: Index, term: Term, configuration: Configuration, sessions: bytes
+    ) -> SnapshotSink:
         """Begin a snapshot; then `write` the machine's own bytes to the sink."""
         ...
 
@@ -102,7 +116,8 @@ class SnapshotStore(Protocol):
         ...
 
     def open_body(self, meta: SnapshotMeta) -> tuple[bytes, BinaryIO]:
-        """(sessions' bytes, a reader of the machine's bytes), the CRCs checked before a byte is handed out.
+        """(sessions' bytes, a reader of the machine's bytes), the CRCs checked before a byte is
+        handed out.
 
         Raises storage.errors.CorruptSnapshot.
         """
@@ -114,13 +129,16 @@ class SnapshotStore(Protocol):
 
 
 class MachineHost(Protocol):
-    """Sessions round a user's machine, as the node sees them. Called on the machine's owner thread only."""
+    """Sessions round a user's machine, as the node sees them. Called on the machine's owner thread
+    only.
+    """
 
     quick: bool
     """True: apply and query take microseconds and may run on the network thread, in slices."""
 
     def apply_batch(self, index: Index, term: Term, payload: bytes) -> bytes:
-        """Apply one BATCH entry; returns the encoded results (wire.batch). Never raises for bad commands.
+        """Apply one BATCH entry; returns the encoded results (wire.batch). Never raises for bad
+        commands.
 
         Anything it does raise is fatal: the entry does not count as applied.
         """
@@ -131,7 +149,8 @@ class MachineHost(Protocol):
         ...
 
     def capture(self) -> tuple[bytes, Iterable[bytes] | Iterator[bytes]]:
-        """(sessions' bytes, chunks of the machine's bytes) as of now. Must return quickly: the chunks are
+        """(sessions' bytes, chunks of the machine's bytes) as of now. Must return quickly: the
+        chunks are
 
         iterated on the raft-snapshot thread while applying goes on.
         """
@@ -158,7 +177,8 @@ class FatalPort(Protocol):
     def fatal(self, what: str, error: BaseException | None) -> None:
         """The node cannot go on safely. Any thread. Must not raise, may not return.
 
-        A node embedded in a program reports here and stops taking part; only daemon.py ends a process.
+        A node embedded in a program reports here and stops taking part; only daemon.py ends a
+        process.
         """
         ...
 

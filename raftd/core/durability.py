@@ -1,0 +1,52 @@
+"""What `persisted` lets go: held replies, our own vote, a received snapshot, compaction."""
+
+from __future__ import annotations
+
+from raftd.core import candidate, compaction, roles
+from raftd.core.effects import Effects
+from raftd.core.messages import VoteReply
+from raftd.core.state import State
+from raftd.core.types import Role, Term, WriteSeq
+
+
+def release_held(s: State, fx: Effects, now: float) -> None:
+    if not s.held:
+        return
+    waiting = []
+    for held in s.held:
+        if held.seq > s.durable_seq:
+            waiting.append(held)
+            continue
+        reply = held.make()
+        fx.replies.append((held.token, reply))
+        if isinstance(reply, VoteReply) and reply.granted and not reply.pre:
+            vote_left(s, reply.term, now)
+    s.held = waiting
+
+
+def vote_left(s: State, term: Term, now: float) -> None:
+    """The timer starts when the vote leaves: a slow disk must not eat the candidate's time."""
+    if term == s.current_term and s.role is Role.FOLLOWER and s.leader_id is None:
+        roles.arm_election(s, now)
+
+
+def own_vote_is_durable(s: State, fx: Effects, now: float) -> None:
+    campaign = s.campaign
+    if campaign is None or campaign.own_vote is None or campaign.own_vote > s.durable_seq:
+        return
+    if s.me not in campaign.votes:
+        candidate.count(s, s.me, True)
+        roles.judge(s, fx, now)
+
+
+def snapshot_is_marked(s: State, fx: Effects, before: WriteSeq, now: float) -> None:
+    """Only now may the machine move to a received snapshot, and the log before ours go."""
+    if s.installing is not None and s.installing[0] <= s.durable_seq:
+        meta = s.installing[1]
+        s.installing = None
+        fx.install = meta
+        fx.released = meta.index
+        s.handed_index = meta.index
+        s.event(fx, "snapshot_installed", f"at {meta.index}, {meta.size_bytes} bytes")
+    if s.compact_after is not None and before < s.compact_after[0] <= s.durable_seq:
+        compaction.compact(s, fx, now)

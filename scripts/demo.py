@@ -209,7 +209,7 @@ def _verify(node: Node, expected: dict[bytes, bytes]) -> int:
     after = b""
     with Client([node.client_address], timeout=CALL_SECONDS) as client:
         while True:
-            page = client.range(b"demo/", limit=1_000, after=after, stale=True)
+            page = client.range(b"demo/", limit=1_000, after=after, consistency="stale")
             found.update({kv.key: (kv.value, kv.version) for kv in page.kvs})
             if not page.more:
                 break

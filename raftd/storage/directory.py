@@ -1,0 +1,163 @@
+"""One data directory: made in an order that a crash cannot spoil, then opened by its owner only.
+
+    <root>/lock  identity  0000000000000001.wal ...  snapshots/...
+
+The identity comes last, so a directory without one has never taken part in anything: if a crash
+left it half made it is made anew. With records but without identity it is damaged.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from raftd.core.types import Identity, Incarnation, NodeId, Recovered
+from raftd.storage import record
+from raftd.storage.errors import CorruptIdentity, Locked
+from raftd.storage.fs import FileSystem, Lock
+from raftd.storage.identity import (
+    IDENTITY_NAME,
+    IDENTITY_TEMPORARY,
+    check_identity,
+    directory_id,
+    load_identity,
+    save_identity,
+)
+from raftd.storage.recovery import read_whole
+from raftd.storage.segment import SEGMENT_NAME
+from raftd.storage.snapshots import SNAPSHOT_NAME, SnapshotFiles
+from raftd.storage.wal import SEGMENT_BYTES, Wal, create_log
+
+LOCK_NAME = "lock"
+SNAPSHOTS_NAME = "snapshots"
+
+
+@dataclass(frozen=True, slots=True)
+class DataDirectory:
+    """What `open_directory` found or made. created: so nobody knows this incarnation yet."""
+
+    root: str
+    identity: Identity
+    created: bool
+    wal: Wal
+    snapshots: SnapshotFiles
+
+    def recover(self) -> Recovered:
+        """Open the log, and see that the snapshot it names is there. Main thread, once.
+
+        Leftovers (snapshots that no marker names, partial files) are removed. Raises StorageError,
+        OSError.
+        """
+        recovered = self.wal.open()
+        if recovered.snapshot is not None:
+            self.snapshots.check_present(recovered.snapshot)
+        self.snapshots.clean(recovered.snapshot)
+        return recovered
+
+    def close(self) -> None:
+        """Close the log and unlock."""
+        self.wal.close()
+
+
+def open_directory(
+    fs: FileSystem,
+    root: str,
+    *,
+    cluster: str,
+    node: NodeId,
+    new_incarnation: Callable[[], Incarnation],
+    segment_bytes: int = SEGMENT_BYTES,
+    now: Callable[[], float] | None = None,
+    observe: Callable[[float], None] | None = None,
+) -> DataDirectory:
+    """Lock a data directory and load its identity, or make both. Then call `recover`.
+
+    new_incarnation: asked once if the directory is new; random, 16 hex digits. The rest: see Wal.
+    Raises Locked, WrongIdentity, CorruptIdentity, NoSpace, OSError.
+    """
+    _make_directories(fs, root)
+    lock = _lock(fs, f"{root}/{LOCK_NAME}")
+    try:
+        identity = load_identity(fs, root)
+        created = identity is None
+        if identity is None:
+            identity = Identity(cluster, node, new_incarnation())
+            _create(fs, root, identity, segment_bytes)
+        else:
+            check_identity(root, identity, cluster, node)
+            fs.sync_directory(root)
+        wal = Wal(
+            fs,
+            root,
+            directory_id(identity),
+            segment_bytes=segment_bytes,
+            lock=lock,
+            now=now,
+            observe=observe,
+        )
+        snapshots = SnapshotFiles(fs, f"{root}/{SNAPSHOTS_NAME}")
+    except BaseException:
+        lock.release()
+        raise
+    return DataDirectory(root, identity, created, wal, snapshots)
+
+
+def _make_directories(fs: FileSystem, path: str) -> None:
+    """The directory and whatever is missing above it."""
+    with suppress(FileNotFoundError):
+        fs.listdir(path)
+        return
+    parent = os.path.dirname(path.rstrip("/"))
+    if parent:
+        _make_directories(fs, parent)
+    with suppress(FileExistsError):
+        fs.mkdir(path)
+
+
+def _lock(fs: FileSystem, path: str) -> Lock:
+    try:
+        return fs.lock(path)
+    except BlockingIOError:
+        raise Locked(path) from None
+
+
+def _create(fs: FileSystem, root: str, identity: Identity, segment_bytes: int) -> None:
+    _refuse_used(fs, root)
+    names = fs.listdir(root)
+    for name in names:
+        if SEGMENT_NAME.fullmatch(name) or name == IDENTITY_TEMPORARY:
+            fs.unlink(f"{root}/{name}")
+    if SNAPSHOTS_NAME not in names:
+        fs.mkdir(f"{root}/{SNAPSHOTS_NAME}")
+    _sync_above(fs, root)
+    create_log(fs, root, directory_id(identity), segment_bytes)
+    fs.sync_directory(root)
+    save_identity(fs, root, identity)
+
+
+def _sync_above(fs: FileSystem, path: str) -> None:
+    """Make the names of a directory and of all above it durable, whoever made them and when."""
+    while path.strip("/."):
+        path = os.path.dirname(path.rstrip("/"))
+        with suppress(PermissionError):  # what we may not read we have not made
+            fs.sync_directory(path or ".")
+
+
+def _refuse_used(fs: FileSystem, root: str) -> None:
+    """Raises CorruptIdentity if somebody has written here under an identity that is now gone."""
+    names = fs.listdir(root)
+    for name in names:
+        if SEGMENT_NAME.fullmatch(name):
+            data = read_whole(fs, f"{root}/{name}")
+            if next(record.find_batches(data, 0, len(data), None), None) is not None:
+                _refuse(root, name)
+    if SNAPSHOTS_NAME in names:
+        for name in fs.listdir(f"{root}/{SNAPSHOTS_NAME}"):
+            if SNAPSHOT_NAME.fullmatch(name):
+                _refuse(root, f"{SNAPSHOTS_NAME}/{name}")
+
+
+def _refuse(root: str, name: str) -> None:
+    raise CorruptIdentity(f"{root}/{IDENTITY_NAME}", f"it is missing, but {name} holds records")

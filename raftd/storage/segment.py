@@ -1,0 +1,187 @@
+"""One segment of the log: its file name, its header, and how a new one is made.
+
+The header stands for everything that the segments before it said, so that those can go:
+
+    "RAFTDWAL" | version u32 | length u32 | directory u64 | number u64 | allocated u64 |
+    sequence u64 | seed u32 | last_index u64 | crc u32, then `length` bytes of records
+
+`sequence` is that of the first batch; `seed` the checksum of the last batch before the seal of the
+segment before; `last_index` the end of the log at that moment; the records repeat term and vote,
+the admitted mark, the incarnations and the newest snapshot. `crc` covers all of it but itself. A
+file is made with all its `allocated` bytes, so a shorter one has lost some.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from raftd.core.types import (
+    HardState,
+    Incarnation,
+    Index,
+    NodeId,
+    SnapshotMarker,
+    SnapshotMeta,
+)
+from raftd.storage import record
+from raftd.storage.errors import NoSpace, UnknownFormat, is_no_space
+from raftd.storage.fs import File, FileSystem
+from raftd.storage.record import BATCH_HEADER, RECORD, Malformed, RecordType
+
+SEGMENT_MAGIC = b"RAFTDWAL"
+SEGMENT_VERSION = 1
+SEGMENT_HEADER = struct.Struct("<8sIIQQQQIQI")
+SEGMENT_NAME = re.compile(r"([0-9]{16})\.wal")
+
+SEAL_BYTES = BATCH_HEADER.size + RECORD.size
+RESERVE_BYTES = SEAL_BYTES + BATCH_HEADER.size
+"""Kept free at the end of a segment: room for one idle marker and the seal."""
+
+
+class Header(NamedTuple):
+    """A checked segment header. size: where the first batch starts, in bytes."""
+
+    directory: int
+    number: int
+    allocated: int
+    sequence: int
+    seed: int
+    last_index: Index
+    crc: int
+    size: int
+    books: Books
+
+
+class BadHeader(ValueError):
+    """Not a segment's header: torn while it was made, or damaged since."""
+
+
+@dataclass(slots=True)
+class Books:
+    """What a log has said so far, beside its entries."""
+
+    hard_state: HardState = HardState(0, None)  # noqa: RUF009 - immutable
+    admitted: bool = False
+    records: dict[NodeId, Incarnation] = field(default_factory=dict)
+    snapshot: SnapshotMeta | None = None
+
+    def encode(self) -> bytes:
+        parts = [record.encode_hard_state(self.hard_state)]
+        if self.snapshot is not None:
+            parts.append(record.encode_marker(SnapshotMarker(self.snapshot, reset=False)))
+        if self.admitted:
+            parts.append(record.encode_record(RecordType.ADMITTED))
+        parts += [record.encode_incarnation(*item) for item in sorted(self.records.items())]
+        return b"".join(parts)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Books:
+        """Raises Malformed."""
+        books = cls()
+        for item in record.decode_records(data, 0, len(data)):
+            if item.type == RecordType.HARD_STATE:
+                books.hard_state = record.decode_hard_state(item)
+            elif item.type == RecordType.MARKER:
+                books.snapshot = record.decode_marker(item).meta
+            elif item.type == RecordType.ADMITTED:
+                books.admitted = True
+            elif item.type == RecordType.INCARNATION:
+                node, incarnation = record.decode_incarnation(item)
+                books.records[node] = incarnation
+            else:
+                raise Malformed(f"record type {item.type} in a segment header")
+        return books
+
+
+def segment_name(number: int) -> str:
+    return f"{number:016d}.wal"
+
+
+def segment_numbers(names: list[str]) -> list[int]:
+    """Numbers of the segments among the names of a directory, ascending."""
+    found = [SEGMENT_NAME.fullmatch(name) for name in names]
+    return sorted(int(match.group(1)) for match in found if match is not None)
+
+
+def encode_header(
+    directory: int,
+    number: int,
+    allocated: int,
+    sequence: int,
+    seed: int,
+    last_index: Index,
+    books: Books,
+) -> tuple[bytes, int]:
+    """(bytes, checksum)."""
+    body = books.encode()
+    head = SEGMENT_HEADER.pack(
+        SEGMENT_MAGIC,
+        SEGMENT_VERSION,
+        len(body),
+        directory,
+        number,
+        allocated,
+        sequence,
+        seed,
+        last_index,
+        0,
+    )
+    crc = zlib.crc32(head + body)
+    return head[:-4] + crc.to_bytes(4, "little") + body, crc
+
+
+def decode_header(data: bytes, path: str) -> Header:
+    """Check the header at the start of `data`. Raises BadHeader, UnknownFormat."""
+    if len(data) < SEGMENT_HEADER.size:
+        raise BadHeader("the file is shorter than a segment header")
+    fields = SEGMENT_HEADER.unpack_from(data)
+    magic, version, length, directory, number, allocated, sequence, seed, last_index, crc = fields
+    if magic != SEGMENT_MAGIC:
+        raise BadHeader("it does not start with a segment's magic")
+    size = SEGMENT_HEADER.size + length
+    if length > len(data) - SEGMENT_HEADER.size:
+        raise BadHeader("its header is longer than the file")
+    head = zlib.crc32(bytes(4), zlib.crc32(data[: SEGMENT_HEADER.size - 4]))
+    if zlib.crc32(data[SEGMENT_HEADER.size : size], head) != crc:
+        raise BadHeader("its header's checksum is wrong")
+    if version != SEGMENT_VERSION:
+        raise UnknownFormat(path, version, SEGMENT_VERSION)
+    try:
+        books = Books.decode(data[SEGMENT_HEADER.size : size])
+    except Malformed as error:
+        raise BadHeader(str(error)) from None
+    return Header(directory, number, allocated, sequence, seed, last_index, crc, size, books)
+
+
+def make_segment(
+    fs: FileSystem, path: str, directory: int, number: int, size_bytes: int, sequence: int,
+    seed: int, last_index: Index, books: Books, batch_bytes: int = 0,
+) -> tuple[File, Header]:  # fmt: skip
+    """A new segment, its bytes synced, its name not: the caller syncs the directory.
+
+    size_bytes: what to allocate, or more if a batch of `batch_bytes` needs it. Raises NoSpace with
+    nothing left behind, OSError.
+    """
+    body = SEGMENT_HEADER.size + len(books.encode())
+    allocated = max(size_bytes, body + batch_bytes + RESERVE_BYTES)
+    data, crc = encode_header(directory, number, allocated, sequence, seed, last_index, books)
+    file: File | None = None
+    try:
+        file = fs.create(path)
+        file.preallocate(allocated)
+        file.write(0, data)
+        file.sync()
+    except OSError as error:
+        if file is not None:
+            file.close()
+        if not is_no_space(error):
+            raise
+        if file is not None:
+            fs.unlink(path)
+        raise NoSpace(path, allocated, error) from error
+    header = Header(directory, number, allocated, sequence, seed, last_index, crc, len(data), books)
+    return file, header

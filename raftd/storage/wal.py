@@ -1,0 +1,285 @@
+"""The write-ahead log: one write and one fdatasync for everything that is queued.
+
+Only one batch is ever unsynced, besides an idle marker before it. Whatever fails in a write or a
+sync fails for good: what the disk holds is then unknown until the next start reads it back. The
+one exception is a disk without room for the next segment, which is noticed before anything is
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from raftd.core.effects import BrokenInvariant
+from raftd.core.types import Index, Recovered, Write
+from raftd.storage import recovery
+from raftd.storage.errors import LogFailed, NoSpace
+from raftd.storage.fs import File, FileSystem, Lock
+from raftd.storage.record import (
+    BATCH_HEADER,
+    BATCH_RECORDS_MAX_BYTES,
+    append_write,
+    encode_batch,
+    encode_seal,
+)
+from raftd.storage.recovery import NOTHING_BELOW, Closed
+from raftd.storage.segment import RESERVE_BYTES, SEAL_BYTES, Books, make_segment, segment_name
+
+SEGMENT_BYTES = 64 << 20
+IDLE_BYTES = BATCH_HEADER.size
+
+
+@dataclass(slots=True)
+class LogStats:
+    """Counters since `open`, for metrics. bytes: as written, headers included."""
+
+    batches: int = 0
+    writes: int = 0
+    bytes: int = 0
+    syncs: int = 0
+    rolls: int = 0
+    segments: int = 0
+
+
+def create_log(fs: FileSystem, directory: str, directory_id: int, segment_bytes: int) -> None:
+    """The first segment of a new log, synced; its name is not. Raises NoSpace."""
+    path = f"{directory}/{segment_name(1)}"
+    file, _ = make_segment(fs, path, directory_id, 1, segment_bytes, 1, 0, 0, Books())
+    file.close()
+
+
+class Wal:
+    """A `raftd.node.ports.LogStore`. `open` first, then one thread at a time.
+
+    directory_id: the number that every batch carries (identity.directory_id). segment_bytes: size
+    of a segment, more for a batch that is larger. lock: released by `close`. now, observe: every
+    write-and-sync is reported as observe(seconds), measured with `now`.
+    """
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        directory: str,
+        directory_id: int,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        lock: Lock | None = None,
+        now: Callable[[], float] | None = None,
+        observe: Callable[[float], None] | None = None,
+    ) -> None:
+        if segment_bytes < 1:
+            raise ValueError(f"segment_bytes is {segment_bytes}, must be at least 1")
+        self.stats = LogStats()
+        self._fs = fs
+        self._directory = directory
+        self._id = directory_id
+        self._segment_bytes = segment_bytes
+        self._lock = lock
+        self._now = now
+        self._observe = observe
+        self._file: File | None = None
+        self._failed: BaseException | None = None
+        self._books = Books()
+        self._closed: list[Closed] = []
+        self._last: Index = 0
+        self._number = 0
+        self._offset = 0
+        self._limit = 0
+        """No batch may reach beyond: the rest of the segment is for an idle marker and the seal."""
+        self._sequence = 1
+        self._previous = 0
+        self._synced = 1
+        """Every batch with a smaller sequence is synced."""
+        self._idle = False
+        """The last batch is an idle marker."""
+
+    def open(self) -> Recovered:
+        """Recover. Raises StorageError (nothing was changed then), OSError."""
+        if self._file is not None or self._failed is not None:
+            raise LogFailed(self._directory, self._failed)
+        recovery.settle(self._fs, self._directory)
+        analysis = recovery.analyse(self._fs, self._directory, self._id)
+        replay, tail = analysis.replay, analysis.tail
+        self._file = recovery.repair(self._fs, self._directory, analysis)
+        self._books, self._closed, self._last = replay.books, replay.closed, replay.last_index
+        self._number, self._offset = tail.header.number, tail.offset
+        self._limit = tail.header.allocated - RESERVE_BYTES
+        self._sequence = self._synced = tail.sequence
+        self._previous, self._idle = tail.previous, tail.idle
+        self.stats.segments = len(self._closed) + 1
+        self.idle()
+        return replay.recovered()
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """See LogStore. Raises NoSpace (nothing changed), OSError, LogFailed, BrokenInvariant."""
+        file = self._usable()
+        last, cut = self._check(writes)
+        parts = [b""]
+        for write in writes:
+            append_write(parts, write)
+        length = sum(map(len, parts))
+        if not length:
+            return
+        if length > BATCH_RECORDS_MAX_BYTES:
+            raise ValueError(f"{length} bytes in one batch, at most {BATCH_RECORDS_MAX_BYTES}")
+        if self._offset + BATCH_HEADER.size + length > self._limit:
+            file = self._roll(file, length)
+        self._append(file, parts, length)
+        stats = self.stats
+        stats.batches += 1
+        stats.writes += len(writes)
+        self._remember(writes, last, cut)
+
+    def idle(self) -> None:
+        """An empty batch, not synced, that proves that the last one was. Raises OSError."""
+        file = self._usable()
+        if self._idle or self._offset + IDLE_BYTES + SEAL_BYTES > self._limit + RESERVE_BYTES:
+            return
+        data, crc = encode_batch([b""], 0, self._id, self._sequence, self._previous, self._synced)
+        try:
+            file.write(self._offset, data)
+        except BaseException as error:
+            self._failed = error
+            raise
+        self._advance(len(data), crc)
+        self._idle = True
+
+    def release(self, index: Index) -> None:
+        """Drop segments that hold nothing after `index`, nor after the newest marked snapshot.
+
+        One after the other, oldest first, each gone for good before the next: a hole between two
+        segments would look like lost data. Raises OSError, LogFailed.
+        """
+        self._usable()
+        snapshot = self._books.snapshot
+        limit = min(index, 0 if snapshot is None else snapshot.index)
+        while self._closed and self._closed[0].high <= limit:
+            try:
+                self._fs.unlink(f"{self._directory}/{segment_name(self._closed[0].number)}")
+                self._fs.sync_directory(self._directory)
+            except BaseException as error:
+                self._failed = error
+                raise
+            del self._closed[0]
+            self.stats.segments -= 1
+
+    def close(self) -> None:
+        """Idle mark, sync, close, unlock; after a failure only the last two. Harmless again."""
+        file = self._file
+        try:
+            if file is not None and self._failed is None:
+                self.idle()
+                if self._synced < self._sequence:
+                    self._sync(file)
+        finally:
+            self._file = None
+            if file is not None:
+                file.close()
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+    def _usable(self) -> File:
+        if self._file is None or self._failed is not None:
+            raise LogFailed(self._directory, self._failed or ValueError("it is not open"))
+        return self._file
+
+    def _check(self, writes: Sequence[Write]) -> tuple[Index, Index]:
+        """(last index after them, the lowest index that they override). Raises BrokenInvariant."""
+        last, cut = self._last, NOTHING_BELOW
+        snapshot = self._books.snapshot
+        floor = 0 if snapshot is None else snapshot.index
+        for write in writes:
+            if write.marker is not None:
+                meta = write.marker.meta
+                if meta.index < floor:
+                    raise BrokenInvariant(f"snapshot {meta.index} after snapshot {floor}")
+                floor = meta.index
+                if write.marker.reset or floor > last:
+                    last, cut = floor, 1
+            if write.entries:
+                first = write.entries[0].index
+                if first <= floor or first > last + 1:
+                    raise BrokenInvariant(
+                        f"entry {first} in a log that ends at {last}, with snapshot {floor}"
+                    )
+                if first <= last:
+                    cut = min(cut, first)
+                last = first + len(write.entries) - 1
+        return last, cut
+
+    def _remember(self, writes: Sequence[Write], last: Index, cut: Index) -> None:
+        books = self._books
+        for write in writes:
+            if write.hard_state is not None:
+                books.hard_state = write.hard_state
+            if write.marker is not None:
+                books.snapshot = write.marker.meta
+            if write.records:
+                books.records.update(write.records)
+            if write.admitted:
+                books.admitted = True
+        self._last = last
+        if cut != NOTHING_BELOW:
+            self._closed = recovery.cut_closed(self._closed, cut)
+
+    def _append(self, file: File, parts: list[bytes], length: int) -> None:
+        """Write one batch and sync it."""
+        data, crc = encode_batch(
+            parts, length, self._id, self._sequence, self._previous, self._synced
+        )
+        started = 0.0 if self._now is None else self._now()
+        try:
+            file.write(self._offset, data)
+        except BaseException as error:
+            self._failed = error
+            raise
+        self._advance(len(data), crc)
+        self._sync(file)
+        self._idle = False
+        if self._observe is not None and self._now is not None:
+            self._observe(self._now() - started)
+
+    def _advance(self, size_bytes: int, crc: int) -> None:
+        self._offset += size_bytes
+        self._sequence += 1
+        self._previous = crc
+        self.stats.bytes += size_bytes
+
+    def _sync(self, file: File) -> None:
+        try:
+            file.datasync()
+        except BaseException as error:
+            self._failed = error
+            raise
+        self._synced = self._sequence
+        self.stats.syncs += 1
+
+    def _roll(self, file: File, length: int) -> File:
+        """Go on in a new segment with room for a batch of `length` bytes of records."""
+        if self._synced < self._sequence:
+            self._sync(file)
+        number = self._number + 1
+        try:
+            fresh, header = make_segment(
+                self._fs, f"{self._directory}/{segment_name(number)}", self._id, number,
+                self._segment_bytes, self._sequence + 1, self._previous, self._last, self._books,
+                BATCH_HEADER.size + length,
+            )  # fmt: skip
+            self._fs.sync_directory(self._directory)
+        except NoSpace:
+            raise
+        except BaseException as error:
+            self._failed = error
+            raise
+        seal = encode_seal(number, header.crc)
+        self._append(file, [b"", seal], len(seal))
+        self._closed.append(Closed(self._number, self._last))
+        self._file, self._number, self._offset = fresh, number, header.size
+        self._limit = header.allocated - RESERVE_BYTES
+        self._previous = header.crc
+        self.stats.rolls += 1
+        self.stats.segments += 1
+        file.close()
+        return fresh

@@ -401,6 +401,10 @@ class RaftCore:
         return self._s.log.durable_index
 
     @property
+    def snapshot_index(self) -> Index:
+        return self._s.snapshot.index
+
+    @property
     def identity(self) -> Identity:
         return self._s.identity
 

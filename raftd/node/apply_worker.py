@@ -1,0 +1,205 @@
+"""The machine's owner: applies what is committed, in order and once, and answers queries between.
+
+A quick machine lives on the network thread and is given slices of at most a millisecond, so that
+heartbeats never wait for it; results then reach their callers without a hand-over between threads.
+Any other machine lives on raft-apply. Either way one thread at a time touches the machine: while a
+large snapshot is restored on the raft-snapshot thread, everything here waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
+from raftd.node.outcomes import Answered, Outcome
+from raftd.node.ports import Clock, FatalPort, MachineHost
+from raftd.node.supervision import Worker
+
+SLICE_SECONDS = 0.001
+"""How long a quick machine may hold the network thread at a time."""
+
+Done = Callable[[Outcome], None]
+Captured = tuple[Index, Term, bytes, Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyEntries:
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    meta: SnapshotMeta
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Answer `queries` once everything up to `index` is applied."""
+
+    index: Index
+    queries: Sequence[bytes]
+    done: Done
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Freeze the state as of now; `done` gets it on the owner's thread."""
+
+    done: Callable[[Captured], None]
+
+
+Job = ApplyEntries | Install | Query | Capture
+
+
+@dataclass(slots=True)
+class Slice:
+    """What one slice of work did, for the replica."""
+
+    applied: list[tuple[Entry, bytes]]
+    answers: list[tuple[Done, Outcome]]
+    index: Index = 0
+    bytes: int = 0
+    jumped_to: Index = 0
+
+
+class ApplyWorker:
+    def __init__(
+        self,
+        host: MachineHost,
+        clock: Clock,
+        fatal: FatalPort,
+        report: Callable[[Slice], None],
+        restore: Callable[[SnapshotMeta, Callable[[], None]], None],
+    ) -> None:
+        """report: called on the owner's thread after each slice. restore(meta, then): put the
+        snapshot
+
+        into the machine, on any thread, then call `then` there.
+        """
+        self._host = host
+        self._clock = clock
+        self._report = report
+        self._restore = restore
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
+        self._jobs: deque[Job] = deque()
+        self._waiting: list[tuple[Index, int, Query]] = []
+        self._order = itertools.count()
+        self._offset = 0  # entries of the first job that are done
+        self._restoring: SnapshotMeta | None = None
+        self._restored = False
+        self._stopping = False
+        self.applied_index: Index = 0
+        self.applied_term: Term = 0
+        self.quick = host.quick
+        self.worker = None if self.quick else Worker("raft-apply", self.run, fatal)
+
+    def put(self, job: Job) -> None:
+        """Enqueues only. Any thread; entries and installs under the replica's lock, so in order."""
+        with self._lock:
+            self._jobs.append(job)
+            if self.worker is not None:
+                self._ready.notify()
+
+    def run(self) -> None:
+        """raft-apply: only for a machine that is not quick."""
+        while True:
+            with self._ready:
+                while not (
+                    self._stopping or self._restored or (self._jobs and not self._restoring)
+                ):
+                    self._ready.wait()
+                if self._stopping:
+                    return
+            self.step()
+
+    def stop(self) -> None:
+        with self._ready:
+            self._stopping = True
+            self._ready.notify()
+
+    def step(self) -> bool:
+        """One slice of work on the owner's thread; True if there is more to do now."""
+        self._take_restored()
+        deadline = self._clock.now() + SLICE_SECONDS
+        done = Slice([], [])
+        while self._restoring is None and self._jobs:
+            self._one(self._jobs[0], done, deadline)
+            if self._clock.now() >= deadline:
+                break
+        self._release_waiting(done)
+        done.index = self.applied_index
+        if done.applied or done.answers or done.jumped_to:
+            self._report(done)
+        return bool(self._jobs) and self._restoring is None
+
+    def _one(self, job: Job, done: Slice, deadline: float) -> None:
+        if isinstance(job, ApplyEntries):
+            if not self._apply(job.entries, done, deadline):
+                return
+        elif isinstance(job, Query):
+            self._query(job, done)
+        elif isinstance(job, Capture):
+            sessions, chunks = self._host.capture()
+            job.done((self.applied_index, self.applied_term, sessions, chunks))
+        else:
+            self._restoring = job.meta
+            self._restore(job.meta, self._restore_is_over)
+        with self._lock:
+            self._jobs.popleft()
+            self._offset = 0
+
+    def _apply(self, entries: Sequence[Entry], done: Slice, deadline: float) -> bool:
+        """True when all of `entries` are applied; False when the slice is used up."""
+        host, now = self._host, self._clock.now
+        for place in range(self._offset, len(entries)):
+            entry = entries[place]
+            results = b""
+            if entry.type is EntryType.BATCH:
+                results = host.apply_batch(entry.index, entry.term, entry.payload)
+            self.applied_index, self.applied_term = entry.index, entry.term
+            done.applied.append((entry, results))
+            done.bytes += len(entry.payload)
+            if now() >= deadline and place + 1 < len(entries):
+                self._offset = place + 1
+                return False
+        return True
+
+    def _query(self, job: Query, done: Slice) -> None:
+        if job.index > self.applied_index:
+            heapq.heappush(self._waiting, (job.index, next(self._order), job))
+            return
+        query = self._host.query
+        results = [query(request) for request in job.queries]
+        done.answers.append((job.done, Answered(self.applied_index, results)))
+
+    def _release_waiting(self, done: Slice) -> None:
+        while self._waiting and self._waiting[0][0] <= self.applied_index:
+            self._query(heapq.heappop(self._waiting)[2], done)
+
+    def waiting_queries(self) -> list[Query]:
+        """Take the queries that wait for an index. Owner's thread, or after it has ended."""
+        waiting = [query for _, _, query in self._waiting]
+        self._waiting.clear()
+        return waiting
+
+    def _restore_is_over(self) -> None:
+        """Any thread: the machine is ours again; `step` goes on."""
+        with self._ready:
+            self._restored = True
+            self._ready.notify()
+
+    def _take_restored(self) -> None:
+        if not self._restored or self._restoring is None:
+            return
+        meta = self._restoring
+        self._restored, self._restoring = False, None
+        self.applied_index, self.applied_term = meta.index, meta.term
+        done = Slice([], [], index=meta.index, jumped_to=meta.index)
+        self._release_waiting(done)
+        self._report(done)

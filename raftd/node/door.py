@@ -1,0 +1,74 @@
+"""Capacity is taken at the door, never under the lock: what gets in is bounded and will be
+answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from raftd.node.outcomes import Outcome, Refusal, Refused
+from raftd.node.settings import NodeSettings
+
+Done = Callable[[Outcome], None]
+Reads = list[tuple[Sequence[bytes], Done]]
+
+
+class Door:
+    """What arrived in this turn of the loop, waiting to become one append or one read. Network
+    thread.
+    """
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self._settings = settings
+        self._batches: list[bytes] = []
+        self._dones: list[Done] = []
+        self._bytes = 0
+        self._reads: Reads = []
+        self._queries = 0
+
+    def refuse(self, pending: int, pending_bytes: int, log_bytes: int) -> Refused | None:
+        """None if one more batch may come in. `pending` and bytes are those already in the log."""
+        settings = self._settings
+        if pending + len(self._batches) >= settings.pending_batches_max:
+            limit = f"pending_batches_max ({settings.pending_batches_max})"
+        elif pending_bytes + self._bytes > settings.pending_bytes_max:
+            limit = f"pending_bytes_max ({settings.pending_bytes_max})"
+        elif log_bytes > settings.log_memory_limit_bytes:
+            limit = f"log_memory_limit ({settings.log_memory_limit_bytes})"
+        else:
+            return None
+        return Refused(Refusal.OVERLOADED, f"{limit} is reached: try again later")
+
+    def batch(self, batch: bytes, done: Done) -> bool:
+        """True for the first of a turn: schedule the proposal."""
+        self._batches.append(batch)
+        self._dones.append(done)
+        self._bytes += len(batch)
+        return len(self._batches) == 1
+
+    def take_batches(self) -> tuple[list[bytes], list[Done]]:
+        taken = self._batches, self._dones
+        self._batches, self._dones, self._bytes = [], [], 0
+        return taken
+
+    def full(self, queries: Sequence[bytes]) -> bool:
+        return self._queries + len(queries) > self._settings.pending_queries_max
+
+    def read(self, queries: Sequence[bytes], done: Done) -> bool:
+        """True for the first of a turn: schedule the read."""
+        self._reads.append((queries, done))
+        self._queries += len(queries)
+        return len(self._reads) == 1
+
+    def take_reads(self) -> Reads:
+        taken, self._reads = self._reads, []
+        return taken
+
+    def reads_done(self, reads: Reads) -> None:
+        self._queries -= sum(len(queries) for queries, _ in reads)
+
+    def everybody(self) -> list[Done]:
+        """Take everything that waits here, to refuse it."""
+        dones = self._dones + [done for _, done in self._reads]
+        self._batches, self._dones, self._reads = [], [], []
+        return dones

@@ -1,0 +1,46 @@
+"""What is wrong with a node, in sentences, worst first. Empty when it is healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from raftd.core.types import RaftState, Role
+
+APPLY_LAG_MAX = 10_000
+"""Entries committed and not applied before it is called a problem."""
+
+PEER_SILENT_SECONDS = 3.0
+
+
+def problems(state: RaftState, stopped: str, no_space: bool) -> Sequence[str]:
+    found = []
+    if stopped:
+        found.append(f"stopped: {stopped}")
+    if no_space:
+        found.append(
+            "no space for the next log segment: nothing is acknowledged until there is room"
+        )
+    if not state.admitted:
+        others = ", ".join(state.waiting_for) or "nobody"
+        found.append(
+            f"not admitted: {others} must first record this node's incarnation; start them, and if "
+            "one of them refuses, its log says why"
+        )
+    if state.leader is None:
+        found.append(f"no leader known in term {state.term} (role {state.role.value})")
+    if state.commit_index - state.applied_index > APPLY_LAG_MAX:
+        lag = state.commit_index - state.applied_index
+        found.append(f"{lag} committed entries are not applied yet: the state machine is behind")
+    if state.role is Role.LEADER:
+        found.extend(_silent_peers(state))
+    return found
+
+
+def _silent_peers(state: RaftState) -> list[str]:
+    silent = []
+    for peer in state.peers:
+        if peer.contact_age is None:
+            silent.append(f"{peer.peer} has not answered since this node leads")
+        elif peer.contact_age > PEER_SILENT_SECONDS:
+            silent.append(f"{peer.peer} has not answered for {peer.contact_age:.1f} s")
+    return silent

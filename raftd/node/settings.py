@@ -1,0 +1,25 @@
+"""The node's own limits, validated by whoever builds them. Times in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    pending_batches_max: int = 16_384
+    """Submitted batches in the log and not answered; past it a client hears OVERLOADED at once."""
+
+    pending_bytes_max: int = 64 << 20
+    pending_queries_max: int = 65_536
+    log_memory_limit_bytes: int = 1 << 30
+    """Entries live in memory until compacted; past it proposals are refused."""
+
+    snapshot_entries: int = 100_000
+    snapshot_bytes: int = 256 << 20
+    """A snapshot is taken after so many entries, or so many bytes of them, since the last."""
+
+    snapshot_chunk_bytes: int = 1 << 20
+    transfer_seconds: float = 5.0
+    inline_writes: bool = True
+    """A follower may write its log on the network thread while the disk is quick."""

@@ -1,0 +1,160 @@
+"""Snapshots as work: taking our own, storing what a leader sends, reading chunks for a follower.
+
+Three duties on two threads. raft-snapshot writes our own snapshots, restores and hashes; raft-bulk
+moves chunks. A local snapshot that takes seconds must not stall a follower's transfer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from raftd.core.messages import SnapshotRequest
+from raftd.core.types import Configuration, NodeId, SnapshotMeta
+from raftd.node.apply_worker import Captured
+from raftd.node.job_worker import JobWorker
+from raftd.node.ports import FatalPort, IncomingSnapshot, MachineHost, SnapshotStore
+
+NO_ROOM_RETRY_SECONDS = 1.0
+
+Post = Callable[[Callable[[], None]], None]
+
+
+class SnapshotDesk:
+    """Methods: network thread, and none of them blocks. Answers come back through `post`."""
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        host: MachineHost,
+        fatal: FatalPort,
+        post: Post,
+        chunk_bytes: int,
+    ) -> None:
+        self._store = store
+        self._host = host
+        self._post = post
+        self._chunk_bytes = chunk_bytes
+        self._incoming: tuple[NodeId, IncomingSnapshot] | None = None  # raft-bulk only
+        self.slow = JobWorker("raft-snapshot", fatal)
+        self.bulk = JobWorker("raft-bulk", fatal)
+
+    def take(
+        self,
+        captured: Captured,
+        configuration: Configuration,
+        done: Callable[[SnapshotMeta], None],
+        failed: Callable[[OSError], None],
+    ) -> None:
+        """Write what was captured to a file; `done` when it is durable, `failed` if there was no
+        room.
+        """
+
+        def job() -> None:
+            index, term, sessions, chunks = captured
+            sink = self._store.create(index, term, configuration, sessions)
+            try:
+                for chunk in chunks:
+                    sink.write(chunk)
+                meta = sink.commit()
+            except OSError as error:
+                # Nothing rests on a snapshot that was not made: the log is still whole. A failed
+                # sync of a temporary file says nothing of the log's own.
+                sink.discard()
+                oops = error
+                self._post(lambda: failed(oops))
+            else:
+                self._post(lambda: done(meta))
+
+        self.slow.put(job)
+
+    def restore(self, meta: SnapshotMeta, then: Callable[[], None]) -> None:
+        """Put a snapshot into the machine, which its owner leaves alone meanwhile."""
+
+        def job() -> None:
+            sessions, body = self._store.open_body(meta)
+            with body:
+                self._host.restore(sessions, body)
+            then()
+
+        self.slow.put(job)
+
+    def digest(self, captured: Captured, done: Callable[[bytes], None]) -> None:
+        def job() -> None:
+            _, _, sessions, chunks = captured
+            digest = hashlib.sha256(sessions)
+            for chunk in chunks:
+                digest.update(chunk)
+            value = digest.digest()
+            self._post(lambda: done(value))
+
+        self.slow.put(job)
+
+    def retain(self, keep: tuple[SnapshotMeta, ...]) -> None:
+        """Drop older snapshot files. Those newer than the newest of `keep` stay: the core may not
+
+        have heard of them yet.
+        """
+        if keep:
+            self.bulk.put(lambda: self._store.retain(keep))
+
+    def read_chunk(
+        self, request: SnapshotRequest, done: Callable[[SnapshotRequest | OSError], None]
+    ) -> None:
+        def job() -> None:
+            try:
+                data = self._store.read_chunk(request.meta, request.offset, self._chunk_bytes)
+            except OSError as error:
+                oops = error
+                self._post(lambda: done(oops))
+            else:
+                filled = replace(request, data=data)
+                self._post(lambda: done(filled))
+
+        self.bulk.put(job)
+
+    def store_chunk(
+        self,
+        request: SnapshotRequest,
+        stored: Callable[[int], None],
+        received: Callable[[SnapshotMeta], None],
+    ) -> None:
+        """stored(next_offset), or received(meta) when this chunk made it whole, checked and
+        durable.
+        """
+
+        def job() -> None:
+            try:
+                incoming = self._incoming_for(request)
+                next_offset = incoming.store(request.offset, request.data)
+            except OSError:
+                # No room. The transfer goes on, slowly, from the start when there is.
+                self._incoming = None
+                threading.Event().wait(NO_ROOM_RETRY_SECONDS)
+                self._post(lambda: stored(0))
+                return
+            if next_offset < request.meta.size_bytes:
+                self._post(lambda: stored(next_offset))
+                return
+            self._incoming = None
+            try:
+                meta = incoming.commit()
+            except Exception as error:
+                if not getattr(error, "start_over", False):
+                    raise
+                self._post(lambda: stored(0))
+            else:
+                self._post(lambda: received(meta))
+
+        self.bulk.put(job)
+
+    def _incoming_for(self, request: SnapshotRequest) -> IncomingSnapshot:
+        if self._incoming is not None:
+            sender, incoming = self._incoming
+            if sender == request.leader and incoming.meta == request.meta:
+                return incoming
+        incoming = self._store.receive(request.leader, request.meta)
+        self._incoming = (request.leader, incoming)
+        return incoming

@@ -1,0 +1,170 @@
+"""Everything that becomes durable in the log goes through here: one queue, in the core's order.
+
+While one batch syncs, the next ones gather; they become one write and one sync. The queue is filled
+under the replica's lock (never blocking) and started by `kick` outside it. On a follower a write may
+be done inline, on the network thread, which saves two thread hand-overs on the way to the
+acknowledgement; only when nothing is queued or being written, and never again once a sync was slow.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from raftd.core.types import Index, Write, WriteSeq
+from raftd.node.ports import Clock, FatalPort, LogStore
+from raftd.node.supervision import Worker
+
+IDLE_SECONDS = 0.010
+"""Without a write for this long the last batch is marked as synced, so that damage to it is
+noticed.
+"""
+
+INLINE_SYNC_SECONDS_MAX = 0.005
+"""The first sync that takes longer ends inline writing: this disk would stall the network thread.
+"""
+
+NO_SPACE_RETRY_SECONDS = 1.0
+
+
+class WalWorker:
+    def __init__(
+        self,
+        log: LogStore,
+        clock: Clock,
+        fatal: FatalPort,
+        persisted: Callable[[WriteSeq], None],
+        post: Callable[[Callable[[], None]], None],
+        inline: bool = True,
+    ) -> None:
+        """persisted: called through `post`, on the network thread. inline: False for ever on the
+        thread.
+        """
+        self._log = log
+        self._clock = clock
+        self._persisted = persisted
+        self._post = post
+        self._ready = threading.Condition(threading.Lock())
+        self._writes: deque[Write] = deque()
+        self._release: Index = 0
+        self._busy = False
+        self._idle_due = False
+        self._last_write = 0.0
+        self._stopping = False
+        self._inline_allowed = inline
+        self.no_space = False
+        self.worker = Worker("raft-wal", self.run, fatal)
+
+    # -- network thread ----------------------------------------------------------------------------
+
+    def put(self, writes: list[Write], release: Index) -> None:
+        """Requires the replica's lock. Enqueues only; `kick` starts the work."""
+        with self._ready:
+            self._writes.extend(writes)
+            self._release = max(self._release, release)
+
+    def kick(self, inline: bool) -> None:
+        """Do what was queued: here, if `inline` and it may be, else on the raft-wal thread."""
+        if inline and self._inline_allowed:
+            writes = self._claim()
+            if writes:
+                was_due = self._idle_due
+                self._commit(writes)
+                self._unclaim(wake=not was_due)
+                self._persisted(writes[-1].seq)
+                return
+        with self._ready:
+            if self._writes or self._release:
+                self._ready.notify()
+
+    def _claim(self) -> list[Write]:
+        """Take the queue and the log store, unless the thread has them."""
+        with self._ready:
+            if self._busy or not self._writes:
+                return []
+            self._busy = True
+            writes = list(self._writes)
+            self._writes.clear()
+            return writes
+
+    def _unclaim(self, wake: bool) -> None:
+        """wake: the thread sleeps without a timeout and must begin to watch for idleness."""
+        with self._ready:
+            self._busy = False
+            if wake or self._writes or self._stopping:
+                self._ready.notify()
+
+    # -- raft-wal thread
+    # -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        while self.step():
+            pass
+
+    def step(self) -> bool:
+        """Wait for work and do it; False when stopped and nothing is left to write."""
+        with self._ready:
+            while self._busy or not (self._writes or self._release or self._stopping):
+                timed_out = not self._ready.wait(IDLE_SECONDS if self._idle_due else None)
+                if timed_out and self._idle_due and not self._busy and not self._writes:
+                    break
+            if self._stopping and not self._writes:
+                return False
+            self._busy = True
+            writes, release = list(self._writes), self._release
+            self._writes.clear()
+            self._release = 0
+        self._work(writes, release)
+        with self._ready:
+            self._busy = False
+        return True
+
+    def _work(self, writes: list[Write], release: Index) -> None:
+        if writes:
+            self._commit(writes)
+            seq = writes[-1].seq
+            self._post(lambda: self._persisted(seq))
+        elif not release:
+            self._mark_idle()
+        if release:
+            self._log.release(release)
+
+    def _mark_idle(self) -> None:
+        if self._idle_due and self._clock.now() - self._last_write >= IDLE_SECONDS / 2:
+            self._log.idle()
+            self._idle_due = False
+
+    # -- whoever has claimed the log store
+    # -----------------------------------------------------------
+
+    def _commit(self, writes: list[Write]) -> None:
+        while True:
+            started = self._clock.now()
+            try:
+                self._log.commit(writes)
+            except Exception as error:
+                if not getattr(error, "retryable", False):
+                    raise
+                self._wait_for_space()
+                continue
+            break
+        self.no_space = False
+        ended = self._clock.now()
+        self._last_write, self._idle_due = ended, True
+        if ended - started > INLINE_SYNC_SECONDS_MAX:
+            self._inline_allowed = False
+
+    def _wait_for_space(self) -> None:
+        """No room for the next segment: nothing was written and nothing is acknowledged until there
+        is.
+        """
+        self.no_space = True
+        self._inline_allowed = False
+        threading.Event().wait(NO_SPACE_RETRY_SECONDS)
+
+    def stop(self) -> None:
+        """Write what is queued, then end the thread. Any thread."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify()

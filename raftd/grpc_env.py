@@ -1,4 +1,4 @@
-"""Switches that gRPC's core reads once, when it is loaded: import this before the first `import grpc`.
+"""Switches that gRPC's core reads once, when it is loaded: import this before grpc.
 
 The experiments cost a quarter of one put's latency with the defaults of grpcio 1.85; they may go
 away in a later release, and nothing but speed depends on them. Fork support is off because no

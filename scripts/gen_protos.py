@@ -55,7 +55,7 @@ def main() -> int:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="change nothing; exit 1 and name the files if raftd/_pb is not what protos/ would give",
+        help="change nothing; exit 1 and name the files of raftd/_pb that are stale",
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,8 +7,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StatusRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("with_digest",)
+    WITH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    with_digest: bool
+    def __init__(self, with_digest: _Optional[bool] = ...) -> None: ...
 
 class PeerStatus(_message.Message):
     __slots__ = ("id", "peer_address", "client_address", "match", "next", "mode", "inflight", "contact_age_seconds", "voter")

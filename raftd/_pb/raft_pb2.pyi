@@ -261,3 +261,19 @@ class HelloReply(_message.Message):
     ever_voted: bool
     about: About
     def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., refused: _Optional[str] = ..., ever_voted: _Optional[bool] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...
+
+class ProbeRequest(_message.Message):
+    __slots__ = ("envelope",)
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ...) -> None: ...
+
+class ProbeReply(_message.Message):
+    __slots__ = ("envelope", "leads", "term")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    LEADS_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    leads: bool
+    term: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., leads: _Optional[bool] = ..., term: _Optional[int] = ...) -> None: ...

@@ -69,6 +69,11 @@ class RaftStub:
                 request_serializer=raftd_dot___pb_dot_raft__pb2.TimeoutNowRequest.SerializeToString,
                 response_deserializer=raftd_dot___pb_dot_raft__pb2.TimeoutNowReply.FromString,
                 _registered_method=True)
+        self.Probe = channel.unary_unary(
+                '/raftd.raft.v1.Raft/Probe',
+                request_serializer=raftd_dot___pb_dot_raft__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=raftd_dot___pb_dot_raft__pb2.ProbeReply.FromString,
+                _registered_method=True)
 
 
 class RaftServicer:
@@ -88,6 +93,7 @@ class RaftServicer:
 
     def AppendEntries(self, request_iterator, context):
         """Pipelined; replies are matched by `number`, not by order. A new stream from a node ends its old one.
+        The caller names itself before the first message: an Envelope in the metadata "raftd-envelope-bin".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +119,12 @@ class RaftServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TimeoutNow(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Probe(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -155,6 +167,11 @@ def add_RaftServicer_to_server(servicer, server):
                     servicer.TimeoutNow,
                     request_deserializer=raftd_dot___pb_dot_raft__pb2.TimeoutNowRequest.FromString,
                     response_serializer=raftd_dot___pb_dot_raft__pb2.TimeoutNowReply.SerializeToString,
+            ),
+            'Probe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probe,
+                    request_deserializer=raftd_dot___pb_dot_raft__pb2.ProbeRequest.FromString,
+                    response_serializer=raftd_dot___pb_dot_raft__pb2.ProbeReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -346,6 +363,33 @@ class Raft:
             '/raftd.raft.v1.Raft/TimeoutNow',
             raftd_dot___pb_dot_raft__pb2.TimeoutNowRequest.SerializeToString,
             raftd_dot___pb_dot_raft__pb2.TimeoutNowReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raftd.raft.v1.Raft/Probe',
+            raftd_dot___pb_dot_raft__pb2.ProbeRequest.SerializeToString,
+            raftd_dot___pb_dot_raft__pb2.ProbeReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,12 +43,15 @@ class RaftStub:
     Hello: _grpc.UnaryUnaryMultiCallable[_raft_pb2.HelloRequest, _raft_pb2.HelloReply]
     RequestVote: _grpc.UnaryUnaryMultiCallable[_raft_pb2.VoteRequest, _raft_pb2.VoteReply]
     AppendEntries: _grpc.StreamStreamMultiCallable[_raft_pb2.AppendRequest, _raft_pb2.AppendReply]
-    """Pipelined; replies are matched by `number`, not by order. A new stream from a node ends its old one."""
+    """Pipelined; replies are matched by `number`, not by order. A new stream from a node ends its old one.
+    The caller names itself before the first message: an Envelope in the metadata "raftd-envelope-bin".
+    """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_raft_pb2.AppendRequest, _raft_pb2.AppendReply]
     """An AppendRequest without entries, on a connection of its own so that it never waits behind them."""
     InstallSnapshot: _grpc.UnaryUnaryMultiCallable[_raft_pb2.SnapshotRequest, _raft_pb2.SnapshotReply]
     ReadIndex: _grpc.UnaryUnaryMultiCallable[_raft_pb2.ReadIndexRequest, _raft_pb2.ReadIndexReply]
     TimeoutNow: _grpc.UnaryUnaryMultiCallable[_raft_pb2.TimeoutNowRequest, _raft_pb2.TimeoutNowReply]
+    Probe: _grpc.UnaryUnaryMultiCallable[_raft_pb2.ProbeRequest, _raft_pb2.ProbeReply]
 
 @_typing.type_check_only
 class RaftAsyncStub(RaftStub):
@@ -56,12 +59,15 @@ class RaftAsyncStub(RaftStub):
     Hello: _aio.UnaryUnaryMultiCallable[_raft_pb2.HelloRequest, _raft_pb2.HelloReply]  # type: ignore[assignment]
     RequestVote: _aio.UnaryUnaryMultiCallable[_raft_pb2.VoteRequest, _raft_pb2.VoteReply]  # type: ignore[assignment]
     AppendEntries: _aio.StreamStreamMultiCallable[_raft_pb2.AppendRequest, _raft_pb2.AppendReply]  # type: ignore[assignment]
-    """Pipelined; replies are matched by `number`, not by order. A new stream from a node ends its old one."""
+    """Pipelined; replies are matched by `number`, not by order. A new stream from a node ends its old one.
+    The caller names itself before the first message: an Envelope in the metadata "raftd-envelope-bin".
+    """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_raft_pb2.AppendRequest, _raft_pb2.AppendReply]  # type: ignore[assignment]
     """An AppendRequest without entries, on a connection of its own so that it never waits behind them."""
     InstallSnapshot: _aio.UnaryUnaryMultiCallable[_raft_pb2.SnapshotRequest, _raft_pb2.SnapshotReply]  # type: ignore[assignment]
     ReadIndex: _aio.UnaryUnaryMultiCallable[_raft_pb2.ReadIndexRequest, _raft_pb2.ReadIndexReply]  # type: ignore[assignment]
     TimeoutNow: _aio.UnaryUnaryMultiCallable[_raft_pb2.TimeoutNowRequest, _raft_pb2.TimeoutNowReply]  # type: ignore[assignment]
+    Probe: _aio.UnaryUnaryMultiCallable[_raft_pb2.ProbeRequest, _raft_pb2.ProbeReply]  # type: ignore[assignment]
 
 class RaftServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -84,7 +90,9 @@ class RaftServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_raft_pb2.AppendRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_raft_pb2.AppendReply], _abc.AsyncIterator[_raft_pb2.AppendReply]]:
-        """Pipelined; replies are matched by `number`, not by order. A new stream from a node ends its old one."""
+        """Pipelined; replies are matched by `number`, not by order. A new stream from a node ends its old one.
+        The caller names itself before the first message: an Envelope in the metadata "raftd-envelope-bin".
+        """
 
     @_abc_1.abstractmethod
     def Heartbeat(
@@ -114,5 +122,12 @@ class RaftServicer(metaclass=_abc_1.ABCMeta):
         request: _raft_pb2.TimeoutNowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_raft_pb2.TimeoutNowReply, _abc.Awaitable[_raft_pb2.TimeoutNowReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Probe(
+        self,
+        request: _raft_pb2.ProbeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_raft_pb2.ProbeReply, _abc.Awaitable[_raft_pb2.ProbeReply]]: ...
 
 def add_RaftServicer_to_server(servicer: RaftServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,166 @@
+"""What an operator asks a node, on its client port. Every answer is this node's own view."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from raftd import __version__
+from raftd._pb import admin_pb2 as pb
+from raftd._pb import admin_pb2_grpc
+from raftd.core.effects import Event
+from raftd.core.types import PeerState, RaftState
+from raftd.node.outcomes import Answered, Applied
+from raftd.rpc import errors
+from raftd.rpc.api import EventFeed
+from raftd.rpc.errors import CallFailed
+from raftd.rpc.gate import Context, Gate
+
+EVENT_READERS_MAX = 32
+
+
+class AdminService(admin_pb2_grpc.AdminServicer):
+    """Network thread only."""
+
+    def __init__(self, gate: Gate, now: Callable[[], float]) -> None:
+        """now: a monotonic clock, seconds; uptime counts from here."""
+        self._gate = gate
+        self._now = now
+        self._started = now()
+        self._event_readers = 0
+        self._stopping = asyncio.Event()
+
+    async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
+        reply = self._status()
+        if request.with_digest:
+            try:
+                reply.digest_index, reply.digest = await self._digest(context)
+            except CallFailed as failed:
+                await errors.abort(context, failed.failure)
+        return reply
+
+    async def Digest(self, request: pb.DigestRequest, context: Context) -> pb.DigestReply:
+        try:
+            applied_index, digest = await self._digest(context)
+            return pb.DigestReply(applied_index=applied_index, digest=digest)
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
+    async def _digest(self, context: Context) -> tuple[int, bytes]:
+        outcome = await self._gate.control(self._gate.node.digest, context)
+        assert isinstance(outcome, Answered)
+        return outcome.applied_index, self._gate.only(outcome.results)
+
+    async def SnapshotNow(
+        self, request: pb.SnapshotNowRequest, context: Context
+    ) -> pb.SnapshotNowReply:
+        try:
+            outcome = await self._gate.control(self._gate.node.snapshot_now, context)
+            assert isinstance(outcome, Applied)
+            return pb.SnapshotNowReply(index=outcome.index)
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
+    async def Transfer(self, request: pb.TransferRequest, context: Context) -> pb.TransferReply:
+        target = request.target or None
+        node = self._gate.node
+        try:
+            if target is not None and target not in node.state().configuration.voters:
+                raise CallFailed(errors.invalid(f"target {target[:64]!r} is not a voter"))
+            outcome = await self._gate.control(lambda done: node.transfer(target, done), context)
+            assert isinstance(outcome, Applied)
+            return pb.TransferReply(leader_id=outcome.results.decode(), term=outcome.term)
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
+    async def Events(
+        self, request: pb.EventsRequest, context: Context
+    ) -> AsyncIterator[pb.EventReply]:
+        if self._event_readers >= EVENT_READERS_MAX:
+            failure = errors.overloaded(f"{EVENT_READERS_MAX} readers of events are there already")
+            await errors.abort(context, failure)
+        feed = self._gate.node.subscribe(request.from_start)
+        self._event_readers += 1
+        try:
+            while (following := await self._next(feed)) is not None:
+                number, at, event = following
+                yield pb.EventReply(
+                    monotonic_seconds=at,
+                    kind=event.kind,
+                    term=event.term,
+                    role=event.role.value,
+                    leader_id=event.leader or "",
+                    peer=event.peer or "",
+                    detail=event.detail,
+                    number=number,
+                )
+        finally:
+            self._event_readers -= 1
+            feed.close()
+
+    async def _next(self, feed: EventFeed) -> tuple[int, float, Event] | None:
+        """None once this node is stopping."""
+        following = asyncio.ensure_future(feed.next())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return following.result() if following.done() else None
+        finally:
+            following.cancel()
+            stopping.cancel()
+
+    def stop(self) -> None:
+        """The readers of events are let go."""
+        self._stopping.set()
+
+    def _status(self) -> pb.StatusReply:
+        node, directory = self._gate.node, self._gate.directory
+        state, identity, problems = node.state(), node.identity, list(node.problems())
+        return pb.StatusReply(
+            cluster_id=identity.cluster,
+            node_id=identity.node,
+            incarnation=identity.incarnation,
+            version=__version__,
+            role=state.role.value,
+            term=state.term,
+            leader_id=state.leader or "",
+            leader_address=directory.client_address(state.leader),
+            first_index=state.first_index,
+            last_index=state.last_index,
+            durable_index=state.durable_index,
+            commit_index=state.commit_index,
+            applied_index=state.applied_index,
+            snapshot_index=state.snapshot_index,
+            log_bytes=state.log_bytes,
+            admitted=state.admitted,
+            waiting_for=state.waiting_for,
+            peers=self._peers(state, identity.node),
+            client_address=directory.client_address(identity.node),
+            uptime_seconds=self._now() - self._started,
+            healthy=not problems,
+            problems=problems,
+        )
+
+    def _peers(self, state: RaftState, own: str) -> list[pb.PeerStatus]:
+        """Every other member, also where this node does not lead and knows only addresses."""
+        progress: dict[str, PeerState] = {peer.peer: peer for peer in state.peers}
+        rows = []
+        for peer in state.configuration.members():
+            if peer == own:
+                continue
+            address = self._gate.directory.get(peer)
+            row = pb.PeerStatus(
+                id=peer,
+                peer_address=address.peer_address,
+                client_address=address.client_address,
+                voter=peer in state.configuration.voters,
+                contact_age_seconds=-1.0,
+            )
+            known = progress.get(peer)
+            if known is not None:
+                row.match, row.next = known.match, known.next
+                row.mode, row.inflight = known.mode, known.inflight
+                if known.contact_age is not None:
+                    row.contact_age_seconds = known.contact_age
+            rows.append(row)
+        return rows

@@ -1,0 +1,93 @@
+"""The node as rpc sees it: `raftd.node.replica.Replica`, or a fake one in tests.
+
+Everything here is called on the network thread (the asyncio loop), and every callback comes back on
+it, exactly once, possibly before the call returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from raftd.core.effects import Event
+from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
+from raftd.core.types import Identity, RaftState
+from raftd.node.outcomes import Outcome
+
+Done = Callable[[Outcome], None]
+
+
+class PeerNode(Protocol):
+    """What the peers' traffic needs of a node."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    def expected_incarnation(self, peer: str) -> str | None:
+        """The recorded incarnation of a peer; None: only Hello may be exchanged with it."""
+        ...
+
+    def step(self, request: Request, reply: Callable[[Reply], None]) -> None: ...
+
+    def pull(self, peer: str, channel: Channel) -> Request | None: ...
+
+    def on_reply(self, peer: str, sent: Request, reply: Reply) -> None: ...
+
+    def unreachable(self, peer: str, sent: Request) -> None: ...
+
+    def link_lost(self, peer: str) -> None: ...
+
+    async def read_chunk(self, request: SnapshotRequest) -> SnapshotRequest:
+        """The same request with `data` read from the file. Raises FileNotFoundError, OSError."""
+        ...
+
+    def state(self) -> RaftState: ...
+
+
+class EventFeed(Protocol):
+    """One reader's place in the bounded ring of events. A gap in the numbers: it was too slow."""
+
+    async def next(self) -> tuple[int, float, Event]:
+        """(number, monotonic seconds, event); waits for one."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ClientNode(Protocol):
+    """What the clients' port needs of a node."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    def submit(self, batch: bytes, done: Done) -> None: ...
+
+    def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None: ...
+
+    def state(self) -> RaftState: ...
+
+    def problems(self) -> Sequence[str]:
+        """Why this node is not healthy, one line each, worst first; empty when it is."""
+        ...
+
+    def serving(self) -> bool:
+        """May load balancers send clients here? Cheap: asked on every health check."""
+        ...
+
+    def digest(self, done: Done) -> None:
+        """Answered(applied_index, [(0, digest)])."""
+        ...
+
+    def snapshot_now(self, done: Done) -> None:
+        """Applied(index, term, b"") of the snapshot."""
+        ...
+
+    def transfer(self, target: str | None, done: Done) -> None:
+        """Applied(index, term, new leader's id in utf-8)."""
+        ...
+
+    def subscribe(self, from_start: bool) -> EventFeed: ...
+
+
+class Node(PeerNode, ClientNode, Protocol):
+    """Both."""

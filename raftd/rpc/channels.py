@@ -1,0 +1,106 @@
+"""Channel and server options, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+PEER_MESSAGE_MAX = 64 << 20
+CLIENT_MESSAGE_MAX = (4 << 20) + (64 << 10)
+"""A frame holds one batch (wire.batch: 4 MiB at most) and a few fields."""
+
+ChannelOptions = list[tuple[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How connections between nodes behave. Times in seconds, sizes in bytes.
+
+    connect_timeout: for one attempt; about an election timeout.
+    backoff_min, backoff_max: between attempts. gRPC's own floor is 0.1 s; its default maximum of
+    120 s would leave a returned peer alone for minutes.
+    keepalive_time, keepalive_timeout: how soon a host that vanished without a packet is noticed.
+    append_age_max: the oldest append in flight may be this old before its stream is cut.
+    """
+
+    connect_timeout: float = 1.0
+    backoff_min: float = 0.1
+    backoff_max: float = 0.5
+    keepalive_time: float = 2.0
+    keepalive_timeout: float = 1.0
+    control_timeout: float = 0.375
+    read_index_timeout: float = 0.75
+    bulk_timeout: float = 10.0
+    append_age_max: float = 3.0
+    probe_timeout: float = 0.1
+    message_max: int = PEER_MESSAGE_MAX
+
+
+def peer_channel(address: str, settings: LinkSettings) -> grpc.aio.Channel:
+    """A channel with a connection of its own, to `host:port`. Network thread only."""
+    return grpc.aio.insecure_channel(address, options=peer_channel_options(settings))
+
+
+def peer_channel_options(settings: LinkSettings) -> ChannelOptions:
+    return [
+        # Channels to one address share a connection and its back-off without this; a snapshot
+        # would then delay heartbeats.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", _ms(settings.backoff_min)),
+        ("grpc.max_reconnect_backoff_ms", _ms(settings.backoff_max)),
+        ("grpc.min_reconnect_backoff_ms", _ms(settings.connect_timeout)),
+        (
+            "grpc.dns_min_time_between_resolutions_ms",
+            1000,
+        ),  # a restarted container has a new address
+        ("grpc.client_idle_timeout_ms", 2**31 - 1),
+        ("grpc.keepalive_time_ms", _ms(settings.keepalive_time)),
+        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_send_message_length", settings.message_max),
+        ("grpc.max_receive_message_length", settings.message_max),
+        ("grpc.enable_retries", 0),  # the core retries; a second copy on the way helps nobody
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.service_config_disable_resolution", 1),
+    ]
+
+
+def peer_server_options(settings: LinkSettings) -> ChannelOptions:
+    return [
+        ("grpc.so_reuseport", 0),  # else a second process on the port takes half of the connections
+        ("grpc.max_send_message_length", settings.message_max),
+        ("grpc.max_receive_message_length", settings.message_max),
+        # Below the peers' own keepalive_time, or they are sent away for pinging too often.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(settings.keepalive_time / 4)),
+        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", _ms(settings.keepalive_time)),
+        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout)),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_metadata_size", 16 << 10),
+    ]
+
+
+def client_server_options(message_max: int = CLIENT_MESSAGE_MAX) -> ChannelOptions:
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_send_message_length", -1),  # our own answers are bounded where they are made
+        ("grpc.max_receive_message_length", message_max),
+        (
+            "grpc.http2.min_recv_ping_interval_without_data_ms",
+            1000,
+        ),  # clients ping every 2 s or more
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 10_000),  # a client whose host vanished lets go of its streams
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_concurrent_streams", 4096),
+        ("grpc.max_metadata_size", 16 << 10),
+    ]
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

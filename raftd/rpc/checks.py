@@ -1,0 +1,72 @@
+"""Checks of single fields that come from outside. Each raises Rejected with one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+from raftd.core.types import INDEX_MAX, TERM_MAX
+
+SIZE_MAX = 2**62
+RECORDS_MAX = 1024
+MEMBERS_MAX = 1024
+TEXT_MAX = 1024
+
+_NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Rejected(ValueError):
+    """A message that can never be valid. Nothing was changed; the text names field and limit."""
+
+
+def check_term(field: str, value: int, least: int = 1) -> int:
+    if not least <= value <= TERM_MAX:
+        raise Rejected(f"{field} {value} is outside {least}..2^62")
+    return value
+
+
+def check_index(field: str, value: int, least: int = 0) -> int:
+    if not least <= value <= INDEX_MAX:
+        raise Rejected(f"{field} {value} is outside {least}..2^62")
+    return value
+
+
+def check_position(what: str, index: int, term: int) -> None:
+    """An (index, term) pair of the log: both zero (before the first entry) or both positive."""
+    check_index(f"{what}_index", index)
+    check_term(f"{what}_term", term, least=0)
+    if (index == 0) != (term == 0):
+        raise Rejected(f"{what}_index {index} and {what}_term {term} do not go together")
+
+
+def check_node_id(field: str, value: str) -> str:
+    if not _NODE_ID.fullmatch(value):
+        raise Rejected(
+            f"{field} {value[:80]!r} is not a node id ([A-Za-z0-9][A-Za-z0-9_.-]{{0,63}})"
+        )
+    return value
+
+
+def check_incarnation(field: str, value: str) -> str:
+    if not _INCARNATION.fullmatch(value):
+        raise Rejected(f"{field} {value[:80]!r} is not an incarnation")
+    return value
+
+
+def check_members(field: str, ids: Sequence[str]) -> tuple[str, ...]:
+    """Sorted, each once, bounded."""
+    if len(ids) > MEMBERS_MAX:
+        raise Rejected(f"{field} has {len(ids)} nodes, the limit is {MEMBERS_MAX}")
+    for node in ids:
+        check_node_id(field, node)
+    if any(a >= b for a, b in pairwise(ids)):
+        raise Rejected(f"{field} is not sorted, or names a node twice")
+    return tuple(ids)
+
+
+def check_text(field: str, value: str) -> str:
+    if len(value) > TEXT_MAX or not value.isprintable():
+        raise Rejected(f"{field} is not one printable line of at most {TEXT_MAX} characters")
+    return value

@@ -1,0 +1,148 @@
+"""Commands: opaque bytes for anybody's state machine, unary and as a pipelined stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from raftd._pb import client_pb2 as pb
+from raftd._pb import client_pb2_grpc
+from raftd.node.outcomes import Answered, Applied, Outcome
+from raftd.rpc import errors
+from raftd.rpc.errors import CallFailed
+from raftd.rpc.gate import Context, Gate
+from raftd.rpc.streams import Ended, ServerStream
+from raftd.wire import batch
+from raftd.wire.errors import WireError
+
+STOPPING = Ended(grpc.StatusCode.UNAVAILABLE, "this node is stopping: use another one")
+
+
+class StreamRegistry:
+    """The open client streams of a server, so that it can drain them. Network thread only."""
+
+    def __init__(self) -> None:
+        self._streams: set[ServerStream[Any, Any]] = set()
+        self._draining = False
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    async def serve(self, stream: ServerStream[Any, Any], context: Context) -> None:
+        if self._draining:
+            await context.abort(STOPPING.code, STOPPING.message)
+        self._streams.add(stream)
+        try:
+            await stream.run()
+        except Ended as ended:
+            await context.abort(ended.code, ended.message)
+        finally:
+            self._streams.discard(stream)
+
+    def drain(self) -> None:
+        """What was taken is still answered; then the streams end."""
+        self._draining = True
+        for stream in list(self._streams):
+            stream.drain(STOPPING)
+
+
+class CommandsService(client_pb2_grpc.CommandsServicer):
+    """Network thread only."""
+
+    def __init__(self, gate: Gate, streams: StreamRegistry) -> None:
+        self._gate = gate
+        self._streams = streams
+
+    async def OpenSession(
+        self, request: pb.OpenSessionRequest, context: Context
+    ) -> pb.OpenSessionReply:
+        try:
+            _, answer = await self._gate.apply(batch.encode_open(), context)
+            return pb.OpenSessionReply(session=batch.decode_session(answer))
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
+    async def CloseSession(
+        self, request: pb.CloseSessionRequest, context: Context
+    ) -> pb.CloseSessionReply:
+        try:
+            await self._gate.apply(encoded(lambda: batch.encode_close(request.session)), context)
+            return pb.CloseSessionReply()
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
+    async def Submit(self, request: pb.SubmitRequest, context: Context) -> pb.SubmitReply:
+        try:
+            payload = encoded(lambda: one_command(request.session, request.command))
+            applied, answer = await self._gate.apply(payload, context)
+            return pb.SubmitReply(result=answer, index=applied.index, term=applied.term)
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
+    async def Query(self, request: pb.QueryRequest, context: Context) -> pb.QueryReply:
+        try:
+            stale = request.consistency == pb.STALE
+            applied_index, answer = await self._gate.ask(request.query, stale, context)
+            return pb.QueryReply(result=answer, applied_index=applied_index)
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
+    async def Pipeline(self, _frames: object, context: Context) -> None:  # type: ignore[override]
+        gate, limits = self._gate, self._gate.limits
+
+        def on_frame(frame: pb.PipelineRequest) -> None:
+            number, payload = frame.number, frame.batch
+            size = len(payload)
+
+            def done(outcome: Outcome) -> None:
+                if isinstance(outcome, Applied):
+                    reply = pb.PipelineReply(
+                        number=number,
+                        results=outcome.results,
+                        index=outcome.index,
+                        term=outcome.term,
+                    )
+                elif isinstance(outcome, Answered):
+                    reply = pb.PipelineReply(
+                        number=number,
+                        results=batch.encode_results(outcome.results),
+                        index=outcome.applied_index,
+                    )
+                else:
+                    reply = pb.PipelineReply(number=number, failure=gate.failure(outcome))
+                stream.answer(reply, size)
+
+            if payload:
+                stream.take(size)
+                start: Callable[[], None] = lambda: gate.submit(payload, done)  # noqa: E731
+            else:
+                queries = list(frame.queries.query)
+                size = sum(map(len, queries))
+                stream.take(size)
+                stale = frame.queries.consistency == pb.STALE
+                start = lambda: gate.query(queries, stale, done)  # noqa: E731
+            try:
+                start()
+            except WireError as error:
+                failure = errors.invalid(str(error))
+                stream.answer(pb.PipelineReply(number=number, failure=failure), size)
+
+        stream: ServerStream[pb.PipelineRequest, pb.PipelineReply] = ServerStream(
+            context, on_frame, limits.stream_frames_max, limits.stream_bytes_max
+        )
+        await self._streams.serve(stream, context)
+
+
+def one_command(session: pb.Session, command: bytes) -> bytes:
+    """A batch of one. Raises WireError."""
+    return batch.encode_batch(session.id, session.floor, ((session.seq, command),))
+
+
+def encoded(encode: Callable[[], bytes]) -> bytes:
+    """What `encode` makes; a WireError becomes the failure that the caller sees."""
+    try:
+        return encode()
+    except WireError as error:
+        raise CallFailed(errors.invalid(str(error))) from None

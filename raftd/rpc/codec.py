@@ -1,0 +1,257 @@
+"""Core requests to protobuf and back. What comes in is checked here; the core trusts it afterwards.
+
+The sender in the envelope is the candidate or leader of the message. Decoding raises
+checks.Rejected, one line that names message and field; encoding never fails for what a core makes.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+
+from raftd._pb import raft_pb2 as pb
+from raftd.core import messages as m
+from raftd.core.types import (
+    INDEX_MAX,
+    Configuration,
+    Entry,
+    EntryType,
+    Identity,
+    NodeId,
+    SnapshotMeta,
+)
+from raftd.rpc import checks
+from raftd.rpc.checks import Rejected
+
+ENTRIES_MAX = 65_536
+PAYLOAD_MAX = 4 << 20
+"""wire.batch's own bound on one entry."""
+CHUNK_MAX = 16 << 20
+
+_ENTRY_TYPES: dict[int, EntryType] = {int(kind): kind for kind in EntryType}
+
+
+# --- requests out -------------------------------------------------------------------------------
+
+
+def encode_vote(request: m.VoteRequest, envelope: pb.Envelope) -> pb.VoteRequest:
+    return pb.VoteRequest(
+        envelope=envelope,
+        number=request.number,
+        term=request.term,
+        last_index=request.last_index,
+        last_term=request.last_term,
+        pre=request.pre,
+        transfer=request.transfer,
+    )
+
+
+def encode_append(request: m.AppendRequest, envelope: pb.Envelope) -> pb.AppendRequest:
+    message = pb.AppendRequest(
+        envelope=envelope,
+        number=request.number,
+        term=request.term,
+        prev_index=request.prev_index,
+        prev_term=request.prev_term,
+        commit=request.commit,
+    )
+    if request.entries:
+        _, terms, types, payloads = zip(*request.entries)
+        message.entry_terms.extend(terms)
+        message.entry_types.extend(types)
+        message.entry_payloads.extend(payloads)
+        message.payloads_crc = _crc(payloads)
+    return message
+
+
+def encode_snapshot(request: m.SnapshotRequest, envelope: pb.Envelope) -> pb.SnapshotRequest:
+    meta = request.meta
+    return pb.SnapshotRequest(
+        envelope=envelope,
+        number=request.number,
+        term=request.term,
+        meta=pb.SnapshotMeta(
+            index=meta.index,
+            term=meta.term,
+            voters=meta.configuration.voters,
+            learners=meta.configuration.learners,
+            size_bytes=meta.size_bytes,
+            crc=meta.crc,
+        ),
+        offset=request.offset,
+        data=request.data,
+        data_crc=zlib.crc32(request.data),
+    )
+
+
+def encode_read_index(request: m.ReadIndexRequest, envelope: pb.Envelope) -> pb.ReadIndexRequest:
+    return pb.ReadIndexRequest(envelope=envelope, number=request.number, term=request.term)
+
+
+def encode_timeout_now(request: m.TimeoutNowRequest, envelope: pb.Envelope) -> pb.TimeoutNowRequest:
+    return pb.TimeoutNowRequest(envelope=envelope, number=request.number, term=request.term)
+
+
+def encode_hello(
+    request: m.HelloRequest, envelope: pb.Envelope, about: pb.About
+) -> pb.HelloRequest:
+    return pb.HelloRequest(
+        envelope=envelope,
+        number=request.number,
+        records=records_out(request.records),
+        ever_voted=request.ever_voted,
+        about=about,
+    )
+
+
+# --- requests in --------------------------------------------------------------------------------
+
+
+def decode_vote(message: pb.VoteRequest, sender: NodeId) -> m.VoteRequest:
+    checks.check_term("term", message.term)
+    checks.check_position("last", message.last_index, message.last_term)
+    if message.last_term > message.term:
+        raise Rejected(f"last_term {message.last_term} is above the message's term {message.term}")
+    return m.VoteRequest(
+        term=message.term,
+        candidate=sender,
+        last_index=message.last_index,
+        last_term=message.last_term,
+        pre=message.pre,
+        transfer=message.transfer,
+        number=message.number,
+    )
+
+
+def decode_append(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
+    term, prev_index, prev_term = message.term, message.prev_index, message.prev_term
+    checks.check_term("term", term)
+    checks.check_position("prev", prev_index, prev_term)
+    if prev_term > term:
+        raise Rejected(f"prev_term {prev_term} is above the message's term {term}")
+    payloads = list(message.entry_payloads)
+    return m.AppendRequest(
+        term=term,
+        leader=sender,
+        prev_index=prev_index,
+        prev_term=prev_term,
+        entries=_entries_in(message, payloads) if payloads or message.entry_terms else (),
+        commit=checks.check_index("commit", message.commit),
+        number=message.number,
+    )
+
+
+def _entries_in(message: pb.AppendRequest, payloads: list[bytes]) -> tuple[Entry, ...]:
+    terms, types = list(message.entry_terms), list(message.entry_types)
+    count, first = len(payloads), message.prev_index + 1
+    if not count == len(terms) == len(types):
+        raise Rejected(f"{len(terms)} entry_terms, {len(types)} types and {count} payloads: uneven")
+    if count > ENTRIES_MAX:
+        raise Rejected(f"{count} entries, the limit is {ENTRIES_MAX}")
+    if message.prev_index + count > INDEX_MAX:
+        raise Rejected("the last entry's index is above 2^62")
+    if terms[0] < max(message.prev_term, 1) or terms[-1] > message.term:
+        raise Rejected(
+            f"entry terms {terms[0]}..{terms[-1]} do not lie between prev_term "
+            f"{message.prev_term} and the message's term {message.term}"
+        )
+    if count > 1 and sorted(terms) != terms:
+        raise Rejected("the entries' terms fall: they are not one log's")
+    if max(map(len, payloads)) > PAYLOAD_MAX:
+        raise Rejected(f"an entry of more than {PAYLOAD_MAX} bytes")
+    if _crc(payloads) != message.payloads_crc:
+        raise Rejected(f"payloads_crc does not fit entries {first}..{first + count - 1}: damaged")
+    try:
+        kinds = [_ENTRY_TYPES[kind] for kind in types]
+    except KeyError as error:
+        raise Rejected(f"entry type {error.args[0]} is unknown to this version of raftd") from None
+    return tuple(map(Entry, range(first, first + count), terms, kinds, payloads))
+
+
+def decode_snapshot(message: pb.SnapshotRequest, sender: NodeId) -> m.SnapshotRequest:
+    checks.check_term("term", message.term)
+    meta, data = _meta_in(message.meta), message.data
+    if meta.term > message.term:
+        raise Rejected(f"meta.term {meta.term} is above the message's term {message.term}")
+    if len(data) > CHUNK_MAX:
+        raise Rejected(f"a chunk of {len(data)} bytes, the limit is {CHUNK_MAX}")
+    if message.offset + len(data) > meta.size_bytes:
+        raise Rejected(f"offset {message.offset} + {len(data)} is past the size {meta.size_bytes}")
+    if zlib.crc32(data) != message.data_crc:
+        raise Rejected(f"data_crc does not fit the chunk at offset {message.offset}: damaged")
+    return m.SnapshotRequest(
+        term=message.term,
+        leader=sender,
+        meta=meta,
+        offset=message.offset,
+        data=data,
+        number=message.number,
+    )
+
+
+def _meta_in(message: pb.SnapshotMeta) -> SnapshotMeta:
+    voters = checks.check_members("meta.voters", message.voters)
+    learners = checks.check_members("meta.learners", message.learners)
+    if not voters:
+        raise Rejected("meta.voters is empty")
+    if set(voters) & set(learners):
+        raise Rejected("meta.voters and meta.learners overlap")
+    if message.size_bytes > checks.SIZE_MAX:
+        raise Rejected(f"meta.size_bytes {message.size_bytes} is above 2^62")
+    return SnapshotMeta(
+        index=checks.check_index("meta.index", message.index, least=1),
+        term=checks.check_term("meta.term", message.term),
+        configuration=Configuration(voters, learners),
+        size_bytes=message.size_bytes,
+        crc=message.crc,
+    )
+
+
+def decode_read_index(message: pb.ReadIndexRequest, sender: NodeId) -> m.ReadIndexRequest:
+    return m.ReadIndexRequest(checks.check_term("term", message.term), message.number)
+
+
+def decode_timeout_now(message: pb.TimeoutNowRequest, sender: NodeId) -> m.TimeoutNowRequest:
+    return m.TimeoutNowRequest(checks.check_term("term", message.term), sender, message.number)
+
+
+def decode_hello(message: pb.HelloRequest, sender: NodeId) -> m.HelloRequest:
+    return m.HelloRequest(
+        identity=identity(message.envelope),
+        records=records_in(message.records),
+        ever_voted=message.ever_voted,
+        number=message.number,
+    )
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+def _crc(payloads: Iterable[bytes]) -> int:
+    crc = 0
+    for payload in payloads:
+        crc = zlib.crc32(payload, crc)
+    return crc
+
+
+def identity(envelope: pb.Envelope) -> Identity:
+    return Identity(envelope.cluster, envelope.sender, envelope.sender_incarnation)
+
+
+def records_out(records: Sequence[tuple[str, str]]) -> list[pb.Record]:
+    return [pb.Record(node=node, incarnation=incarnation) for node, incarnation in records]
+
+
+def records_in(records: Sequence[pb.Record]) -> tuple[tuple[str, str], ...]:
+    if len(records) > checks.RECORDS_MAX:
+        raise Rejected(f"{len(records)} records, the limit is {checks.RECORDS_MAX}")
+    taken = tuple(
+        (
+            checks.check_node_id("records.node", record.node),
+            checks.check_incarnation("records.incarnation", record.incarnation),
+        )
+        for record in records
+    )
+    if len({node for node, _ in taken}) != len(taken):
+        raise Rejected("records names a node twice")
+    return taken

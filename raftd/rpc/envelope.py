@@ -1,0 +1,162 @@
+"""Who speaks to whom: made and checked here, so that the core only sees what is meant for it.
+
+A channel reconnects silently, and a container's address is reused: without these checks another
+process could answer for a peer, and its acknowledgement would count (house rule: who speaks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from raftd._pb import raft_pb2 as pb
+from raftd.core.types import Identity, Incarnation, NodeId
+from raftd.rpc.checks import Rejected, check_incarnation, check_node_id
+
+
+class Mismatch(Exception):
+    """A message that is not for this node, or not from whom it should be. One line."""
+
+
+class Envelopes:
+    """Network thread only. `expected`: the recorded incarnation of a node, or None."""
+
+    def __init__(
+        self, identity: Identity, expected: Callable[[NodeId], Incarnation | None]
+    ) -> None:
+        self._own = identity
+        self._expected = expected
+        self._made: dict[tuple[NodeId, Incarnation], pb.Envelope] = {}
+
+    def make(self, addressee: NodeId, incarnation: Incarnation) -> pb.Envelope:
+        """An envelope from this node. Shared: never change it."""
+        key = (addressee, incarnation)
+        made = self._made.get(key)
+        if made is None:
+            if len(self._made) >= 256:  # strangers may come with any name
+                self._made.clear()
+            made = self._made[key] = pb.Envelope(
+                cluster=self._own.cluster,
+                sender=self._own.node,
+                sender_incarnation=self._own.incarnation,
+                addressee=addressee,
+                addressee_incarnation=incarnation,
+            )
+        return made
+
+    def request_to(self, peer: NodeId) -> pb.Envelope:
+        """For anything but Hello. Raises Mismatch while the peer's incarnation is not recorded."""
+        incarnation = self._expected(peer)
+        if incarnation is None:
+            raise Mismatch(f"the incarnation of {peer} is not recorded yet: only Hello may be sent")
+        return self.make(peer, incarnation)
+
+    def hello_to(self, peer: NodeId) -> pb.Envelope:
+        return self.make(peer, "")
+
+    def reply_to(self, request: pb.Envelope) -> pb.Envelope:
+        return self.make(request.sender, request.sender_incarnation)
+
+    def check_request(self, envelope: pb.Envelope) -> NodeId:
+        """The sender of anything but Hello. Raises Mismatch, Rejected (malformed)."""
+        own, sender = self._own, envelope.sender
+        if (
+            envelope.cluster == own.cluster
+            and envelope.addressee == own.node
+            and envelope.addressee_incarnation == own.incarnation
+            and sender != own.node
+        ):
+            expected = self._expected(sender)
+            if expected is not None and envelope.sender_incarnation == expected:
+                return sender
+        raise self._why(envelope, "")
+
+    def check_hello(self, envelope: pb.Envelope) -> NodeId:
+        """As check_request, but any incarnation of the sender will do: the core judges that."""
+        self._well_formed(envelope)
+        if envelope.cluster == self._own.cluster and self._addressed(envelope, may_be_empty=True):
+            return envelope.sender
+        raise self._why(envelope, envelope.sender_incarnation)
+
+    def check_reply(self, envelope: pb.Envelope, peer: NodeId) -> None:
+        """Raises Mismatch unless this is the recorded incarnation of `peer` answering this node."""
+        own = self._own
+        if (
+            envelope.sender == peer
+            and envelope.cluster == own.cluster
+            and envelope.addressee == own.node
+            and envelope.addressee_incarnation == own.incarnation
+            and envelope.sender_incarnation == self._expected(peer)
+        ):
+            return
+        if envelope.sender != peer:
+            raise Mismatch(
+                f"{envelope.sender or 'a nameless node'} answered at the address of {peer}"
+            )
+        raise self._why(envelope, "")
+
+    def check_hello_reply(self, envelope: pb.Envelope, peer: NodeId) -> None:
+        """As check_reply, but any incarnation of `peer` will do."""
+        self._well_formed(envelope)
+        if envelope.sender != peer:
+            raise Mismatch(
+                f"{envelope.sender} answered at the address of {peer}: check the addresses"
+            )
+        if envelope.cluster != self._own.cluster or not self._addressed(
+            envelope, may_be_empty=False
+        ):
+            raise self._why(envelope, envelope.sender_incarnation)
+
+    def _addressed(self, envelope: pb.Envelope, may_be_empty: bool) -> bool:
+        own, incarnation = self._own, envelope.addressee_incarnation
+        return (
+            envelope.addressee == own.node
+            and envelope.sender != own.node
+            and (incarnation == own.incarnation or (may_be_empty and not incarnation))
+        )
+
+    def _well_formed(self, envelope: pb.Envelope) -> None:
+        check_node_id("envelope.sender", envelope.sender)
+        check_incarnation("envelope.sender_incarnation", envelope.sender_incarnation)
+
+    def _why(self, envelope: pb.Envelope, accepted_incarnation: str) -> Exception:
+        try:
+            self._well_formed(envelope)
+        except Rejected as error:
+            return error
+        own, sender = self._own, envelope.sender
+        if envelope.cluster != own.cluster:
+            return Mismatch(
+                f"{sender} is of cluster {_shown(envelope.cluster)}, {own.node} of {own.cluster}: "
+                "token and voters must be the same in every node's configuration"
+            )
+        if sender == own.node:
+            return Mismatch(
+                f"a message from {sender} to itself: two nodes have this id, or an address is wrong"
+            )
+        if envelope.addressee != own.node:
+            return Mismatch(
+                f"{sender} looks for {_shown(envelope.addressee)} and found {own.node}: "
+                "check the peer addresses"
+            )
+        if envelope.addressee_incarnation != own.incarnation:
+            return Mismatch(
+                f"{sender} knows {own.node} as {_shown(envelope.addressee_incarnation)}, "
+                f"this is {own.incarnation}: its data directory was replaced"
+            )
+        expected = self._expected(sender)
+        if expected is None and not accepted_incarnation:
+            return Mismatch(f"{own.node} has not met {sender} yet: Hello comes first")
+        return Mismatch(
+            f"{sender} has incarnation {_shown(envelope.sender_incarnation)}, {own.node} recorded "
+            f"{_shown(expected or '')}: its data directory was replaced; bring back the old one or "
+            "use a new id"
+        )
+
+
+def _elsewhere(envelope: pb.Envelope, peer: NodeId) -> Mismatch:
+    found = envelope.sender or "a node without a name"
+    return Mismatch(f"{found} answered at the address of {peer}: check the peer addresses")
+
+
+def _shown(text: str) -> str:
+    return repr(text[:64])

@@ -1,0 +1,149 @@
+"""The node as the client services use it: submit and query with deadlines, outcomes as failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raftd._pb import client_pb2 as pb
+from raftd.node.outcomes import Answered, Applied, Outcome
+from raftd.node.ports import FatalPort
+from raftd.rpc import errors
+from raftd.rpc.api import ClientNode, Done
+from raftd.rpc.directory import Directory
+from raftd.rpc.errors import CallFailed
+from raftd.wire.batch import check_batch, decode_results
+from raftd.wire.errors import WireError
+
+Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    """What one client may ask for. Sizes in bytes, times in seconds.
+
+    stream_frames_max, stream_bytes_max: of one stream, taken and not yet answered.
+    answer_wait_max: a unary call without a deadline of its own ends after this.
+    queries_max: in one frame.
+    """
+
+    stream_frames_max: int = 256
+    stream_bytes_max: int = 16 << 20
+    answer_wait_max: float = 30.0
+    queries_max: int = 4096
+
+
+class Gate:
+    """Network thread only."""
+
+    def __init__(
+        self, node: ClientNode, directory: Directory, limits: ClientLimits, fatal: FatalPort
+    ) -> None:
+        self.node = node
+        self.directory = directory
+        self.limits = limits
+        self._fatal = fatal
+
+    # --- for streams: callbacks, nothing awaited ------------------------------------------------
+
+    def submit(self, batch: bytes, done: Done) -> None:
+        """Raises WireError if `batch` is malformed: nothing was done, `done` is not called."""
+        check_batch(batch)
+        self._enter(lambda: self.node.submit(batch, done))
+
+    def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None:
+        """Raises WireError as `submit` does."""
+        if not 0 < len(queries) <= self.limits.queries_max:
+            raise WireError(
+                f"{len(queries)} queries in one frame, 1..{self.limits.queries_max} may be"
+            )
+        self._enter(lambda: self.node.query(queries, stale, done))
+
+    def failure(self, outcome: Outcome) -> pb.Failure:
+        return errors.of_outcome(outcome, self.directory)
+
+    def _enter(self, call: Callable[[], None]) -> None:
+        """grpc.aio would make a status of our exception and go on: it must stop the node."""
+        try:
+            call()
+        except Exception as error:
+            self._fatal.fatal("the node failed on a client's call", error)
+            raise
+
+    # --- for unary calls ------------------------------------------------------------------------
+
+    async def apply(self, batch: bytes, context: Context) -> tuple[Applied, bytes]:
+        """One command's answer. Raises CallFailed, also for a result that is not OK."""
+        outcome = await self._settled(context, lambda done: self.submit(batch, done))
+        if not isinstance(outcome, Applied):
+            raise CallFailed(self.failure(outcome))
+        return outcome, self.one_of(outcome.results)
+
+    async def ask(self, query: bytes, stale: bool, context: Context) -> tuple[int, bytes]:
+        """(applied index, answer). Raises CallFailed."""
+        outcome = await self._settled(
+            context, lambda done: self.query((query,), stale, done), False
+        )
+        if not isinstance(outcome, Answered):
+            raise CallFailed(self.failure(outcome))
+        return outcome.applied_index, self.only(outcome.results)
+
+    async def control(self, start: Callable[[Done], None], context: Context) -> Outcome:
+        """An operator's request. Raises CallFailed if it was refused or its outcome is unknown."""
+        outcome = await self._settled(context, lambda done: self._enter(lambda: start(done)))
+        if not isinstance(outcome, Applied | Answered):
+            raise CallFailed(self.failure(outcome))
+        return outcome
+
+    def one_of(self, results: bytes) -> bytes:
+        """The one command's answer in wire.batch results. Raises CallFailed if it is not OK."""
+        try:
+            return self.only(decode_results(results))
+        except WireError as error:
+            raise CallFailed(errors.unknown(f"the results cannot be read: {error}")) from None
+
+    def only(self, results: list[tuple[int, bytes]]) -> bytes:
+        if len(results) != 1:
+            raise CallFailed(errors.unknown(f"{len(results)} results came back for one command"))
+        status, answer = results[0]
+        failure = errors.of_result(status, answer)
+        if failure is not None:
+            raise CallFailed(failure)
+        return answer
+
+    async def _settled(
+        self, context: Context, start: Callable[[Done], None], changes: bool = True
+    ) -> Outcome:
+        remaining = context.time_remaining()
+        if remaining is not None and remaining <= 0:
+            raise CallFailed(errors.deadline_passed())
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Outcome] = loop.create_future()
+
+        def done(outcome: Outcome) -> None:
+            if not waiting.done():  # the caller may have gone
+                waiting.set_result(outcome)
+
+        def too_long() -> None:
+            if not waiting.done():
+                waiting.set_exception(CallFailed(self._timed_out(changes)))
+
+        try:
+            start(done)
+        except WireError as error:
+            raise CallFailed(errors.invalid(str(error))) from None
+        if waiting.done():
+            return waiting.result()
+        timer = loop.call_later(self.limits.answer_wait_max, too_long)
+        try:
+            return await waiting
+        finally:
+            timer.cancel()
+
+    def _timed_out(self, changes: bool) -> pb.Failure:
+        text = f"no answer within {self.limits.answer_wait_max:g} s"
+        if changes:
+            return errors.unknown(f"{text}: it may still be applied")
+        return pb.Failure(code=pb.UNAVAILABLE, certainly_not_done=True, message=text)

@@ -1,0 +1,72 @@
+"""What the three senders to one peer share: the node, the names, the log and the fatal port."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import grpc
+
+from raftd._pb import raft_pb2 as pb
+from raftd.core.messages import HelloReply, Reply, Request
+from raftd.core.types import NodeId
+from raftd.node.ports import FatalPort
+from raftd.rpc.api import PeerNode
+from raftd.rpc.channels import LinkSettings
+from raftd.rpc.checks import Rejected
+from raftd.rpc.directory import Directory, PeerAddress
+from raftd.rpc.envelope import Envelopes, Mismatch
+from raftd.rpc.quiet import QuietLog
+from raftd.rpc.streams import ENDINGS
+
+FAILURES = (*ENDINGS, Mismatch, Rejected, TimeoutError, OSError)
+"""How a request to a peer may end without a reply that counts."""
+
+DETAILS_MAX = 300
+
+
+@dataclass(slots=True)
+class Link:
+    """One peer, as its senders see it. Network thread only."""
+
+    peer: NodeId
+    node: PeerNode
+    envelopes: Envelopes
+    directory: Directory
+    about: pb.About
+    settings: LinkSettings
+    fatal: FatalPort
+    log: QuietLog
+    closed: bool = False
+
+    def replied(self, sent: Request, reply: Reply) -> None:
+        self.node.on_reply(self.peer, sent, reply)
+
+    def failed(self, sent: Request, error: BaseException | None) -> None:
+        """`sent` will get no reply. An error that nothing here should raise stops the node."""
+        if error is not None:
+            self.report(type(sent).__name__, error)
+        self.node.unreachable(self.peer, sent)
+
+    def report(self, what: str, error: BaseException) -> None:
+        if isinstance(error, asyncio.CancelledError):
+            return
+        if not isinstance(error, FAILURES):
+            self.fatal.fatal(f"the sender of {what} to {self.peer} failed", error)
+            return
+        if self.closed:
+            return
+        if isinstance(error, grpc.aio.AioRpcError):
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return  # a peer that is down is what Raft is for: the node's own events tell of it
+            text = f"{error.code().name}: {(error.details() or '')[:DETAILS_MAX]}"
+        else:
+            text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        self.log.warning((self.peer, text[:80]), f"{what} to {self.peer}: {text}")
+
+    def learn(self, reply: HelloReply, about: pb.About) -> None:
+        """A peer that accepts us says where it can be reached."""
+        if not reply.refused:
+            self.directory.advertise(
+                self.peer, PeerAddress(about.peer_address, about.client_address)
+            )

@@ -1,0 +1,139 @@
+"""The way to the peers: `node.ports.PeerTransport` over three channels a peer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import grpc.aio
+
+from raftd._pb import raft_pb2 as pb
+from raftd._pb import raft_pb2_grpc
+from raftd.core.messages import Channel
+from raftd.core.types import NodeId
+from raftd.node.ports import FatalPort
+from raftd.rpc.api import PeerNode
+from raftd.rpc.append_sender import AppendSender
+from raftd.rpc.channels import LinkSettings, peer_channel
+from raftd.rpc.checks import Rejected
+from raftd.rpc.directory import Directory
+from raftd.rpc.envelope import Envelopes, Mismatch
+from raftd.rpc.link import Link
+from raftd.rpc.quiet import QuietLog
+from raftd.rpc.senders import BulkSender, ControlSender
+from raftd.rpc.streams import ENDINGS
+
+log = logging.getLogger("raftd.rpc")
+
+
+class Peers:
+    """Network thread only, and made there. `wake` may come before `start`: it is remembered."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        about: pb.About,
+        settings: LinkSettings,
+        fatal: FatalPort,
+        now: Callable[[], float],
+    ) -> None:
+        """about: what Hello says of this node (`server.about`). now: a monotonic clock, seconds."""
+        self._directory = directory
+        self._about = about
+        self._settings = settings
+        self._fatal = fatal
+        self._log = QuietLog(log, now)
+        self._node: PeerNode | None = None
+        self._envelopes: Envelopes | None = None
+        self._outlets: dict[NodeId, Outlet] = {}
+        self._early: dict[tuple[NodeId, Channel], None] = {}
+        self._closed = False
+
+    def start(self, node: PeerNode) -> None:
+        """From now on requests are pulled from `node`."""
+        self._node = node
+        self._envelopes = Envelopes(node.identity, node.expected_incarnation)
+        early, self._early = self._early, {}
+        for peer, channel in early:
+            self.wake(peer, channel)
+
+    def wake(self, peer: NodeId, channel: Channel) -> None:
+        outlet = self._outlets.get(peer)
+        if outlet is None:
+            if self._closed:
+                return
+            if self._node is None:
+                self._early[peer, channel] = None
+                return
+            outlet = self._open(peer)
+            if outlet is None:
+                return
+        outlet.senders[channel].wake()
+
+    async def probe(self, peer: NodeId) -> bool:
+        """Does `peer` answer on a new connection, within probe_timeout, that it leads?"""
+        address = self._directory.get(peer).peer_address
+        if self._envelopes is None or not address or self._closed:
+            return False
+        try:
+            envelope = self._envelopes.request_to(peer)
+            async with peer_channel(address, self._settings) as channel:
+                reply = await raft_pb2_grpc.RaftStub(channel).Probe(
+                    pb.ProbeRequest(envelope=envelope), timeout=self._settings.probe_timeout
+                )
+            self._envelopes.check_reply(reply.envelope, peer)
+        except (*ENDINGS, Mismatch, Rejected):
+            return False
+        return bool(reply.leads)
+
+    async def close(self) -> None:
+        """Every request in flight is reported unreachable; then the connections go."""
+        self._closed = True
+        await asyncio.gather(*(outlet.close() for outlet in self._outlets.values()))
+        self._outlets.clear()
+
+    def _open(self, peer: NodeId) -> Outlet | None:
+        assert self._node is not None
+        assert self._envelopes is not None
+        address = self._directory.get(peer).peer_address
+        if not address:
+            self._log.warning(
+                (peer, "address"), f"no address of {peer} is known: add it to the configured peers"
+            )
+            return None
+        link = Link(
+            peer=peer,
+            node=self._node,
+            envelopes=self._envelopes,
+            directory=self._directory,
+            about=self._about,
+            settings=self._settings,
+            fatal=self._fatal,
+            log=self._log,
+        )
+        outlet = self._outlets[peer] = Outlet(link, address)
+        return outlet
+
+
+class Outlet:
+    """Three channels to one peer, each with a connection of its own, and their senders."""
+
+    def __init__(self, link: Link, address: str) -> None:
+        self.link = link
+        self.channels: list[grpc.aio.Channel] = []
+        for _ in Channel:
+            channel = peer_channel(address, link.settings)
+            channel.get_state(try_to_connect=True)  # a new leader's first append should not wait
+            self.channels.append(channel)
+        append = AppendSender(link, self.channels[Channel.APPEND])
+        self.senders: dict[Channel, ControlSender | AppendSender | BulkSender] = {
+            Channel.CONTROL: ControlSender(link, self.channels[Channel.CONTROL], append.contact),
+            Channel.APPEND: append,
+            Channel.BULK: BulkSender(link, self.channels[Channel.BULK]),
+        }
+
+    async def close(self) -> None:
+        self.link.closed = True
+        await asyncio.gather(*(sender.close() for sender in self.senders.values()))
+        await asyncio.gather(*(channel.close() for channel in self.channels))

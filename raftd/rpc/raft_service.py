@@ -1,0 +1,246 @@
+"""The peer port: what other nodes ask of this one.
+
+The envelope is checked before the core hears of a message. A mismatch ends with
+FAILED_PRECONDITION, a malformed message with INVALID_ARGUMENT, each with one line; neither changes
+anything, and no stranger can raise this node's term.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from raftd._pb import raft_pb2 as pb
+from raftd._pb import raft_pb2_grpc
+from raftd.core import messages as m
+from raftd.core.types import NodeId, Role
+from raftd.node.ports import FatalPort
+from raftd.rpc import codec, codec_replies
+from raftd.rpc.api import PeerNode
+from raftd.rpc.append_sender import ENVELOPE_KEY
+from raftd.rpc.checks import Rejected
+from raftd.rpc.directory import Directory, PeerAddress
+from raftd.rpc.envelope import Envelopes, Mismatch
+from raftd.rpc.quiet import QuietLog
+from raftd.rpc.streams import Ended, ServerStream
+
+log = logging.getLogger("raftd.rpc")
+
+APPENDS_INFLIGHT_MAX = 256
+APPEND_BYTES_INFLIGHT_MAX = 64 << 20
+
+Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
+MessageT = TypeVar("MessageT")
+AppendStream = ServerStream[pb.AppendRequest, pb.AppendReply]
+
+_REFUSED = grpc.StatusCode.FAILED_PRECONDITION
+_MALFORMED = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class RaftService(raft_pb2_grpc.RaftServicer):
+    """Network thread only."""
+
+    def __init__(
+        self,
+        node: PeerNode,
+        directory: Directory,
+        about: pb.About,
+        fatal: FatalPort,
+        now: Callable[[], float],
+        on_stream_lost: Callable[[NodeId], None],
+    ) -> None:
+        """on_stream_lost: that node's append stream ended, and not because a newer one came."""
+        self._node = node
+        self._directory = directory
+        self._about = about
+        self._fatal = fatal
+        self._log = QuietLog(log, now)
+        self._on_stream_lost = on_stream_lost
+        self._envelopes = Envelopes(node.identity, node.expected_incarnation)
+        self._streams: dict[NodeId, AppendStream] = {}
+        self._draining = False
+
+    # --- unary ------------------------------------------------------------------------------
+
+    async def RequestVote(self, message: pb.VoteRequest, context: Context) -> pb.VoteReply:
+        reply: pb.VoteReply = await self._unary(message, context, codec.decode_vote, pb.VoteReply)
+        return reply
+
+    async def Heartbeat(self, message: pb.AppendRequest, context: Context) -> pb.AppendReply:
+        if message.entry_payloads or message.entry_terms:
+            await self._refuse(context, "Heartbeat", Rejected("it carries entries"))
+        reply: pb.AppendReply = await self._unary(
+            message, context, codec.decode_append, pb.AppendReply
+        )
+        return reply
+
+    async def InstallSnapshot(
+        self, message: pb.SnapshotRequest, context: Context
+    ) -> pb.SnapshotReply:
+        reply: pb.SnapshotReply = await self._unary(
+            message, context, codec.decode_snapshot, pb.SnapshotReply
+        )
+        return reply
+
+    async def ReadIndex(self, message: pb.ReadIndexRequest, context: Context) -> pb.ReadIndexReply:
+        reply: pb.ReadIndexReply = await self._unary(
+            message, context, codec.decode_read_index, pb.ReadIndexReply
+        )
+        return reply
+
+    async def TimeoutNow(
+        self, message: pb.TimeoutNowRequest, context: Context
+    ) -> pb.TimeoutNowReply:
+        reply: pb.TimeoutNowReply = await self._unary(
+            message, context, codec.decode_timeout_now, pb.TimeoutNowReply
+        )
+        return reply
+
+    async def Hello(self, message: pb.HelloRequest, context: Context) -> pb.HelloReply:
+        try:
+            sender = self._envelopes.check_hello(message.envelope)
+            request = codec.decode_hello(message, sender)
+        except (Mismatch, Rejected) as error:
+            await self._refuse(context, "Hello", error)
+        reply = await self._step(request)
+        assert isinstance(reply, m.HelloReply)
+        if not reply.refused:
+            about = message.about
+            self._directory.advertise(sender, PeerAddress(about.peer_address, about.client_address))
+        envelope = self._envelopes.reply_to(message.envelope)
+        return codec_replies.encode_hello_reply(reply, message.number, envelope, self._about)
+
+    async def Probe(self, message: pb.ProbeRequest, context: Context) -> pb.ProbeReply:
+        try:
+            self._envelopes.check_request(message.envelope)
+        except (Mismatch, Rejected) as error:
+            await self._refuse(context, "Probe", error)
+        state = self._node.state()
+        return pb.ProbeReply(
+            envelope=self._envelopes.reply_to(message.envelope),
+            leads=state.role is Role.LEADER,
+            term=state.term,
+        )
+
+    async def _unary(
+        self,
+        message: Any,
+        context: Context,
+        decode: Callable[[Any, NodeId], m.Request],
+        kind: type[Any],
+    ) -> Any:
+        try:
+            sender = self._envelopes.check_request(message.envelope)
+            request = decode(message, sender)
+        except (Mismatch, Rejected) as error:
+            await self._refuse(context, type(message).__name__, error)
+        envelope = self._envelopes.reply_to(message.envelope)
+        return codec_replies.encode_reply(await self._step(request), message.number, envelope, kind)
+
+    def _step(self, request: m.Request) -> Awaitable[m.Reply]:
+        waiting: asyncio.Future[m.Reply] = asyncio.get_running_loop().create_future()
+
+        def reply(value: m.Reply) -> None:
+            if not waiting.done():  # the caller may have given up meanwhile
+                waiting.set_result(value)
+
+        self._enter(request, reply)
+        return waiting
+
+    def _enter(self, request: m.Request, reply: Callable[[m.Reply], None]) -> None:
+        """grpc.aio would make a status of our exception and go on: it must stop the node."""
+        try:
+            self._node.step(request, reply)
+        except Exception as error:
+            self._fatal.fatal(f"the core failed on a {type(request).__name__}", error)
+            raise
+
+    async def _refuse(self, context: Context, what: str, error: Exception) -> NoReturn:
+        ended = self._ended(what, error)
+        await context.abort(ended.code, ended.message)
+        raise AssertionError("abort raises")  # pragma: no cover
+
+    def _ended(self, what: str, error: Exception) -> Ended:
+        text = f"{what}: {error}"
+        self._log.warning(text[:120], f"refused {text}")
+        return Ended(_MALFORMED if isinstance(error, Rejected) else _REFUSED, text)
+
+    # --- the append stream --------------------------------------------------------------------
+
+    async def AppendEntries(self, _requests: object, context: Context) -> None:  # type: ignore[override]
+        try:
+            sender, envelope = self._opened_by(context)
+        except (Mismatch, Rejected) as error:
+            await self._refuse(context, "AppendEntries", error)
+        if self._draining:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "this node is stopping")
+        stream = self._make_stream(sender, envelope, context)
+        older = self._streams.get(sender)
+        self._streams[sender] = stream
+        if older is not None:
+            older.end(Ended(grpc.StatusCode.ABORTED, f"a newer stream from {sender} replaced this"))
+        try:
+            # At once, so that the caller knows that it is connected before it pulls anything.
+            await context.send_initial_metadata(())
+            await stream.run()
+        except Ended as ended:
+            await context.abort(ended.code, ended.message)
+        finally:
+            if self._streams.get(sender) is stream:
+                del self._streams[sender]
+                if not self._draining:
+                    self._on_stream_lost(sender)
+
+    def _opened_by(self, context: Context) -> tuple[NodeId, pb.Envelope]:
+        for key, value in context.invocation_metadata() or ():
+            if key == ENVELOPE_KEY:
+                try:
+                    envelope = pb.Envelope.FromString(value)
+                except DecodeError:
+                    raise Rejected(f"{ENVELOPE_KEY} is not an Envelope") from None
+                return self._envelopes.check_request(envelope), envelope
+        raise Rejected(f"the metadata lacks {ENVELOPE_KEY}")
+
+    def _make_stream(self, sender: NodeId, opened: pb.Envelope, context: Context) -> AppendStream:
+        envelopes, answer_envelope = self._envelopes, self._envelopes.reply_to(opened)
+        encode = codec_replies.encode_append_reply
+
+        def on_frame(message: pb.AppendRequest) -> None:
+            try:
+                if envelopes.check_request(message.envelope) != sender:
+                    raise Mismatch(
+                        f"a message of {message.envelope.sender} on the stream of {sender}"
+                    )
+                request = codec.decode_append(message, sender)
+            except (Mismatch, Rejected) as error:
+                raise self._ended("AppendEntries", error) from None
+            size, number = sum([len(entry.payload) for entry in request.entries]), request.number
+            stream.take(size)
+
+            def reply(value: m.Reply) -> None:
+                if isinstance(value, m.AppendReply):
+                    stream.answer(encode(value, number, answer_envelope), size)
+                else:
+                    stream.answer(
+                        codec_replies.encode_reply(value, number, answer_envelope, pb.AppendReply),
+                        size,
+                    )
+
+            self._enter(request, reply)
+
+        stream: AppendStream = ServerStream(
+            context, on_frame, APPENDS_INFLIGHT_MAX, APPEND_BYTES_INFLIGHT_MAX
+        )
+        return stream
+
+    def drain(self) -> None:
+        """End every append stream: the node is stopping. Their callers find another leader."""
+        self._draining = True
+        for stream in list(self._streams.values()):
+            stream.end(Ended(grpc.StatusCode.UNAVAILABLE, "this node is stopping"))

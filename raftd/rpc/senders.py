@@ -1,0 +1,189 @@
+"""Control and bulk: unary calls to one peer. Every pulled request ends in a reply or a failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import grpc.aio
+
+from raftd._pb import raft_pb2_grpc
+from raftd.core import messages as m
+from raftd.rpc import codec, codec_replies
+from raftd.rpc.link import Link
+
+CONTROL_INFLIGHT_MAX = 64
+
+
+class ControlSender:
+    """Votes, heartbeats, read indexes, hand-overs and Hello: each call on its own, with a deadline.
+
+    Network thread only.
+    """
+
+    def __init__(
+        self, link: Link, channel: grpc.aio.Channel, on_contact: Callable[[], None]
+    ) -> None:
+        """on_contact: called when this node's heartbeat was answered."""
+        self._link = link
+        self._on_contact = on_contact
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[m.Reply]] = set()
+        self._scheduled = False
+        stub = raft_pb2_grpc.RaftStub(channel)
+        short, long = link.settings.control_timeout, link.settings.read_index_timeout
+        self._calls: dict[type[Any], tuple[Any, Any, Any, float]] = {
+            m.VoteRequest: (
+                stub.RequestVote,
+                codec.encode_vote,
+                codec_replies.decode_vote_reply,
+                short,
+            ),
+            m.AppendRequest: (
+                stub.Heartbeat,
+                codec.encode_append,
+                codec_replies.decode_append_reply,
+                short,
+            ),
+            m.ReadIndexRequest: (
+                stub.ReadIndex,
+                codec.encode_read_index,
+                codec_replies.decode_read_index_reply,
+                long,
+            ),
+            m.TimeoutNowRequest: (
+                stub.TimeoutNow,
+                codec.encode_timeout_now,
+                codec_replies.decode_timeout_now_reply,
+                short,
+            ),
+        }
+        self._hello = stub.Hello
+
+    def wake(self) -> None:
+        # Later in this turn of the loop: the node is still handing over effects, and several wakes
+        # of one turn become one pull.
+        if not self._scheduled and not self._link.closed:
+            self._scheduled = True
+            self._loop.call_soon(self._pull)
+
+    def _pull(self) -> None:
+        self._scheduled = False
+        link = self._link
+        while not link.closed and len(self._tasks) < CONTROL_INFLIGHT_MAX:
+            request = link.node.pull(link.peer, m.Channel.CONTROL)
+            if request is None:
+                return
+            task = self._loop.create_task(self._call(request))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._settled, request))
+
+    async def _call(self, request: m.Request) -> m.Reply:
+        link = self._link
+        if isinstance(request, m.HelloRequest):
+            return await self._say_hello(request)
+        method, encode, decode, timeout = self._calls[type(request)]
+        call: Awaitable[Any] = method(
+            encode(request, link.envelopes.request_to(link.peer)), timeout=timeout
+        )
+        message = await call
+        link.envelopes.check_reply(message.envelope, link.peer)
+        reply: m.Reply = decode(message)
+        return reply
+
+    async def _say_hello(self, request: m.HelloRequest) -> m.Reply:
+        link = self._link
+        envelope = link.envelopes.hello_to(link.peer)
+        message = await self._hello(
+            codec.encode_hello(request, envelope, link.about),
+            timeout=link.settings.control_timeout,
+        )
+        link.envelopes.check_hello_reply(message.envelope, link.peer)
+        reply = codec_replies.decode_hello_reply(message)
+        link.learn(reply, message.about)
+        return reply
+
+    def _settled(self, request: m.Request, task: asyncio.Task[m.Reply]) -> None:
+        """A task's own callback runs even if the task was cancelled before its first step."""
+        full = len(self._tasks) >= CONTROL_INFLIGHT_MAX
+        self._tasks.discard(task)
+        link = self._link
+        error = None if task.cancelled() else task.exception()
+        if error is not None or task.cancelled():
+            link.failed(request, error)
+        else:
+            reply = task.result()
+            link.replied(request, reply)
+            if isinstance(request, m.AppendRequest) and isinstance(reply, m.AppendReply):
+                self._on_contact()
+        if full:
+            self.wake()
+
+    async def close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the tasks' callbacks settle their requests
+
+
+class BulkSender:
+    """Chunks of snapshots, one call in flight. Network thread only; the file is read elsewhere."""
+
+    def __init__(self, link: Link, channel: grpc.aio.Channel) -> None:
+        self._link = link
+        self._install = raft_pb2_grpc.RaftStub(channel).InstallSnapshot
+        self._wanted = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(self._task_ended)
+
+    def wake(self) -> None:
+        self._wanted.set()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._link.fatal.fatal(f"the bulk sender to {self._link.peer} ended", error)
+
+    async def _run(self) -> None:
+        link = self._link
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while not link.closed:
+                request = link.node.pull(link.peer, m.Channel.BULK)
+                if request is None:
+                    break
+                if not await self._send(request):
+                    await asyncio.sleep(link.settings.backoff_min)
+
+    async def _send(self, request: m.Request) -> bool:
+        """No await between the pull and this try: the request cannot get lost."""
+        link = self._link
+        reply: m.Reply | None = None
+        failure: BaseException | None = None
+        try:
+            assert isinstance(request, m.SnapshotRequest)
+            filled = await link.node.read_chunk(request)
+            message = await self._install(
+                codec.encode_snapshot(filled, link.envelopes.request_to(link.peer)),
+                timeout=link.settings.bulk_timeout,
+            )
+            link.envelopes.check_reply(message.envelope, link.peer)
+            reply = codec_replies.decode_snapshot_reply(message)
+        except asyncio.CancelledError:
+            if link.closed:
+                raise
+        except Exception as error:  # noqa: BLE001  link.failed tells expected from fatal
+            failure = error
+        finally:
+            if reply is not None:
+                link.replied(request, reply)
+            else:
+                link.failed(request, failure)
+        return reply is not None
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)

@@ -203,14 +203,20 @@ def append(number: int, count: int = 1, size: int = 16) -> m.AppendRequest:
 class Side:
     """One node with both ports open on loopback."""
 
-    def __init__(self, node: FakeNode, link: LinkSettings, clients: ClientLimits) -> None:
+    def __init__(
+        self,
+        node: FakeNode,
+        link: LinkSettings,
+        clients: ClientLimits,
+        listen_peer: str = "127.0.0.1:0",
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.node = node
         self.fatal = Fatal()
         self.directory = Directory({})
         mine = about("127.0.0.1:1", f"client.of.{node.identity.node}:2")
         self.peers = Peers(self.directory, mine, link, self.fatal, loop.time)
-        settings = ServerSettings("127.0.0.1:0", "127.0.0.1:0", link=link, clients=clients)
+        settings = ServerSettings(listen_peer, "127.0.0.1:0", link=link, clients=clients)
         self.servers = Servers(
             node, self.peers, self.directory, mine, settings, self.fatal, loop.time
         )

@@ -9,8 +9,10 @@ from dataclasses import replace
 from raftd.core import messages as m
 from raftd.core.types import Configuration, SnapshotMeta
 from raftd.rpc.directory import PeerAddress
+from raftd.rpc.gate import ClientLimits
 from tests.rpc.fakes import (
     FAST,
+    FakeNode,
     Side,
     append,
     incarnation,
@@ -151,10 +153,7 @@ def test_nothing_is_pulled_for_a_stream_to_nobody_and_it_opens_when_the_peer_com
             assert len(one.node.owed["n2", APPEND]) == 1
 
             from raftd.rpc.gate import ClientLimits
-            from tests.rpc.fakes import FakeNode, Side
-
-            again = Side(FakeNode("n2"), FAST, ClientLimits())
-            again.servers._settings = replace(again.servers._settings, listen_peer=address)
+            again = Side(FakeNode("n2"), FAST, ClientLimits(), address)
             await again.servers.start()
             await until(lambda: one.node.replies, "the append's answer after the peer came")
             await again.servers.stop(0.1)

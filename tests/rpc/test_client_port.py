@@ -1,0 +1,528 @@
+"""The client port with a fake node: unary calls, both pipelines, refusals, limits, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2, client_pb2_grpc
+from raftd.core.effects import Event
+from raftd.core.types import Role
+from raftd.node.outcomes import Answered, Applied, Refusal, Refused, Unknown
+from raftd.rpc.api import Done
+from raftd.rpc.directory import PeerAddress
+from raftd.rpc.errors import FAILURE_KEY
+from raftd.rpc.gate import ClientLimits
+from raftd.rpc.server import BindError
+from raftd.wire import batch, kv
+from tests.rpc.fakes import FakeNode, Side, incarnation, one_side, until
+
+Code = grpc.StatusCode
+
+
+async def failure_of(call: Any) -> tuple[grpc.StatusCode, client_pb2.Failure]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    trailing = dict(caught.value.trailing_metadata())
+    return caught.value.code(), client_pb2.Failure.FromString(trailing[FAILURE_KEY])
+
+
+def commands(channel: grpc.aio.Channel) -> Any:
+    return client_pb2_grpc.CommandsStub(channel)
+
+
+def plain(*texts: bytes) -> bytes:
+    return batch.encode_batch(0, 0, [(0, text) for text in texts])
+
+
+def test_unary_calls_of_both_services() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            stub = commands(channel)
+            reply = await stub.Submit(client_pb2.SubmitRequest(command=b"it"), timeout=5)
+            assert (reply.result, reply.index, reply.term) == (b"did it", 5, 3)
+            query = await stub.Query(client_pb2.QueryRequest(query=b"it"), timeout=5)
+            assert (query.result, query.applied_index) == (b"saw it", 6)
+
+            one.node.on_submit = lambda payload, done: done(
+                Applied(8, 3, batch.encode_results([(0, batch.SESSION_ID.pack(8))]))
+            )
+            opened = await stub.OpenSession(client_pb2.OpenSessionRequest(), timeout=5)
+            assert opened.session == 8
+            assert batch.decode_batch(one.node.submitted[-1][0]).kind == batch.OPEN
+            one.node.on_submit = lambda payload, done: done(
+                Applied(9, 3, batch.encode_results([(0, b"")]))
+            )
+            await stub.CloseSession(client_pb2.CloseSessionRequest(session=8), timeout=5)
+            assert batch.decode_batch(one.node.submitted[-1][0]).kind == batch.CLOSE
+
+    asyncio.run(main())
+
+
+def answer(kind: int, structure: Any, *fields: int) -> bytes:
+    packed: bytes = structure.pack(kind, *fields)
+    return packed
+
+
+PAIR = kv.PAIR_HEAD.pack(1, kv.RECORD_HEAD.size + 1) + b"k" + kv.RECORD_HEAD.pack(2, 3, 4) + b"v"
+KEY_VALUE = client_pb2.KeyValue(
+    key=b"k", value=b"v", create_revision=2, mod_revision=3, version=4
+)
+KV_CASES: list[tuple[str, Any, bytes, bytes, Any]] = [
+    (
+        "Put",
+        client_pb2.PutRequest(
+            key=b"k", value=b"v", session=client_pb2.Session(id=5, seq=2, floor=1)
+        ),
+        kv.encode_put(b"k", b"v"),
+        answer(kv.PUT, kv.PUT_ANSWER, 7, 1),
+        client_pb2.PutReply(revision=7, version=1),
+    ),
+    (
+        "Delete",
+        client_pb2.DeleteRequest(key=b"k"),
+        kv.encode_delete(b"k"),
+        answer(kv.DELETE, kv.FLAG_ANSWER, 7, 1),
+        client_pb2.DeleteReply(revision=7, deleted=True),
+    ),
+    (
+        "CompareAndSet",
+        client_pb2.CompareAndSetRequest(key=b"k", value=b"v", expect_version=3),
+        kv.encode_cas(b"k", b"v", kv.expect_version(3)),
+        answer(kv.CAS, kv.FLAG_ANSWER, 7, 0) + PAIR,
+        client_pb2.CompareAndSetReply(revision=7, succeeded=False, current=KEY_VALUE),
+    ),
+    (
+        "Batch",
+        client_pb2.BatchRequest(
+            operations=[
+                client_pb2.BatchOperation(put=client_pb2.PutRequest(key=b"k", value=b"v")),
+                client_pb2.BatchOperation(delete=client_pb2.DeleteRequest(key=b"j")),
+            ]
+        ),
+        kv.encode_batch_ops([(b"k", b"v"), (b"j", None)]),
+        answer(kv.BATCH, kv.COUNT_ANSWER, 7, 2)
+        + kv.VERSIONS_ITEM.pack(1)
+        + kv.VERSIONS_ITEM.pack(0),
+        client_pb2.BatchReply(revision=7, version=[1, 0]),
+    ),
+    (
+        "Get",
+        client_pb2.GetRequest(key=b"k"),
+        kv.encode_get(b"k"),
+        answer(kv.GET, kv.FLAG_ANSWER, 7, 1) + PAIR,
+        client_pb2.GetReply(revision=7, kv=KEY_VALUE, applied_index=6),
+    ),
+    (
+        "Range",
+        client_pb2.RangeRequest(prefix=b"k", limit=2, after=b"a"),
+        kv.encode_range(b"k", 2, b"a"),
+        answer(kv.RANGE, kv.RANGE_ANSWER, 7, 1, 1) + PAIR,
+        client_pb2.RangeReply(revision=7, kvs=[KEY_VALUE], more=True, applied_index=6),
+    ),
+]
+FIELD = {
+    "Put": "put",
+    "Delete": "delete",
+    "CompareAndSet": "compare_and_set",
+    "Batch": "batch",
+    "Get": "get",
+    "Range": "range",
+}
+
+
+@pytest.mark.parametrize("case", KV_CASES, ids=[case[0] for case in KV_CASES])
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+def test_typed_calls_become_the_stores_bytes_and_back(case: Any, stream: bool) -> None:
+    method, request, command, stored, expected = case
+
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            asked: list[bytes] = []
+
+            def on_submit(payload: bytes, done: Done) -> None:
+                decoded = batch.decode_batch(payload)
+                asked.append(decoded.commands[0][1])
+                session = getattr(request, "session", client_pb2.Session())
+                assert (decoded.session, decoded.floor) == (session.id, session.floor)
+                assert decoded.commands[0][0] == session.seq
+                done(Applied(5, 3, batch.encode_results([(0, stored)])))
+
+            def on_query(queries: Any, stale: bool, done: Done) -> None:
+                asked.extend(queries)
+                done(Answered(6, [(0, stored)]))
+
+            one.node.on_submit, one.node.on_query = on_submit, on_query
+            stub = client_pb2_grpc.KVStub(channel)
+            if stream:
+                call = stub.Pipeline()
+                frame = client_pb2.KvRequest(number=77, **{FIELD[method]: request})
+                await call.write(frame)
+                reply = await call.read()
+                assert isinstance(reply, client_pb2.KvReply)
+                assert (reply.number, reply.WhichOneof("what")) == (77, FIELD[method])
+                assert getattr(reply, FIELD[method]) == expected
+                call.cancel()
+            else:
+                assert await getattr(stub, method)(request, timeout=5) == expected
+            assert asked == [command]
+
+    asyncio.run(main())
+
+
+REFUSALS = [
+    (Refused(Refusal.NOT_LEADER, "ask n2", "n2"), Code.FAILED_PRECONDITION, "NOT_LEADER", True),
+    (Refused(Refusal.OVERLOADED, "too much"), Code.RESOURCE_EXHAUSTED, "OVERLOADED", True),
+    (Refused(Refusal.UNAVAILABLE, "no leader"), Code.UNAVAILABLE, "UNAVAILABLE", True),
+    (Unknown("lost it", "n2"), Code.UNKNOWN, "OUTCOME_UNKNOWN", False),
+]
+STATUSES = [
+    (batch.MACHINE_ERROR, Code.FAILED_PRECONDITION, "MACHINE_ERROR"),
+    (batch.SESSION_EXPIRED, Code.NOT_FOUND, "SESSION_EXPIRED"),
+    (batch.SEQ_STALE, Code.OUT_OF_RANGE, "SEQUENCE_STALE"),
+    (batch.SEQ_REUSED, Code.ALREADY_EXISTS, "SEQUENCE_REUSED"),
+    (batch.SESSION_FULL, Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    (batch.INVALID, Code.INVALID_ARGUMENT, "INVALID"),
+]
+
+
+def test_refusals_carry_status_failure_and_the_leaders_address() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            stub = commands(channel)
+            one.directory.advertise("n2", PeerAddress("", "somewhere:9"))
+            for outcome, code, name, certain in REFUSALS:
+                one.node.on_submit = lambda _, done, outcome=outcome: done(outcome)  # type: ignore[misc]
+                got, failure = await failure_of(stub.Submit(client_pb2.SubmitRequest(command=b"x")))
+                assert got == code
+                assert client_pb2.FailureCode.Name(failure.code) == name
+                assert failure.certainly_not_done == certain
+                assert failure.message
+                leader = "n2" if "n2" in str(outcome) else ""
+                assert failure.leader_id == leader
+                assert failure.leader_address == ("somewhere:9" if leader else "")
+            for status, code, name in STATUSES:
+                results = batch.encode_results([(status, b"said")])
+                one.node.on_submit = lambda _, done, results=results: done(Applied(5, 3, results))  # type: ignore[misc]
+                got, failure = await failure_of(stub.Submit(client_pb2.SubmitRequest(command=b"x")))
+                assert got == code
+                assert client_pb2.FailureCode.Name(failure.code) == name
+                assert failure.message == "said"
+
+    asyncio.run(main())
+
+
+def test_what_can_never_work_is_refused_at_the_door() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            typed = client_pb2_grpc.KVStub(channel)
+            no_expectation = client_pb2.CompareAndSetRequest(key=b"k", value=b"v")
+            for call in (
+                typed.Put(client_pb2.PutRequest(value=b"no key")),
+                typed.Put(client_pb2.PutRequest(key=b"k", value=b"v" * (kv.VALUE_BYTES_MAX + 1))),
+                typed.CompareAndSet(no_expectation),
+                typed.Get(client_pb2.GetRequest()),
+                typed.Batch(
+                    client_pb2.BatchRequest(operations=[client_pb2.BatchOperation()])
+                ),
+                commands(channel).CloseSession(client_pb2.CloseSessionRequest()),
+                commands(channel).Submit(
+                    client_pb2.SubmitRequest(command=b"c" * (batch.COMMAND_BYTES_MAX + 1))
+                ),
+            ):
+                code, failure = await failure_of(call)
+                assert code == Code.INVALID_ARGUMENT
+                assert failure.certainly_not_done
+            assert one.node.submitted == []
+
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await commands(channel).Submit(client_pb2.SubmitRequest(command=b"c" * (5 << 20)))
+            assert caught.value.code() == Code.RESOURCE_EXHAUSTED
+
+    asyncio.run(main())
+
+
+def test_a_pipeline_answers_frames_in_any_order() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            one.node.on_submit = lambda payload, done: None
+            call = commands(channel).Pipeline()
+            for number in range(1, 6):
+                await call.write(client_pb2.PipelineRequest(number=number, batch=plain(b"a", b"b")))
+            await until(lambda: len(one.node.submitted) == 5, "five frames, none answered")
+            for at, (_, done) in enumerate(reversed(one.node.submitted)):
+                done(Applied(50 - at, 3, batch.encode_results([(0, b"A"), (0, b"B")])))
+            for number in range(5, 0, -1):
+                reply = await call.read()
+                assert (reply.number, reply.index, reply.term) == (number, 45 + number, 3)
+                assert batch.decode_results(reply.results) == [(0, b"A"), (0, b"B")]
+            await call.done_writing()
+            assert await call.read() is grpc.aio.EOF
+            assert await call.code() == Code.OK
+
+    asyncio.run(main())
+
+
+def test_a_pipeline_takes_queries_and_says_which_frame_was_wrong() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            call = commands(channel).Pipeline()
+            stale: list[bool] = []
+
+            def on_query(queries: Any, is_stale: bool, done: Done) -> None:
+                stale.append(is_stale)
+                done(Answered(6, [(0, query) for query in queries]))
+
+            one.node.on_query = on_query
+            asked = client_pb2.QueryBatch(query=[b"x", b"y"], consistency=client_pb2.STALE)
+            await call.write(client_pb2.PipelineRequest(number=1, queries=asked))
+            reply = await call.read()
+            assert batch.decode_results(reply.results) == [(0, b"x"), (0, b"y")]
+            assert (reply.index, stale) == (6, [True])
+            for wrong in (
+                client_pb2.PipelineRequest(number=2, batch=b"garbage"),
+                client_pb2.PipelineRequest(number=2),
+                client_pb2.PipelineRequest(number=2, queries=client_pb2.QueryBatch()),
+            ):
+                await call.write(wrong)
+                reply = await call.read()
+                assert (reply.number, reply.failure.code) == (2, client_pb2.INVALID)
+                assert reply.failure.certainly_not_done
+            one.node.on_submit = lambda payload, done: done(Unknown("perhaps"))
+            await call.write(client_pb2.PipelineRequest(number=3, batch=plain(b"a")))
+            reply = await call.read()
+            assert (reply.number, reply.failure.code) == (3, client_pb2.OUTCOME_UNKNOWN)
+            call.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_typed_pipeline_says_what_failed() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            call = client_pb2_grpc.KVStub(channel).Pipeline()
+            put = client_pb2.PutRequest(key=b"k")
+            one.node.on_submit = lambda _, done: done(Refused(Refusal.NOT_LEADER, "no", "n2"))
+            await call.write(client_pb2.KvRequest(number=1, put=put))
+            reply = await call.read()
+            assert (reply.number, reply.failure.code) == (1, client_pb2.NOT_LEADER)
+            await call.write(client_pb2.KvRequest(number=2))
+            reply = await call.read()
+            assert (reply.number, reply.failure.code) == (2, client_pb2.INVALID)
+            expired = batch.encode_results([(batch.SESSION_EXPIRED, b"")])
+            one.node.on_submit = lambda _, done: done(Applied(5, 3, expired))
+            await call.write(client_pb2.KvRequest(number=3, put=put))
+            reply = await call.read()
+            assert (reply.number, reply.failure.code) == (3, client_pb2.SESSION_EXPIRED)
+            other_machine = batch.encode_results([(0, b"not the store's")])
+            one.node.on_submit = lambda _, done: done(Applied(5, 3, other_machine))
+            await call.write(client_pb2.KvRequest(number=4, put=put))
+            reply = await call.read()
+            assert (reply.number, reply.failure.code) == (4, client_pb2.OUTCOME_UNKNOWN)
+            call.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_stream_is_not_read_beyond_its_bound() -> None:
+    async def main() -> None:
+        limits = ClientLimits(stream_frames_max=4)
+        async with (
+            one_side(clients=limits) as one,
+            grpc.aio.insecure_channel(one.client_address) as channel,
+        ):
+            one.node.on_submit = lambda payload, done: None
+            call = commands(channel).Pipeline()
+            for number in range(10):
+                await call.write(client_pb2.PipelineRequest(number=number, batch=plain(b"a")))
+            await until(lambda: len(one.node.submitted) == 4, "four frames taken")
+            await asyncio.sleep(0.05)  # time in which a fifth would be taken
+            assert len(one.node.submitted) == 4
+            result = Applied(5, 3, batch.encode_results([(0, b"")]))
+            while len(one.node.submitted) < 10:
+                before = len(one.node.submitted)
+                for _, done in one.node.submitted[before - 4 : before]:
+                    done(result)
+                await until(lambda: len(one.node.submitted) > before, "more frames taken")  # noqa: B023
+            call.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_call_without_an_answer_ends_as_unknown() -> None:
+    async def main() -> None:
+        limits = ClientLimits(answer_wait_max=0.1)
+        async with (
+            one_side(clients=limits) as one,
+            grpc.aio.insecure_channel(one.client_address) as channel,
+        ):
+            one.node.on_submit = lambda payload, done: None
+            one.node.on_query = lambda queries, stale, done: None
+            _, failure = await failure_of(
+                commands(channel).Submit(client_pb2.SubmitRequest(command=b"x"))
+            )
+            assert failure.code == client_pb2.OUTCOME_UNKNOWN
+            assert not failure.certainly_not_done
+            _, failure = await failure_of(
+                commands(channel).Query(client_pb2.QueryRequest(query=b"x"))
+            )
+            assert failure.code == client_pb2.UNAVAILABLE
+            assert failure.certainly_not_done
+            one.node.submitted[0][1](Applied(5, 3, b""))  # too late: nobody minds
+
+    asyncio.run(main())
+
+
+def test_a_caller_that_goes_away_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            one.node.on_submit = lambda payload, done: None
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await commands(channel).Submit(client_pb2.SubmitRequest(), timeout=0.05)
+            assert caught.value.code() == Code.DEADLINE_EXCEEDED
+            call = commands(channel).Pipeline()
+            await call.write(client_pb2.PipelineRequest(number=1, batch=plain(b"a")))
+            await until(lambda: len(one.node.submitted) == 2, "the frame")
+            call.cancel()
+            await until(lambda: len(one.servers._streams) == 0, "the stream's end")
+            for _, done in one.node.submitted:
+                done(Applied(5, 3, batch.encode_results([(0, b"")])))
+
+    asyncio.run(main())
+
+
+def test_stopping_answers_what_was_taken_and_then_ends_the_streams() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            one.node.on_submit = lambda payload, done: None
+            call = commands(channel).Pipeline()
+            await call.write(client_pb2.PipelineRequest(number=1, batch=plain(b"a")))
+            await until(lambda: one.node.submitted, "the frame")
+            idle = client_pb2_grpc.KVStub(channel).Pipeline()
+            await until(lambda: len(one.servers._streams) == 2, "both streams")
+            stopping = asyncio.create_task(one.servers.stop(2.0))
+            assert await idle.code() == Code.UNAVAILABLE
+            one.node.submitted[0][1](Applied(5, 3, batch.encode_results([(0, b"")])))
+            reply = await call.read()
+            assert reply.number == 1
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call.read()
+            assert caught.value.code() == Code.UNAVAILABLE
+            await asyncio.wait_for(stopping, 1.5)
+
+    asyncio.run(main())
+
+
+def test_health_follows_the_node() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            kinds = health_pb2.HealthCheckResponse
+            ask = health_pb2.HealthCheckRequest
+            assert (await stub.Check(ask())).status == kinds.SERVING
+            assert (await stub.Check(ask(service="raftd.client.v1.KV"))).status == kinds.SERVING
+            watch: AsyncIterator[Any] = aiter(stub.Watch(ask()))
+            assert (await anext(watch)).status == kinds.SERVING
+            one.node.healthy = False
+            assert (await anext(watch)).status == kinds.NOT_SERVING
+            assert (await stub.Check(ask())).status == kinds.NOT_SERVING
+            one.node.healthy = True
+            assert (await anext(watch)).status == kinds.SERVING
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.Check(ask(service="nobody"))
+            assert caught.value.code() == Code.NOT_FOUND
+            one.servers.quiesce()
+            assert (await anext(watch)).status == kinds.NOT_SERVING
+            with pytest.raises(StopAsyncIteration):
+                await anext(watch)
+
+    asyncio.run(main())
+
+
+def test_reflection_lists_the_services() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+            call = stub.ServerReflectionInfo()
+            await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+            reply = await call.read()
+            names = {service.name for service in reply.list_services_response.service}
+            assert {"raftd.client.v1.KV", "raftd.admin.v1.Admin"} <= names
+            assert not any("raft.v1" in name for name in names)
+            call.cancel()
+
+    asyncio.run(main())
+
+
+def test_admin_shows_the_nodes_own_view() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            stub = admin_pb2_grpc.AdminStub(channel)
+            one.node.leads = True
+            one.directory.advertise("n3", PeerAddress("three:1", "three:2"))
+            status = await stub.Status(admin_pb2.StatusRequest(with_digest=True), timeout=5)
+            assert (status.node_id, status.incarnation) == ("n1", incarnation("n1"))
+            assert (status.role, status.term, status.leader_id) == ("leader", 3, "n1")
+            assert (status.digest, status.digest_index) == (b"digest", 7)
+            assert status.healthy
+            two, three = status.peers
+            assert (two.id, two.match, two.mode, two.contact_age_seconds) == (
+                "n2",
+                8,
+                "replicate",
+                0.01,
+            )
+            assert (three.client_address, three.contact_age_seconds) == ("three:2", -1.0)
+            digest = await stub.Digest(admin_pb2.DigestRequest(), timeout=5)
+            assert (digest.applied_index, digest.digest) == (7, b"digest")
+            snapshot = await stub.SnapshotNow(admin_pb2.SnapshotNowRequest(), timeout=5)
+            assert snapshot.index == 7
+            moved = await stub.Transfer(admin_pb2.TransferRequest(target="n2"), timeout=5)
+            assert (moved.leader_id, moved.term) == ("n2", 3)
+            code, _ = await failure_of(stub.Transfer(admin_pb2.TransferRequest(target="n9")))
+            assert code == Code.INVALID_ARGUMENT
+            one.node.control = Refused(Refusal.NOT_LEADER, "not here", "n2")
+            code, failure = await failure_of(stub.Transfer(admin_pb2.TransferRequest()))
+            assert (code, failure.leader_id) == (Code.FAILED_PRECONDITION, "n2")
+
+    asyncio.run(main())
+
+
+def test_events_are_streamed_until_the_node_stops() -> None:
+    async def main() -> None:
+        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
+            event = Event("role", 3, Role.LEADER, "n1", "won the election", peer=None)
+            one.node.events = [(4, 1.5, event)]
+            call = admin_pb2_grpc.AdminStub(channel).Events(admin_pb2.EventsRequest())
+            said = await call.read()
+            assert isinstance(said, admin_pb2.EventReply)
+            assert (said.number, said.kind, said.role) == (4, "role", "leader")
+            one.servers.quiesce()
+            assert await call.read() is grpc.aio.EOF
+            await until(lambda: one.node.feeds[0].closed, "the feed is closed")
+
+    asyncio.run(main())
+
+
+def test_a_taken_port_is_one_line() -> None:
+    async def main() -> None:
+        async with one_side() as one:
+            from raftd.rpc.channels import LinkSettings
+
+            other = Side(FakeNode("n2"), LinkSettings(), ClientLimits(), one.peer_address)
+            with pytest.raises(BindError, match=r"listen_peer: .*127\.0\.0\.1:\d+: Address already"):
+                await other.servers.start()
+            await other.servers.stop(0.1)
+            nowhere = Side(FakeNode("n2"), LinkSettings(), ClientLimits(), "no-port")
+            with pytest.raises(BindError, match="listen_peer: cannot listen on no-port"):
+                await nowhere.servers.start()
+            await nowhere.servers.stop(0.1)
+
+    asyncio.run(main())

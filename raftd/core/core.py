@@ -100,6 +100,8 @@ class RaftCore:
             admitted=recovered.admitted,
             records=dict(recovered.records),
             snapshot=snapshot,
+            marked_snapshot=snapshot,
+            durable_records=dict(recovered.records),
             configurations=[(snapshot.index, snapshot.configuration)],
             commit_index=snapshot.index,
             handed_index=snapshot.index,
@@ -201,9 +203,7 @@ class RaftCore:
         """
         s = self._s
         if channel is Channel.CONTROL and membership.hello_due(s, peer, now):
-            hello = membership.make_hello(s, peer, now)
-            if hello is not None:
-                return hello
+            return membership.make_hello(s, peer, now)
         if not s.may_vote or not s.term_is_durable or peer not in s.records:
             return None
         if channel is Channel.CONTROL:
@@ -242,8 +242,9 @@ class RaftCore:
         while s.unsynced and s.unsynced[0][0] <= seq:
             s.unsynced.popleft()
         s.log.persisted(seq)
+        new_records = durability.note_records_and_markers(s)
         durability.release_held(s, fx, now)
-        if not term_was_durable or not could_vote or s.records_seq > before:
+        if not term_was_durable or not could_vote or new_records:
             s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
         if s.may_vote and not could_vote:
             roles.arm_election(s, now)
@@ -361,9 +362,12 @@ class RaftCore:
         return Effects()
 
     def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
-        """The snapshot files that must stay: the newest, and those that are being sent or marked."""
+        """The snapshot files that must stay: the newest, the one that the log on disk marks (until a
+
+        newer mark is durable), and those that are being sent.
+        """
         s = self._s
-        metas = {s.snapshot.index: s.snapshot}
+        metas = {s.snapshot.index: s.snapshot, s.marked_snapshot.index: s.marked_snapshot}
         if s.leadership is not None:
             for progress in s.leadership.progress.values():
                 if progress.sending is not None:

@@ -9,6 +9,18 @@ from raftd.core.state import State
 from raftd.core.types import Role, Term, WriteSeq
 
 
+def note_records_and_markers(s: State) -> bool:
+    """What may be shown, and which snapshot file the log on disk rests on. True if records are new."""
+    new_records = False
+    while s.pending_records and s.pending_records[0][0] <= s.durable_seq:
+        _, node, incarnation = s.pending_records.popleft()
+        s.durable_records[node] = incarnation
+        new_records = True
+    while s.pending_markers and s.pending_markers[0][0] <= s.durable_seq:
+        s.marked_snapshot = s.pending_markers.popleft()[1]
+    return new_records
+
+
 def release_held(s: State, fx: Effects, now: float) -> None:
     if not s.held:
         return

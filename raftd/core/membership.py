@@ -77,10 +77,7 @@ def hello_due(s: State, peer: NodeId, now: float) -> bool:
     return not greeting.done or (not s.admitted and peer not in s.recorded_by)
 
 
-def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest | None:
-    """None while a record of ours is not durable: a record that is shown is a promise."""
-    if s.records_seq > s.durable_seq:
-        return None
+def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest:
     greeting_of(s, peer).inflight = True
     return HelloRequest(
         s.identity, records_tuple(s), ever_voted(s), number=s.next_number(), pulled_at=now
@@ -96,7 +93,8 @@ def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: To
     def make() -> HelloReply:
         return HelloReply(s.identity, records_tuple(s), refused, ever_voted(s), request.number)
 
-    s.hold(fx, token, s.records_seq, make, survives_term=True)
+    recorded = s.pending_records[-1][0] if s.pending_records else 0
+    s.hold(fx, token, recorded, make, survives_term=True)
 
 
 def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float) -> None:
@@ -148,7 +146,7 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
             "directory was lost or replaced. Bring the old directory back, or add it under a new id"
         )
     s.records[node] = incarnation
-    s.records_seq = s.write(fx, now, records=((node, incarnation),))
+    s.write(fx, now, records=((node, incarnation),))
     s.event(fx, "recorded", f"incarnation {incarnation}", node)
     return ""
 
@@ -189,4 +187,5 @@ def ever_voted(s: State) -> bool:
 
 
 def records_tuple(s: State) -> tuple[tuple[NodeId, Incarnation], ...]:
-    return tuple(sorted(s.records.items()))
+    """Durable ones only: a record that is shown is a promise."""
+    return tuple(sorted(s.durable_records.items()))

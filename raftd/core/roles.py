@@ -161,8 +161,12 @@ def judge(s: State, fx: Effects, now: float) -> None:
     if result is VoteResult.WON:
         if campaign.pre:
             start_election(s, fx, now, "pre-vote won")
-        else:
+        elif s.me in campaign.votes:
             become_leader(s, fx, now)
+        else:
+            _vote_for_self_last(
+                s, fx, now
+            )  # the others sufficed, but no leader without its own vote
     elif result is VoteResult.LOST and s.settings.concede:
         _concede(s, fx, now, campaign)
     elif s.settings.self_vote_last and not campaign.pre:

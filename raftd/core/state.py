@@ -130,6 +130,8 @@ class State:
     admitted: bool
     records: dict[NodeId, Incarnation]
     snapshot: SnapshotMeta
+    marked_snapshot: SnapshotMeta  # the newest one whose marker is durable: its file must stay
+    durable_records: dict[NodeId, Incarnation]  # what may be shown to others
     configurations: list[tuple[Index, Configuration]]  # ascending; the last one is in force
     # -- volatile (Figure 2) --
     commit_index: Index
@@ -155,7 +157,8 @@ class State:
     next_seq: WriteSeq = 1
     durable_seq: WriteSeq = 0
     term_seq: WriteSeq = 0  # the write that makes (current_term, voted_for) durable
-    records_seq: WriteSeq = 0
+    pending_records: deque[tuple[WriteSeq, NodeId, Incarnation]] = field(default_factory=deque)
+    pending_markers: deque[tuple[WriteSeq, SnapshotMeta]] = field(default_factory=deque)
     admitted_seq: WriteSeq = 0
     unsynced: deque[tuple[WriteSeq, float]] = field(default_factory=deque)
     held: list[Held] = field(default_factory=list)
@@ -209,6 +212,9 @@ class State:
         self.unsynced.append((seq, now))
         if hard_state:
             self.term_seq = seq
+        if marker is not None:
+            self.pending_markers.append((seq, marker.meta))
+        self.pending_records.extend((seq, node, incarnation) for node, incarnation in records)
         return seq
 
     def hold(

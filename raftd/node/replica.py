@@ -35,6 +35,9 @@ from raftd.node.wal_worker import WalWorker
 
 Done = Callable[[Outcome], None]
 
+TICK_SECONDS_MIN = 0.001
+"""What is due stays due until a sender pulls it: without a pause a stuck sender would spin us."""
+
 TICK_SECONDS_MAX = 0.02
 """The timer is set to the core's `wake_at`, but not further ahead: what moves it needs no
 bookkeeping.
@@ -193,7 +196,7 @@ class Replica:
         if self._timer is not None:
             self._timer.cancel()
         now = self._clock.now()
-        delay = min(max(self._core.wake_at(now) - now, 0.0), TICK_SECONDS_MAX)
+        delay = min(max(self._core.wake_at(now) - now, TICK_SECONDS_MIN), TICK_SECONDS_MAX)
         self._timer = self._loop.call_later(delay, self._on_timer)
 
     def _on_timer(self) -> None:

@@ -1,0 +1,165 @@
+"""The canonical one-line form of messages and effects, for traces and golden conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from raftd.core.effects import Event
+from raftd.core.messages import (
+    AppendReply,
+    AppendRequest,
+    HelloReply,
+    HelloRequest,
+    NotAdmitted,
+    ReadIndexReply,
+    ReadIndexRequest,
+    SnapshotReply,
+    SnapshotRequest,
+    TimeoutNowReply,
+    TimeoutNowRequest,
+    VoteReply,
+    VoteRequest,
+)
+from raftd.core.types import Entry, EntryType, SnapshotMeta, Write
+
+_SHOWN_BYTES = 16
+
+
+def payload(data: bytes) -> str:
+    """Printable bytes as they are, others as hex; long ones cut."""
+    head = data[:_SHOWN_BYTES]
+    text = head.decode("ascii") if head.isascii() and head.decode("ascii").isprintable() else head.hex()
+    return f'"{text}"' if len(data) <= _SHOWN_BYTES else f'"{text}"+{len(data) - _SHOWN_BYTES}'
+
+
+def entry(item: Entry) -> str:
+    if item.type is EntryType.NOOP:
+        return f"{item.index}/{item.term} noop"
+    kind = "" if item.type is EntryType.BATCH else " configuration"
+    return f"{item.index}/{item.term}{kind} {payload(item.payload)}"
+
+
+def entries(items: Iterable[Entry]) -> str:
+    return "[" + ", ".join(entry(item) for item in items) + "]"
+
+
+def meta(item: SnapshotMeta) -> str:
+    return f"snapshot {item.index}/{item.term} of {','.join(item.configuration.voters)}"
+
+
+def _records(items: tuple[tuple[str, str], ...]) -> str:
+    return ",".join(f"{node}={incarnation}" for node, incarnation in items) or "-"
+
+
+def _vote(m: VoteRequest) -> str:
+    name = "PreVote" if m.pre else "Vote"
+    return f"{name} term={m.term} last={m.last_index}/{m.last_term}{' transfer' if m.transfer else ''}"
+
+
+def _vote_reply(m: VoteReply) -> str:
+    name = "PreVoteReply" if m.pre else "VoteReply"
+    return f"{name} term={m.term} {'granted' if m.granted else 'refused'}"
+
+
+def _append(m: AppendRequest) -> str:
+    head = f"term={m.term} prev={m.prev_index}/{m.prev_term} commit={m.commit} #{m.number}"
+    return f"Append {head} {entries(m.entries)}" if m.entries else f"Heartbeat {head}"
+
+
+def _append_reply(m: AppendReply) -> str:
+    conflict = "" if m.ok else f" conflict={m.conflict_index}/{m.conflict_term}"
+    return f"AppendReply term={m.term} {'ok' if m.ok else 'no'} durable={m.durable}{conflict} #{m.number}"
+
+
+def _snapshot(m: SnapshotRequest) -> str:
+    span = f"offset={m.offset}+{len(m.data)}/{m.meta.size_bytes}"
+    return f"Snapshot term={m.term} {m.meta.index}/{m.meta.term} {span} #{m.number}"
+
+
+def _snapshot_reply(m: SnapshotReply) -> str:
+    done = " done" if m.done else ""
+    return f"SnapshotReply term={m.term} next={m.next_offset}{done} durable={m.durable} #{m.number}"
+
+
+def _read_reply(m: ReadIndexReply) -> str:
+    return f"ReadIndexReply term={m.term} {'ok' if m.ok else 'no'} index={m.index} #{m.number}"
+
+
+def _hello(m: HelloRequest) -> str:
+    return f"Hello {m.identity.node}={m.identity.incarnation} records={_records(m.records)} voted={m.ever_voted}"
+
+
+def _hello_reply(m: HelloReply) -> str:
+    refused = f" refused: {m.refused}" if m.refused else ""
+    return f"HelloReply {m.identity.node}={m.identity.incarnation} records={_records(m.records)}{refused}"
+
+
+_FORMS: dict[type, Any] = {
+    VoteRequest: _vote,
+    VoteReply: _vote_reply,
+    AppendRequest: _append,
+    AppendReply: _append_reply,
+    SnapshotRequest: _snapshot,
+    SnapshotReply: _snapshot_reply,
+    ReadIndexRequest: lambda m: f"ReadIndex term={m.term} #{m.number}",
+    ReadIndexReply: _read_reply,
+    TimeoutNowRequest: lambda m: f"TimeoutNow term={m.term} #{m.number}",
+    TimeoutNowReply: lambda m: f"TimeoutNowReply term={m.term} #{m.number}",
+    HelloRequest: _hello,
+    HelloReply: _hello_reply,
+    NotAdmitted: lambda m: f"NotAdmitted #{m.number}",
+}
+
+
+def message(m: Any) -> str:
+    """One line for a request or a reply."""
+    form = _FORMS.get(type(m))
+    return form(m) if form is not None else repr(m)
+
+
+def write(item: Write) -> str:
+    parts = [f"#{item.seq}"]
+    if item.hard_state is not None:
+        parts.append(f"term={item.hard_state.term} vote={item.hard_state.vote or '-'}")
+    if item.marker is not None:
+        parts.append(f"marker {item.marker.meta.index}/{item.marker.meta.term}{' reset' if item.marker.reset else ''}")
+    if item.entries:
+        parts.append(entries(item.entries))
+    if item.records:
+        parts.append(f"records {_records(item.records)}")
+    if item.admitted:
+        parts.append("admitted")
+    return " ".join(parts)
+
+
+def event(item: Event) -> str:
+    peer = f" {item.peer}" if item.peer else ""
+    return f"{item.kind}{peer} term={item.term} {item.role.value} leader={item.leader or '-'}: {item.detail}"
+
+
+def line(time: float, node: str, what: str, value: Any) -> str:
+    """A line of a trace. `value` may be a message, an effect, a tuple of them or anything with a stable repr."""
+    return f"{time:11.6f} {node:>4} {what} {_value(value)}".rstrip()
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Entry):
+        return entry(value)
+    if isinstance(value, Write):
+        return write(value)
+    if isinstance(value, Event):
+        return event(value)
+    if isinstance(value, SnapshotMeta):
+        return meta(value)
+    if isinstance(value, tuple):
+        return " ".join(_value(part) for part in value)
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    if isinstance(value, bytes):
+        return payload(value)
+    return message(value)

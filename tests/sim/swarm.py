@@ -1,0 +1,140 @@
+"""Many seeds: run them, add up what they reached, and say how to replay the one that failed."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from raftd.core.effects import BrokenInvariant
+from tests.sim.cluster import Cluster
+from tests.sim.plan import draw
+from tests.sim.world import Violation
+
+EVENTS = 2_500
+TRACE_SHOWN = 200
+
+COVERAGE = (
+    ("elections", "elections"),
+    ("truncations", "truncations"),
+    ("snapshots installed", "event snapshot_installed"),
+    ("resends", "resends"),
+    ("dedup hits", "dedup hits"),
+    ("torn tails", "torn tails"),
+    ("read retries", "read retries"),
+    ("step-downs", "step-downs"),
+    ("crashes", "crashes"),
+    ("power cuts", "power cuts"),
+    ("partitions", "partitions"),
+    ("ops judged", "ops judged"),
+)
+"""What a campaign must have reached, under the name in the summary and in the counters."""
+
+
+@dataclass(slots=True)
+class Result:
+    """One seed. `invariant`: the name of what was broken, empty if nothing was."""
+
+    seed: int
+    events: int = 0
+    seconds: float = 0.0
+    stats: Counter[str] = field(default_factory=Counter)
+    invariant: str = ""
+    detail: str = ""
+    trace: list[str] = field(default_factory=list)
+    trace_hash: str = ""
+
+
+def run_seed(seed: int, events: int = EVENTS, *, hashing: bool = False, lines: int = TRACE_SHOWN) -> Result:
+    """Run one seed to its end or to its first violation."""
+    plan = draw(seed)
+    cluster = Cluster(seed, plan, hashing=hashing)
+    result = Result(seed)
+    try:
+        cluster.run(events)
+    except Violation as error:
+        result.invariant, result.detail = error.name, error.detail
+    except BrokenInvariant as error:
+        result.invariant, result.detail = "core-asserts", str(error)
+    except Exception as error:
+        result.invariant = "crash"
+        result.detail = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
+    world = cluster.world
+    result.events, result.seconds, result.stats = world.events, world.now, world.stats
+    if hashing:
+        result.trace_hash = world.trace_hash()
+    if result.invariant:
+        result.trace = world.last_lines(lines)
+        result.trace.append(f"plan: {plan.summary()}")
+        result.trace.append(f"state: {cluster.describe()}")
+    return result
+
+
+@dataclass(slots=True)
+class Campaign:
+    """The sum over seeds. `wall_seconds` is what it took, `cpu_seconds` on all cores together."""
+
+    seeds: int = 0
+    events: int = 0
+    simulated_seconds: float = 0.0
+    stats: Counter[str] = field(default_factory=Counter)
+    failures: list[Result] = field(default_factory=list)
+    started: float = field(default_factory=time.perf_counter)
+    jobs: int = 1
+
+    def add(self, result: Result) -> None:
+        self.seeds += 1
+        self.events += result.events
+        self.simulated_seconds += result.seconds
+        self.stats.update(result.stats)
+        if result.invariant:
+            self.failures.append(result)
+
+    def summary(self) -> str:
+        wall = time.perf_counter() - self.started
+        rate = self.events / wall / self.jobs if wall else 0.0
+        parts = [
+            f"seeds {self.seeds}",
+            f"events {self.events}",
+            f"events/s/core {rate:.0f}",
+            f"simulated {self.simulated_seconds:.0f} s",
+        ]
+        parts += [f"{name} {self.stats[key]}" for name, key in COVERAGE]
+        parts.append(f"violations {len(self.failures)}")
+        return ", ".join(parts)
+
+
+def report(result: Result, events: int = EVENTS) -> str:
+    """All that is needed to look at a failed seed."""
+    lines = [*result.trace, f"seed {result.seed} broke {result.invariant}: {result.detail}"]
+    extra = f" --events {events}" if events != EVENTS else ""
+    lines.append(f"replay: python -m tests.sim --seed {result.seed} --seeds 1 --verbose{extra}")
+    return "\n".join(lines)
+
+
+def run_many(
+    seeds: Iterable[int],
+    events: int = EVENTS,
+    jobs: int = 1,
+    on_result: Callable[[Result], None] | None = None,
+) -> Campaign:
+    campaign = Campaign(jobs=jobs)
+    for result in _results(seeds, events, jobs):
+        campaign.add(result)
+        if on_result is not None:
+            on_result(result)
+    return campaign
+
+
+def _results(seeds: Iterable[int], events: int, jobs: int) -> Iterator[Result]:
+    if jobs <= 1:
+        for seed in seeds:
+            yield run_seed(seed, events)
+        return
+    with ProcessPoolExecutor(min(jobs, os.cpu_count() or 1)) as pool:
+        seeds = list(seeds)
+        yield from pool.map(run_seed, seeds, [events] * len(seeds), chunksize=4)

@@ -20,10 +20,9 @@ class Counter:
         self.total = 0
 
     def apply(self, command: bytes) -> bytes:
-        try:
-            self.total += int(command)
-        except ValueError:
-            raise MachineError(f"not a number: {command[:32]!r}") from None
+        if not command.removeprefix(b"-").isdigit() or len(command) > 18:
+            raise MachineError(f"not a number of up to 18 digits: {command[:32]!r}")
+        self.total += int(command)
         return b"%d" % self.total
 
     def query(self, request: bytes) -> bytes:

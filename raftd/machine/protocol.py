@@ -36,7 +36,7 @@ class StateMachine(Protocol):
         ...
 
     def capture(self) -> Iterable[bytes]:
-        """Freeze the present state, quickly, and return its bytes as chunks (of 1 MiB at most).
+        """Freeze the present state, quickly, and return its bytes as chunks (of 2 MiB at most).
 
         The chunks are iterated later, on another thread, while `apply` goes on: they must show the
         state at the time of this call. A plain `return [bytes_of_everything]` is right for small
@@ -45,7 +45,10 @@ class StateMachine(Protocol):
         ...
 
     def restore(self, reader: BinaryIO) -> None:
-        """Replace the whole state by one that `capture` wrote. Any exception stops the node."""
+        """Replace the whole state by one that `capture` wrote, and read all of it.
+
+        reader.read(n) returns n bytes unless the end is reached. Any exception stops the node.
+        """
         ...
 
 

@@ -43,6 +43,7 @@ OPERATIONS_MAX: Final = 1024
 """Per atomic batch: it is applied in one go, so it bounds a pause."""
 OPERATIONS_BYTES_MAX: Final = 1_572_864
 """A whole atomic batch is one command: raftd.wire.batch.COMMAND_BYTES_MAX."""
+RANGE_LIMIT_DEFAULT: Final = 1000
 RANGE_LIMIT_MAX: Final = 10_000
 RANGE_BYTES_MAX: Final = 2 << 20
 """A page ends before it passes either bound, but holds at least one key if there is one."""
@@ -196,7 +197,7 @@ def encode_get(key: bytes) -> bytes:
 def encode_range(prefix: bytes = b"", limit: int = 0, after: bytes = b"") -> bytes:
     """Keys that start with `prefix` and are greater than `after`, `limit` of them at most.
 
-    limit 0 or over RANGE_LIMIT_MAX means RANGE_LIMIT_MAX.
+    limit 0 means RANGE_LIMIT_DEFAULT, one over RANGE_LIMIT_MAX means that.
     """
     for name, data in (("prefix", prefix), ("after", after)):
         if len(data) > KEY_BYTES_MAX:

@@ -106,7 +106,7 @@ def decode_range(query: bytes) -> Range:
     middle = wire.RANGE_HEAD.size + prefix_bytes
     if middle + after_bytes != len(query):
         raise malformed(query)
-    limit = min(limit or wire.RANGE_LIMIT_MAX, wire.RANGE_LIMIT_MAX)
+    limit = min(limit or wire.RANGE_LIMIT_DEFAULT, wire.RANGE_LIMIT_MAX)
     return Range(query[wire.RANGE_HEAD.size : middle], query[middle:], limit)
 
 
@@ -128,9 +128,10 @@ def encode_get(revision: int, key: bytes, record: bytes | None) -> bytes:
     return wire.FLAG_ANSWER.pack(wire.GET, revision, found) + encode_pair(key, record)
 
 
-def encode_range(revision: int, more: bool, pairs: list[bytes]) -> bytes:
-    head = wire.RANGE_ANSWER.pack(wire.RANGE, revision, more, len(pairs))
-    return head + b"".join(pairs)
+def encode_range(revision: int, more: bool, count: int, parts: list[bytes]) -> bytes:
+    """parts: `count` pairs, in as many pieces as may be."""
+    head = wire.RANGE_ANSWER.pack(wire.RANGE, revision, more, count)
+    return head + b"".join(parts)
 
 
 def encode_pair(key: bytes, record: bytes | None) -> bytes:

@@ -83,7 +83,7 @@ class KvStore:
         raise commands.malformed(request)
 
     def capture(self) -> Iterator[bytes]:
-        """Costs a copy of a list with an item for every 700-1400 keys."""
+        """Costs a copy of a list with an item for every 341-682 keys."""
         head = SNAPSHOT_HEAD.pack(MAGIC, self._revision, self._table.count)
         return _chunks(head, self._table.capture())
 
@@ -141,20 +141,24 @@ class KvStore:
         return commands.encode_batch_ops(self._revision, versions)
 
     def _range(self, wanted: commands.Range) -> bytes:
+        """Some 0.7 us a key, and 0.1 ms for each run of keys that has to be sorted first."""
         prefix, after, limit = wanted
         start, exclusive = (after, True) if after >= prefix else (prefix, False)
-        pairs: list[bytes] = []
-        size = 0
-        more = False
-        for key, record in self._table.ascend(start, exclusive):
-            if not key.startswith(prefix):
-                break
-            size += wire.PAIR_HEAD.size + len(key) + len(record)
-            if len(pairs) >= limit or (pairs and size > wire.RANGE_BYTES_MAX):
-                more = True
-                break
-            pairs.append(commands.encode_pair(key, record))
-        return commands.encode_range(self._revision, more, pairs)
+        pack, room = wire.PAIR_HEAD.pack, wire.RANGE_BYTES_MAX
+        parts: list[bytes] = []
+        count = 0
+        for keys, run in self._table.ascend(start, exclusive):
+            for key in keys:
+                if not key.startswith(prefix):
+                    return commands.encode_range(self._revision, False, count, parts)
+                record = run[key]
+                head = pack(len(key), len(record))
+                room -= len(head) + len(key) + len(record)
+                if count >= limit or (room < 0 and count):
+                    return commands.encode_range(self._revision, True, count, parts)
+                parts += (head, key, record)
+                count += 1
+        return commands.encode_range(self._revision, False, count, parts)
 
 
 def _holds(cas: commands.Cas, record: bytes | None) -> bool:

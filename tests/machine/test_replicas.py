@@ -1,0 +1,145 @@
+"""Whole replicas, sessions and store together: the same log gives the same everything."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from raftd.machine.kv import table as table_module
+from raftd.machine.kv.store import KvStore
+from raftd.machine.session_table import Limits
+from raftd.machine.sessions import Sessions
+from raftd.wire import batch as wire
+from raftd.wire import kv
+from tests.machine.models import random_commands
+
+LIMITS = Limits(sessions=4, all_numbers=25, session_numbers=8)
+"""So small that expiry and fullness happen all the time."""
+
+
+def random_log(seed: int, entries: int) -> list[bytes]:
+    """Batches of some sessions, with retries, reuse, stale numbers, strangers, opens and closes."""
+    rng = random.Random(seed)
+    commands = random_commands(seed, 50)
+    log = [wire.encode_open(), wire.encode_open()]
+    ids = [1, 2]
+    while len(log) < entries:
+        draw = rng.random()
+        if draw < 0.02:
+            log.append(wire.encode_open())
+            ids.append(len(log))
+        elif draw < 0.03:
+            log.append(wire.encode_close(rng.choice(ids)))
+        else:
+            session = rng.choice([0, *ids[-5:]])
+            base = len(log) // 10
+            floor = max(0, base - rng.randrange(4)) if session else 0
+            batch = [
+                (max(1, base + rng.randrange(-2, 12)), commands[rng.randrange(len(commands))])
+                for _ in range(rng.randrange(1, 8))
+            ]
+            log.append(wire.encode_batch(session, floor, batch))
+    return log
+
+
+def run(log: list[bytes], replica: Sessions, first: int = 0) -> list[bytes]:
+    return [replica.apply_batch(index + 1, 1, log[index]) for index in range(first, len(log))]
+
+
+def new() -> Sessions:
+    return Sessions(KvStore(), LIMITS)
+
+
+def fingerprint(seed: int) -> str:
+    """Of all answers and the final state of one random log."""
+    replica = new()
+    answers = b"".join(run(random_log(seed, 300), replica))
+    return hashlib.sha256(answers + replica.digest()).hexdigest()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_snapshot_and_rest_of_the_log_are_the_whole_log(seed: int) -> None:
+    log = random_log(seed, 200)
+    whole = new()
+    answers = run(log, whole)
+    assert {s for answer in answers for s, _ in wire.decode_results(answer)} >= {0, 1, 2, 3, 4, 5}
+    for taken in range(0, len(log) + 1, 7):
+        early, late = new(), new()
+        run(log[:taken], early)
+        sessions, chunks = early.capture()
+        late.restore(sessions, io.BytesIO(b"".join(chunks)))
+        assert late.digest() == early.digest()
+        assert run(log, late, taken) == answers[taken:]
+        assert late.digest() == whole.digest()
+        assert (late._kept_numbers, late._kept_bytes) == (whole._kept_numbers, whole._kept_bytes)
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1", "4242"])
+def test_the_hash_seed_of_a_process_changes_nothing(hash_seed: str) -> None:
+    program = "from tests.machine.test_replicas import fingerprint; print(fingerprint(11))"
+    output = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
+    assert output.strip() == fingerprint(11)
+
+
+def test_the_answers_of_format_1_are_frozen() -> None:
+    """Another value here means that old and new nodes in one cluster would diverge."""
+    assert fingerprint(5)[:16] == "7e425dc2f8723053"
+
+
+def test_a_snapshot_is_read_on_another_thread_while_applying_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(table_module, "SPLIT_AT", 32)
+    monkeypatch.setattr(table_module, "MERGE_BELOW", 4)
+    monkeypatch.setattr(table_module, "MERGED_MAX", 16)
+    replica = Sessions(KvStore())
+    rng = random.Random(1)
+    before: list[bytes] = []
+    found: list[bytes] = []
+    threads = []
+    index = 0
+
+    def batch(operations: int) -> bytes:
+        keys = [b"%d" % rng.randrange(3000) for _ in range(operations)]
+        return wire.encode_batch(
+            0,
+            0,
+            [
+                (0, kv.encode_delete(key) if rng.random() < 0.4 else kv.encode_put(key, key * 9))
+                for key in keys
+            ],
+        )
+
+    for _ in range(12):
+        for _ in range(8):
+            index += 1
+            replica.apply_batch(index, 1, batch(150))
+        before.append(b"".join(replica.capture()[1]))
+        slot = len(found)
+        found.append(b"")
+        chunks = replica.capture()[1]
+
+        def read(chunks: object = chunks, slot: int = slot) -> None:
+            found[slot] = b"".join(chunks)  # type: ignore[arg-type]
+
+        threads.append(threading.Thread(target=read))
+        threads[-1].start()
+    for thread in threads:
+        thread.join(30)
+    assert found == before

@@ -18,6 +18,7 @@ from raftd.config.kinds import (
 )
 from raftd.config.render import sample, show
 from raftd.core.types import Settings as CoreSettings
+from raftd.node.settings import NodeSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,6 +58,7 @@ def test_minimal_file(file: Path) -> None:
     assert config.data_dir == str(file.parent / "data")
     assert config.peers["b"] == Peer("127.0.0.1:7101", "127.0.0.1:7102")
     assert config.core() == CoreSettings()
+    assert config.node() == NodeSettings()
 
 
 def test_flag_beats_environment_beats_file_beats_default(file: Path) -> None:
@@ -157,8 +159,8 @@ def test_names_that_yaml_would_turn_into_something_else(file: Path) -> None:
         (
             GOOD + "log_memory_limit: 64MiB\n",
             [
-                "node.yaml:7: log_memory_limit: '64MiB': expected at least snapshot_log_bytes + "
-                "keep_bytes = 128MiB, or commands are refused before a snapshot makes room"
+                "node.yaml:7: log_memory_limit: '64MiB': expected at least snapshot_bytes + "
+                "keep_bytes = 320MiB, or commands are refused before a snapshot makes room"
             ],
         ),
         (

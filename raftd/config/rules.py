@@ -115,14 +115,14 @@ def _timing(config: Config) -> Iterator[Problem]:
 
 def _sizes(config: Config) -> Iterator[Problem]:
     yield from _ordered(config, "batch_bytes_max", "window_bytes_max", 1.0)
-    need = config.snapshot_log_bytes + config.keep_bytes
+    need = config.snapshot_bytes + config.keep_bytes
     if config.log_memory_limit < need:
         yield (
             "log_memory_limit",
             _shown(
                 "log_memory_limit",
                 config.log_memory_limit,
-                f"at least snapshot_log_bytes + keep_bytes = {render_size(need)}, or commands are "
+                f"at least snapshot_bytes + keep_bytes = {render_size(need)}, or commands are "
                 "refused before a snapshot makes room",
             ),
         )

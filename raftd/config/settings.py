@@ -26,9 +26,11 @@ from raftd.config.kinds import (
     choice,
 )
 from raftd.core.types import Settings as CoreSettings
+from raftd.node.settings import NodeSettings
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+KIB, MIB = 1 << 10, 1 << 20
 _CORE = CoreSettings()
+_NODE = NodeSettings()
 
 
 class Setting(NamedTuple):
@@ -185,13 +187,16 @@ class Config:
 
     snapshot_entries: int = setting(
         COUNT,
-        100_000,
+        _NODE.snapshot_entries,
         "snapshot after so many entries since the last one",
         low=1,
         group="Log and snapshots",
     )
-    snapshot_log_bytes: int = setting(
-        SIZE, 64 * MIB, "or after so many bytes of log, whichever comes first", low=4 * KIB
+    snapshot_bytes: int = setting(
+        SIZE,
+        _NODE.snapshot_bytes,
+        "or after so many bytes of them, whichever comes first",
+        low=4 * KIB,
     )
     snapshot_chunk_bytes: int = setting(
         SIZE,
@@ -216,7 +221,10 @@ class Config:
         SIZE, 64 * MIB, "size of one log file; space is freed by whole files", low=64 * KIB
     )
     log_memory_limit: int = setting(
-        SIZE, GIB, "log in memory; beyond it new commands are refused", low=MIB
+        SIZE,
+        _NODE.log_memory_limit_bytes,
+        "log in memory; beyond it new commands are refused",
+        low=MIB,
     )
     disk_stall_refuse: float = setting(
         DURATION,
@@ -228,14 +236,23 @@ class Config:
         DURATION, _CORE.disk_stall_step_down, "and steps down after this long", low=0.05
     )
 
-    inflight_commands_max: int = setting(
+    inline_writes: bool = setting(
+        FLAG,
+        _NODE.inline_writes,
+        "a follower writes its log on the network thread while the disk is quick: less delay",
+    )
+
+    pending_batches_max: int = setting(
         COUNT,
-        65_536,
-        "commands taken and not yet answered; beyond it callers are told RESOURCE_EXHAUSTED",
+        _NODE.pending_batches_max,
+        "frames of commands taken and not yet answered; beyond it callers hear RESOURCE_EXHAUSTED",
         low=1,
         group="Limits",
     )
-    inflight_bytes_max: int = setting(SIZE, 256 * MIB, "and their bytes", low=8 * MIB)
+    pending_bytes_max: int = setting(SIZE, _NODE.pending_bytes_max, "and their bytes", low=8 * MIB)
+    pending_queries_max: int = setting(
+        COUNT, _NODE.pending_queries_max, "linearizable queries not yet answered", low=1
+    )
 
     log_level: str = setting(
         choice("debug", "info", "warning", "error"),
@@ -249,6 +266,13 @@ class Config:
     log_queue_lines: int = setting(
         COUNT, 10_000, "lines waiting for stderr; beyond it lines are dropped and counted", low=10
     )
+    transfer_timeout: float = setting(
+        DURATION,
+        _NODE.transfer_seconds,
+        "how long handing leadership over may take",
+        low=0.05,
+        high=60,
+    )
     stop_grace: float = setting(
         DURATION, 5.0, "how long calls in progress may take after SIGTERM", high=300
     )
@@ -261,6 +285,20 @@ class Config:
         names = {row.name for row in dataclasses.fields(CoreSettings)}
         shared = {name: getattr(self, name) for name in names if name in SETTINGS}
         return CoreSettings(**shared, pin_seconds_max=self.pin_time_max)
+
+    def node(self) -> NodeSettings:
+        """The replica's share of the settings."""
+        return NodeSettings(
+            pending_batches_max=self.pending_batches_max,
+            pending_bytes_max=self.pending_bytes_max,
+            pending_queries_max=self.pending_queries_max,
+            log_memory_limit_bytes=self.log_memory_limit,
+            snapshot_entries=self.snapshot_entries,
+            snapshot_bytes=self.snapshot_bytes,
+            snapshot_chunk_bytes=self.snapshot_chunk_bytes,
+            transfer_seconds=self.transfer_timeout,
+            inline_writes=self.inline_writes,
+        )
 
 
 def _rows() -> dict[str, Setting]:

@@ -1,0 +1,221 @@
+"""The network thread: one loop with the core, both ports and all connections to the peers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import time
+from random import SystemRandom
+
+import raftd.grpc_env  # noqa: F401 - before the first import of grpc
+from raftd import logs
+from raftd.config import Config, listen_address
+from raftd.core.effects import Event
+from raftd.core.types import Configuration, Recovered, Role
+from raftd.daemon.fatal import EndProcess
+from raftd.machine.sessions import Sessions
+from raftd.metrics import BEAT_SECONDS, Vitals
+from raftd.node.node import Node
+from raftd.node.outcomes import Outcome
+from raftd.node.replica import Replica
+from raftd.rpc.channels import LinkSettings
+from raftd.rpc.directory import Directory, PeerAddress
+from raftd.rpc.peers import Peers
+from raftd.rpc.server import BindError, Servers, ServerSettings, about
+from raftd.storage.directory import DataDirectory
+
+LOG = logging.getLogger("raftd.node")
+
+HAND_OVER_SECONDS = 2.0
+"""How long a stopping leader waits for its successor."""
+
+QUIET_EVENTS = frozenset({"recorded"})
+LOUD_EVENTS = frozenset({"refused", "commit_stalled", "not_admitted", "truncated"})
+
+
+class MonotonicClock:
+    """The daemon's Clock. Any thread."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+
+class CannotListen(Exception):
+    """A port could not be had. One line."""
+
+
+class NetworkThread:
+    """Thread raft-net. start and stop: main thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        directory: DataDirectory,
+        recovered: Recovered,
+        machine: Sessions,
+        context: logs.Context,
+        vitals: Vitals,
+        fatal: EndProcess,
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._recovered = recovered
+        self._machine = machine
+        self._context = context
+        self._vitals = vitals
+        self._fatal = fatal
+        self._loop = _new_loop()
+        self._stop = asyncio.Event()
+        self._started = threading.Event()
+        self._failure: BindError | None = None
+        self._thread = threading.Thread(target=self._run, name="raft-net", daemon=True)
+
+    @property
+    def thread_id(self) -> int:
+        return self._thread.ident or 0
+
+    def start(self) -> None:
+        """Returns when both ports are open. Raises CannotListen."""
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise CannotListen(str(self._failure))
+
+    def stop(self) -> None:
+        """Hand over, drain, close. Takes `stop_grace` and a little more at the longest."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    # -- raft-net --------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.set_event_loop(self._loop)
+            self._loop.run_until_complete(self._main())
+        except BaseException as error:  # noqa: BLE001 - a thread's top: nothing may be swallowed
+            self._fatal.fatal("thread raft-net died", error)
+
+    async def _main(self) -> None:
+        self._loop.set_exception_handler(self._fatal.loop_error)
+        node, peers, servers = self._build()
+        replica = node.replica
+        node.start(peers)
+        try:
+            await servers.start()
+        except BindError as error:
+            self._failure = error
+            await self._close(node, servers, 0)
+            self._started.set()
+            return
+        beat = self._loop.create_task(self._beat(replica))
+        LOG.info(
+            "serving: peers on port %d, clients on port %d",
+            servers.peer_port,
+            servers.client_port,
+            extra={"event": "serving"},
+        )
+        self._started.set()
+        await self._stop.wait()
+        servers.quiesce()
+        await self._hand_over(replica)
+        await self._close(node, servers, self._config.stop_grace)
+        beat.cancel()
+
+    async def _close(self, node: Node, servers: Servers, grace: float) -> None:
+        await servers.stop(grace)
+        if not node.stop():
+            # The log may be in use by that thread: nobody else may close it.
+            self._fatal.fatal("a worker thread did not end in time", None)
+
+    def _build(self) -> tuple[Node, Peers, Servers]:
+        config, fatal, now = self._config, self._fatal, self._vitals.now
+        node = Node(
+            identity=self._directory.identity,
+            core_settings=config.core(),
+            node_settings=config.node(),
+            configuration=Configuration(tuple(sorted(config.peers))),
+            recovered=self._recovered,
+            log=self._directory.wal,
+            snapshots=self._directory.snapshots,
+            machine=self._machine,
+            clock=MonotonicClock(),
+            rng=SystemRandom(),
+            fatal=fatal,
+            loop=self._loop,
+            observer=self._observe,
+        )
+        where = Directory({name: PeerAddress(*at) for name, at in config.peers.items()})
+        advertised = about(*config.peers[config.id])
+        link = link_settings(config)
+        peers = Peers(where, advertised, link, fatal, now)
+        settings = ServerSettings(
+            listen_address(config, "listen_peer"),
+            listen_address(config, "listen_client"),
+            link=link,
+        )
+        servers = Servers(node.replica, peers, where, advertised, settings, fatal, now)
+        return node, peers, servers
+
+    async def _beat(self, replica: Replica) -> None:
+        """Shows the other threads that this one lives, and what the node looks like."""
+        while True:
+            self._vitals.beat = self._vitals.now()
+            state = self._vitals.state = replica.state()
+            self._context.term, self._context.role = state.term, state.role.value
+            await asyncio.sleep(BEAT_SECONDS)
+
+    def _observe(self, event: Event) -> None:
+        """Every event of the core becomes one log line and one count."""
+        self._context.term, self._context.role = event.term, event.role.value
+        self._vitals.count(f"event_{event.kind}")
+        log_event(event)
+
+    async def _hand_over(self, replica: Replica) -> None:
+        """A leader that stops makes another one first, so that nobody waits for a timeout."""
+        if replica.state().role is not Role.LEADER or len(self._config.peers) == 1:
+            return
+        ended: asyncio.Future[Outcome] = self._loop.create_future()
+
+        def done(outcome: Outcome) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
+
+        replica.transfer(None, done)
+        try:
+            outcome = await asyncio.wait_for(ended, HAND_OVER_SECONDS)
+            LOG.info("handing over: %s", outcome, extra={"event": "hand_over"})
+        except TimeoutError:
+            LOG.warning("nobody took over within %g s; stopping anyway", HAND_OVER_SECONDS)
+
+
+def log_event(event: Event) -> None:
+    level = logging.INFO
+    if event.kind in QUIET_EVENTS:
+        level = logging.DEBUG
+    elif event.kind in LOUD_EVENTS:
+        level = logging.WARNING
+    fields = {"event": event.kind, "leader": event.leader or "-"}
+    if event.peer is not None:
+        fields["peer"] = event.peer
+    LOG.log(level, "%s: %s", event.kind.replace("_", " "), event.detail, extra=fields)
+
+
+def link_settings(config: Config) -> LinkSettings:
+    """Deadlines between peers follow the election timeout: what comes later is useless."""
+    return LinkSettings(
+        connect_timeout=config.election_timeout_min,
+        control_timeout=config.election_timeout_min / 2,
+        read_index_timeout=config.election_timeout_min,
+        append_age_max=config.append_age_max or 2 * config.election_timeout_max,
+    )
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    import uvloop
+
+    return uvloop.new_event_loop()

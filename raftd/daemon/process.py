@@ -1,0 +1,232 @@
+"""Start, signals, stop: the main thread.
+
+A user's mistake ends in one line and exit code 2; what could cost data in one line (and the stack,
+if it is a bug) and exit code 70.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import hashlib
+import logging
+import os
+import platform
+import resource
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from types import FrameType
+
+from raftd import __version__, logs
+from raftd.config import Config, Loaded
+from raftd.config.render import effective
+from raftd.daemon.fatal import EXIT_FATAL, EndProcess, one_line
+from raftd.daemon.network import CannotListen, NetworkThread
+from raftd.daemon.watchdog import Watchdog
+from raftd.machine.kv.store import KvStore
+from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
+from raftd.machine.sessions import Sessions
+from raftd.metrics import AdminServer, Vitals
+from raftd.storage.directory import DataDirectory, open_directory
+from raftd.storage.errors import Locked, NoSpace, StorageError, WrongIdentity
+from raftd.storage.fs import OsFileSystem
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+LOG = logging.getLogger("raftd.daemon")
+
+
+class CannotStart(Exception):
+    """One line for the operator. code: what the process exits with."""
+
+    def __init__(self, line: str, code: int = EXIT_USAGE) -> None:
+        super().__init__(line)
+        self.code = code
+
+
+def serve(loaded: Loaded) -> int:
+    """Run a node until it is told to stop. Main thread. Returns the exit code."""
+    config = loaded.config
+    context = logs.Context(node=config.id)
+    handler = logs.start(
+        context, level=config.log_level, style=config.log_format, lines=config.log_queue_lines
+    )
+    vitals = Vitals(now=time.monotonic, beat=time.monotonic())
+    fatal = EndProcess(vitals, handler)
+    fatal.watch_everything()
+    try:
+        _Process(loaded, context, vitals, fatal, lambda: handler.dropped).run()
+        code = EXIT_OK
+    except CannotStart as error:
+        LOG.error("cannot start: %s", error)
+        code = error.code
+    handler.stop()
+    return code
+
+
+class _Process:
+    def __init__(
+        self,
+        loaded: Loaded,
+        context: logs.Context,
+        vitals: Vitals,
+        fatal: EndProcess,
+        dropped: Callable[[], int],
+    ) -> None:
+        self._loaded = loaded
+        self._config = loaded.config
+        self._context = context
+        self._vitals = vitals
+        self._fatal = fatal
+        self._dropped = dropped
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Raises CannotStart."""
+        self._announce()
+        _raise_file_limit()
+        self._catch_signals()
+        machine = Sessions(make_machine(self._config))
+        admin = self._open_admin()
+        try:
+            directory = open_data(self._config)
+            try:
+                self._run_node(directory, machine)
+            finally:
+                directory.close()
+        finally:
+            if admin is not None:
+                admin.stop()
+
+    def _run_node(self, directory: DataDirectory, machine: Sessions) -> None:
+        try:
+            recovered = directory.recover()
+        except (StorageError, OSError) as error:
+            raise CannotStart(one_line(error), _code_of(error)) from None
+        net = NetworkThread(
+            self._config, directory, recovered, machine, self._context, self._vitals, self._fatal
+        )
+        try:
+            net.start()
+        except CannotListen as error:
+            raise CannotStart(str(error)) from None
+        # What recovery made lives for ever: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        watchdog = Watchdog(self._vitals, net.thread_id, self._config.loop_stall_warn)
+        watchdog.start()
+        self._stop.wait()
+        self._vitals.stopping = True
+        net.stop()
+        watchdog.stop()
+        LOG.info("stopped")
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _announce(self) -> None:
+        config = self._config
+        LOG.info(
+            "raftd %s starts: node %s of %s, data in %s",
+            __version__,
+            config.id,
+            ", ".join(config.peers),
+            config.data_dir,
+            extra={
+                "event": "start",
+                "versions": {
+                    "raftd": __version__,
+                    "python": platform.python_version(),
+                    "grpcio": version("grpcio"),
+                    "protobuf": version("protobuf"),
+                    "platform": platform.platform(),
+                },
+                "config": effective(config),
+            },
+        )
+        for line in self._loaded.warnings:
+            LOG.warning("%s", line)
+
+    def _catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        if sys.stderr is not None:
+            faulthandler.enable()
+            faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._stop.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        LOG.info("%s: stopping", signal.Signals(number).name)
+        self._stop.set()
+
+    def _open_admin(self) -> AdminServer | None:
+        address = self._config.listen_admin
+        if not address:
+            return None
+        host, _, port = address.rpartition(":")
+        try:
+            admin = AdminServer(host.strip("[]"), int(port), self._vitals, self._gauges)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise CannotStart(f"listen_admin: cannot listen on {address}: {why}") from None
+        admin.start()
+        return admin
+
+    def _gauges(self) -> Iterable[tuple[str, float]]:
+        yield "log_lines_dropped", self._dropped()
+
+
+def make_machine(config: Config) -> StateMachine:
+    """Imports user code. Raises CannotStart."""
+    if config.machine == "kv":
+        return KvStore()
+    if config.machine_path:
+        sys.path.insert(0, config.machine_path)
+    try:
+        return load_machine(config.machine)
+    except MachineLoadError as error:
+        raise CannotStart(str(error)) from None
+
+
+def open_data(config: Config) -> DataDirectory:
+    """Raises CannotStart."""
+    try:
+        return open_directory(
+            OsFileSystem(),
+            config.data_dir,
+            cluster=cluster_id(config.cluster_token, config.peers),
+            node=config.id,
+            new_incarnation=lambda: secrets.token_hex(8),
+            segment_bytes=config.segment_bytes,
+        )
+    except StorageError as error:
+        raise CannotStart(one_line(error), _code_of(error)) from None
+    except OSError as error:
+        where = error.filename or config.data_dir
+        raise CannotStart(f"data_dir: {where}: {error.strerror}") from None
+
+
+def cluster_id(token: str, voters: Iterable[str]) -> str:
+    """Two clusters never mix: addresses do not count, the token and the voters' ids do."""
+    text = token + "\n" + "\n".join(sorted(voters))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _code_of(error: Exception) -> int:
+    """What the operator can put right at once is usage; anything about the data itself is fatal."""
+    return EXIT_USAGE if isinstance(error, Locked | WrongIdentity | NoSpace) else EXIT_FATAL
+
+
+def _raise_file_limit() -> None:
+    """Every client is an open file; the soft limit is often only 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,74 @@
+"""A thread that notices when the network thread answers nothing, and says where it is stuck."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+
+from raftd.metrics import Vitals
+
+LOG = logging.getLogger("raftd.watchdog")
+
+FRAMES = 6
+"""How much of the stack a warning shows, innermost last."""
+
+
+class Watchdog:
+    """Thread raft-watchdog. A stall is logged when it is noticed and when it is over."""
+
+    def __init__(self, vitals: Vitals, thread_id: int, limit: float) -> None:
+        """thread_id: of the network thread. limit: seconds of silence that count as a stall."""
+        self._vitals = vitals
+        self._thread_id = thread_id
+        self._limit = limit
+        self._stop = threading.Event()
+        self._since: float | None = None
+        self._looked: float | None = None
+        self.stalls = 0
+        self._thread = threading.Thread(target=self._run, name="raft-watchdog", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(1)
+
+    def step(self) -> None:
+        """Look once."""
+        now = self._vitals.now()
+        late = now - self._looked - self._interval if self._looked is not None else 0.0
+        self._looked = now
+        if late > self._limit:
+            # We did not run either: the process was stopped, or the machine is very busy.
+            LOG.warning("the whole process stood still for %.2f s", late)
+            self._since = None
+        elif self._vitals.silence() <= self._limit:
+            if self._since is not None:
+                LOG.warning("the network thread goes on after %.2f s", now - self._since)
+            self._since = None
+        elif self._since is None:
+            self._since = self._vitals.beat
+            self.stalls += 1
+            LOG.warning(
+                "the network thread has not turned for %.2f s: %s",
+                self._vitals.silence(),
+                self._where(),
+            )
+
+    @property
+    def _interval(self) -> float:
+        return self._limit / 2
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self.step()
+
+    def _where(self) -> str:
+        frame = sys._current_frames().get(self._thread_id)
+        if frame is None:
+            return "it has ended"
+        summary = traceback.extract_stack(frame)[-FRAMES:]
+        return " > ".join(f"{item.filename}:{item.lineno} {item.name}" for item in summary)

@@ -1,0 +1,88 @@
+"""The command `raftd`, in this process: what it prints and how it ends without starting a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raftd import __version__
+from raftd.cli.raftd_main import main
+
+GOOD = "id: a\ndata_dir: data\npeers:\n  a: {peer: 127.0.0.1:7001, client: 127.0.0.1:7002}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("RAFTD_CONFIG", "RAFTD_SOAK"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "node.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"raftd {__version__}\n"
+
+
+def test_no_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    assert ended.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_check_says_ok(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "--config", str(file)]) == 0
+    assert capsys.readouterr().out == f"ok: node a, 1 voters, data in {file.parent / 'data'}\n"
+
+
+def test_check_says_what_is_wrong(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file.write_text(GOOD + "prevot: true\nstop_grace: long\n")
+    assert main(["config", "check", "--config", str(file)]) == 2
+    lines = capsys.readouterr().err.replace(str(file), "node.yaml").splitlines()
+    assert lines == [
+        "raftd: node.yaml:5: prevot: is no setting; did you mean prevote?",
+        "raftd: node.yaml:6: stop_grace: 'long': "
+        "expected a duration with its unit, such as 150ms, 10s or 2m",
+    ]
+
+
+def test_serve_with_a_wrong_file_does_not_start(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--config", str(file.with_name("other.yaml"))]) == 2
+    assert "other.yaml: cannot be read: No such file or directory" in capsys.readouterr().err
+
+
+def test_show_tells_origins(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAFTD_KEEP_ENTRIES", "7")
+    assert main(["config", "show", "--config", str(file), "--set", "stop_grace=9s"]) == 0
+    out = capsys.readouterr().out
+    assert "\nkeep_entries: 7" in out
+    assert "# RAFTD_KEEP_ENTRIES\n" in out
+    assert "# --stop-grace\n" in out
+    assert f"# {file}:1\n" in out
+
+
+def test_config_from_the_environment(
+    file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAFTD_CONFIG", str(file))
+    assert main(["config", "check"]) == 0
+    assert capsys.readouterr().out.startswith("ok: node a")
+
+
+def test_set_without_value(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "--config", str(file), "--set", "prevote"]) == 2
+    assert capsys.readouterr().err == "raftd: --set: 'prevote': expected KEY=VALUE\n"
+
+
+def test_sample_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "sample"]) == 0
+    assert "heartbeat_interval: 75ms" in capsys.readouterr().out

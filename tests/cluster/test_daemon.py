@@ -1,0 +1,179 @@
+"""One daemon as its operator meets it: mistakes in one line, signals, exit codes, damage."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raftd.client import RaftdError
+from scripts.nodes import Node, wait_until, write_configs
+from tests.cluster.conftest import MakeCluster
+from tests.cluster.harness import Cluster
+
+pytestmark = pytest.mark.cluster
+
+
+def exit_of(node: Node, timeout: float = 20) -> int:
+    """Start a node that is expected to end by itself."""
+    node.start()
+    node.wait_gone(timeout)
+    assert node.process is not None
+    return int(node.process.returncode)
+
+
+def last_line(node: Node) -> dict[str, Any]:
+    text = node.log_path.read_text()
+    assert "Traceback" not in text, text
+    line: dict[str, Any] = json.loads(text.splitlines()[-1])
+    return line
+
+
+@pytest.fixture
+def single(make_cluster: MakeCluster) -> Cluster:
+    return make_cluster(1)
+
+
+def test_port_in_use(single: Cluster) -> None:
+    node = single.nodes[0]
+    for what, port in (("listen_client", node.ports.client), ("listen_peer", node.ports.peer)):
+        with socket.create_server(("127.0.0.1", port)):
+            assert exit_of(node) == 2
+        line = last_line(node)["msg"]
+        assert line.startswith(f"cannot start: {what}: cannot listen on 127.0.0.1:{port}:")
+        assert "Address already in use" in line
+    with socket.create_server(("127.0.0.1", node.ports.admin)):
+        assert exit_of(node) == 2
+    assert "listen_admin: cannot listen on" in last_line(node)["msg"]
+
+
+def test_directory_of_another_node(single: Cluster) -> None:
+    single.start()
+    node = single.nodes[0]
+    assert node.stop() == 0
+    text = node.config_path.read_text()
+    node.config_path.write_text(text.replace("n1", "other"))
+    assert exit_of(node) == 2
+    assert "belongs to node 'n1', but this is node 'other'" in last_line(node)["msg"]
+    node.config_path.write_text(text.replace("cluster_token: test", "cluster_token: else"))
+    assert exit_of(node) == 2
+    assert "belongs to cluster" in last_line(node)["msg"]
+
+
+def test_directory_in_use(single: Cluster) -> None:
+    single.start()
+    first = single.nodes[0]
+    second = Node("n1", first.directory / "second", first.ports)
+    second.directory.mkdir()
+    text = first.config_path.read_text().replace("data_dir: data", "data_dir: ../data")
+    second.config_path.write_text(text.replace(str(first.ports.admin), str(first.ports.admin + 1)))
+    assert exit_of(second) == 2
+    assert "is locked by another process" in last_line(second)["msg"]
+    assert first.ready()
+
+
+def test_directory_that_cannot_be_made(single: Cluster) -> None:
+    node = single.nodes[0]
+    (node.directory / "data").write_text("a file is in the way")
+    assert exit_of(node) == 2
+    assert last_line(node)["msg"].startswith("cannot start: data_dir: ")
+
+
+def test_machine_that_is_not_there(make_cluster: MakeCluster) -> None:
+    node = make_cluster(1, {"machine": "nowhere_to_be_found:Counter"}).nodes[0]
+    assert exit_of(node) == 2
+    assert "no module nowhere_to_be_found" in last_line(node)["msg"]
+
+
+def test_machine_that_breaks_stops_the_node(make_cluster: MakeCluster, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(
+        "class Broken:\n"
+        "    def apply(self, command):\n        return b'%d' % (1 // len(command))\n"
+        "    def query(self, request):\n        return b''\n"
+        "    def capture(self):\n        return []\n"
+        "    def restore(self, reader):\n        pass\n"
+    )
+    cluster = make_cluster(1, {"machine": "broken:Broken", "machine_path": str(tmp_path)}).start()
+    node = cluster.nodes[0]
+    client = cluster.client(timeout=5)
+    assert client.submit(b"x") == b"1"
+    with pytest.raises(RaftdError):
+        client.submit(b"", timeout=1)
+    node.wait_gone(20)
+    assert node.process is not None
+    assert node.process.returncode == 70
+    text = node.log_path.read_text()
+    assert "ZeroDivisionError" in text
+    assert "entry" in text
+
+
+def test_damaged_log_is_refused_and_named(single: Cluster) -> None:
+    single.start()
+    node = single.nodes[0]
+    client = single.client()
+    for number in range(50):
+        client.put(b"key%d" % number, b"value" * 20)
+    assert node.stop() == 0
+    segment = sorted(node.data_path.glob("*.wal"))[0]
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"key10value")] ^= 0xFF if b"key10value" in data else 0
+    segment.write_bytes(data)
+    assert exit_of(node) == 70
+    line = last_line(node)["msg"]
+    assert "log is damaged" in line
+    assert segment.name in line
+
+
+def test_orderly_stop_and_second_signal(single: Cluster) -> None:
+    single.start()
+    node = single.nodes[0]
+    began = time.monotonic()
+    assert node.stop() == 0
+    assert time.monotonic() - began < 5
+    assert last_line(node)["msg"] == "stopped"
+    node.start()
+    single.wait_ready([node])
+    node.pause()
+    node.signal(signal.SIGTERM)
+    node.signal(signal.SIGINT)
+    node.resume()
+    node.wait_gone(10)
+    assert node.process is not None
+    assert node.process.returncode == 130
+
+
+def test_threads_are_dumped_on_request(single: Cluster) -> None:
+    single.start()
+    node = single.nodes[0]
+    node.signal(signal.SIGUSR1)
+    wait_until(
+        lambda: re.search(r"hread 0x[0-9a-f]+", node.log_path.read_text()) is not None,
+        10,
+        "the stacks in the log",
+        [node],
+    )
+    assert node.ready()
+
+
+def test_start_tells_versions_and_settings(single: Cluster) -> None:
+    single.start()
+    lines = [json.loads(line) for line in single.nodes[0].log_path.read_text().splitlines()]
+    start = next(line for line in lines if line.get("event") == "start")
+    assert start["versions"]["grpcio"]
+    assert start["config"]["heartbeat_interval"] == "75ms"
+    assert all({"ts", "level", "msg", "node", "term", "role"} <= set(line) for line in lines)
+    assert any(line.get("event") == "role" and "leader" in line["role"] for line in lines)
+
+
+def test_listening_to_the_world_is_warned_of(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(1)
+    node = cluster.nodes[0]
+    write_configs([node], {"log_format": "json", "listen_client": f"0.0.0.0:{node.ports.client}"})
+    cluster.start()
+    assert "there is no TLS" in node.log_path.read_text()

@@ -1,0 +1,148 @@
+"""`raftctl why`: what the nodes' own reports, put together, say about the state of the cluster."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+
+from raftd.cli.raftctl_output import show_json
+from raftd.client.admin import NodeStatus
+from raftd.client.direct import Direct
+from raftd.client.errors import RaftdError
+
+YES = 0
+NO = 1
+BEHIND_ENTRIES = 1000
+"""A follower that lacks more than this is worth a sentence."""
+SILENT_SECONDS = 5.0
+
+
+def why(args: Namespace, client: Direct) -> int:
+    """Exit 0: there is a leader with a majority and nothing to tell but that."""
+    reports = client.statuses()
+    sentences = explain(reports)
+    well = len(sentences) == 1 and sentences[0].startswith("All is well")
+    if args.output == "json":
+        show_json({"well": well, "sentences": sentences})
+    else:
+        print("\n".join(sentences))
+    return YES if well else NO
+
+
+def explain(reports: Mapping[str, NodeStatus | RaftdError]) -> list[str]:
+    """Sentences, the most important first."""
+    nodes = [report for report in reports.values() if isinstance(report, NodeStatus)]
+    sentences = [
+        f"{endpoint} cannot be reached: {report.message}"
+        for endpoint, report in reports.items()
+        if isinstance(report, RaftdError)
+    ]
+    if not nodes:
+        return [*sentences, "No node answered: check the endpoints, and that the daemons run."]
+    sentences += _strangers(nodes) + _waiting(nodes) + _leadership(nodes)
+    sentences += _behind(nodes) + _problems(nodes)
+    if sentences:
+        return sentences
+    leader = next(node for node in nodes if node.role == "leader")
+    return [
+        f"All is well: {leader.node_id} leads in term {leader.term}, {len(nodes)} of "
+        f"{len(reports)} endpoints answered, commit index {leader.commit_index}."
+    ]
+
+
+def _strangers(nodes: list[NodeStatus]) -> list[str]:
+    clusters = sorted({node.cluster_id for node in nodes})
+    if len(clusters) < 2:
+        return []
+    where = ", ".join(f"{node.endpoint} is in {node.cluster_id}" for node in nodes)
+    return [f"These endpoints belong to {len(clusters)} different clusters: {where}."]
+
+
+def _waiting(nodes: list[NodeStatus]) -> list[str]:
+    sentences = []
+    for node in nodes:
+        if node.waiting_for:
+            names = ", ".join(node.waiting_for)
+            sentences.append(
+                f"{node.node_id} is not admitted yet: it waits until {names} know it. "
+                "The first start of a cluster needs nearly all of its nodes."
+            )
+        elif not node.admitted:
+            sentences.append(f"{node.node_id} is not admitted yet and neither votes nor stores.")
+    return sentences
+
+
+def _leadership(nodes: list[NodeStatus]) -> list[str]:
+    """No leader, an old one, or one that nobody follows."""
+    leaders = [node for node in nodes if node.role == "leader"]
+    top = max(node.term for node in nodes)
+    if not leaders:
+        return _no_leader(nodes, top)
+    newest = max(leaders, key=lambda node: node.term)
+    sentences = [
+        f"{old.node_id} still believes that it leads in term {old.term}; {newest.node_id} leads in "
+        f"term {newest.term}. The older one steps down when it hears of it; it can commit nothing."
+        for old in leaders
+        if old.term < newest.term
+    ]
+    if newest.term < top:
+        ahead = ", ".join(node.node_id for node in nodes if node.term > newest.term)
+        sentences.append(
+            f"{newest.node_id} leads in term {newest.term}, but {ahead} is in a later term: "
+            "an election is under way."
+        )
+    voters = [peer for peer in newest.peers if peer.voter]
+    heard = [peer for peer in voters if _age(peer.contact_age) < SILENT_SECONDS]
+    needed = (len(voters) + 1) // 2 + 1
+    if len(heard) + 1 < needed:
+        sentences.append(
+            f"The leader {newest.node_id} hears from {len(heard)} of {len(voters)} other voters "
+            f"and needs {needed - 1}: nothing can be committed."
+        )
+    return sentences
+
+
+def _no_leader(nodes: list[NodeStatus], top: int) -> list[str]:
+    named = sorted({node.leader_id for node in nodes if node.leader_id and node.term == top})
+    missing = [name for name in named if name not in {node.node_id for node in nodes}]
+    if missing:
+        return [
+            f"The nodes that answered follow {', '.join(missing)}, which is not among the "
+            "endpoints that answered."
+        ]
+    candidates = [node for node in nodes if "candidate" in node.role]
+    if candidates:
+        names = ", ".join(f"{node.node_id} (term {node.term})" for node in candidates)
+        return [
+            f"There is no leader: {names} asks for votes. It needs a majority of the voters, "
+            f"itself included, and {len(nodes)} nodes answered here."
+        ]
+    return ["There is no leader yet: the followers wait for their election timeouts to pass."]
+
+
+def _behind(nodes: list[NodeStatus]) -> list[str]:
+    commit = max(node.commit_index for node in nodes)
+    sentences = [
+        f"{node.node_id} is {commit - node.commit_index} entries behind."
+        for node in nodes
+        if commit - node.commit_index > BEHIND_ENTRIES
+    ]
+    for leader in (node for node in nodes if node.role == "leader"):
+        for peer in leader.peers:
+            if peer.contact_age is None:
+                sentences.append(f"{leader.node_id} has never heard from {peer.id}.")
+            elif peer.contact_age >= SILENT_SECONDS:
+                sentences.append(
+                    f"{leader.node_id} has not heard from {peer.id} for {peer.contact_age:.1f} s."
+                )
+            elif peer.mode == "snapshot":
+                sentences.append(f"{peer.id} is being sent a snapshot by {leader.node_id}.")
+    return sentences
+
+
+def _problems(nodes: list[NodeStatus]) -> list[str]:
+    return [f"{node.node_id} reports: {problem}" for node in nodes for problem in node.problems]
+
+
+def _age(seconds: float | None) -> float:
+    return float("inf") if seconds is None else seconds

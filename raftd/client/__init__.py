@@ -1,0 +1,54 @@
+"""The client of raftd for other people's programs.
+
+    from raftd.client import Client
+
+    with Client("127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003") as client:
+        client.put(b"key", b"value")
+
+Names are loaded when first used, so that a short-lived command (raftctl) pays only for its own.
+
+A process that forks must make its clients after the fork: gRPC does not survive one.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raftd.client.aio import AsyncClient as AsyncClient
+    from raftd.client.client import Client as Client
+    from raftd.client.errors import BulkError as BulkError
+    from raftd.client.errors import Invalid as Invalid
+    from raftd.client.errors import MachineError as MachineError
+    from raftd.client.errors import NotDone as NotDone
+    from raftd.client.errors import OutcomeUnknown as OutcomeUnknown
+    from raftd.client.errors import Overloaded as Overloaded
+    from raftd.client.errors import ProtocolError as ProtocolError
+    from raftd.client.errors import RaftdError as RaftdError
+    from raftd.client.errors import Refused as Refused
+    from raftd.client.errors import SessionExpired as SessionExpired
+    from raftd.client.errors import Unavailable as Unavailable
+
+_HOMES = {"AsyncClient": "raftd.client.aio", "Client": "raftd.client.client"}
+_ERRORS = (
+    "BulkError",
+    "Invalid",
+    "MachineError",
+    "NotDone",
+    "OutcomeUnknown",
+    "Overloaded",
+    "ProtocolError",
+    "RaftdError",
+    "Refused",
+    "SessionExpired",
+    "Unavailable",
+)
+
+__all__ = ["AsyncClient", "Client", *_ERRORS]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'raftd.client' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "raftd.client.errors")), name)

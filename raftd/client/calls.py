@@ -1,0 +1,146 @@
+"""What both faces share: checking and cutting up what goes in, and making sense of what comes
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from raftd.client.errors import (
+    BulkError,
+    Invalid,
+    MachineError,
+    NotDone,
+    OutcomeUnknown,
+    ProtocolError,
+    RaftdError,
+)
+from raftd.client.parcels import Parcel, Wake
+from raftd.wire import batch
+from raftd.wire.errors import WireError
+
+Consistency = Literal["linearizable", "stale"]
+P = ParamSpec("P")
+Result = TypeVar("Result")
+Answer = TypeVar("Answer")
+Job = Coroutine[Any, Any, Answer]
+
+
+def encoded(encode: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> bytes:
+    """A command or query of the built-in store. Raises Invalid, naming field and limit."""
+    try:
+        return encode(*args, **kwargs)
+    except WireError as error:
+        raise Invalid(str(error)) from None
+
+
+def decoded(decode: Callable[[bytes], Answer], answer: bytes) -> Answer:
+    """Raises ProtocolError: done, but by another kind of state machine than the built-in store."""
+    try:
+        return decode(answer)
+    except WireError as error:
+        raise ProtocolError(f"{error}; does this cluster run the built-in store?") from None
+
+
+def checked(command: bytes) -> bytes:
+    """Raises Invalid for a command or query that no node would take."""
+    if not isinstance(command, bytes):
+        raise Invalid(f"command: {type(command).__name__}, expected bytes")
+    if len(command) > batch.COMMAND_BYTES_MAX:
+        raise Invalid(
+            f"command: {len(command)} bytes, the limit is {batch.COMMAND_BYTES_MAX}; split it"
+        )
+    return command
+
+
+def is_stale(consistency: Consistency) -> bool:
+    """Raises Invalid for anything that is neither of the two."""
+    if consistency not in ("linearizable", "stale"):
+        raise Invalid(f"consistency {consistency!r}: expected 'linearizable' or 'stale'")
+    return consistency == "stale"
+
+
+def cut(commands: Sequence[bytes], count_max: int, bytes_max: int, wake: Wake) -> list[Parcel]:
+    """Parcels of at most `count_max` commands and (but for a single one) `bytes_max` bytes."""
+    parcels: list[Parcel] = []
+    chunk: list[bytes] = []
+    size = 0
+    for command in commands:
+        checked(command)
+        if chunk and (len(chunk) == count_max or size + len(command) > bytes_max):
+            parcels.append(Parcel(chunk, size, wake))
+            chunk, size = [], 0
+        chunk.append(command)
+        size += len(command)
+    if chunk:
+        parcels.append(Parcel(chunk, size, wake))
+    return parcels
+
+
+def answer_of(parcel: Parcel) -> bytes:
+    """The answer of a settled parcel of one command, or its error, raised."""
+    if parcel.error is not None:
+        raise parcel.error
+    status, data = (parcel.results or _NONE)[0]
+    if status != batch.OK:
+        raise _error(status, data, parcel, 0)
+    return data
+
+
+def answers_of(parcels: Sequence[Parcel], decode: Callable[[bytes], Answer]) -> list[Answer]:
+    """All answers in order, or a BulkError that holds them and the errors."""
+    answers: list[Answer] = []
+    mixed: list[Answer | RaftdError] = []
+    for parcel in parcels:
+        if parcel.error is not None or parcel.results is None:
+            error = parcel.error or ProtocolError("settled without an answer")
+            mixed.extend([error] * parcel.count)
+            continue
+        for offset, (status, data) in enumerate(parcel.results):
+            if status == batch.OK:
+                answer = decoded(decode, data)
+                answers.append(answer)
+                mixed.append(answer)
+            else:
+                mixed.append(_error(status, data, parcel, offset))
+    if len(answers) == len(mixed):
+        return answers
+    first = next(item for item in mixed if isinstance(item, RaftdError))
+    unknown = sum(isinstance(item, OutcomeUnknown) for item in mixed)
+    failed = len(mixed) - len(answers)
+    text = f"{failed} of {len(mixed)} failed, {unknown} of them unknown; first: {first}"
+    raise BulkError(text, mixed)
+
+
+def same(answer: bytes) -> bytes:
+    """The decoder of commands that are opaque to us."""
+    return answer
+
+
+def stalled(parcels: Sequence[Parcel]) -> RaftdError:
+    """The client's own loop does not answer: for commands nobody can say what was done."""
+    text = "the client's own loop is stalled (is the process starved of CPU?)"
+    if any(parcel.session for parcel in parcels):
+        return OutcomeUnknown(f"{text}; it may be done or not")
+    return NotDone(text)
+
+
+_NONE: list[tuple[int, bytes]] = [(batch.INVALID, b"settled without an answer")]
+
+
+def _error(status: int, data: bytes, parcel: Parcel, offset: int) -> RaftdError:
+    text = data.decode("utf-8", "replace")
+    if status == batch.MACHINE_ERROR:
+        return MachineError(text or "the state machine refused, without a reason")
+    if status == batch.INVALID:
+        return Invalid(text or "the nodes call this invalid")
+    seq = parcel.first_seq - len(parcel.answered) + offset
+    name = batch.STATUS_NAMES[status]
+    if status == batch.SEQ_STALE and parcel.unknown:
+        return OutcomeUnknown(
+            f"{name}: number {seq} was given up; it may be done or not",
+            session=parcel.session,
+            seq=seq,
+        )
+    return ProtocolError(f"{name}: number {seq} of session {parcel.session}; report this: {text}")

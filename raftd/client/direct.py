@@ -1,0 +1,311 @@
+"""A plain blocking client over unary calls, for programs that live for one command (raftctl).
+
+No loop, no thread of ours, no stream: it starts fast. The rules are those of the pipelined client:
+a change goes through a session, so that a retry is exactly-once, and what may have been done is
+never reported as not done. One thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from random import Random
+from typing import Any, NamedTuple, TypeVar
+
+import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
+
+import grpc  # isort: skip
+
+from raftd._pb import admin_pb2, client_pb2
+from raftd.client.admin import ADMIN, HEALTH_CHECK, NodeStatus, is_serving, status_from
+from raftd.client.errors import OutcomeUnknown, RaftdError, Unavailable
+from raftd.client.failures import Next, Verdict, error_of, judge_rpc
+from raftd.client.routing import Router, parse_endpoints
+from raftd.client.settings import Clock
+
+COMMANDS = "/raftd.client.v1.Commands/"
+CLOSE_SECONDS = 0.1
+NODE_SECONDS = 1.0
+"""For how long one node may take to report about itself while the others are shown."""
+OPTIONS: list[tuple[str, int]] = [
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.max_send_message_length", 4 << 20),
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.enable_retries", 0),
+]
+Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The machine's answer, and the log entry that carried the command."""
+
+    result: bytes
+    index: int
+    term: int
+
+
+class Event(NamedTuple):
+    """number: counts up by one; a gap means that this reader was too slow. seconds: the node's
+    clock.
+    """
+
+    number: int
+    seconds: float
+    kind: str
+    term: int
+    role: str
+    leader_id: str
+    peer: str
+    detail: str
+
+
+class Direct:
+    """timeout: seconds for everything that this object does. sleep: how to wait between attempts.
+
+    Raises Invalid for malformed endpoints. The methods raise the errors of raftd.client.errors.
+    """
+
+    def __init__(
+        self,
+        endpoints: str | Sequence[str],
+        *,
+        timeout: float,
+        clock: Clock,
+        sleep: Callable[[float], None],
+        random: Random,
+        attempt_timeout: float = 1.0,
+    ) -> None:
+        self.endpoints = parse_endpoints(endpoints)
+        self._router = Router(self.endpoints, random)
+        self._clock = clock
+        self._sleep = sleep
+        self._deadline = clock() + timeout
+        self._attempt = attempt_timeout
+        self._channels: dict[str, grpc.Channel] = {}
+        self._session = 0
+        self._seq = 0
+        self._sent_to = ""
+
+    # -- commands and queries -----------------------------------------------------------------
+
+    def submit(self, command: bytes) -> Submitted:
+        """One command, exactly once."""
+        self._seq += 1
+        self._sent_to = ""
+        unknown = ""
+        while True:
+            address = self._router.target()
+            try:
+                return self._submit_at(address, command)
+            except grpc.RpcError as error:
+                verdict = judge_rpc(error)
+            if not self._sent_to:  # only a session was asked for: nothing is at stake yet
+                verdict = verdict._replace(certain=True)
+            if not verdict.certain:
+                unknown = f"{address}: {verdict.message}"
+            if verdict.next is Next.REOPEN and not unknown:
+                self._session = 0
+            elif verdict.next in (Next.GIVE_UP, Next.REOPEN):
+                raise self._final(verdict, address, unknown)
+            self._react(address, verdict, unknown)
+
+    def query(self, query: bytes, *, stale: bool = False) -> tuple[bytes, int]:
+        """(answer, applied index)."""
+        consistency = client_pb2.STALE if stale else client_pb2.LINEARIZABLE
+        request = client_pb2.QueryRequest(query=query, consistency=consistency)
+
+        def ask(address: str) -> client_pb2.QueryReply:
+            return self._call(address, COMMANDS + "Query", request, client_pb2.QueryReply)
+
+        reply = self._retried(ask)
+        return reply.result, reply.applied_index
+
+    def close(self) -> None:
+        """Tell the cluster that the session is over, if that is quick; it would expire by
+        itself.
+        """
+        if self._session and self._sent_to:
+            request = client_pb2.CloseSessionRequest(session=self._session)
+            with suppress(grpc.RpcError):
+                path = COMMANDS + "CloseSession"
+                reply = client_pb2.CloseSessionReply
+                self._call(self._sent_to, path, request, reply, CLOSE_SECONDS)
+        for channel in self._channels.values():
+            channel.close()
+
+    # -- operators ----------------------------------------------------------------------------
+
+    def statuses(self) -> dict[str, NodeStatus | RaftdError]:
+        """Every endpoint's status, all asked at once; of an unreachable one its error."""
+        replies = self._each(
+            ADMIN + "Status", admin_pb2.StatusRequest(), admin_pb2.StatusReply.FromString
+        )
+        return {
+            endpoint: reply if isinstance(reply, RaftdError) else status_from(endpoint, reply)
+            for endpoint, reply in replies.items()
+        }
+
+    def healths(self) -> dict[str, bool | RaftdError]:
+        """Every endpoint's health (grpc.health.v1)."""
+        return self._each(HEALTH_CHECK, admin_pb2.StatusRequest(), is_serving)
+
+    def snapshots(self) -> dict[str, int | RaftdError]:
+        """Let every endpoint take a snapshot now; the index of each."""
+        replies = self._each(
+            ADMIN + "SnapshotNow",
+            admin_pb2.SnapshotNowRequest(),
+            admin_pb2.SnapshotNowReply.FromString,
+            self._left(),
+        )
+        return {
+            endpoint: reply if isinstance(reply, RaftdError) else reply.index
+            for endpoint, reply in replies.items()
+        }
+
+    def transfer(self, target: str) -> tuple[str, int]:
+        """Hand leadership to `target` ("": the best follower). (new leader, term)."""
+        request = admin_pb2.TransferRequest(target=target)
+
+        def ask(address: str) -> admin_pb2.TransferReply:
+            return self._call(
+                address, ADMIN + "Transfer", request, admin_pb2.TransferReply, self._left()
+            )
+
+        reply = self._retried(ask)
+        return reply.leader_id, reply.term
+
+    def events(self, endpoint: str, *, from_start: bool) -> Iterator[Event]:
+        """One node's events, for as long as it runs. Raises Unavailable when the stream ends."""
+        call = self._channel(endpoint).unary_stream(
+            ADMIN + "Events",
+            request_serializer=admin_pb2.EventsRequest.SerializeToString,
+            response_deserializer=admin_pb2.EventReply.FromString,
+        )
+        try:
+            for event in call(admin_pb2.EventsRequest(from_start=from_start)):
+                yield Event(
+                    event.number,
+                    event.monotonic_seconds,
+                    event.kind,
+                    event.term,
+                    event.role,
+                    event.leader_id,
+                    event.peer,
+                    event.detail,
+                )
+        except grpc.RpcError as error:
+            raise error_of(judge_rpc(error), endpoint) from None
+
+    # -- the plumbing -------------------------------------------------------------------------
+
+    def _submit_at(self, address: str, command: bytes) -> Submitted:
+        if not self._session:
+            opened = self._call(
+                address,
+                COMMANDS + "OpenSession",
+                client_pb2.OpenSessionRequest(),
+                client_pb2.OpenSessionReply,
+            )
+            self._session = opened.session
+        session = client_pb2.Session(id=self._session, seq=self._seq, floor=self._seq - 1)
+        self._sent_to = address
+        reply = self._call(
+            address,
+            COMMANDS + "Submit",
+            client_pb2.SubmitRequest(session=session, command=command),
+            client_pb2.SubmitReply,
+        )
+        return Submitted(reply.result, reply.index, reply.term)
+
+    def _retried(self, ask: Callable[[str], Reply]) -> Reply:
+        """For what changes nothing, or may be asked twice."""
+        while True:
+            address = self._router.target()
+            try:
+                return ask(address)
+            except grpc.RpcError as error:
+                verdict = judge_rpc(error)
+            if verdict.next in (Next.GIVE_UP, Next.REOPEN):
+                raise error_of(verdict, address)
+            self._react(address, verdict, "")
+
+    def _react(self, address: str, verdict: Verdict, unknown: str) -> None:
+        """Choose the next node and wait a little; raises when the time is up."""
+        if verdict.next is Next.REDIRECT and (verdict.leader_id or verdict.leader_address):
+            if not self._router.knows(verdict.leader_id, verdict.leader_address):
+                for endpoint, status in self.statuses().items():
+                    if isinstance(status, NodeStatus):
+                        self._router.learn(endpoint, status.node_id)
+            self._router.hinted(address, verdict.leader_id, verdict.leader_address, self._clock())
+        elif verdict.next in (Next.REDIRECT, Next.ROTATE):
+            self._router.failed(address, self._clock())
+        pause = self._router.pause()
+        if verdict.next is Next.PAUSE:
+            pause = max(pause, self._router.backoff(2))
+        if self._clock() + pause >= self._deadline:
+            raise self._final(verdict, address, unknown)
+        if pause:
+            self._sleep(pause)
+
+    def _final(self, verdict: Verdict, address: str, unknown: str) -> RaftdError:
+        """No further attempt. One that nobody knows about stays unknown (pitfall 90)."""
+        if unknown:
+            text = f"no certain answer; last: {unknown}; read before you do it again"
+            return OutcomeUnknown(text, endpoint=address, session=self._session, seq=self._seq)
+        return error_of(verdict, address)
+
+    def _left(self) -> float:
+        return max(0.001, self._deadline - self._clock())
+
+    def _channel(self, address: str) -> grpc.Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = self._channels[address] = grpc.insecure_channel(address, options=OPTIONS)
+        return channel
+
+    def _call(
+        self, address: str, path: str, request: Any, reply: type[Reply], timeout: float = 0.0
+    ) -> Reply:
+        decode: Any = reply
+        call = self._channel(address).unary_unary(
+            path,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=decode.FromString,
+        )
+        answer: Reply = call(request, timeout=timeout or min(self._left(), self._attempt))
+        return answer
+
+    def _each(
+        self,
+        path: str,
+        request: Any,
+        decode: Callable[[bytes], Reply],
+        timeout: float = NODE_SECONDS,
+    ) -> dict[str, Reply | RaftdError]:
+        seconds = min(self._left(), timeout)
+        calls: dict[str, Any] = {}
+        for endpoint in self.endpoints:
+            call = self._channel(endpoint).unary_unary(
+                path,
+                request_serializer=type(request).SerializeToString,
+                response_deserializer=decode,
+            )
+            calls[endpoint] = call.future(request, timeout=seconds)
+        answers: dict[str, Reply | RaftdError] = {}
+        for endpoint, future in calls.items():
+            try:
+                answers[endpoint] = future.result()
+            except grpc.RpcError as error:
+                answers[endpoint] = _unreachable(endpoint, error)
+        return answers
+
+
+def _unreachable(endpoint: str, error: grpc.RpcError) -> RaftdError:
+    verdict = judge_rpc(error)
+    if verdict.next is Next.GIVE_UP:
+        return error_of(verdict, endpoint)
+    return Unavailable(verdict.message, endpoint=endpoint)

@@ -1,0 +1,103 @@
+"""What can go wrong, sorted by the one question that matters to a caller: was it done?
+
+    NotDone          certainly not, and it will not be done later: safe to do again
+      Overloaded       a limit was reached, here or at the node
+      Unavailable      no leader was found or reached in time
+    OutcomeUnknown   perhaps; now, later or never. Read before doing it again
+      SessionExpired   ... because the session that protected the retry is gone
+    Refused          certainly not, and asking again will not help
+      Invalid          a limit or field that no node would accept
+      MachineError     the state machine's own deterministic answer
+    ProtocolError    an answer that makes no sense; nothing can be said about what was done
+    BulkError        some of many failed; `results` has each one's own answer or error
+
+A query changes nothing, so its failures are never OutcomeUnknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class RaftdError(Exception):
+    """The base of all errors of this package.
+
+    message: one line: what happened, where, and the next step.
+    endpoint: the address that gave the last answer or failure, "" if none did.
+    """
+
+    def __init__(self, message: str, *, endpoint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.endpoint = endpoint
+
+
+class NotDone(RaftdError):
+    """Certainly not done and never will be by this call: safe to do again."""
+
+
+class Overloaded(NotDone):
+    """A limit was reached at a node's door or in this client's queue: try again later, or
+    slower.
+    """
+
+
+class Unavailable(NotDone):
+    """No leader could be found or reached before the deadline."""
+
+
+class OutcomeUnknown(RaftdError):
+    """It may have been done, or be done later, or never.
+
+    session, seq: the command's place in the log's sessions (0: none), to find it in traces.
+    """
+
+    def __init__(self, message: str, *, endpoint: str = "", session: int = 0, seq: int = 0) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.session = session
+        self.seq = seq
+
+
+class SessionExpired(OutcomeUnknown):
+    """The session is gone from the cluster while an earlier attempt had no answer.
+
+    A session that expired with no attempt outstanding never shows: the client opens another.
+    """
+
+
+class Refused(RaftdError):
+    """Certainly not done, and it never will be as it is."""
+
+
+class Invalid(Refused):
+    """A field or limit is wrong; `message` names it."""
+
+
+class MachineError(Refused):
+    """The state machine's deterministic refusal: every node gives the same one."""
+
+
+class ProtocolError(RaftdError):
+    """An answer that this client cannot understand: mixed versions, or a bug. Report it."""
+
+
+class BulkError(RaftdError, Generic[Answer]):
+    """Some commands of a bulk call failed.
+
+    results: one a command, in order: its answer, or the RaftdError that befell it.
+    """
+
+    def __init__(self, message: str, results: Sequence[Answer | RaftdError]) -> None:
+        super().__init__(message)
+        self.results = results
+
+    @property
+    def failed(self) -> int:
+        return sum(isinstance(result, RaftdError) for result in self.results)
+
+    @property
+    def unknown(self) -> int:
+        return sum(isinstance(result, OutcomeUnknown) for result in self.results)

@@ -1,0 +1,137 @@
+"""Which node to talk to: endpoints, leader hints, bounded redirects, back-off.
+
+A hint is a node's id and the address that it advertises. The program's own endpoint for that id is
+preferred (a published port, a tunnel), so ids are learned from Status answers. Hints may be wrong,
+stale or point at the very node that gave them (pitfall 66): redirects in a row are bounded, and an
+address that just failed is not followed again for a moment.
+
+No I/O, no clock and no randomness of its own. One owner: the client's loop, or one thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from random import Random
+
+from raftd.client.errors import Invalid
+
+REDIRECTS_MAX = 3
+"""Hints followed in a row without any success; then nodes are tried in turn."""
+BACKOFF_FIRST_SECONDS = 0.02
+BACKOFF_MAX_SECONDS = 0.25
+DISTRUST_SECONDS = 0.5
+"""For how long a hint to an address that just failed is not followed."""
+ENDPOINTS_MAX = 64
+_ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+):([0-9]{1,5})")
+
+
+def parse_endpoints(endpoints: str | Sequence[str]) -> list[str]:
+    """["host:port", ...] from a comma-separated string or a sequence, each once, in order.
+
+    Raises Invalid for anything that is not host:port or [IPv6]:port, and for none at all.
+    """
+    parts = endpoints.split(",") if isinstance(endpoints, str) else list(endpoints)
+    found: list[str] = []
+    for part in parts:
+        endpoint = part.strip()
+        if not endpoint:
+            continue
+        match = _ENDPOINT.fullmatch(endpoint)
+        if match is None or not 0 < int(match.group(2)) < 65536:
+            raise Invalid(f"endpoint {part!r}: expected host:port, as in 127.0.0.1:7001")
+        if endpoint not in found:
+            found.append(endpoint)
+    if not found:
+        raise Invalid("no endpoints: name one or more as host:port,host:port")
+    if len(found) > ENDPOINTS_MAX:
+        raise Invalid(f"{len(found)} endpoints: the limit is {ENDPOINTS_MAX}")
+    return found
+
+
+class Router:
+    """The best guess of where the leader is, and how long to wait before the next attempt."""
+
+    def __init__(self, endpoints: Sequence[str], random: Random) -> None:
+        self.endpoints = list(endpoints)
+        self.leader: str | None = None
+        """The address of the leader as far as known; only hints and answered commands set it."""
+        self._random = random
+        self._at = random.randrange(len(self.endpoints))
+        self._ids: dict[str, str] = {}
+        self._distrusted: dict[str, float] = {}
+        self._redirects = 0
+        self._misses = 0
+
+    def target(self) -> str:
+        """The address to try now."""
+        return self.leader or self.endpoints[self._at]
+
+    def learn(self, endpoint: str, node_id: str) -> None:
+        """The node behind one of our endpoints said who it is."""
+        if endpoint in self.endpoints and node_id:
+            for known in [key for key, value in self._ids.items() if value == endpoint]:
+                del self._ids[known]
+            self._ids[node_id] = endpoint
+
+    def knows(self, leader_id: str, leader_address: str) -> bool:
+        """False: asking our endpoints who they are could turn this hint into one of them."""
+        return (
+            leader_id in self._ids
+            or leader_address in self.endpoints
+            or len(self._ids) == len(self.endpoints)
+        )
+
+    def hinted(self, source: str, leader_id: str, leader_address: str, now: float) -> None:
+        """`source` is not the leader and named one, or nobody (both empty)."""
+        address = self._ids.get(leader_id) or leader_address
+        distrusted = self._distrusted.get(address, 0.0) > now
+        self._redirects += 1
+        if address and address != source and not distrusted and self._redirects <= REDIRECTS_MAX:
+            self.leader = address
+            return
+        self._miss(source)
+
+    def failed(self, address: str, now: float) -> None:
+        """Nothing came back from there, or it cannot serve: the next one, please."""
+        self._distrusted[address] = now + DISTRUST_SECONDS
+        if len(self._distrusted) > 4 * ENDPOINTS_MAX:  # hints name at most a cluster's nodes
+            self._distrusted = {key: t for key, t in self._distrusted.items() if t > now}
+        self._miss(address)
+
+    def answered(self, address: str, *, leads: bool) -> None:
+        """A request was served there; leads: it was one that only a leader serves."""
+        self._redirects = self._misses = 0
+        if leads and self.leader != address:
+            self.leader = address
+            self._distrusted.pop(address, None)
+
+    def pause(self) -> float:
+        """Seconds to wait before the next attempt: none in the first round over all nodes."""
+        rounds = self._misses - len(self.endpoints)
+        if rounds < 0:
+            return 0.0
+        return self.backoff(rounds)
+
+    def backoff(self, attempt: int) -> float:
+        """Seconds, doubled with each attempt from 0 up to the bound, less up to a half of
+        jitter.
+        """
+        longest = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16))
+        return longest * (0.5 + self._random.random() / 2)
+
+    def other(self, address: str) -> str:
+        """An endpoint after `address` in turn, for requests that any node can serve."""
+        if address not in self.endpoints:
+            return self.endpoints[self._at]
+        return self.endpoints[(self.endpoints.index(address) + 1) % len(self.endpoints)]
+
+    def _miss(self, address: str) -> None:
+        self._misses += 1
+        if self.leader == address or self._redirects > REDIRECTS_MAX:
+            self.leader = None
+        if self.leader is None:
+            if address == self.endpoints[self._at] or address not in self.endpoints:
+                self._at = (self._at + 1) % len(self.endpoints)
+            if self._redirects > REDIRECTS_MAX:
+                self._redirects = 0

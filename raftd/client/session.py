@@ -1,0 +1,59 @@
+"""The client's session in the log: numbers, and the floor below which all is settled.
+
+A command's number is fixed when it is first written to a stream and stays through every retry in
+that session: that is what makes a retry exactly-once. The floor tells the cluster which answers it
+may forget. It never passes a number whose caller still waits, and it does pass those that callers
+gave up.
+
+On the client's loop only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from raftd.client.parcels import Parcel
+
+WINDOW_MAX = 8192
+"""Numbers above the floor at any time: half of what the cluster keeps for one session."""
+
+
+class SessionState:
+    """Hands out numbers of one open session at a time."""
+
+    def __init__(self) -> None:
+        self.id = 0
+        """0: none is open."""
+        self._next = 1
+        self._open: deque[Parcel] = deque()
+
+    def opened(self, session: int) -> None:
+        self.id = session
+        self._next = 1
+        self._open.clear()
+
+    def expired(self, session: int) -> None:
+        """The cluster does not know it any more. Harmless for a session that was replaced."""
+        if session == self.id:
+            self.id = 0
+            self._open.clear()
+
+    def floor(self) -> int:
+        """Every number up to this one has its answer or was given up."""
+        waiting = self._open
+        while waiting and waiting[0].settled:
+            waiting.popleft()
+        return (waiting[0].first_seq if waiting else self._next) - 1
+
+    def admit(self, parcel: Parcel) -> bool:
+        """Number the parcel if it has no place in this session. False: the window is full, wait."""
+        if parcel.session == self.id:
+            return True
+        count = len(parcel.commands)
+        if self._open and self._next + count - 1 - self.floor() > WINDOW_MAX:
+            return False
+        parcel.session = self.id
+        parcel.first_seq = self._next
+        self._next += count
+        self._open.append(parcel)
+        return True

@@ -63,7 +63,9 @@ def judge_prevote(s: State, request: VoteRequest) -> bool:
 
 
 def judge_vote(s: State, request: VoteRequest) -> bool:
-    """Figure 2, RequestVote, receiver rules 1 and 2. The term was adopted before, if it was higher."""
+    """Figure 2, RequestVote, receiver rules 1 and 2. The term was adopted before, if it was
+    higher.
+    """
     if request.term < s.current_term or s.role is Role.LEADER:
         return False
     free = s.voted_for in (None, request.candidate)

@@ -338,7 +338,9 @@ class RaftCore:
         return self._done(fx)
 
     def snapshot_taken(self, meta: SnapshotMeta, now: float) -> Effects:
-        """Our own snapshot of the applied state at `meta.index` is durable: mark it, then compact."""
+        """Our own snapshot of the applied state at `meta.index` is durable: mark it, then
+        compact.
+        """
         fx = Effects()
         s = self._s
         if meta.index <= s.snapshot.index:
@@ -362,7 +364,8 @@ class RaftCore:
         return Effects()
 
     def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
-        """The snapshot files that must stay: the newest, the one that the log on disk marks (until a
+        """The snapshot files that must stay: the newest, the one that the log on disk marks (until
+        a
 
         newer mark is durable), and those that are being sent.
         """

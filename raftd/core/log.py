@@ -80,7 +80,9 @@ class RaftLog:
         return tuple(chosen)
 
     def append(self, entries: Sequence[Entry], seq: WriteSeq) -> None:
-        """Put `entries` where the first of them belongs; whatever was there and after it is gone."""
+        """Put `entries` where the first of them belongs; whatever was there and after it is
+        gone.
+        """
         first = entries[0].index
         if first <= self.last_index:
             self._truncate_from(first)

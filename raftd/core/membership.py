@@ -158,7 +158,9 @@ def _recorded_by(
     records: tuple[tuple[NodeId, Incarnation], ...],
     now: float,
 ) -> None:
-    """Does `peer` hold us to our incarnation? With a majority of the other voters we are admitted."""
+    """Does `peer` hold us to our incarnation? With a majority of the other voters we are
+    admitted.
+    """
     if s.admitted or (s.me, s.identity.incarnation) not in records:
         return
     s.recorded_by.add(peer)

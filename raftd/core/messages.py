@@ -82,7 +82,9 @@ class AppendReply:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRequest:
-    """InstallSnapshot (Figure 13), one chunk. `data` is filled in by the shell, from its own files."""
+    """InstallSnapshot (Figure 13), one chunk. `data` is filled in by the shell, from its own
+    files.
+    """
 
     term: Term
     leader: NodeId
@@ -95,7 +97,9 @@ class SnapshotRequest:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotReply:
-    """next_offset: where the receiver wants the next chunk to start; done: it needs no more of it."""
+    """next_offset: where the receiver wants the next chunk to start; done: it needs no more of
+    it.
+    """
 
     term: Term
     next_offset: int

@@ -1,10 +1,10 @@
-"""Every change of role and term. Nowhere else is `role`, `current_term` or `leadership` assigned.
+"""Every change of role and term. Only here are `role`, `current_term` and `leadership` assigned.
 
-           timeout            majority of pre-votes        majority, own vote durable
-FOLLOWER ----------> PRE_CANDIDATE ----------> CANDIDATE ----------> LEADER
-   ^                      |                       |                    |
-   +----------------------+-----------------------+--------------------+
-     a live leader, a higher term, a hopeless campaign, no quorum in contact, a stalled disk
+         timeout          majority of pre-votes      majority, own vote durable
+FOLLOWER -------> PRE_CANDIDATE ----------> CANDIDATE ----------> LEADER
+   ^                    |                       |                    |
+   +--------------------+-----------------------+--------------------+
+    a live leader, a higher term, a hopeless campaign, no quorum, a stalled disk
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def _leave_role(s: State, fx: Effects, why: str) -> None:
 
 
 def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, why: str) -> None:
-    """In the current term: a leader appeared, the campaign is hopeless, or our own quorum is gone."""
+    """In the current term: a leader appeared, the campaign is hopeless, or our own quorum is
+    gone.
+    """
     was, old_leader = s.role, s.leader_id
     _leave_role(s, fx, why)
     s.role, s.leader_id = Role.FOLLOWER, leader
@@ -115,7 +117,9 @@ def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, wh
 
 
 def start_prevote(s: State, fx: Effects, now: float, why: str) -> None:
-    """Dissertation 9.6: ask whether we could win, so that an isolated node disturbs nobody's term."""
+    """Dissertation 9.6: ask whether we could win, so that an isolated node disturbs nobody's
+    term.
+    """
     was = s.role
     _leave_role(s, fx, why)
     s.role, s.leader_id = Role.PRE_CANDIDATE, None
@@ -226,6 +230,8 @@ def append(s: State, fx: Effects, now: float, entries: tuple[Entry, ...]) -> Non
 
 
 def step_down(s: State, fx: Effects, now: float, why: str) -> None:
-    """A leader that cannot do its work stops claiming it, in its own term; the vote stays as it is."""
+    """A leader that cannot do its work stops claiming it, in its own term; the vote stays as it
+    is.
+    """
     become_follower(s, fx, None, now, why)
     arm_election(s, now)

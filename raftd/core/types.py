@@ -38,7 +38,9 @@ class EntryType(IntEnum):
 
 
 class Entry(NamedTuple):
-    """One log entry (Figure 2, "log[]"). `payload` is opaque to all but sessions and the machine."""
+    """One log entry (Figure 2, "log[]"). `payload` is opaque to all but sessions and the
+    machine.
+    """
 
     index: Index  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
     term: Term

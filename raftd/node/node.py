@@ -49,9 +49,7 @@ class Node:
                 loop.call_soon_threadsafe(what)
 
         core = RaftCore(identity, core_settings, configuration, recovered, rng, clock.now())
-        self.replica = Replica(
-            core, node_settings, clock, fatal, loop, observer, stagger=rng.random()
-        )
+        self.replica = Replica(core, node_settings, clock, fatal, loop, observer)
         self._log = log
         self._wal = WalWorker(
             log, clock, fatal, self.replica.persisted, post, node_settings.inline_writes
@@ -68,16 +66,16 @@ class Node:
             self._desk.restore(meta, restored)  # type: ignore[arg-type]
 
         self._apply = ApplyWorker(machine, clock, fatal, self.replica.report, restore)
+        self.replica.attach(self._wal, self._apply, self._desk, node_settings, rng.random())
         workers = [self._wal.worker, self._desk.slow.worker, self._desk.bulk.worker]
         if self._apply.worker is not None:
             workers.append(self._apply.worker)
         self._workers = workers
 
     def start(self, transport: PeerTransport) -> None:
-        self.replica.attach(self._wal, self._apply, self._desk, transport)
         for worker in self._workers:
             worker.start()
-        self.replica.start()
+        self.replica.start(transport)
 
     def stop(self, why: str = "stopping") -> bool:
         """Answer everybody, finish what is queued for the log, close it. Blocks up to a few

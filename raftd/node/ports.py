@@ -38,8 +38,9 @@ class LogStore(Protocol):
         fdatasync.
 
         When it returns, all of them are durable. Raises OSError: the caller must stop the process
-        and never call again (a second fsync would lie). Raises storage.errors.NoSpace if nothing was
-        written because the next segment could not be prepared; the same writes may be tried again.
+        and never call again (a second fsync would lie). Raises storage.errors.NoSpace if nothing
+        was written because the next segment could not be prepared; the same writes may be tried
+        again.
         """
         ...
 

@@ -45,7 +45,9 @@ class Waiters:
             self._fail(at, message, leader)
 
     def fail_up_to(self, index: Index, message: str) -> None:
-        """A snapshot jumps over these: they were applied somewhere, but their answers are not here."""
+        """A snapshot jumps over these: they were applied somewhere, but their answers are not
+        here.
+        """
         for at in [at for at in self._by_index if at <= index]:
             self._fail(at, message, None)
 

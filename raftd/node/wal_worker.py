@@ -1,8 +1,8 @@
 """Everything that becomes durable in the log goes through here: one queue, in the core's order.
 
 While one batch syncs, the next ones gather; they become one write and one sync. The queue is filled
-under the replica's lock (never blocking) and started by `kick` outside it. On a follower a write may
-be done inline, on the network thread, which saves two thread hand-overs on the way to the
+under the replica's lock (never blocking) and started by `kick` outside it. On a follower a write
+may be done inline, on the network thread, which saves two thread hand-overs on the way to the
 acknowledgement; only when nothing is queued or being written, and never again once a sync was slow.
 """
 

@@ -1,0 +1,162 @@
+"""When to take a snapshot, and what the replica does with those that come and go. Network
+thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from raftd.core.core import RaftCore
+from raftd.core.effects import Event
+from raftd.core.messages import Reply, SnapshotRequest
+from raftd.core.types import Index, SnapshotMeta
+from raftd.node.apply_worker import Capture, Captured
+from raftd.node.clients import answer
+from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
+from raftd.node.settings import NodeSettings
+from raftd.node.snapshots import SnapshotDesk
+
+if TYPE_CHECKING:
+    from raftd.node.replica import Replica
+
+Done = Callable[[Outcome], None]
+
+STAGGER = 0.25
+"""Nodes wait up to this much longer than the settings say, so that they do not all snapshot at
+once.
+"""
+
+
+class Snapshotting:
+    def __init__(
+        self,
+        replica: Replica,
+        core: RaftCore,
+        settings: NodeSettings,
+        desk: SnapshotDesk,
+        stagger: float,
+    ) -> None:
+        self._replica = replica
+        self._core = core
+        self._settings = settings
+        self._desk = desk
+        self._scale = 1.0 + STAGGER * stagger
+        self._bytes = 0
+        self._running = False
+        self._wanted: list[Done] = []
+
+    # -- our own -------------------------------------------------------------------------------------
+
+    def applied(self, index: Index, size_bytes: int, jumped: bool) -> None:
+        """Count what was applied since the last snapshot; take one when it is due."""
+        self._bytes = size_bytes if jumped else self._bytes + size_bytes
+        if not self._running and self._is_due(index):
+            self._take()
+
+    def _is_due(self, applied: Index) -> bool:
+        entries = applied - self._core.snapshot_index
+        settings, scale = self._settings, self._scale
+        return entries > 0 and (
+            entries >= settings.snapshot_entries * scale
+            or self._bytes >= settings.snapshot_bytes * scale
+            or bool(self._wanted)
+        )
+
+    def _take(self) -> None:
+        self._running = True
+        self._bytes = 0
+
+        def captured(what: Captured) -> None:
+            configuration = self._replica.configuration_at(what[0])
+            self._desk.take(what, configuration, self._taken, self._failed)
+
+        self._replica.apply.put(Capture(captured))
+        self._replica.soon(self._replica.resume_applying)
+
+    def _taken(self, meta: SnapshotMeta) -> None:
+        self._running = False
+        if self._replica.stopped:
+            return
+        core = self._core
+        self._replica.enter(lambda now: core.snapshot_taken(meta, now))
+        self.retain()
+        wanted, self._wanted = self._wanted, []
+        answer(wanted, Applied(meta.index, meta.term, b""))
+
+    def _failed(self, error: OSError) -> None:
+        self._running = False
+        message = f"the snapshot could not be written: {error}"
+        wanted, self._wanted = self._wanted, []
+        answer(wanted, Refused(Refusal.UNAVAILABLE, message))
+        state = self._replica.state()
+        self._replica.tell(
+            [Event("snapshot_failed", state.term, state.role, state.leader, message)]
+        )
+
+    def snapshot_now(self, done: Done) -> None:
+        """Applied(index, term, b"") of the newest snapshot: of one taken now, if anything is
+        new.
+        """
+        if self._replica.stopped:
+            done(Refused(Refusal.UNAVAILABLE, self._replica.stopped))
+            return
+        state = self._replica.state()
+        if state.applied_index <= state.snapshot_index:
+            done(Applied(state.snapshot_index, state.snapshot_term, b""))
+            return
+        self._wanted.append(done)
+        if not self._running:
+            self._take()
+
+    def digest(self, done: Done) -> None:
+        """Answered(applied index, [(0, SHA-256 of sessions and machine)])."""
+        if self._replica.stopped:
+            done(Refused(Refusal.UNAVAILABLE, self._replica.stopped))
+            return
+
+        def captured(what: Captured) -> None:
+            self._desk.digest(what, lambda value: done(Answered(what[0], [(0, value)])))
+
+        self._replica.apply.put(Capture(captured))
+        self._replica.apply_now()
+
+    def retain(self) -> None:
+        """Drop the files of snapshots that nobody needs any more."""
+        self._desk.retain(self._replica.snapshots_in_use())
+
+    def stop(self, why: str) -> None:
+        wanted, self._wanted = self._wanted, []
+        answer(wanted, Refused(Refusal.UNAVAILABLE, why))
+
+    # -- a leader's, and for a follower ----------------------------------------------------------------
+
+    def store_chunk(self, token: Callable[[Reply], None], request: SnapshotRequest) -> None:
+        core, replica = self._core, self._replica
+
+        def stored(offset: int) -> None:
+            if not replica.stopped:
+                replica.enter(lambda now: core.chunk_stored(token, request, offset, now))
+
+        def received(meta: SnapshotMeta) -> None:
+            if not replica.stopped:
+                replica.enter(lambda now: core.snapshot_received(meta, token, request, now))
+                self.retain()
+
+        self._desk.store_chunk(request, stored, received)
+
+    async def read_chunk(self, request: SnapshotRequest) -> SnapshotRequest:
+        """`request` with its data. Raises FileNotFoundError if that snapshot is gone, OSError."""
+        future: asyncio.Future[SnapshotRequest] = asyncio.get_running_loop().create_future()
+
+        def done(result: SnapshotRequest | OSError) -> None:
+            if future.done():
+                return
+            if isinstance(result, OSError):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self._desk.read_chunk(request, done)
+        return await future

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 import grpc
@@ -11,6 +12,7 @@ from raftd._pb import raft_pb2 as pb
 from raftd.core.messages import HelloReply, Reply, Request
 from raftd.core.types import NodeId
 from raftd.node.ports import FatalPort
+from raftd.node.replica import NodeStopped
 from raftd.rpc.api import PeerNode
 from raftd.rpc.channels import LinkSettings
 from raftd.rpc.checks import Rejected
@@ -40,13 +42,15 @@ class Link:
     closed: bool = False
 
     def replied(self, sent: Request, reply: Reply) -> None:
-        self.node.on_reply(self.peer, sent, reply)
+        with contextlib.suppress(NodeStopped):  # then the node itself has said why
+            self.node.on_reply(self.peer, sent, reply)
 
     def failed(self, sent: Request, error: BaseException | None) -> None:
         """`sent` will get no reply. An error that nothing here should raise stops the node."""
         if error is not None:
             self.report(type(sent).__name__, error)
-        self.node.unreachable(self.peer, sent)
+        with contextlib.suppress(NodeStopped):
+            self.node.unreachable(self.peer, sent)
 
     def report(self, what: str, error: BaseException) -> None:
         if isinstance(error, asyncio.CancelledError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -21,6 +21,7 @@ from raftd._pb import raft_pb2_grpc
 from raftd.core import messages as m
 from raftd.core.types import NodeId, Role
 from raftd.node.ports import FatalPort
+from raftd.node.replica import NodeStopped
 from raftd.rpc import codec, codec_replies
 from raftd.rpc.api import PeerNode
 from raftd.rpc.append_sender import ENVELOPE_KEY
@@ -108,7 +109,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             request = codec.decode_hello(message, sender)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Hello", error)
-        reply = await self._step(request)
+        reply = await self._step(request, context)
         assert isinstance(reply, m.HelloReply)
         if not reply.refused:
             about = message.about
@@ -141,22 +142,29 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         except (Mismatch, Rejected) as error:
             await self._refuse(context, type(message).__name__, error)
         envelope = self._envelopes.reply_to(message.envelope)
-        return codec_replies.encode_reply(await self._step(request), message.number, envelope, kind)
+        return codec_replies.encode_reply(
+            await self._step(request, context), message.number, envelope, kind
+        )
 
-    def _step(self, request: m.Request) -> Awaitable[m.Reply]:
+    async def _step(self, request: m.Request, context: Context) -> m.Reply:
         waiting: asyncio.Future[m.Reply] = asyncio.get_running_loop().create_future()
 
         def reply(value: m.Reply) -> None:
             if not waiting.done():  # the caller may have given up meanwhile
                 waiting.set_result(value)
 
-        self._enter(request, reply)
-        return waiting
+        try:
+            self._enter(request, reply)
+        except Ended as ended:
+            await context.abort(ended.code, ended.message)
+        return await waiting
 
     def _enter(self, request: m.Request, reply: Callable[[m.Reply], None]) -> None:
         """grpc.aio would make a status of our exception and go on: it must stop the node."""
         try:
             self._node.step(request, reply)
+        except NodeStopped as error:
+            raise Ended(grpc.StatusCode.UNAVAILABLE, f"this node has stopped: {error}") from None
         except Exception as error:
             self._fatal.fatal(f"the core failed on a {type(request).__name__}", error)
             raise

@@ -165,7 +165,8 @@ class BulkSender:
         failure: BaseException | None = None
         try:
             assert isinstance(request, m.SnapshotRequest)
-            filled = await link.node.read_chunk(request)
+            async with asyncio.timeout(link.settings.bulk_timeout):
+                filled = await link.node.read_chunk(request)
             message = await self._install(
                 codec.encode_snapshot(filled, link.envelopes.request_to(link.peer)),
                 timeout=link.settings.bulk_timeout,

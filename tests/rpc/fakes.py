@@ -62,7 +62,7 @@ class Feed:
 
 
 class FakeNode:
-    """Satisfies raftd.rpc.api.Node. What it was told is in its lists; what it does is set by the test."""
+    """A raftd.rpc.api.Node: what it was told is in its lists, what it does is set by the test."""
 
     def __init__(self, name: str) -> None:
         self.identity = Identity(CLUSTER, name, incarnation(name))

@@ -72,9 +72,7 @@ def answer(kind: int, structure: Any, *fields: int) -> bytes:
 
 
 PAIR = kv.PAIR_HEAD.pack(1, kv.RECORD_HEAD.size + 1) + b"k" + kv.RECORD_HEAD.pack(2, 3, 4) + b"v"
-KEY_VALUE = client_pb2.KeyValue(
-    key=b"k", value=b"v", create_revision=2, mod_revision=3, version=4
-)
+KEY_VALUE = client_pb2.KeyValue(key=b"k", value=b"v", create_revision=2, mod_revision=3, version=4)
 KV_CASES: list[tuple[str, Any, bytes, bytes, Any]] = [
     (
         "Put",
@@ -229,9 +227,7 @@ def test_what_can_never_work_is_refused_at_the_door() -> None:
                 typed.Put(client_pb2.PutRequest(key=b"k", value=b"v" * (kv.VALUE_BYTES_MAX + 1))),
                 typed.CompareAndSet(no_expectation),
                 typed.Get(client_pb2.GetRequest()),
-                typed.Batch(
-                    client_pb2.BatchRequest(operations=[client_pb2.BatchOperation()])
-                ),
+                typed.Batch(client_pb2.BatchRequest(operations=[client_pb2.BatchOperation()])),
                 commands(channel).CloseSession(client_pb2.CloseSessionRequest()),
                 commands(channel).Submit(
                     client_pb2.SubmitRequest(command=b"c" * (batch.COMMAND_BYTES_MAX + 1))
@@ -307,7 +303,7 @@ def test_a_pipeline_takes_queries_and_says_which_frame_was_wrong() -> None:
 def test_a_typed_pipeline_says_what_failed() -> None:
     async def main() -> None:
         async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
-            call = client_pb2_grpc.KVStub(channel).Pipeline()
+            call: Any = client_pb2_grpc.KVStub(channel).Pipeline()
             put = client_pb2.PutRequest(key=b"k")
             one.node.on_submit = lambda _, done: done(Refused(Refusal.NOT_LEADER, "no", "n2"))
             await call.write(client_pb2.KvRequest(number=1, put=put))
@@ -517,7 +513,9 @@ def test_a_taken_port_is_one_line() -> None:
             from raftd.rpc.channels import LinkSettings
 
             other = Side(FakeNode("n2"), LinkSettings(), ClientLimits(), one.peer_address)
-            with pytest.raises(BindError, match=r"listen_peer: .*127\.0\.0\.1:\d+: Address already"):
+            with pytest.raises(
+                BindError, match=r"listen_peer: .*127\.0\.0\.1:\d+: Address already"
+            ):
                 await other.servers.start()
             await other.servers.stop(0.1)
             nowhere = Side(FakeNode("n2"), LinkSettings(), ClientLimits(), "no-port")

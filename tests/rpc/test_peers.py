@@ -9,7 +9,6 @@ from dataclasses import replace
 from raftd.core import messages as m
 from raftd.core.types import Configuration, SnapshotMeta
 from raftd.rpc.directory import PeerAddress
-from raftd.rpc.gate import ClientLimits
 from tests.rpc.fakes import (
     FAST,
     FakeNode,
@@ -108,7 +107,7 @@ def test_chunks_go_one_at_a_time_with_the_bytes_filled_in() -> None:
             requests = [m.SnapshotRequest(3, "n1", META, 0, number=n) for n in (1, 2, 3)]
             send(one, "n2", BULK, *requests)
             await until(lambda: one.node.settled == 3, "three answers")
-            assert [r for r in two.node.stepped] == [replace(r, data=b"x" * 10) for r in requests]
+            assert two.node.stepped == [replace(r, data=b"x" * 10) for r in requests]
             assert one.node.replies[0][2] == m.SnapshotReply(3, 10, False, number=1)
 
     asyncio.run(main())
@@ -153,6 +152,7 @@ def test_nothing_is_pulled_for_a_stream_to_nobody_and_it_opens_when_the_peer_com
             assert len(one.node.owed["n2", APPEND]) == 1
 
             from raftd.rpc.gate import ClientLimits
+
             again = Side(FakeNode("n2"), FAST, ClientLimits(), address)
             await again.servers.start()
             await until(lambda: one.node.replies, "the append's answer after the peer came")

@@ -371,6 +371,7 @@ class RaftCore:
         """
         s = self._s
         metas = {s.snapshot.index: s.snapshot, s.marked_snapshot.index: s.marked_snapshot}
+        metas.update((meta.index, meta) for _, meta in s.pending_markers)
         if s.leadership is not None:
             for progress in s.leadership.progress.values():
                 if progress.sending is not None:

@@ -28,6 +28,9 @@ PORTS = (12_000, 30_000)
 port free."""
 
 
+LINE_SHOWN = 400
+
+
 class NodeTrouble(Exception):
     """A node did not do what was waited for. The message ends with the last lines of its log."""
 
@@ -171,7 +174,7 @@ class Node:
             text = self.log_path.read_text(errors="replace")
         except OSError:
             return "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(line[:LINE_SHOWN] for line in text.splitlines()[-lines:])
 
 
 def _clean_environment() -> dict[str, str]:

@@ -40,6 +40,8 @@ EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
 LOG = logging.getLogger("raftd.daemon")
 
 
@@ -154,17 +156,32 @@ class _Process:
             LOG.warning("%s", line)
 
     def _catch_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+        """Signals come through a pipe to a thread of their own.
+
+        The main thread may wait on a lock, and the system may hand a signal to any thread: such a
+        wait would then go on. The handlers themselves have nothing left to do.
+        """
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in STOP_SIGNALS:
+            signal.signal(number, _no_op)
+        threading.Thread(
+            target=self._read_signals, args=(reader,), name="raft-signals", daemon=True
+        ).start()
         if sys.stderr is not None:
             faulthandler.enable()
             faulthandler.register(signal.SIGUSR1, all_threads=True)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._stop.is_set():
-            os._exit(EXIT_INTERRUPTED)
-        LOG.info("%s: stopping", signal.Signals(number).name)
-        self._stop.set()
+    def _read_signals(self, reader: int) -> None:
+        while True:
+            for number in os.read(reader, 64):
+                if number not in STOP_SIGNALS:
+                    continue
+                if self._stop.is_set():
+                    os._exit(EXIT_INTERRUPTED)
+                LOG.info("%s: stopping", signal.Signals(number).name)
+                self._stop.set()
 
     def _open_admin(self) -> AdminServer | None:
         address = self._config.listen_admin
@@ -181,6 +198,10 @@ class _Process:
 
     def _gauges(self) -> Iterable[tuple[str, float]]:
         yield "log_lines_dropped", self._dropped()
+
+
+def _no_op(number: int, frame: FrameType | None) -> None:
+    """Without a handler the signal would end the process; see _catch_signals."""
 
 
 def make_machine(config: Config) -> StateMachine:

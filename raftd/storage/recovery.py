@@ -312,8 +312,7 @@ def repair(fs: FileSystem, directory: str, analysis: Analysis) -> File:
             file.write(tail.offset, bytes(tail.dirty_end - tail.offset))
             file.datasync()
         if analysis.leftover is not None:
-            fs.unlink(analysis.leftover)
-            fs.sync_directory(directory)
+            fs.unlink(analysis.leftover)  # should it come back, it is removed again
     except BaseException:
         file.close()
         raise

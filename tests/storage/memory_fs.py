@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from raftd.storage.fs import Buffer, File, Lock
-from tests.storage.memory_inode import Directory, Inode
+from tests.storage.memory_inode import Directory, Inode, Loss
 
 
 class PowerCut(BaseException):
@@ -33,6 +33,10 @@ class ShortWrite(Exception):
         super().__init__(f"{count} bytes, then {error}")
         self.count = count
         self.error = error
+
+
+class Muted(Exception):
+    """Raised by a hook: the operation reports success and does nothing. For syncs."""
 
 
 class Operation(NamedTuple):
@@ -108,6 +112,8 @@ class MemoryFile:
     def _sync(self, name: str) -> None:
         try:
             self._enter(name)
+        except Muted:
+            return
         except OSError:
             self._inode.fail_sync()
             raise
@@ -147,10 +153,14 @@ class MemoryLock:
 
 
 class MemoryFileSystem:
-    """See the module. capacity_bytes: beyond it, writes raise ENOSPC; None: no bound."""
+    """See the module. capacity_bytes: beyond it, writes raise ENOSPC; None: no bound.
 
-    def __init__(self, capacity_bytes: int | None = None) -> None:
+    sector_bytes: what a power cut leaves whole; smaller is nastier than any real disk.
+    """
+
+    def __init__(self, capacity_bytes: int | None = None, sector_bytes: int = 512) -> None:
         self.capacity_bytes = capacity_bytes
+        self.sector_bytes = sector_bytes
         self.before: Hook | None = None
         self.life = 0
         self.locks: set[str] = set()
@@ -202,7 +212,10 @@ class MemoryFileSystem:
         parent.apply({name: None})
 
     def sync_directory(self, path: str) -> None:
-        self.enter("sync_directory", path)
+        try:
+            self.enter("sync_directory", path)
+        except Muted:
+            return
         self._directory(path).sync()
 
     def lock(self, path: str) -> Lock:
@@ -228,8 +241,8 @@ class MemoryFileSystem:
         """
         if keep is None:
             keep = rng.choice((0.0, 1.0, rng.random(), rng.random()))
-        seen: set[int] = set()
-        self._crash_directory(self._root, rng, keep, garbage, seen)
+        loss = Loss(rng, keep, garbage, self.sector_bytes)
+        self._crash_directory(self._root, loss, set())
         self.kill()
 
     def kill(self) -> None:
@@ -326,18 +339,16 @@ class MemoryFileSystem:
         *above, name = _parts(path)
         return self._directory("/".join(above)), name
 
-    def _crash_directory(
-        self, directory: Directory, rng: random.Random, keep: float, garbage: bool, seen: set[int]
-    ) -> None:
-        directory.crash(rng, keep)
+    def _crash_directory(self, directory: Directory, loss: Loss, seen: set[int]) -> None:
+        directory.crash(loss)
         for _, node in sorted(directory.entries.items()):
             if id(node) in seen:
                 continue
             seen.add(id(node))
             if isinstance(node, Directory):
-                self._crash_directory(node, rng, keep, garbage, seen)
+                self._crash_directory(node, loss, seen)
             else:
-                node.crash(rng, keep, garbage)
+                node.crash(loss)
 
 
 def _parts(path: str) -> list[str]:

@@ -6,7 +6,17 @@ import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-SECTOR_BYTES = 512
+
+class Loss(NamedTuple):
+    """How the power goes. keep: the chance of each unsynced sector or name to survive;
+
+    garbage: what does not may hold zeros or noise where it was being written.
+    """
+
+    rng: random.Random
+    keep: float
+    garbage: bool
+    sector_bytes: int
 
 
 class Change(NamedTuple):
@@ -82,11 +92,11 @@ class Inode:
             _undo(image, change)
         return image
 
-    def crash(self, rng: random.Random, keep: float, garbage: bool) -> None:
-        """Lose unsynced sectors: each survives with probability `keep`, up to some write of it."""
+    def crash(self, loss: Loss) -> None:
+        """Lose unsynced sectors."""
         image = self.durable()
         if self.pending:
-            _lose(image, self.pending, rng, keep, garbage)
+            _lose(image, self.pending, loss)
         self.data, self.disk, self.pending = image, None, []
 
 
@@ -107,10 +117,10 @@ class Directory:
         self.durable = dict(self.entries)
         self.pending.clear()
 
-    def crash(self, rng: random.Random, keep: float) -> None:
+    def crash(self, loss: Loss) -> None:
         image = dict(self.durable)
         for step in self.pending:
-            if keep >= 1.0 or (keep > 0.0 and rng.random() < keep):
+            if _survivors(1, loss):
                 _apply(image, step)
         self.entries, self.durable = image, dict(image)
         self.pending = []
@@ -151,62 +161,56 @@ def _fit(image: bytearray, size: int) -> None:
         del image[size:]
 
 
-def _sectors(change: Change) -> Iterator[tuple[int, int, int]]:
+def _sectors(change: Change, sector_bytes: int) -> Iterator[tuple[int, int, int]]:
     """(sector, start, end) of the parts of a write."""
     assert change.new is not None
     start, end = change.offset, change.offset + len(change.new)
     while start < end:
-        stop = min(end, (start // SECTOR_BYTES + 1) * SECTOR_BYTES)
-        yield start // SECTOR_BYTES, start, stop
+        stop = min(end, (start // sector_bytes + 1) * sector_bytes)
+        yield start // sector_bytes, start, stop
         start = stop
 
 
-def _lose(
-    image: bytearray, pending: list[Change], rng: random.Random, keep: float, garbage: bool
-) -> None:
+def _lose(image: bytearray, pending: list[Change], loss: Loss) -> None:
     """A sector holds its state after some prefix of its writes; the size is any size it had."""
     sizes = [pending[0].size_before] + [change.size_after for change in pending]
-    if keep >= 1.0:
-        size = sizes[-1]
-    elif keep <= 0.0:
-        size = sizes[0]
-    else:
-        size = rng.choice(sizes)
+    size = sizes[_survivors(len(pending), loss)]
     writes: dict[int, list[Change]] = {}
     for change in pending:
         if change.new is not None:
-            for sector, _, _ in _sectors(change):
+            for sector, _, _ in _sectors(change, loss.sector_bytes):
                 writes.setdefault(sector, []).append(change)
     _fit(image, max(size, len(image)))
     for sector, changes in writes.items():
-        count = _survivors(len(changes), rng, keep)
+        count = _survivors(len(changes), loss)
         for rank, change in enumerate(changes):
             if rank < count:
-                _overlay(image, change, sector, None)
-            elif rank == count and garbage:
-                _overlay(image, change, sector, rng)
+                _overlay(image, change, sector, loss, torn=False)
+            elif rank == count and loss.garbage:
+                _overlay(image, change, sector, loss, torn=True)
     _fit(image, size)
 
 
-def _survivors(count: int, rng: random.Random, keep: float) -> int:
-    if keep >= 1.0:
+def _survivors(count: int, loss: Loss) -> int:
+    """How many of `count` writes to one place made it."""
+    if loss.keep >= 1.0:
         return count
-    if keep <= 0.0:
+    if loss.keep <= 0.0:
         return 0
-    return count if rng.random() < keep else rng.randrange(count)
+    return count if loss.rng.random() < loss.keep else loss.rng.randrange(count)
 
 
-def _overlay(image: bytearray, change: Change, sector: int, rng: random.Random | None) -> None:
+def _overlay(image: bytearray, change: Change, sector: int, loss: Loss, *, torn: bool) -> None:
     """The part of `change` in this sector; or, torn there: nothing, zeros or noise in its place."""
     assert change.new is not None
-    start = max(change.offset, sector * SECTOR_BYTES)
-    stop = min(change.offset + len(change.new), (sector + 1) * SECTOR_BYTES)
+    start = max(change.offset, sector * loss.sector_bytes)
+    stop = min(change.offset + len(change.new), (sector + 1) * loss.sector_bytes)
     part = change.new[start - change.offset : stop - change.offset]
-    if rng is not None:
-        kind = rng.randrange(3)
+    if torn:
+        kind = loss.rng.randrange(3)
         if kind == 0:
             return
-        part = bytes(stop - start) if kind == 1 else rng.randbytes(stop - start)
+        part = bytes(stop - start) if kind == 1 else loss.rng.randbytes(stop - start)
     if len(image) < stop:
         image.extend(bytes(stop - len(image)))
     image[start:stop] = part

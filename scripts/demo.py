@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import os
 import signal
 import sys
 import threading
@@ -30,7 +31,7 @@ from scripts.nodes import (
     write_configs,
 )
 
-BASE = ROOT / ".run" / "demo"
+BASE = ROOT / ".run" / f"demo-{os.getpid()}"
 THREADS = 8
 BEFORE_KILL = 1_500
 AFTER_KILL = 1_000
@@ -100,11 +101,10 @@ class Writers:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.demo", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="leave the files under .run/demo")
+    parser.add_argument("--keep", action="store_true", help="leave the files under .run")
     arguments = parser.parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    remove_tree(BASE)
     nodes = make_nodes(BASE, ["n1", "n2", "n3"])
     try:
         _run(nodes)

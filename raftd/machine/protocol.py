@@ -3,6 +3,11 @@
 All nodes apply the same commands in the same order, so the same commands must give the same state
 and the same answers everywhere: no clock, no randomness, no `hash()`, no order of a set, no setting
 of one node's, no I/O whose outcome counts. `raftd.machine.kit` checks a machine for that.
+
+When a machine raises what it must not, every node stops at the same entry, names it, and will stop
+there again: the log holds it. The way out is a corrected machine on all nodes that answers that
+command or refuses it by MachineError; then restart, and the entry is applied as if for the first
+time. Never skip an entry on one node.
 """
 
 from __future__ import annotations

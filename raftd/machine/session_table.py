@@ -28,14 +28,15 @@ RESULT_AT: Final = 12
 class Limits:
     """What apply looks at. Constants of the format, not settings: replicas that differ diverge.
 
-    sessions, all_numbers, all_bytes: the least recently used session expires beyond them.
+    sessions, all_numbers, all_bytes: the least recently used session expires beyond them. They
+    bound what `dump` costs: 0.25 us a number, so 65 ms at worst, 2 ms with a few bulk clients.
     session_numbers, session_bytes: kept above one session's floor; beyond them SESSION_FULL.
     results_bytes: once a batch's results have passed it, the rest of the batch is SESSION_FULL.
     answer_bytes: a longer answer of the machine is replaced by a MACHINE_ERROR that says so.
     """
 
     sessions: int = 10_000
-    all_numbers: int = 1 << 20
+    all_numbers: int = 1 << 18
     all_bytes: int = 128 << 20
     session_numbers: int = 16_384
     session_bytes: int = 8 << 20
@@ -71,7 +72,7 @@ class Session:
 
 
 def dump(sessions: OrderedDict[int, Session]) -> bytes:
-    """The whole table; a join of what is kept anyway (some 10 ms for 10,000 busy sessions)."""
+    """The whole table: a join of what is kept anyway."""
     parts = [TABLE_HEAD.pack(MAGIC, VERSION, len(sessions))]
     for number, session in sessions.items():
         parts.append(SESSION_HEAD.pack(number, session.floor, len(session.applied)))

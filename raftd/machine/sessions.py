@@ -113,12 +113,19 @@ class Sessions:
         return tables.dump(self._sessions), self.machine.capture()
 
     def restore(self, sessions: bytes, body: BinaryIO) -> None:
-        """Replace sessions (b"": none) and state.
+        """Replace sessions (b"": none) and state; seconds for millions of keys.
 
-        Raises SnapshotFormatError and whatever the machine raises: the node has to stop.
+        Any thread, as long as no other method is called meanwhile. Raises MachineFailure; what is
+        held then is of no use and the node has to stop.
         """
-        table = tables.load(sessions)
-        self.machine.restore(body)
+        try:
+            table = tables.load(sessions)
+            self.machine.restore(body)
+        except Exception as error:
+            raise MachineFailure(
+                f"the snapshot cannot be restored: {describe(error)}; start with the machine that"
+                " wrote it, or with an empty directory"
+            ) from error
         self._sessions = table
         self._kept_numbers = sum(len(session.applied) for session in table.values())
         self._kept_bytes = sum(session.kept_bytes for session in table.values())

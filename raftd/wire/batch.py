@@ -31,11 +31,21 @@ CLOSE: Final = 3
 
 OK: Final = 0
 MACHINE_ERROR: Final = 1
+"""The machine refused; the bytes are its message (UTF-8), as with every status but OK."""
 SESSION_EXPIRED: Final = 2
+"""Unknown or expired session: nothing was executed by this entry. Earlier attempts: unknown."""
 SEQ_STALE: Final = 3
+"""At or below the session's floor: not executed by this entry."""
 SEQ_REUSED: Final = 4
+"""The number was executed before as another command: a bug of the client. Not executed."""
 SESSION_FULL: Final = 5
+"""No room to keep or send the answer: not executed by this entry; same number, later, is right.
+
+Also in a plain batch, and for a number executed before, once the results before it in this batch
+have passed their bound: it does not say that no earlier entry executed it.
+"""
 INVALID: Final = 6
+"""Never by sessions: for whoever answers in this format without asking the machine."""
 
 STATUS_NAMES: Final = (
     "OK",

@@ -222,7 +222,7 @@ def _snapshot() -> bytes:
     return b"".join(store.capture())
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_damaged_snapshot_is_refused_or_is_another_state(data: st.DataObject) -> None:
     good = bytearray(_snapshot())
@@ -238,7 +238,7 @@ def test_a_damaged_snapshot_is_refused_or_is_another_state(data: st.DataObject) 
         assert b"".join(store.capture()) == bad
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.sampled_from([1, 2, 3, 4, 16, 17, 5, 0]), st.binary(max_size=40))
 def test_any_bytes_are_answered_or_refused_and_a_refusal_changes_nothing(
     tag: int, data: bytes
@@ -282,3 +282,21 @@ def test_what_the_client_would_not_send_is_refused_in_words(command: bytes, name
     with pytest.raises(MachineError, match=names):
         store.apply(command)
     assert store.revision == 1
+
+
+def test_after_is_exclusive_even_where_it_is_the_prefix() -> None:
+    client = Client()
+    for name in (b"p", b"p1", b"p2"):
+        client.put(name, b"")
+    assert [pair.key for pair in client.range(b"p").kvs] == [b"p", b"p1", b"p2"]
+    assert [pair.key for pair in client.range(b"p", 0, b"p").kvs] == [b"p1", b"p2"]
+    assert [pair.key for pair in client.range(b"p", 0, b"o").kvs] == [b"p", b"p1", b"p2"]
+
+
+@pytest.mark.parametrize("keys", [(b"a", b"a"), (b"b", b"a"), (b"",)])
+def test_a_snapshot_out_of_order_is_refused(keys: tuple[bytes, ...]) -> None:
+    record = kv.RECORD_HEAD.pack(2, 2, 1)
+    pairs = b"".join(kv.PAIR_HEAD.pack(len(key), len(record)) + key + record for key in keys)
+    head = _snapshot()[:4] + (9).to_bytes(8, "little") + len(keys).to_bytes(8, "little")
+    with pytest.raises(SnapshotFormatError, match="out of order"):
+        KvStore().restore(io.BytesIO(head + pairs))

@@ -12,6 +12,7 @@ import pytest
 from raftd.machine.protocol import MachineError, MachineFailure, SnapshotFormatError
 from raftd.machine.session_table import Limits
 from raftd.machine.sessions import Sessions, digest_of
+from raftd.node.ports import MachineHost
 from raftd.wire import batch as wire
 
 Result = tuple[int, bytes]
@@ -276,7 +277,7 @@ def test_pitfall_107_a_snapshot_holds_the_sessions_of_its_own_index(node: Node) 
 def test_pitfall_108_replicas_have_no_settings_of_their_own() -> None:
     """A daemon builds Sessions(machine): the limits are a constant, frozen with the format."""
     assert Sessions(Journal())._limits is Sessions(Journal())._limits
-    assert Limits() == Limits(10_000, 1 << 20, 128 << 20, 16_384, 8 << 20, 4 << 20, 2 << 20)
+    assert Limits() == Limits(10_000, 1 << 18, 128 << 20, 16_384, 8 << 20, 4 << 20, 2 << 20)
 
 
 def test_digests_tell_sessions_and_states_apart(node: Node) -> None:
@@ -346,6 +347,20 @@ def test_a_query_never_stops_a_node(node: Node, caplog: pytest.LogCaptureFixture
     assert "query raised" in caplog.text
 
 
+def test_sessions_are_what_a_node_asks_for() -> None:
+    host: MachineHost = Sessions(Journal())  # mypy's judgement
+    assert host.digest()
+
+
+def test_a_machine_that_cannot_restore_stops_the_node(node: Node) -> None:
+    class Broken(Journal):
+        def restore(self, reader: BinaryIO) -> None:
+            raise UnicodeError("bad\nbytes")
+
+    with pytest.raises(MachineFailure, match="cannot be restored: UnicodeError: bad bytes"):
+        Sessions(Broken()).restore(b"", io.BytesIO(b""))
+
+
 def test_quick_is_the_machines_word() -> None:
     class Quick(Journal):
         quick = True
@@ -373,8 +388,9 @@ def test_damaged_sessions_are_refused_or_are_other_sessions(node: Node) -> None:
         young = Node()
         try:
             young.sessions.restore(bad, io.BytesIO(body))
-        except SnapshotFormatError as error:
+        except MachineFailure as error:
             assert "\n" not in str(error)  # noqa: PT017
+            assert isinstance(error.__cause__, SnapshotFormatError)  # noqa: PT017
             assert young.journal.done == []
         else:
             assert young.snapshot()[0] == bad

@@ -59,7 +59,7 @@ def test_the_table_is_a_sorted_dict(seed: int) -> None:
         assert list(old) == pairs
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sets(st.binary(min_size=1, max_size=3), max_size=60), st.binary(max_size=3), st.booleans()
 )

@@ -18,6 +18,7 @@ COMMANDS = st.lists(
 U64 = st.integers(0, b.SEQ_MAX)
 
 
+@settings(deadline=None)
 @given(U64, U64, COMMANDS)
 def test_a_batch_comes_back_as_it_was(
     session: int, floor: int, commands: list[tuple[int, bytes]]
@@ -53,6 +54,7 @@ def test_open_and_close_carry_no_commands() -> None:
     assert b.decode_session(struct.pack("<Q", 12)) == 12
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, b.INVALID), st.binary(max_size=40)), max_size=20))
 def test_results_come_back_as_they_were(results: list[tuple[int, bytes]]) -> None:
     assert b.decode_results(b.encode_results(results)) == results
@@ -129,7 +131,7 @@ def test_a_batch_at_exactly_the_limit_passes() -> None:
 def test_any_bytes_decode_or_raise_wire_error(decoder: object) -> None:
     assert callable(decoder)
 
-    @settings(max_examples=300)
+    @settings(max_examples=300, deadline=None)
     @given(st.one_of(st.binary(max_size=80), _mutated()))
     def check(data: bytes) -> None:
         with contextlib.suppress(WireError):

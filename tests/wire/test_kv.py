@@ -94,7 +94,7 @@ DECODERS = [
 TAGS = [kv.PUT, kv.DELETE, kv.CAS, kv.BATCH, kv.GET, kv.RANGE]
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(
     st.integers(0, 5),
     st.sampled_from(TAGS),

@@ -1,0 +1,371 @@
+"""Damage to files at rest: a torn tail is cut, everything else refuses to start."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from raftd.core.types import HardState, Recovered, SnapshotMarker, Write
+from raftd.storage.directory import DataDirectory, open_directory
+from raftd.storage.errors import CorruptIdentity, CorruptLog, CorruptSnapshot, StorageError
+from tests.storage.memory_fs import MemoryFileSystem
+from tests.storage.model import CONFIGURATION, ROOT, Model, entry
+
+FULL = bool(os.environ.get("RAFTD_EXHAUSTIVE"))
+FIRST = f"{ROOT}/0000000000000001.wal"
+SECOND = f"{ROOT}/0000000000000002.wal"
+
+
+def directory(
+    fs: MemoryFileSystem, segment_bytes: int = 2000, node: str = "n1", cluster: str = "c0ffee"
+) -> DataDirectory:
+    return open_directory(
+        fs,
+        ROOT,
+        cluster=cluster,
+        node=node,
+        new_incarnation=lambda: f"00112233aabbcc{node}",
+        segment_bytes=segment_bytes,
+    )
+
+
+def recovered(fs: MemoryFileSystem) -> Recovered:
+    """Start, look, go: the disk is left as a start and a kill would leave it."""
+    opened = directory(fs)
+    try:
+        found = opened.recover()
+        if found.snapshot is not None:
+            sessions, body = opened.snapshots.open_body(found.snapshot)
+            with body:
+                assert (sessions, body.read()) == (b"sessions", b"machine" * 9)
+        return found
+    finally:
+        fs.kill()
+
+
+def outcome(fs: MemoryFileSystem) -> Recovered | StorageError:
+    try:
+        return recovered(fs)
+    except StorageError as error:
+        return error
+
+
+WRITES = [
+    Write(1, hard_state=HardState(1, "n1"), records=(("n2", "ff00"),), admitted=True),
+    Write(2, entries=(entry(1, 1, 30), entry(2, 1, 30))),
+    Write(3, hard_state=HardState(2, None), entries=(entry(2, 2, 30), entry(3, 2, 40))),
+    Write(4, entries=(entry(4, 2, 64),)),
+]
+
+
+def states(writes: list[Write]) -> list[Model]:
+    """The model before the first write, after it, after the second ..."""
+    found = [Model()]
+    for write in writes:
+        after = found[-1].copy()
+        after.apply(write)
+        found.append(after)
+    return found
+
+
+def filled(segment_bytes: int = 2000) -> tuple[MemoryFileSystem, list[int]]:
+    """A disk with WRITES, a batch each, no idle marker after them; and the ends of the batches."""
+    fs = MemoryFileSystem()
+    opened = directory(fs, segment_bytes)
+    opened.recover()
+    ends: list[int] = []
+    for write in WRITES:
+        opened.wal.commit([write])
+        ends.append(len(fs.files()[FIRST].rstrip(b"\0")))
+    fs.kill()
+    return fs, ends
+
+
+def damaged(content: bytes, at: int, kind: str, rng: random.Random) -> bytes:
+    """The file from `at` on lost, in one of the ways in which a tail is lost."""
+    if kind == "zeros":
+        return content[:at] + bytes(len(content) - at)
+    return content[:at] + rng.randbytes(len(content) - at)
+
+
+@pytest.mark.parametrize("kind", ["zeros", "garbage"])
+def test_tail_torn_at_every_byte(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fs, ends = filled()
+    content = fs.files()[FIRST]
+    models = states(WRITES)
+    start = ends[1]
+    for at in range(start, ends[-1] + 1):
+        torn = fs.clone()
+        torn.put(FIRST, damaged(content, at, kind, random.Random(at)))
+        whole = sum(end <= at for end in ends)
+        if whole < len(WRITES) and content[at : ends[whole]].strip(b"\0") == b"":
+            continue
+        assert models[whole].differs(recovered(torn)) == "", at
+        assert models[whole].differs(recovered(torn)) == "", "another start finds something else"
+        again = directory(torn)
+        again.recover()
+        last = models[whole].last
+        again.wal.commit([Write(9, entries=(entry(last + 1, 2),))])
+        torn.crash(random.Random(at), keep=0.0)
+        assert recovered(torn).entries[-1] == entry(last + 1, 2)
+    with capsys.disabled():
+        print(f"[{ends[-1] - start + 1} tails of {kind}] ", end="")
+
+
+def test_file_cut_at_every_byte_refuses() -> None:
+    """A segment is made with its full size: a shorter one has lost what nobody can name."""
+    fs, _ = filled()
+    content = fs.files()[FIRST]
+    for at in range(0, len(content), 1 if FULL else 7):
+        cut = fs.clone()
+        cut.put(FIRST, content[:at])
+        with pytest.raises(CorruptLog) as caught:
+            recovered(cut)
+        assert caught.value.path == FIRST
+        assert str(caught.value).count("\n") == 0
+
+
+def test_same_tail_damage_after_an_idle_marker_refuses() -> None:
+    """Once something later says that a batch was synced, its damage is not a torn write."""
+    fs, ends = filled()
+    recovered(fs)  # writes an idle marker behind the last batch
+    content = fs.files()[FIRST]
+    for at in range(ends[-2], ends[-1]):
+        bad = fs.clone()
+        bad.poke(FIRST, at, bytes((content[at] ^ 0x40,)))
+        with pytest.raises(CorruptLog) as caught:
+            recovered(bad)
+        assert (caught.value.path, caught.value.offset) == (FIRST, ends[-2])
+        assert caught.value.index == 3
+        assert f"{FIRST} at offset {ends[-2]}, after log index 3" in str(caught.value)
+
+
+def test_parts_of_an_unsynced_batch_behind_a_hole_are_no_proof() -> None:
+    """An idle marker and the batch after it may be in flight together, and either survive alone."""
+    fs, ends = filled()
+    opened = directory(fs)
+    opened.recover()
+    idle_end = len(fs.files()[FIRST].rstrip(b"\0"))
+    opened.wal.commit([Write(9, entries=(entry(5, 2),))])
+    fs.kill()
+    for at in range(ends[-1], idle_end):
+        torn = fs.clone()
+        torn.poke(FIRST, at, b"\xee")
+        assert states(WRITES)[-1].differs(recovered(torn)) == ""
+
+
+def flips(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Every single-bit change of the bytes that mean something, and some of the zeros behind."""
+    used = len(content.rstrip(b"\0"))
+    for at in range(used):
+        for bit in range(8):
+            yield at, bytes((content[at] ^ (1 << bit),))
+    for at in range(used, len(content), 61):
+        yield at, b"\x10"
+
+
+def small_directory() -> tuple[MemoryFileSystem, list[Model]]:
+    """Some segments, a marked snapshot, an unproven last batch; the last two states."""
+    fs = MemoryFileSystem()
+    opened = directory(fs, 700)
+    opened.recover()
+    writes = [*WRITES, Write(5, entries=(entry(5, 2, 200),))]
+    for write in writes:
+        opened.wal.commit([write])
+    sink = opened.snapshots.create(3, 2, CONFIGURATION, b"sessions")
+    sink.write(b"machine" * 9)
+    writes.append(Write(6, marker=SnapshotMarker(sink.commit(), reset=False)))
+    opened.wal.commit([writes[-1]])
+    writes.append(Write(7, entries=(entry(6, 2, 20),)))
+    opened.wal.commit([writes[-1]])
+    assert SECOND in fs.files()
+    fs.kill()
+    return fs, states(writes)[-2:]
+
+
+def last_segment(fs: MemoryFileSystem) -> str:
+    return max(path for path in fs.files() if path.endswith(".wal"))
+
+
+def test_every_bit_of_a_directory_flipped(capsys: pytest.CaptureFixture[str]) -> None:
+    fs, (before_last, last) = small_directory()
+    counts = {"refused": 0, "unacknowledgeable tail dropped": 0, "no effect": 0}
+    for path, content in fs.files().items():
+        for position, (at, changed) in enumerate(flips(content)):
+            if not FULL and position % 3:
+                continue
+            bad = fs.clone()
+            bad.poke(path, at, changed)
+            found = outcome(bad)
+            if isinstance(found, StorageError):
+                counts["refused"] += 1
+                assert str(found).count("\n") == 0
+            elif last.differs(found) == "":
+                counts["no effect"] += 1
+            else:
+                assert path == last_segment(fs)
+                assert before_last.differs(found) == "", (path, at)
+                counts["unacknowledgeable tail dropped"] += 1
+    assert counts["refused"] > 1000
+    with capsys.disabled():
+        print(f"[bit flips: {counts}] ", end="")
+
+
+def test_every_bit_flipped_after_an_orderly_stop_has_no_effect_or_refuses() -> None:
+    """With the idle marker there is no window left: nothing acknowledged is ever dropped."""
+    fs, (_, last) = small_directory()
+    opened = directory(fs, 700)
+    opened.recover()
+    opened.close()
+    path = last_segment(fs)
+    content = fs.files()[path]
+    for position, (at, changed) in enumerate(flips(content)):
+        if not FULL and position % 5:
+            continue
+        bad = fs.clone()
+        bad.poke(path, at, changed)
+        found = outcome(bad)
+        assert not isinstance(found, Recovered) or last.differs(found) == "", at
+
+
+def test_every_file_missing() -> None:
+    fs, (_, last) = small_directory()
+    for path in fs.files():
+        if path.endswith("/lock"):
+            continue
+        missing = fs.clone()
+        missing.remove(path)
+        found = outcome(missing)
+        if isinstance(found, Recovered):  # all that it held is in the snapshot
+            assert path == FIRST
+            assert last.differs(found) == ""
+        else:
+            assert path.rsplit("/", 1)[1] in str(found)
+
+
+def test_every_file_empty_or_of_zeros() -> None:
+    fs, _ = small_directory()
+    for path, content in fs.files().items():
+        if path.endswith("/lock"):
+            continue
+        for other in (b"", bytes(len(content))):
+            bad = fs.clone()
+            bad.put(path, other)
+            with pytest.raises(StorageError):
+                recovered(bad)
+
+
+def test_every_two_files_swapped() -> None:
+    fs, _ = small_directory()
+    files = {path: content for path, content in fs.files().items() if not path.endswith("/lock")}
+    for one in files:
+        for other in files:
+            if one < other:
+                swapped = fs.clone()
+                swapped.put(one, files[other])
+                swapped.put(other, files[one])
+                with pytest.raises(StorageError):
+                    recovered(swapped)
+
+
+def test_every_file_of_another_node() -> None:
+    fs, _ = small_directory()
+    other = MemoryFileSystem()
+    opened = directory(other, 700, node="n2")
+    opened.recover()
+    for write in WRITES:
+        opened.wal.commit([write])
+    opened.close()
+    for path, content in other.files().items():
+        if not path.endswith("/lock"):
+            foreign = fs.clone()
+            foreign.put(path, content)
+            with pytest.raises(StorageError):
+                recovered(foreign)
+
+
+def test_stale_closed_segment_refuses() -> None:
+    """An older copy of a segment that has a successor lacks its seal."""
+    fs = MemoryFileSystem()
+    opened = directory(fs, 700)
+    opened.recover()
+    old: list[bytes] = []
+    for write in [*WRITES, Write(5, entries=(entry(5, 2, 300),))]:
+        opened.wal.commit([write])
+        old.append(fs.files()[FIRST])
+    opened.close()
+    assert SECOND in fs.files()
+    unsealed = [content for content in old if content != fs.files()[FIRST]]
+    assert len(unsealed) >= 2
+    for content in unsealed:
+        stale = fs.clone()
+        stale.put(FIRST, content)
+        with pytest.raises(CorruptLog, match="no seal here"):
+            recovered(stale)
+
+
+def test_two_batches_swapped_or_one_repeated_refuses() -> None:
+    fs, ends = filled()
+    recovered(fs)
+    content = fs.files()[FIRST]
+    one, two = content[ends[0] : ends[1]], content[ends[1] : ends[2]]
+    for middle in (two + one, one + one):
+        bad = fs.clone()
+        rest = content[ends[0] + len(middle) :]
+        bad.put(FIRST, content[: ends[0]] + middle + rest)
+        with pytest.raises(CorruptLog):
+            recovered(bad)
+
+
+def test_old_content_of_a_block_returns() -> None:
+    """A lost write in the middle: the block holds what it held before."""
+    fs, ends = filled()
+    recovered(fs)
+    content = fs.files()[FIRST]
+    for start in range(0, ends[-1], 16):
+        stale = fs.clone()
+        stale.poke(FIRST, start, bytes(min(16, ends[-1] - start)))
+        found = outcome(stale)
+        same = content[start : start + 16].strip(b"\0") == b""
+        assert isinstance(found, CorruptLog) or same
+
+
+def test_refusal_changes_nothing() -> None:
+    fs, _ = small_directory()
+    bad = fs.clone()
+    bad.poke(FIRST, 200, b"\xff\xff")
+    before = bad.files()
+    for _ in range(2):
+        with pytest.raises(CorruptLog):
+            recovered(bad)
+    assert bad.files() == before
+
+
+def test_batch_copied_into_an_entry_is_no_proof() -> None:
+    """Somebody stores a copy of our own log in our own log, and the batch after it is torn."""
+    fs, ends = filled()
+    copy = fs.files()[FIRST][: ends[-1]]
+    opened = directory(fs)
+    opened.recover()
+    opened.wal.commit([Write(9, entries=(entry(5, 2)._replace(payload=copy),))])
+    fs.kill()
+    at = fs.files()[FIRST].rindex(copy)
+    fs.poke(FIRST, at - 3, b"\xff")
+    assert states(WRITES)[-1].differs(recovered(fs)) == ""
+
+
+def test_errors_say_which_kind() -> None:
+    fs, _ = small_directory()
+    snapshot = next(path for path in fs.files() if path.endswith(".snap"))
+    for path, kind in (
+        (f"{ROOT}/identity", CorruptIdentity),
+        (snapshot, CorruptSnapshot),
+        (FIRST, CorruptLog),
+    ):
+        bad = fs.clone()
+        bad.poke(path, 60, b"\xf0\xf1\xf2")
+        with pytest.raises(kind):
+            recovered(bad)

@@ -1,0 +1,211 @@
+"""What is in a data directory, for people and scripts. Reads only: no lock, no repair, no write.
+
+Of a directory in use it shows a moment; the end of its log may then look torn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from raftd.core.types import EntryType, Identity
+from raftd.storage import record, recovery
+from raftd.storage.directory import SNAPSHOTS_NAME
+from raftd.storage.errors import CorruptSnapshot, StorageError
+from raftd.storage.fs import FileSystem
+from raftd.storage.identity import directory_id, load_identity
+from raftd.storage.record import BATCH_HEADER, Batch, Malformed, Record, RecordType
+from raftd.storage.report import (
+    LogReport,
+    Report,
+    SegmentReport,
+    SnapshotReport,
+    json_line,
+    json_lines,
+    text_lines,
+)
+from raftd.storage.segment import BadHeader, Header, decode_header, segment_name, segment_numbers
+from raftd.storage.snapshot_file import file_crc, read_header
+from raftd.storage.snapshots import SNAPSHOT_NAME, snapshot_name
+
+__all__ = ["Report", "inspect_directory", "json_lines", "record_lines", "text_lines"]
+
+
+def inspect_directory(fs: FileSystem, root: str) -> Report:
+    """Describe a data directory. Raises OSError if it cannot be read; damage is in the report."""
+    damage: list[str] = []
+    names = fs.listdir(root)
+    identity: Identity | None = None
+    try:
+        identity = load_identity(fs, root)
+        if identity is None:
+            damage.append(f"{root}/identity: the file is missing")
+    except StorageError as error:
+        damage.append(str(error))
+    owner = None if identity is None else directory_id(identity)
+    segments = tuple(_segment(fs, root, n, owner) for n in segment_numbers(names))
+    log, marked = None, ""
+    if owner is not None:
+        try:
+            analysis = recovery.analyse(fs, root, owner)
+            log = _log(analysis)
+            snapshot = analysis.replay.books.snapshot
+            marked = "" if snapshot is None else snapshot_name(snapshot)
+        except StorageError as error:
+            damage.append(str(error))
+    snapshots = _snapshots(fs, f"{root}/{SNAPSHOTS_NAME}", marked, damage)
+    known = {item.name for item in segments} | {"identity", "lock", SNAPSHOTS_NAME}
+    others = tuple(name for name in names if name not in known)
+    return Report(root, identity, segments, snapshots, others, log, tuple(damage))
+
+
+def record_lines(fs: FileSystem, root: str) -> Iterator[str]:
+    """Every batch and record as JSON, oldest first, up to the damage in a segment. No payloads."""
+    identity = load_identity(fs, root)
+    owner = None if identity is None else directory_id(identity)
+    for number in segment_numbers(fs.listdir(root)):
+        walk = _walk(fs, root, number, owner)
+        for batch in walk.batches:
+            place = {"segment": number, "offset": batch.offset, "sequence": batch.sequence}
+            more = {"bytes": batch.end - batch.offset, "synced_before": batch.synced_before}
+            yield json_line("batch", {**place, **more})
+            for item in walk.records(batch):
+                yield json_line("record", {**place, **_describe(item)})
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The good batches of one segment."""
+
+    data: bytes
+    header: Header | None = None
+    batches: list[Batch] = field(default_factory=list)
+    damage: str = ""
+
+    def records(self, batch: Batch) -> list[Record]:
+        try:
+            start = batch.offset + BATCH_HEADER.size
+            return list(record.decode_records(self.data, start, batch.end))
+        except Malformed as error:
+            self.damage = str(error)
+            return []
+
+
+def _walk(fs: FileSystem, root: str, number: int, owner: int | None) -> _Walk:
+    path = f"{root}/{segment_name(number)}"
+    walk = _Walk(recovery.read_whole(fs, path))
+    try:
+        walk.header = header = decode_header(walk.data, path)
+    except (BadHeader, StorageError) as error:
+        walk.damage = str(error)
+        return walk
+    offset, sequence, previous = header.size, header.sequence, header.crc
+    while True:
+        batch = record.batch_at(walk.data, offset, len(walk.data), owner)
+        if batch is None or (batch.sequence, batch.previous) != (sequence, previous):
+            break
+        walk.batches.append(batch)
+        offset, sequence, previous = batch.end, sequence + 1, batch.crc
+    return walk
+
+
+def _segment(fs: FileSystem, root: str, number: int, owner: int | None) -> SegmentReport:
+    walk = _walk(fs, root, number, owner)
+    indexes: list[int] = []
+    state = "open"
+    for batch in walk.batches:
+        for item in walk.records(batch):
+            if item.type == RecordType.ENTRY:
+                indexes.append(item.position)
+            elif item.type == RecordType.SEAL:
+                state = "sealed"
+    used = walk.batches[-1].end if walk.batches else 0
+    if walk.header is not None and not walk.batches:
+        used = walk.header.size
+    if walk.header is None or walk.damage:
+        state = "damaged"
+    elif state == "open" and walk.data[used:].strip(b"\0"):
+        walk.damage = f"bytes after offset {used} are no batch that follows"
+        state = "torn"
+    return SegmentReport(
+        segment_name(number),
+        len(walk.data),
+        used,
+        len(walk.batches),
+        walk.batches[0].sequence if walk.batches else 0,
+        walk.batches[-1].sequence if walk.batches else 0,
+        min(indexes, default=0),
+        max(indexes, default=0),
+        state,
+        walk.damage,
+    )
+
+
+def _log(analysis: recovery.Analysis) -> LogReport:
+    replay, tail = analysis.replay, analysis.tail
+    books = replay.books
+    covered = (books.snapshot.index, books.snapshot.term) if books.snapshot else (0, 0)
+    return LogReport(
+        books.hard_state.term,
+        books.hard_state.vote,
+        books.admitted,
+        dict(sorted(books.records.items())),
+        *covered,
+        replay.base + 1,
+        replay.last_index,
+        replay.entries[-1].term if replay.entries else covered[1],
+        len(replay.entries),
+        tail.dirty_end - tail.offset,
+        analysis.leftover,
+    )
+
+
+def _snapshots(
+    fs: FileSystem, directory: str, marked: str, damage: list[str]
+) -> tuple[SnapshotReport, ...]:
+    try:
+        names = [name for name in fs.listdir(directory) if SNAPSHOT_NAME.fullmatch(name)]
+    except FileNotFoundError:
+        damage.append(f"{directory}: the directory is missing")
+        return ()
+    if marked and marked not in names:
+        damage.append(str(CorruptSnapshot(f"{directory}/{marked}", "the file is missing")))
+    reports = tuple(_snapshot(fs, f"{directory}/{name}", name == marked) for name in names)
+    damage += [item.damage for item in reports if item.damage and item.marked]
+    return reports
+
+
+def _snapshot(fs: FileSystem, path: str, marked: bool) -> SnapshotReport:
+    name = path.rsplit("/", 1)[1]
+    size = fs.size(path)
+    file = fs.open(path)
+    try:
+        header = read_header(file, path)
+        crc = file_crc(file, 0, size)
+        if name.split("-")[2] != f"{crc:08x}.snap":
+            raise CorruptSnapshot(path, f"its checksum is {crc:08x}")
+    except StorageError as error:
+        return SnapshotReport(name, size, 0, 0, (), (), 0, 0, marked, str(error))
+    finally:
+        file.close()
+    voters, learners = header.configuration.voters, header.configuration.learners
+    parts = (header.sessions_bytes, header.body_bytes)
+    return SnapshotReport(name, size, header.index, header.term, voters, learners, *parts, marked)
+
+
+def _describe(item: Record) -> dict[str, Any]:
+    try:
+        kind = RecordType(item.type).name.lower()
+    except ValueError:
+        kind = f"unknown {item.type}"
+    found: dict[str, Any] = {"type": kind, "index": item.position, "term": item.term}
+    if item.type == RecordType.ENTRY:
+        known = {int(one): one.name.lower() for one in EntryType}
+        found["entry"] = known.get(item.subtype, f"unknown {item.subtype}")
+        found["payload_bytes"] = len(item.payload)
+    elif item.type in (RecordType.HARD_STATE, RecordType.INCARNATION):
+        found["text"] = item.payload.replace(b"\0", b" ").decode("utf-8", "replace")
+    elif item.type == RecordType.MARKER:
+        found["reset"] = bool(item.subtype)
+    return found

@@ -21,7 +21,16 @@ from typing import Any
 
 from raftd.core.core import RaftCore
 from raftd.core.effects import BrokenInvariant, Effects, NotLeader, Unavailable
-from raftd.core.messages import Channel, HelloReply, HelloRequest, Reply, Request, SnapshotRequest
+from raftd.core.messages import (
+    Channel,
+    HelloReply,
+    HelloRequest,
+    Reply,
+    Request,
+    SnapshotRequest,
+    VoteReply,
+    VoteRequest,
+)
 from raftd.core.types import (
     Configuration,
     Entry,
@@ -57,6 +66,7 @@ class Wire:
     message: Request | Reply
     call: Wire | None = None
     done: bool = False
+    life: int = 0
 
     def __str__(self) -> str:
         arrow = "->" if self.call is None else "=>"
@@ -74,6 +84,7 @@ class ScriptNode:
         self.chunks: list[tuple[Wire, SnapshotRequest]] = []
         self.applied: list[Entry] = []
         self.base = Recovered()
+        self.life = 0
 
 
 def replay(base: Recovered, writes: Iterable[Write]) -> Recovered:
@@ -173,6 +184,7 @@ class Environment:
         recovered = replay(node.base, node.disk)
         identity = Identity(CLUSTER, node.name, f"i-{node.name}")
         node.core = RaftCore(identity, self.settings, self.configuration, recovered, HalfRandom(), self.now)
+        node.life += 1
         node.queued.clear()
         node.chunks.clear()
         node.applied.clear()
@@ -226,6 +238,37 @@ class Environment:
             if node.core.role is not before:
                 return
 
+    def do_elect(self, name: str, *voters: str) -> None:
+        """elect n1 n2 n3: n1 wins an election with these votes; appends stay under way. Said in one line."""
+        quiet, self._quiet = self._quiet, True
+        node = self.nodes[name]
+        for _ in range(50):
+            if node.core.role is Role.LEADER:
+                break
+            if node.core.role is Role.FOLLOWER:
+                self.do_campaign(name)
+            self._election_round(name, voters)
+        self.wires = [w for w in self.wires if not (w.source == name and isinstance(w.message, VoteRequest))]
+        if node.queued:
+            self.do_persist(name)
+        self._quiet = quiet
+        self.say(f"{name} {node.core.role.value} of term {node.core.current_term}")
+
+    def _election_round(self, name: str, voters: tuple[str, ...]) -> None:
+        for member in (name, *voters):
+            if self.nodes[member].queued:
+                self.do_persist(member)
+        for wire in list(self.wires):
+            if isinstance(wire.message, (VoteRequest, VoteReply)) and {wire.source, wire.target} <= {name, *voters}:
+                self.wires.remove(wire)
+                self._arrive(wire)
+
+    def do_silence(self, name: str) -> None:
+        """silence n1: all that it has under way is gone; it restarts from its disk."""
+        self.wires = [wire for wire in self.wires if name not in (wire.source, wire.target)]
+        self._boot(self.nodes[name])
+        self._greet()
+
     # messages
 
     def _find(self, pair: str, which: tuple[str, ...]) -> list[Wire]:
@@ -276,11 +319,23 @@ class Environment:
                 node = self.nodes[call.source]
                 self._take(node, node.core.unreachable(call.target, call.message, self.now))  # type: ignore[arg-type]
 
+    def do_cut(self, pair: str, *which: str) -> None:
+        """cut n1>n2 [word]: they arrive, but the stream breaks: the sender is told that they are lost."""
+        for wire in self._find(pair, which):
+            self.wires.remove(wire)
+            wire.done = True
+            self._arrive(wire)
+            self.say(f"lost {wire}")
+            node = self.nodes[wire.source]
+            self._take(node, node.core.unreachable(wire.target, wire.message, self.now))  # type: ignore[arg-type]
+
     def _arrive(self, wire: Wire) -> None:
         self.say(f"{wire}")
         node = self.nodes[wire.target]
         if wire.call is None:
             self._take(node, node.core.step(wire.message, self.now, wire))  # type: ignore[arg-type]
+        elif wire.call.life != node.life:
+            self.say("(its caller has died)")
         elif not wire.call.done:
             wire.call.done = True
             sent: Any = wire.call.message
@@ -429,7 +484,7 @@ class Environment:
                 if isinstance(request, SnapshotRequest) and channel is Channel.BULK:
                     size = min(self.settings.snapshot_chunk_bytes, request.meta.size_bytes - request.offset)
                     request = replace(request, data=bytes(size))
-                self.wires.append(Wire(node.name, peer, request))
+                self.wires.append(Wire(node.name, peer, request, life=node.life))
 
     def leader(self) -> NodeId | None:
         for name, node in self.nodes.items():

@@ -67,7 +67,7 @@ class VoteReply(_message.Message):
     def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., granted: _Optional[bool] = ..., pre: _Optional[bool] = ...) -> None: ...
 
 class AppendRequest(_message.Message):
-    __slots__ = ("envelope", "number", "term", "prev_index", "prev_term", "commit", "entry_terms", "entry_types", "entry_payloads", "payloads_crc")
+    __slots__ = ("envelope", "number", "term", "prev_index", "prev_term", "commit", "entry_terms", "entry_types", "entry_payloads", "entries_crc")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
@@ -77,7 +77,7 @@ class AppendRequest(_message.Message):
     ENTRY_TERMS_FIELD_NUMBER: _ClassVar[int]
     ENTRY_TYPES_FIELD_NUMBER: _ClassVar[int]
     ENTRY_PAYLOADS_FIELD_NUMBER: _ClassVar[int]
-    PAYLOADS_CRC_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_CRC_FIELD_NUMBER: _ClassVar[int]
     envelope: Envelope
     number: int
     term: int
@@ -87,8 +87,8 @@ class AppendRequest(_message.Message):
     entry_terms: _containers.RepeatedScalarFieldContainer[int]
     entry_types: _containers.RepeatedScalarFieldContainer[EntryType]
     entry_payloads: _containers.RepeatedScalarFieldContainer[bytes]
-    payloads_crc: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., commit: _Optional[int] = ..., entry_terms: _Optional[_Iterable[int]] = ..., entry_types: _Optional[_Iterable[_Union[EntryType, str]]] = ..., entry_payloads: _Optional[_Iterable[bytes]] = ..., payloads_crc: _Optional[int] = ...) -> None: ...
+    entries_crc: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., commit: _Optional[int] = ..., entry_terms: _Optional[_Iterable[int]] = ..., entry_types: _Optional[_Iterable[_Union[EntryType, str]]] = ..., entry_payloads: _Optional[_Iterable[bytes]] = ..., entries_crc: _Optional[int] = ...) -> None: ...
 
 class AppendReply(_message.Message):
     __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "durable", "conflict_term", "conflict_index")

@@ -32,6 +32,7 @@ class AppendSender:
         self._inflight: dict[int, tuple[m.Request, float]] = {}
         self._wanted = False
         self._waiting: asyncio.Future[None] | None = None
+        self._pausing: asyncio.Future[None] | None = None
         self._call: Call | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._backoff = link.settings.backoff_min
@@ -50,7 +51,10 @@ class AppendSender:
         """The peer answers elsewhere: have a stream ready, the peer may also use it to watch us."""
         if self._call is None:
             self._backoff = self._link.settings.backoff_min
-            self.wake()
+            self._wanted = True
+            if self._pausing is not None and not self._pausing.done():
+                self._pausing.set_result(None)
+            self._stir()
 
     async def close(self) -> None:
         self._task.cancel()
@@ -87,7 +91,9 @@ class AppendSender:
             self._backoff,
             min(2 * self._backoff, self._link.settings.backoff_max),
         )
-        await asyncio.sleep(pause)
+        self._pausing = self._loop.create_future()
+        await asyncio.wait((self._pausing,), timeout=pause)
+        self._pausing = None
 
     async def _one_stream(self) -> None:
         link = self._link

@@ -97,6 +97,7 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
             size = len(payload)
 
             def done(outcome: Outcome) -> None:
+                held = size
                 if isinstance(outcome, Applied):
                     reply = pb.PipelineReply(
                         number=number,
@@ -105,14 +106,12 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
                         term=outcome.term,
                     )
                 elif isinstance(outcome, Answered):
-                    reply = pb.PipelineReply(
-                        number=number,
-                        results=batch.encode_results(outcome.results),
-                        index=outcome.applied_index,
-                    )
+                    reply = gate.pages(number, outcome)
+                    held += len(reply.results)
+                    stream.grow(len(reply.results))
                 else:
                     reply = pb.PipelineReply(number=number, failure=gate.failure(outcome))
-                stream.answer(reply, size)
+                stream.answer(reply, held)
 
             if payload:
                 stream.take(size)

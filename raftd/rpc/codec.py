@@ -7,12 +7,14 @@ checks.Rejected, one line that names message and field; encoding never fails for
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from struct import pack
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
 from raftd.core.types import (
     INDEX_MAX,
+    TERM_MAX,
     Configuration,
     Entry,
     EntryType,
@@ -60,7 +62,7 @@ def encode_append(request: m.AppendRequest, envelope: pb.Envelope) -> pb.AppendR
         message.entry_terms.extend(terms)
         message.entry_types.extend(types)
         message.entry_payloads.extend(payloads)
-        message.payloads_crc = _crc(payloads)
+        message.entries_crc = _crc(request.term, request.prev_index, terms, types, payloads)
     return message
 
 
@@ -125,20 +127,29 @@ def decode_vote(message: pb.VoteRequest, sender: NodeId) -> m.VoteRequest:
 
 def decode_append(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
     term, prev_index, prev_term = message.term, message.prev_index, message.prev_term
-    checks.check_term("term", term)
-    checks.check_position("prev", prev_index, prev_term)
-    if prev_term > term:
-        raise Rejected(f"prev_term {prev_term} is above the message's term {term}")
+    commit = message.commit
+    # All at once first: this is the one message whose checks anybody would notice.
+    if (
+        not 1 <= term <= TERM_MAX
+        or prev_term > term
+        or prev_index > INDEX_MAX
+        or commit > INDEX_MAX
+        or (prev_index == 0) != (prev_term == 0)
+    ):
+        raise _bad_append(message)
     payloads = list(message.entry_payloads)
-    return m.AppendRequest(
-        term=term,
-        leader=sender,
-        prev_index=prev_index,
-        prev_term=prev_term,
-        entries=_entries_in(message, payloads) if payloads or message.entry_terms else (),
-        commit=checks.check_index("commit", message.commit),
-        number=message.number,
-    )
+    entries = _entries_in(message, payloads) if payloads or message.entry_terms else ()
+    return m.AppendRequest(term, sender, prev_index, prev_term, entries, commit, message.number)
+
+
+def _bad_append(message: pb.AppendRequest) -> Rejected:
+    try:
+        checks.check_term("term", message.term)
+        checks.check_position("prev", message.prev_index, message.prev_term)
+        checks.check_index("commit", message.commit)
+    except Rejected as error:
+        return error
+    return Rejected(f"prev_term {message.prev_term} is above the message's term {message.term}")
 
 
 def _entries_in(message: pb.AppendRequest, payloads: list[bytes]) -> tuple[Entry, ...]:
@@ -159,12 +170,12 @@ def _entries_in(message: pb.AppendRequest, payloads: list[bytes]) -> tuple[Entry
         raise Rejected("the entries' terms fall: they are not one log's")
     if max(map(len, payloads)) > PAYLOAD_MAX:
         raise Rejected(f"an entry of more than {PAYLOAD_MAX} bytes")
-    if _crc(payloads) != message.payloads_crc:
-        raise Rejected(f"payloads_crc does not fit entries {first}..{first + count - 1}: damaged")
     try:
         kinds = [_ENTRY_TYPES[kind] for kind in types]
     except KeyError as error:
         raise Rejected(f"entry type {error.args[0]} is unknown to this version of raftd") from None
+    if _crc(message.term, message.prev_index, terms, types, payloads) != message.entries_crc:
+        raise Rejected(f"entries_crc does not fit entries {first}..{first + count - 1}: damaged")
     return tuple(map(Entry, range(first, first + count), terms, kinds, payloads))
 
 
@@ -227,8 +238,15 @@ def decode_hello(message: pb.HelloRequest, sender: NodeId) -> m.HelloRequest:
 # --- parts --------------------------------------------------------------------------------------
 
 
-def _crc(payloads: Iterable[bytes]) -> int:
-    crc = 0
+def _crc(
+    term: int,
+    prev_index: int,
+    terms: Sequence[int],
+    types: Sequence[int],
+    payloads: Sequence[bytes],
+) -> int:
+    numbers = (term, prev_index, *terms, *types, *map(len, payloads))
+    crc = zlib.crc32(pack(f"<{len(numbers)}Q", *numbers))
     for payload in payloads:
         crc = zlib.crc32(payload, crc)
     return crc

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from raftd.core.types import NodeId
 
 ADDRESS_MAX = 512
+ADVERTISED_MAX = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,9 @@ class Directory:
         self._advertised: dict[NodeId, PeerAddress] = {}
 
     def advertise(self, node: NodeId, address: PeerAddress) -> None:
-        """What `node` said of itself. Addresses that cannot be ones are ignored."""
+        """What `node` said of itself. What cannot be an address is ignored."""
+        if node not in self._advertised and len(self._advertised) >= ADVERTISED_MAX:
+            return  # no cluster is that large: somebody makes up names
         self._advertised[node] = PeerAddress(
             _plausible(address.peer_address), _plausible(address.client_address)
         )

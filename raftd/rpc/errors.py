@@ -83,7 +83,7 @@ def of_outcome(outcome: Outcome, directory: Directory) -> pb.Failure:
         return pb.Failure(
             code=_REFUSALS[outcome.refusal],
             certainly_not_done=_NOT_DONE,
-            message=outcome.message[:MESSAGE_MAX],
+            message=_with_next_step(outcome, directory)[:MESSAGE_MAX],
             leader_id=outcome.leader or "",
             leader_address=directory.client_address(outcome.leader),
         )
@@ -97,6 +97,15 @@ def of_outcome(outcome: Outcome, directory: Directory) -> pb.Failure:
         )
     assert isinstance(outcome, Applied | Answered)
     return unknown(f"raftd answered with {type(outcome).__name__} where that makes no sense")
+
+
+def _with_next_step(refused: Refused, directory: Directory) -> str:
+    if refused.refusal is not Refusal.NOT_LEADER:
+        return refused.message
+    if refused.leader is None:
+        return f"{refused.message}, and no leader is known now: try again in a moment"
+    address = directory.client_address(refused.leader)
+    return f"{refused.message}: ask {refused.leader}" + (f" at {address}" if address else "")
 
 
 def of_result(status: int, answer: bytes) -> pb.Failure | None:

@@ -14,7 +14,7 @@ from raftd.rpc import errors
 from raftd.rpc.api import ClientNode, Done
 from raftd.rpc.directory import Directory
 from raftd.rpc.errors import CallFailed
-from raftd.wire.batch import check_batch, decode_results
+from raftd.wire.batch import check_batch, decode_results, encode_results
 from raftd.wire.errors import WireError
 
 Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
@@ -26,13 +26,14 @@ class ClientLimits:
 
     stream_frames_max, stream_bytes_max: of one stream, taken and not yet answered.
     answer_wait_max: a unary call without a deadline of its own ends after this.
-    queries_max: in one frame.
+    queries_max: in one frame. answers_max: bytes of their answers together.
     """
 
     stream_frames_max: int = 256
     stream_bytes_max: int = 16 << 20
     answer_wait_max: float = 30.0
     queries_max: int = 4096
+    answers_max: int = 32 << 20
 
 
 class Gate:
@@ -71,6 +72,18 @@ class Gate:
         except Exception as error:
             self._fatal.fatal("the node failed on a client's call", error)
             raise
+
+    def pages(self, number: int, outcome: Answered) -> pb.PipelineReply:
+        """The answers to a frame of queries, bounded together."""
+        size, limit = sum([len(answer) for _, answer in outcome.results]), self.limits.answers_max
+        if size > limit:
+            text = f"the answers have {size} bytes together, the limit is {limit}: ask for less"
+            return pb.PipelineReply(number=number, failure=errors.invalid(text))
+        return pb.PipelineReply(
+            number=number,
+            results=encode_results(outcome.results),
+            index=outcome.applied_index,
+        )
 
     # --- for unary calls ------------------------------------------------------------------------
 

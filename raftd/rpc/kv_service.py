@@ -81,7 +81,9 @@ class KvService(client_pb2_grpc.KVServicer):
                     reply = pb.KvReply(number=number, **{what: self._answer(kind, outcome)})
                 except CallFailed as failed:
                     reply = pb.KvReply(number=number, failure=failed.failure)
-                stream.answer(reply, size)
+                page = reply.ByteSize() if reply.HasField("range") else 0
+                stream.grow(page)
+                stream.answer(reply, size + page)
 
             try:
                 if what is None or kind is None:

@@ -11,8 +11,8 @@ import grpc
 from raftd._pb import raft_pb2 as pb
 from raftd.core.messages import HelloReply, Reply, Request
 from raftd.core.types import NodeId
+from raftd.node.errors import NodeStopped
 from raftd.node.ports import FatalPort
-from raftd.node.replica import NodeStopped
 from raftd.rpc.api import PeerNode
 from raftd.rpc.channels import LinkSettings
 from raftd.rpc.checks import Rejected

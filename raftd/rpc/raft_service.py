@@ -20,8 +20,8 @@ from raftd._pb import raft_pb2 as pb
 from raftd._pb import raft_pb2_grpc
 from raftd.core import messages as m
 from raftd.core.types import NodeId, Role
+from raftd.node.errors import NodeStopped
 from raftd.node.ports import FatalPort
-from raftd.node.replica import NodeStopped
 from raftd.rpc import codec, codec_replies
 from raftd.rpc.api import PeerNode
 from raftd.rpc.append_sender import ENVELOPE_KEY

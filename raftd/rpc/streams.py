@@ -63,6 +63,10 @@ class ServerStream(Generic[FrameT, AnswerT]):
         self.frames += 1
         self.bytes += size_bytes
 
+    def grow(self, size_bytes: int) -> None:
+        """An answer so large that it counts, too, until it is written: add it in `answer`."""
+        self.bytes += size_bytes
+
     def answer(self, answer: AnswerT, size_bytes: int) -> None:
         """Send `answer`; `size_bytes` as given to `take`. Does nothing once the stream is over."""
         if self._over.done():

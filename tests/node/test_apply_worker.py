@@ -1,0 +1,120 @@
+"""The machine's owner: in order, once, in slices; queries at their index; nothing during a
+restore.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from raftd.core.types import Configuration, Entry, EntryType, SnapshotMeta
+from raftd.node.apply_worker import (
+    ApplyEntries,
+    ApplyWorker,
+    Capture,
+    Captured,
+    Install,
+    Query,
+    Slice,
+)
+from raftd.node.outcomes import Answered, Outcome
+from tests.node.fakes import FakeClock, FakeHost, FatalNote
+
+META = SnapshotMeta(10, 3, Configuration(("a",)))
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.host = FakeHost(self.clock)
+        self.slices: list[Slice] = []
+        self.restored: list[Callable[[], None]] = []
+        self.worker = ApplyWorker(
+            self.host, self.clock, FatalNote(), self.slices.append, self._restore
+        )
+        self.answers: list[Outcome] = []
+
+    def _restore(self, meta: SnapshotMeta, then: Callable[[], None]) -> None:
+        def finish() -> None:
+            self.host.restore(b"", io.BytesIO(b"s|n|a|p"))
+            then()
+
+        self.restored.append(finish)
+
+    def entries(self, first: int, last: int, term: int = 1) -> None:
+        made = [Entry(i, term, EntryType.BATCH, b"%d" % i) for i in range(first, last + 1)]
+        self.worker.put(ApplyEntries(made))
+
+    def query(self, index: int) -> None:
+        self.worker.put(Query(index, [b"q"], self.answers.append))
+
+    def applied(self) -> list[int]:
+        return [entry.index for made in self.slices for entry, _ in made.applied]
+
+
+def test_applies_in_order_and_once() -> None:
+    bench = Bench()
+    bench.entries(1, 3)
+    bench.entries(4, 5)
+    assert not bench.worker.step()
+    assert bench.applied() == [1, 2, 3, 4, 5]
+    assert bench.host.payloads == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_a_slice_ends_after_a_millisecond_and_goes_on_where_it_stopped() -> None:
+    bench = Bench()
+    bench.host.cost = 0.0004
+    bench.entries(1, 10)
+    steps = 1
+    while bench.worker.step():
+        steps += 1
+    assert steps >= 3
+    assert bench.applied() == list(range(1, 11))
+
+
+def test_the_no_op_is_not_given_to_the_machine() -> None:
+    bench = Bench()
+    bench.worker.put(ApplyEntries([Entry(1, 1, EntryType.NOOP, b"")]))
+    bench.worker.step()
+    assert bench.host.payloads == []
+    assert bench.worker.applied_index == 1
+
+
+def test_a_query_waits_for_its_index() -> None:
+    bench = Bench()
+    bench.query(2)
+    bench.worker.step()
+    assert bench.answers == []
+    bench.entries(1, 1)
+    bench.worker.step()
+    assert [len(made.answers) for made in bench.slices] == [0]
+    bench.entries(2, 2)
+    bench.worker.step()
+    [(done, outcome)] = bench.slices[-1].answers
+    assert outcome == Answered(2, [(0, b"q=2")])
+    assert done == bench.answers.append
+
+
+def test_nothing_touches_the_machine_while_a_snapshot_is_restored() -> None:
+    bench = Bench()
+    bench.worker.put(Install(META))
+    bench.entries(11, 12, term=3)
+    bench.query(10)
+    assert not bench.worker.step()
+    assert bench.host.payloads == []
+    bench.restored[0]()
+    bench.worker.step()
+    assert bench.host.payloads == [b"s", b"n", b"a", b"p", b"11", b"12"]
+    assert bench.slices[0].jumped_to == 10
+    assert bench.worker.applied_term == 3
+
+
+def test_a_capture_shows_the_state_at_its_place_in_the_order() -> None:
+    bench = Bench()
+    got: list[Captured] = []
+    bench.entries(1, 2)
+    bench.worker.put(Capture(got.append))
+    bench.entries(3, 3)
+    bench.worker.step()
+    index, term, sessions, chunks = got[0]
+    assert (index, term, sessions, b"".join(chunks)) == (2, 1, b"sessions", b"1|2")

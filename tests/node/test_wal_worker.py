@@ -1,0 +1,190 @@
+"""One queue, one order, and `persisted` only after the sync that covers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from raftd.core.types import Write
+from raftd.node.wal_worker import INLINE_SYNC_SECONDS_MAX, WalWorker
+from tests.node.fakes import FakeClock, FakeLog, FatalNote, Posted
+
+
+class Bench:
+    def __init__(self, inline: bool = True) -> None:
+        self.clock = FakeClock()
+        self.log = FakeLog(self.clock)
+        self.fatal = FatalNote()
+        self.posted = Posted()
+        self.durable: list[int] = []
+        self.wal = WalWorker(self.log, self.clock, self.fatal, self._persisted, self.posted, inline)
+        self.started = False
+
+    def _persisted(self, seq: int) -> None:
+        assert seq in self.log.committed, f"write {seq} was called durable before its sync"
+        self.durable.append(seq)
+
+    def put(self, *seqs: int, inline: bool = False, release: int = 0) -> None:
+        self.wal.put([Write(seq) for seq in seqs], release)
+        self.wal.kick(inline)
+
+    def start(self) -> None:
+        self.started = True
+        self.wal.worker.start()
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def build(inline: bool = True) -> Bench:
+        made.append(Bench(inline))
+        return made[-1]
+
+    yield build
+    for bench in made:
+        bench.log.gate.set()
+        bench.wal.stop()
+        assert not bench.started or bench.wal.worker.join(10)
+
+
+def test_writes_that_gather_during_a_sync_share_the_next(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.log.gate.clear()
+    bench.start()
+    bench.put(1)
+    assert bench.log.entered.wait(10)
+    bench.put(2)
+    bench.put(3)
+    assert bench.durable == []
+    bench.log.gate.set()
+    bench.posted.wait(2)
+    bench.posted.run()
+    assert bench.log.batches == [[1], [2, 3]]
+    assert bench.durable == [1, 3]
+
+
+def test_nothing_is_durable_while_its_sync_runs(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.log.gate.clear()
+    bench.start()
+    bench.put(1)
+    assert bench.log.entered.wait(10)
+    bench.posted.run()
+    assert bench.durable == []
+
+
+def test_inline_writes_here_when_nothing_is_queued(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.start()
+    bench.put(1, inline=True)
+    assert bench.durable == [1]
+    assert bench.log.threads == {"MainThread"}
+
+
+def test_inline_never_overtakes_a_write_in_progress(make: Callable[..., Bench]) -> None:
+    """A leader that steps down has writes on the thread; as a follower it must queue behind
+    them.
+    """
+    bench = make()
+    bench.log.gate.clear()
+    bench.start()
+    bench.put(1)
+    assert bench.log.entered.wait(10)
+    bench.put(2, inline=True)
+    assert bench.durable == []
+    bench.log.gate.set()
+    bench.posted.wait(2)
+    bench.posted.run()
+    assert bench.log.committed == [1, 2]
+    assert bench.log.threads == {"raft-wal"}
+
+
+def test_inline_takes_what_was_queued_before_it(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.wal.put([Write(1)], 0)
+    bench.put(2, inline=True)
+    assert bench.log.batches == [[1, 2]]
+    assert bench.durable == [2]
+
+
+def test_the_first_slow_sync_ends_inline_writing(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.start()
+    bench.log.sync_seconds = INLINE_SYNC_SECONDS_MAX * 2
+    bench.put(1, inline=True)
+    bench.put(2, inline=True)
+    bench.posted.wait(1)
+    assert bench.log.threads == {"MainThread", "raft-wal"}
+
+
+def test_a_failed_sync_is_fatal_and_never_tried_again(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.log.error = OSError(5, "Input/output error")
+    bench.start()
+    bench.put(1)
+    assert bench.fatal.reported.wait(10)
+    assert bench.log.committed == []
+    assert bench.posted.calls == []
+
+
+def test_no_space_is_waited_out_and_then_written(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.001)
+
+    class NoSpace(Exception):
+        retryable = True
+
+    bench = make()
+    bench.log.error = NoSpace("no room for the next segment")
+    bench.start()
+    bench.put(1)
+    bench.posted.wait(1)
+    bench.posted.run()
+    assert bench.durable == [1]
+    assert not bench.wal.no_space
+
+
+def test_idle_marks_once_after_the_last_write(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.start()
+    bench.put(1)
+    bench.posted.wait(1)
+    bench.clock.time += 1.0
+    _until(lambda: bench.log.idles == 1)
+    bench.put(2, inline=True)
+    bench.clock.time += 1.0
+    _until(lambda: bench.log.idles == 2)
+
+
+def test_stop_writes_what_is_queued(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.log.gate.clear()
+    bench.start()
+    bench.put(1)
+    assert bench.log.entered.wait(10)
+    bench.put(2, 3)
+    bench.wal.stop()
+    bench.log.gate.set()
+    assert bench.wal.worker.join(10)
+    assert bench.log.committed == [1, 2, 3]
+
+
+def test_release_goes_to_the_log_after_the_writes(make: Callable[..., Bench]) -> None:
+    bench = make()
+    bench.start()
+    bench.put(1, release=7)
+    _until(lambda: bench.log.released == [7])
+    assert bench.log.committed == [1]
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    import threading
+
+    for _ in range(2000):
+        if condition():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("waited 10 s in vain")

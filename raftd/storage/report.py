@@ -12,7 +12,7 @@ from raftd.core.types import Identity
 
 @dataclass(frozen=True, slots=True)
 class SegmentReport:
-    """One *.wal file. used: up to the end of the last good batch. state: sealed, open, torn, damaged.
+    """One *.wal file. used: to the end of the last good batch. state: sealed, open, torn, damaged.
 
     first_index, last_index: of the entries written here, overridden ones too; 0 if there are none.
     """

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import BinaryIO
 
-from raftd.core.types import Configuration, Index, NodeId, SnapshotMeta, Term
+from raftd.core.types import INDEX_MAX, Configuration, Index, NodeId, SnapshotMeta, Term
 from raftd.storage.errors import CorruptSnapshot, NoSpace, StorageError, is_no_space
 from raftd.storage.fs import File, FileSystem
 from raftd.storage.snapshot_file import (
@@ -99,10 +99,20 @@ class SnapshotFiles:
         return sessions, body_reader(file, header.size + header.sessions_bytes, meta.size_bytes)
 
     def retain(self, keep: Sequence[SnapshotMeta]) -> None:
-        """Remove every finished snapshot but these. What a crash brings back goes next time."""
+        """Remove every finished snapshot but these, and but those at or after the newest of these.
+
+        Such a one was finished after `keep` was drawn up: whoever drew it up has yet to hear of
+        it. What a crash brings back goes next time.
+        """
+        newest = max((meta.index for meta in keep), default=0)
+        self._remove_others(keep, below=newest)
+
+    def _remove_others(self, keep: Sequence[SnapshotMeta], below: Index) -> None:
         names = {snapshot_name(meta) for meta in keep}
         for name in self._fs.listdir(self._directory):
-            if SNAPSHOT_NAME.fullmatch(name) and name not in names:
+            if not SNAPSHOT_NAME.fullmatch(name) or name in names:
+                continue
+            if int(name.partition("-")[0], 16) < below:
                 self._fs.unlink(f"{self._directory}/{name}")
 
     def check_present(self, meta: SnapshotMeta) -> None:
@@ -117,7 +127,7 @@ class SnapshotFiles:
 
     def clean(self, marked: SnapshotMeta | None) -> None:
         """At start: remove what no marker names, and every partial file."""
-        self.retain([] if marked is None else [marked])
+        self._remove_others([] if marked is None else [marked], below=INDEX_MAX)
         for name in self._fs.listdir(self._directory):
             if name.endswith(TEMPORARY_SUFFIX):
                 self._fs.unlink(f"{self._directory}/{name}")
@@ -174,6 +184,7 @@ class _Partial:
             file.sync()
         except OSError as error:
             if is_no_space(error):
+                self.discard()  # never sync it again: that would succeed and mean nothing
                 raise NoSpace(self._path, meta.size_bytes, error) from error
             raise
         file.close()

@@ -1,0 +1,352 @@
+"""The log against a dictionary, at random; and what its port promises, one by one."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import suppress
+
+import pytest
+
+from raftd.core.effects import BrokenInvariant
+from raftd.core.types import (
+    Configuration,
+    Entry,
+    EntryType,
+    HardState,
+    SnapshotMarker,
+    SnapshotMeta,
+    Write,
+)
+from raftd.storage.errors import CorruptLog, LogFailed
+from raftd.storage.identity import directory_id, load_identity
+from raftd.storage.record import BATCH_HEADER, BATCH_RECORDS_MAX_BYTES
+from raftd.storage.wal import Wal
+from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, PowerCut
+from tests.storage.model import CONFIGURATION, ROOT, Session, entry
+
+SEEDS = range(2000 if os.environ.get("RAFTD_EXHAUSTIVE") else 60)
+
+
+WEIGHTS = {
+    "append": 30,
+    "override": 6,
+    "state": 6,
+    "idle": 12,
+    "snapshot": 4,
+    "install": 1,
+    "release": 5,
+    "stop": 3,
+    "cut": 5,
+}
+
+
+def random_life(seed: int, steps: int) -> dict[str, int]:
+    rng = random.Random(seed)
+    fs = MemoryFileSystem(sector_bytes=rng.choice((16, 64, 512)))
+    session = Session(fs, rng.choice((1, 300, 700, 2000, 5000)))
+    session.open()
+    seen: dict[str, int] = {}
+    for _ in range(steps):
+        name = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
+        seen[name] = seen.get(name, 0) + 1
+        if name == "cut":
+            left = rng.randrange(6)
+
+            def hook(operation: Operation) -> None:
+                nonlocal left
+                left -= operation.name in CHANGING
+                if left < 0:
+                    fs.cut_power()
+
+            fs.before = hook
+            name = rng.choice(("append", "snapshot", "override", "stop"))
+        with suppress(PowerCut):
+            one_step(session, rng, name)
+        if fs.before is not None:
+            session.power_cut(rng) if rng.random() < 0.8 else session.kill()
+            session.open()
+    return seen
+
+
+def one_step(session: Session, rng: random.Random, name: str) -> None:
+    model = session.acked
+    term = model.hard_state.term + (rng.random() < 0.2)
+    if name in ("append", "override"):
+        first = model.last + 1
+        if name == "override" and model.last > model.floor:
+            first = rng.randrange(model.floor + 1, model.last + 1)
+        writes = []
+        for _ in range(rng.choice((1, 1, 1, 2, 3))):
+            n = rng.choice((1, 1, 2, 5))
+            new = tuple(
+                entry(first + i, term, rng.choice((0, 10, 100, 600)), rng.randrange(1000))
+                for i in range(n)
+            )
+            writes.append(session.write(entries=new))
+            first += n
+        session.commit(*writes)
+    elif name == "state":
+        peer = rng.choice(("n2", "n3"))
+        session.commit(
+            session.write(
+                hard_state=HardState(term, rng.choice((None, "n1", "n2"))),
+                records=((peer, f"{rng.randrange(99)}"),) if rng.random() < 0.3 else (),
+                admitted=rng.random() < 0.3,
+            )
+        )
+    elif name == "idle":
+        session.live.wal.idle()
+    elif name == "snapshot" and model.last > model.floor:
+        index = rng.randrange(model.floor + 1, model.last + 1)
+        known = model.entries.get(index)
+        session.mark(session.snapshot(index, term if known is None else known.term))
+    elif name == "install":
+        index = model.floor + rng.randrange(1, 30)
+        meta = session.snapshot(index, term, received=True)
+        session.mark(meta, reset=index <= model.last or rng.random() < 0.5)
+    elif name == "release":
+        session.live.wal.release(max(0, model.floor - rng.choice((0, 0, 3))))
+    elif name == "stop":
+        session.close()
+        session.open()
+
+
+def test_random_lives_against_a_dictionary(capsys: pytest.CaptureFixture[str]) -> None:
+    total: dict[str, int] = {}
+    for seed in SEEDS:
+        for name, times in random_life(seed, 80).items():
+            total[name] = total.get(name, 0) + times
+    assert min(total.values()) > 20
+    with capsys.disabled():
+        print(f"[{len(SEEDS)} random lives, {sum(total.values())} steps: {total}] ", end="")
+
+
+def fresh(segment_bytes: int = 1 << 16) -> Session:
+    session = Session(MemoryFileSystem(), segment_bytes)
+    session.open()
+    return session
+
+
+def restarted(session: Session) -> tuple[int, ...]:
+    """Kill, open, and the indexes that came back."""
+    session.kill()
+    session.open()
+    session.kill()
+    found = Wal(session.fs, ROOT, directory_id_of(session), segment_bytes=session.segment_bytes)
+    return tuple(item.index for item in found.open().entries)
+
+
+def directory_id_of(session: Session) -> int:
+    identity = load_identity(session.fs, ROOT)
+    assert identity is not None
+    return directory_id(identity)
+
+
+def test_all_kinds_of_records_come_back() -> None:
+    session = fresh()
+    noop = Entry(1, 7, EntryType.NOOP, b"")
+    configuration = Entry(2, 7, EntryType.CONFIGURATION, b"\x00\xff")
+    session.commit(
+        session.write(
+            hard_state=HardState(7, "n-3.x_Y"),
+            entries=(noop, configuration, entry(3, 7, 300_000)),
+            records=(("n2", "ff" * 8), ("n3", "ee" * 8)),
+            admitted=True,
+        )
+    )
+    session.kill()
+    session.open()  # compares
+    session.commit(session.write(records=(("n2", "aa" * 8),)))
+    session.kill()
+    session.open()
+    assert session.acked.records["n2"] == "aa" * 8
+
+
+def test_vote_none_is_not_a_vote() -> None:
+    session = fresh()
+    session.commit(session.write(hard_state=HardState(3, "n2")))
+    session.commit(session.write(hard_state=HardState(4, None)))
+    session.kill()
+    session.open()
+    assert session.acked.hard_state == HardState(4, None)
+
+
+def test_old_segments_go_and_what_they_said_stays() -> None:
+    session = fresh(600)
+    session.commit(
+        session.write(
+            hard_state=HardState(5, "n2"), records=(("n2", "ab"), ("n3", "cd")), admitted=True
+        )
+    )
+    for index in range(1, 60):
+        session.append(entry(index, 5, 100))
+    names = len(session.fs.listdir(ROOT))
+    session.mark(session.snapshot(50, 5))
+    session.live.wal.release(40)
+    assert len(session.fs.listdir(ROOT)) < names - 5
+    indexes = restarted(session)
+    assert 30 < indexes[0] <= 41
+    assert indexes[-1] == 59
+    session.open()
+    assert session.acked.hard_state == HardState(5, "n2")
+
+
+def test_release_stops_at_the_newest_snapshot() -> None:
+    session = fresh(300)
+    for index in range(1, 30):
+        session.append(entry(index, 1, 100))
+    session.live.wal.release(25)
+    assert restarted(session)[0] == 1, "there is no snapshot at all"
+    session.open()
+    session.mark(session.snapshot(10, 1))
+    session.live.wal.release(25)
+    assert restarted(session)[0] <= 11
+
+
+def test_reset_voids_the_log_before_it() -> None:
+    session = fresh()
+    session.append(*[entry(i, 1) for i in range(1, 20)])
+    session.mark(session.snapshot(10, 3, received=True), reset=True)
+    assert restarted(session) == ()
+    session.open()
+    session.append(entry(11, 3))
+    assert restarted(session) == (11,)
+
+
+def test_a_marker_beyond_the_log_voids_it_too() -> None:
+    session = fresh()
+    session.append(entry(1, 1), entry(2, 1))
+    session.mark(session.snapshot(9, 3, received=True), reset=False)
+    session.append(entry(10, 3))
+    assert restarted(session) == (10,)
+
+
+def test_an_override_is_what_counts_even_across_segments() -> None:
+    session = fresh(400)
+    for index in range(1, 12):
+        session.append(entry(index, 1, 100))
+    session.append(entry(4, 2, 100))
+    assert restarted(session) == (1, 2, 3, 4)
+    session.open()
+    for index in range(5, 9):
+        session.append(entry(index, 2, 100))
+    assert restarted(session) == tuple(range(1, 9))
+
+
+def test_a_batch_larger_than_a_segment_gets_one_of_its_own() -> None:
+    session = fresh(1000)
+    session.append(entry(1, 1, 4 << 20))
+    session.append(entry(2, 1, 10))
+    assert restarted(session) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("writes", "match"),
+    [
+        ([Write(1, entries=(entry(5, 1),))], "entry 5 in a log that ends at 3"),
+        ([Write(1, entries=(entry(0, 1),))], "entry 0"),
+        (
+            [Write(1, marker=SnapshotMarker(SnapshotMeta(2, 1, CONFIGURATION), False)),
+             Write(2, entries=(entry(2, 1),))],
+            "with snapshot 2",
+        ),
+        (
+            [Write(1, marker=SnapshotMarker(SnapshotMeta(2, 1, CONFIGURATION), False)),
+             Write(2, marker=SnapshotMarker(SnapshotMeta(1, 1, CONFIGURATION), False))],
+            "snapshot 1 after snapshot 2",
+        ),
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused_before_it_is_written(writes: list[Write], match: str) -> None:
+    session = fresh()
+    session.append(entry(1, 1), entry(2, 1), entry(3, 1))
+    before = session.fs.files()
+    with pytest.raises(BrokenInvariant, match=match):
+        session.live.wal.commit(writes)
+    assert session.fs.files() == before
+    session.append(entry(4, 1))
+
+
+def test_entries_with_a_gap_are_refused() -> None:
+    session = fresh()
+    with pytest.raises(ValueError, match="entry 3 follows 1"):
+        session.live.wal.commit([Write(1, entries=(entry(1, 1), entry(3, 1)))])
+    session.append(entry(1, 1))
+
+
+def test_too_much_in_one_batch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = fresh()
+    monkeypatch.setattr("raftd.storage.wal.BATCH_RECORDS_MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="at most 1000"):
+        session.append(entry(1, 1, 2000))
+    session.append(entry(1, 1, 20))
+    assert BATCH_RECORDS_MAX_BYTES == 1 << 30
+
+
+def test_nothing_to_write_writes_nothing() -> None:
+    session = fresh()
+    before = session.fs.files()
+    session.live.wal.commit([])
+    session.live.wal.commit([Write(1)])
+    assert session.fs.files() == before
+
+
+def test_idle_is_written_once_and_closing_twice_is_harmless() -> None:
+    session = fresh()
+    session.append(entry(1, 1))
+    used = len(session.fs.files()[f"{ROOT}/0000000000000001.wal"].rstrip(b"\0"))
+    for _ in range(3):
+        session.live.wal.idle()
+    after = len(session.fs.files()[f"{ROOT}/0000000000000001.wal"].rstrip(b"\0"))
+    assert 0 < after - used <= BATCH_HEADER.size
+    wal = session.live.wal
+    wal.close()
+    wal.close()
+    with pytest.raises(LogFailed):
+        wal.commit([Write(1, entries=(entry(2, 1),))])
+
+
+def test_many_starts_without_a_write_need_no_room() -> None:
+    session = fresh()
+    for _ in range(50):
+        session.close()
+        session.open()
+    used = len(session.fs.files()[f"{ROOT}/0000000000000001.wal"].rstrip(b"\0"))
+    assert used < 300
+
+
+def test_counters_and_observer() -> None:
+    session = fresh()
+    ticks = iter(range(100))
+    seen: list[float] = []
+    session.kill()
+    wal = Wal(
+        session.fs,
+        ROOT,
+        directory_id_of(session),
+        now=lambda: float(next(ticks)),
+        observe=seen.append,
+    )
+    wal.open()
+    wal.commit([Write(1, entries=(entry(1, 1),)), Write(2, entries=(entry(2, 1),))])
+    assert seen == [1.0]
+    assert (wal.stats.batches, wal.stats.writes, wal.stats.syncs) == (1, 2, 1)
+    assert wal.stats.bytes > 100
+
+
+def test_configurations_with_many_and_long_names() -> None:
+    names = tuple(sorted(f"n{i}-" + "x" * 60 for i in range(200)))
+    session = fresh()
+    meta = SnapshotMeta(1, 1, Configuration(names, ("q" * 64,)), 5, 6)
+    session.live.wal.commit([Write(1, marker=SnapshotMarker(meta, True))])
+    session.kill()
+    wal = Wal(session.fs, ROOT, directory_id_of(session))
+    assert wal.open().snapshot == meta
+
+
+def test_a_directory_without_segments_is_refused() -> None:
+    fs = MemoryFileSystem()
+    fs.mkdir("/w")
+    with pytest.raises(CorruptLog, match="no log segment"):
+        Wal(fs, "/w", 1).open()

@@ -118,7 +118,7 @@ class Client:
         """Many commands, each exactly once, in large batches with several in flight; answers in
         order.
 
-        They are applied in order unless a node fails meanwhile; other callers' commands get in
+        They are applied in order unless an attempt fails meanwhile; other callers' commands get in
         between. Raises BulkError if some failed: its `results` has each one's answer or error.
         """
         return self._many(list(commands), calls.same, timeout)

@@ -81,9 +81,7 @@ class Engine:
                 continue
             last = f"; last: {parcel.reason}" if parcel.reason else ""
             if parcel.session and (parcel.in_flight or parcel.unknown):
-                text = (
-                    f"{why} before an answer came{last}; perhaps it is done: read, then repeat"
-                )
+                text = f"{why} before an answer came{last}; perhaps it is done: read, then repeat"
                 self.settle(
                     parcel, OutcomeUnknown(text, session=parcel.session, seq=parcel.first_seq)
                 )

@@ -23,9 +23,10 @@ class Parcel:
     first_seq, session: the first command's place in its session, 0 before it has one. answered:
     (status, bytes) of the commands before those, if a session had no room for all at once.
     in_flight: an attempt has been written and not been answered. unknown: an earlier attempt had no
-    certain end. alone: never share a frame again. counted: the gate has let it in. reason, code: of
-    the last failure. results: (status, bytes) a command, once settled without error. index: the log
-    entry, or the applied index that a query read.
+    certain end. order: in which it first left the queue, 0 before. alone: never share a frame
+    again. counted: the gate has let it in. reason, code: of the last failure. results: (status,
+    bytes) a command, once settled without error. index: the log entry, or the applied index that a
+    query read.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Parcel:
         "first_seq",
         "in_flight",
         "index",
+        "order",
         "reason",
         "results",
         "session",
@@ -64,6 +66,7 @@ class Parcel:
         self.settled = False
         self.results: list[tuple[int, bytes]] | None = None
         self.error: RaftdError | None = None
+        self.order = 0
         self.reason = ""
         self.code = 0
         self.index = 0

@@ -63,6 +63,7 @@ class Lane(ABC):
         self._waiter: asyncio.Future[None] | None = None
         self._stream: Stream | None = None
         self._number = 0
+        self._order = 0
         self._stalls = 0
         self._stalled = False
         self._refusals = 0
@@ -259,6 +260,9 @@ class Lane(ABC):
         request = self._encode(self._number, parcels)
         for parcel in parcels:
             parcel.in_flight = True
+            if not parcel.order:
+                self._order += 1
+                parcel.order = self._order
         self.flights[self._number] = Flight(parcels, self._engine.clock())
         self._engine.watch()
         return request
@@ -319,8 +323,13 @@ class Lane(ABC):
         self._back(parcels)
 
     def _back(self, parcels: list[Parcel]) -> None:
-        """To the front of the queue, in their order."""
-        self.queue.extendleft(reversed([parcel for parcel in parcels if not parcel.settled]))
+        """To the front of the queue, in the order in which they first left it."""
+        queue = self.queue
+        while queue and queue[0].order:
+            parcels.append(queue.popleft())
+        waiting = [parcel for parcel in parcels if not parcel.settled]
+        waiting.sort(key=_order, reverse=True)
+        queue.extendleft(waiting)
 
     async def _react(self, address: str, verdict: Verdict) -> None:
         """Learn from a failure where to go next, and wait as long as is polite."""
@@ -375,3 +384,7 @@ class Lane(ABC):
 
     @abstractmethod
     def _answered(self, parcels: list[Parcel], reply: pb.PipelineReply) -> None: ...
+
+
+def _order(parcel: Parcel) -> int:
+    return parcel.order

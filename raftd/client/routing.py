@@ -128,10 +128,11 @@ class Router:
 
     def _miss(self, address: str) -> None:
         self._misses += 1
-        if self.leader == address or self._redirects > REDIRECTS_MAX:
+        in_circles = self._redirects > REDIRECTS_MAX
+        if in_circles:
+            self._redirects = 0
+        if in_circles or self.leader == address:
             self.leader = None
-        if self.leader is None:
-            if address == self.endpoints[self._at] or address not in self.endpoints:
-                self._at = (self._at + 1) % len(self.endpoints)
-            if self._redirects > REDIRECTS_MAX:
-                self._redirects = 0
+        current = self.endpoints[self._at]
+        if in_circles or address == current or address not in self.endpoints:
+            self._at = (self._at + 1) % len(self.endpoints)

@@ -132,7 +132,10 @@ class FakeCluster:
 
 
 class FakeNode:
-    """One server. hint: what it says about the leader, (id, address); None: the truth."""
+    """One server. hint: what it says about the leader, (id, address); None: the truth.
+
+    delay: called for every frame. door: may raise WireError for what it does not like.
+    """
 
     def __init__(self, cluster: FakeCluster, node_id: str) -> None:
         self.cluster = cluster
@@ -146,7 +149,8 @@ class FakeNode:
         self.healthy = True
         self.problems: list[str] = []
         self.waiting_for: list[str] = []
-        self.delay: Callable[[], None] | None = None
+        self.delay: Callable[[], object] | None = None
+        self.door: Callable[[bytes], None] = lambda payload: None
         self.stopping = threading.Event()
         self._server: grpc.Server | None = None
 
@@ -219,6 +223,7 @@ class FakeNode:
             self.hang(context)
         try:
             batch.check_batch(payload)
+            self.door(payload)
         except WireError as error:
             return _failure(pb.INVALID, str(error), certain=True), b"", 0, 0
         results, index, term = self.cluster.apply(payload)

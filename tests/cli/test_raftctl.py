@@ -1,0 +1,410 @@
+"""raftctl as a shell sees it: exit codes, stdout, stderr. In real processes where that matters."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raftd.cli import raftctl
+from raftd.cli.raftctl_why import explain
+from raftd.client.admin import NodeStatus
+from raftd.client.direct import Direct
+from raftd.client.errors import RaftdError, Unavailable
+from tests.client.fake_server import FakeCluster, Fault, Tally
+
+START_SECONDS_MAX = 0.3
+DEAD = "127.0.0.1:1"
+Done = subprocess.CompletedProcess[bytes]
+
+
+class Shell:
+    """Runs raftctl in this process, as `main` would be run."""
+
+    def __init__(self, cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+        self.endpoints = ",".join(cluster.endpoints)
+        self._captured = capfdbinary
+        self.out = b""
+        self.err = ""
+
+    def __call__(self, *words: str) -> int:
+        code = raftctl.main(["--endpoints", self.endpoints, *words])
+        self.out, err = self._captured.readouterr()
+        self.err = err.decode()
+        assert "Traceback" not in self.err
+        assert self.err.count("\n") <= 1, self.err
+        return code
+
+    def json(self, *words: str) -> dict[str, object]:
+        self.code = self("-w", "json", *words)
+        value: dict[str, object] = json.loads(self.out)
+        return value
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    with FakeCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def shell(cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]) -> Shell:
+    return Shell(cluster, capfdbinary)
+
+
+def b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def process(
+    *words: str, stdin: bytes = b"", **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "raftd.cli.raftctl", *words],
+        input=stdin,
+        capture_output=True,
+        timeout=20,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+# -- the store --------------------------------------------------------------------------------
+
+
+def test_put_get_delete(shell: Shell) -> None:
+    assert shell("put", "a", "hello") == 0
+    assert shell.out == b"ok: revision 2, version 1\n"
+    assert shell("get", "a") == 0
+    assert shell.out == b"hello", "exactly the value, as a pipe needs it"
+    assert shell("get", "a", "--stale") == 0
+    assert shell("delete", "a") == 0
+    assert shell("delete", "a") == 1
+    assert shell("get", "a") == 1
+    assert shell.out == b""
+
+
+def test_json(shell: Shell) -> None:
+    assert shell.json("put", "a", "x") == {"revision": 2, "version": 1}
+    found = shell.json("get", "a")
+    assert found["kv"] == {
+        "key_base64": b64(b"a"),
+        "value_base64": b64(b"x"),
+        "create_revision": 2,
+        "mod_revision": 2,
+        "version": 1,
+    }
+    assert shell.json("get", "none")["kv"] is None
+    assert shell.code == 1
+    assert shell.json("delete", "a") == {"revision": 3, "deleted": True}
+    assert shell.json("delete", "a")["deleted"] is False
+    assert shell.code == 1
+
+
+def test_prefix(shell: Shell) -> None:
+    for name in ("k1", "k2", "k3", "other"):
+        shell("put", name, f"value of {name}\x00")
+    assert shell("get", "k", "--prefix", "--limit", "2") == 0
+    lines = shell.out.decode().splitlines()
+    assert lines[0].split() == ["KEY", "VERSION", "MOD_REVISION", "VALUE"]
+    assert [line.split()[0] for line in lines[1:]] == ["k1", "k2"]
+    assert "value of k1\\x00" in lines[1]
+    answer = shell.json("get", "", "--prefix")
+    assert isinstance(answer["kvs"], list)
+    assert len(answer["kvs"]) == 4
+    assert shell("get", "nothing", "--prefix") == 1
+
+
+def test_compare_and_set(shell: Shell) -> None:
+    assert shell("cas", "a", "1", "--expect-absent") == 0
+    assert shell("cas", "a", "2", "--expect-absent") == 1
+    assert shell.out == b"compare failed: the key has version 1, mod_revision 2, value 1\n"
+    assert shell("cas", "a", "2", "--expect-value", "1") == 0
+    assert shell("cas", "a", "3", "--expect-version", "2") == 0
+    assert shell("cas", "a", "4", "--expect-mod-revision", "4") == 0
+    assert shell.json("cas", "a", "--delete", "--expect-version", "4")["succeeded"] is True
+    assert shell("cas", "a", "5", "--expect-version", "9") == 1
+    assert shell.out == b"compare failed: the key is absent\n"
+
+
+def test_bytes_in_and_out(cluster: FakeCluster, tmp_path: Path) -> None:
+    every = bytes(range(256))
+    endpoints = ",".join(cluster.endpoints)
+    assert process("put", "bin", "-", stdin=every, RAFTCTL_ENDPOINTS=endpoints).returncode == 0
+    assert process("get", "bin", RAFTCTL_ENDPOINTS=endpoints).stdout == every
+    path = tmp_path / "value"
+    path.write_bytes(every * 2)
+    assert process("put", "bin", "--file", str(path), "--endpoints", endpoints).returncode == 0
+    found = process("get", "bin", "-w", "json", "--endpoints", endpoints)
+    assert json.loads(found.stdout)["kv"]["value_base64"] == b64(every * 2)
+    raw = os.fsdecode(b"k\xff")
+    assert process("put", raw, "v", "--endpoints", endpoints).returncode == 0
+    found = process("get", raw, "-w", "json", "--endpoints", endpoints)
+    assert json.loads(found.stdout)["kv"]["key_base64"] == b64(b"k\xff")
+
+
+# -- anybody's machine ------------------------------------------------------------------------
+
+
+def test_submit_and_query(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    with FakeCluster(machine=Tally()) as cluster:
+        shell = Shell(cluster, capfdbinary)
+        assert shell("submit", "hello") == 0
+        assert shell.out == b"1:hello"
+        assert shell("query", "x") == 0
+        assert shell.out == b"1"
+        answer = shell.json("submit", "again")
+        assert answer["result_base64"] == b64(b"2:again")
+        assert shell("submit", "bad") == 5
+        assert shell.err == "raftctl: refused: bad commands are refused\n"
+        assert shell("query", "bad") == 5
+        assert shell("put", "a", "b") == 4
+        assert "built-in store" in shell.err
+        assert cluster.sessions.session_count() == 0, "each closed its session"
+
+
+# -- when it fails ----------------------------------------------------------------------------
+
+
+def test_certainly_not_done(shell: Shell, cluster: FakeCluster) -> None:
+    cluster.lead("nobody")
+    assert shell("--timeout", "300ms", "put", "a", "b") == 3
+    assert shell.err.startswith("raftctl: not done: ")
+    assert "raftctl why" in shell.err
+    assert shell("--timeout", "300ms", "get", "a") == 3
+    shell.endpoints = DEAD
+    assert shell("--timeout", "300ms", "put", "a", "b") == 3
+    assert shell("--timeout", "300ms", "status") == 3
+    assert shell("--timeout", "300ms", "health") == 3
+    assert shell("--timeout", "300ms", "events") == 3
+
+
+def test_overloaded_is_not_done(shell: Shell, cluster: FakeCluster) -> None:
+    for node in cluster.nodes.values():
+        node.faults.extend([Fault.OVERLOADED] * 100)
+    assert shell("--timeout", "300ms", "put", "a", "b") == 3
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.UNKNOWN_AFTER, Fault.UNKNOWN_BEFORE])
+def test_a_retry_is_exactly_once(shell: Shell, cluster: FakeCluster, fault: Fault) -> None:
+    for node in cluster.nodes.values():
+        node.faults.append(fault)
+    assert shell("put", "a", "b") == 0
+    assert shell.out == b"ok: revision 2, version 1\n"
+
+
+def test_unknown_sticks(shell: Shell, cluster: FakeCluster) -> None:
+    node = cluster.nodes["n1"]
+    node.faults.append(Fault.DROP_AFTER)
+    seen: list[int] = []
+
+    def count() -> None:
+        seen.append(1)
+        if len(seen) == 3:  # the session, the lost answer, and now the retry
+            cluster.lead("nobody")
+
+    node.delay = count
+    assert shell("--timeout", "700ms", "put", "a", "b") == 4
+    assert shell.err.startswith("raftctl: outcome unknown: ")
+
+
+def test_an_expired_session(shell: Shell, cluster: FakeCluster) -> None:
+    node = cluster.nodes["n1"]
+    calls: list[int] = []
+
+    def expire_before(number: int) -> None:
+        def count() -> None:
+            calls.append(1)
+            if len(calls) == number:
+                cluster.expire_sessions()
+
+        node.delay = count
+        calls.clear()
+
+    expire_before(2)
+    assert shell("put", "a", "1") == 0, "nothing had been sent in it: a new one"
+    expire_before(3)
+    node.faults.extend([Fault.NOT_LEADER, Fault.DROP_AFTER])
+    node.faults.popleft()
+    assert shell("put", "a", "2") == 4, "an attempt was open"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("bogus",),
+        ("put",),
+        ("put", "a"),
+        ("put", "a", "b", "--file", "x"),
+        ("put", "a", "--file", "/nonexistent/file"),
+        ("put", "", "b"),
+        ("get", "a", "--limit", "-1"),
+        ("cas", "a", "b"),
+        ("cas", "a", "b", "--expect-absent", "--expect-version", "1"),
+        ("cas", "a", "b", "--delete", "--expect-absent"),
+        ("--timeout", "5", "get", "a"),
+        ("--timeout", "0s", "get", "a"),
+        ("--endpoints", "nonsense", "get", "a"),
+        ("-w", "xml", "get", "a"),
+        ("put", "k" * 40_000, "v"),
+    ],
+)
+def test_usage(shell: Shell, words: tuple[str, ...]) -> None:
+    assert shell(*words) == 2
+    assert shell.err.startswith("raftctl: ")
+
+
+def test_no_endpoints(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("RAFTCTL_ENDPOINTS", raising=False)
+    assert raftctl.main(["get", "a"]) == 2
+    assert "RAFTCTL_ENDPOINTS" in capfd.readouterr().err
+
+
+def test_help_and_version(capfd: pytest.CaptureFixture[str]) -> None:
+    assert raftctl.main(["--help"]) == 0
+    assert "exit codes" in capfd.readouterr().out
+    assert raftctl.main(["--version"]) == 0
+    assert raftctl.main(["cas", "--help"]) == 0
+
+
+def test_a_broken_pipe_is_no_error(cluster: FakeCluster) -> None:
+    raftctl.main(["--endpoints", ",".join(cluster.endpoints), "put", "big", "x" * 100_000])
+    running = subprocess.Popen(
+        [sys.executable, "-m", "raftd.cli.raftctl", "get", "big"],
+        env={**os.environ, "RAFTCTL_ENDPOINTS": ",".join(cluster.endpoints)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    err = running.stderr.read()
+    running.stderr.close()
+    assert (running.wait(20), err) == (0, b"")
+
+
+# -- nodes ------------------------------------------------------------------------------------
+
+
+def test_status(shell: Shell, cluster: FakeCluster) -> None:
+    cluster.nodes["n3"].stop()
+    cluster.nodes["n2"].healthy = False
+    cluster.nodes["n2"].problems = ["the disk is full"]
+    assert shell("status") == 0
+    lines = shell.out.decode().splitlines()
+    assert lines[0].split()[:4] == ["ENDPOINT", "ID", "ROLE", "TERM"]
+    assert "leader" in lines[1]
+    assert "the disk is full" in lines[2]
+    assert "unreachable" in lines[3]
+    nodes = shell.json("status")["nodes"]
+    assert isinstance(nodes, list)
+    assert [node["reachable"] for node in nodes] == [True, True, False]
+
+
+def test_health(shell: Shell, cluster: FakeCluster) -> None:
+    assert shell("health") == 0
+    cluster.nodes["n2"].healthy = False
+    assert shell("health") == 1
+    assert b"not serving" in shell.out
+
+
+def test_snapshot_transfer_events(shell: Shell) -> None:
+    assert shell("snapshot") == 0
+    assert shell("transfer", "n2") == 0
+    assert shell.out == b"ok: n2 leads in term 2\n"
+    assert shell("transfer", "n7") == 5
+    assert shell("events") == 0
+    assert b"2 events lost" in shell.out
+    assert b"became_leader" in shell.out
+    assert shell("-w", "json", "events") == 0
+    assert [json.loads(line)["number"] for line in shell.out.splitlines()] == [1, 4]
+
+
+def test_why(shell: Shell, cluster: FakeCluster) -> None:
+    assert shell("why") == 0
+    assert shell.out.startswith(b"All is well: n1 leads in term 1")
+    cluster.lead("nobody")
+    cluster.nodes["n2"].waiting_for = ["n3"]
+    cluster.nodes["n3"].stop()
+    assert shell("why") == 1
+    text = shell.out.decode()
+    assert "n2 is not admitted yet: it waits until n3 know it" in text
+    assert f"{cluster.nodes['n3'].address} cannot be reached" in text
+    assert "There is no leader yet" in text
+    assert shell.json("why")["well"] is False
+
+
+def status(**fields: object) -> NodeStatus:
+    plain = NodeStatus(
+        "e:1", "n1", "c", "0", "follower", 1, "", "", 0, 0, 0, 0, 0, 0, True, (), (), True, ()
+    )
+    return plain._replace(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ({"e:1": Unavailable("gone")}, "No node answered"),
+        ({"e:1": status(role="candidate", term=4)}, "n1 (term 4) asks for votes"),
+        ({"e:1": status(leader_id="n9")}, "follow n9, which is not among"),
+        (
+            {"e:1": status(), "e:2": status(cluster_id="d", endpoint="e:2")},
+            "2 different clusters",
+        ),
+        (
+            {"e:1": status(role="leader"), "e:2": status(node_id="n2", role="leader", term=2)},
+            "n1 still believes that it leads in term 1; n2 leads in term 2",
+        ),
+        (
+            {"e:1": status(role="leader"), "e:2": status(node_id="n2", term=3)},
+            "n2 is in a later term",
+        ),
+        (
+            {"e:1": status(role="leader", commit_index=5000), "e:2": status(node_id="n2")},
+            "n2 is 5000 entries behind",
+        ),
+        ({"e:1": status(admitted=False)}, "not admitted yet and neither votes"),
+    ],
+)
+def test_explanations(reports: dict[str, NodeStatus | RaftdError], expected: str) -> None:
+    assert any(expected in sentence for sentence in explain(reports)), explain(reports)
+
+
+# -- speed ------------------------------------------------------------------------------------
+
+
+def test_starts_fast(cluster: FakeCluster) -> None:
+    """The best of five, so that a busy machine does not fail it; CPU time for the same reason."""
+    code = (
+        "import sys, time; from raftd.cli.raftctl import main; code = main(sys.argv[1:]); "
+        "heavy = {'yaml', 'prometheus_client', 'uvloop', 'raftd.client.engine'}; "
+        "print(time.process_time(), *(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+    )
+    words = ["--endpoints", ",".join(cluster.endpoints), "get", "a"]
+    seconds = []
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1, done.stderr
+        used, *heavy = done.stderr.split()
+        assert heavy == [], "raftctl loads only what it needs"
+        seconds.append(float(used))
+    print(f"raftctl get, from start to end: {min(seconds) * 1000:.0f} ms of CPU")
+    assert min(seconds) < START_SECONDS_MAX
+
+
+def test_direct_closes_without_a_session(cluster: FakeCluster) -> None:
+    from random import Random
+
+    client = Direct(
+        cluster.endpoints, timeout=1, clock=lambda: 0.0, sleep=lambda _: None, random=Random(1)
+    )
+    client.close()

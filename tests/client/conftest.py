@@ -1,0 +1,53 @@
+"""Shared pieces of the client's tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+
+import pytest
+
+from raftd.client import Client
+from tests.client.fake_server import FakeCluster, Tally
+
+WAIT_SECONDS = 10.0
+
+
+@pytest.fixture
+def cluster() -> Iterator[FakeCluster]:
+    """Three nodes with the built-in store."""
+    with FakeCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def tally() -> Iterator[FakeCluster]:
+    """Three nodes with a machine that remembers what it executed."""
+    with FakeCluster(machine=Tally()) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., Client]]:
+    """Makes clients with short attempts; closes them."""
+    made: list[Client] = []
+
+    def make(cluster: FakeCluster | list[str], **settings: float) -> Client:
+        endpoints = cluster if isinstance(cluster, list) else cluster.endpoints
+        fast = {"attempt_timeout": 0.25, "timeout": 5.0, **settings}
+        client = Client(endpoints, random=Random(7), **fast)  # type: ignore[arg-type]
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        client.close()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Poll, with a deadline that names what did not come."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {WAIT_SECONDS} s for: {what}"
+        time.sleep(0.005)

@@ -1,0 +1,120 @@
+"""Endpoints, hints and back-off, without any network."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from raftd.client.errors import Invalid
+from raftd.client.routing import BACKOFF_MAX_SECONDS, REDIRECTS_MAX, Router, parse_endpoints
+
+A, B, C, X = "a:1", "b:1", "c:1", "x:9"
+
+
+def router() -> Router:
+    made = Router([A, B, C], Random(1))
+    made._at = 0
+    return made
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a:1", ["a:1"]),
+        (" a:1, b:2 ,a:1,", ["a:1", "b:2"]),
+        ("[::1]:7001", ["[::1]:7001"]),
+        (["a:1", "b:2"], ["a:1", "b:2"]),
+    ],
+)
+def test_endpoints(text: str | list[str], expected: list[str]) -> None:
+    assert parse_endpoints(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", ",", "a", "a:", ":1", "a:0", "a:65536", "http://a:1", "a:1:2"]
+)
+def test_wrong_endpoints_are_named(text: str) -> None:
+    with pytest.raises(Invalid, match="endpoint"):
+        parse_endpoints(text)
+
+
+def test_a_hint_is_followed_to_the_advertised_address() -> None:
+    made = router()
+    made.hinted(A, "n9", X, now=0)
+    assert made.target() == X
+
+
+def test_the_own_endpoint_for_a_node_is_preferred() -> None:
+    made = router()
+    made.learn(B, "n2")
+    assert not made.knows("n3", X)
+    made.hinted(A, "n2", X, now=0)
+    assert made.target() == B
+
+
+def test_a_hint_to_the_node_that_gave_it_is_not_followed() -> None:
+    made = router()
+    made.hinted(A, "n1", A, now=0)
+    assert made.target() == B
+
+
+def test_redirects_in_a_row_are_bounded() -> None:
+    made = router()
+    seen = []
+    address = A
+    for _ in range(20):
+        made.hinted(address, "", B if address != B else C, now=0)
+        address = made.target()
+        seen.append(address)
+    assert made.pause() > 0, "two nodes that point at each other are asked ever less often"
+    assert A in seen[REDIRECTS_MAX:], "the nodes are tried in turn instead"
+
+
+def test_a_hint_to_an_address_that_just_failed_waits() -> None:
+    made = router()
+    made.failed(X, now=0)
+    made.hinted(A, "", X, now=0.1)
+    assert made.target() != X
+    made.hinted(made.target(), "", X, now=10)
+    assert made.target() == X
+
+
+def test_every_endpoint_is_tried_before_the_first_pause() -> None:
+    made = router()
+    tried = []
+    for _ in range(2):
+        tried.append(made.target())
+        made.failed(made.target(), now=0)
+        assert made.pause() == 0
+    tried.append(made.target())
+    made.failed(made.target(), now=0)
+    assert sorted(tried) == [A, B, C]
+    assert made.pause() > 0
+
+
+def test_the_pause_grows_to_its_bound_and_success_resets_it() -> None:
+    made = router()
+    for _ in range(40):
+        made.failed(made.target(), now=0)
+    assert BACKOFF_MAX_SECONDS / 2 <= made.pause() <= BACKOFF_MAX_SECONDS
+    made.answered(A, leads=True)
+    assert made.pause() == 0
+    assert made.target() == A
+
+
+def test_an_answered_query_says_nothing_about_the_leader() -> None:
+    made = router()
+    made.hinted(A, "", B, now=0)
+    made.answered(C, leads=False)
+    assert made.target() == B
+
+
+def test_a_node_that_moved_to_another_endpoint_is_learnt_anew() -> None:
+    made = router()
+    made.learn(A, "n1")
+    made.learn(A, "n2")
+    made.hinted(B, "n1", X, now=0)
+    assert made.target() == X
+    made.learn(X, "n3")
+    assert not made.knows("n3", X), "only our own endpoints are learnt"

@@ -1,0 +1,104 @@
+"""Numbers and the floor, without any network."""
+
+from __future__ import annotations
+
+import pytest
+
+from raftd.client.parcels import Gate, Parcel
+from raftd.client.session import WINDOW_MAX, SessionState
+
+
+def parcel(count: int = 1) -> Parcel:
+    return Parcel([b"x"] * count, count, lambda: None)
+
+
+def admitted(session: SessionState, *counts: int) -> list[Parcel]:
+    parcels = [parcel(count) for count in counts]
+    assert all(session.admit(each) for each in parcels)
+    return parcels
+
+
+@pytest.fixture
+def session() -> SessionState:
+    made = SessionState()
+    made.opened(7)
+    return made
+
+
+def test_numbers_are_unique_and_stay_through_retries(session: SessionState) -> None:
+    first, second, third = admitted(session, 1, 3, 1)
+    assert [first.first_seq, second.first_seq, third.first_seq] == [1, 2, 5]
+    assert session.admit(second)
+    assert second.first_seq == 2
+
+
+def test_the_floor_never_passes_a_number_whose_caller_waits(session: SessionState) -> None:
+    first, second, third = admitted(session, 1, 1, 1)
+    assert session.floor() == 0
+    second.settled = third.settled = True
+    assert session.floor() == 0
+    first.settled = True
+    assert session.floor() == 3
+
+
+def test_the_floor_passes_numbers_that_callers_gave_up(session: SessionState) -> None:
+    first, _waiting = admitted(session, 1, 1)
+    first.settled, first.in_flight = True, True
+    assert session.floor() == 1
+
+
+def test_the_floor_rises_inside_a_parcel_that_was_answered_in_part(session: SessionState) -> None:
+    (bulk,) = admitted(session, 10)
+    bulk.first_seq += 4
+    bulk.commands = bulk.commands[4:]
+    assert session.floor() == 4
+
+
+def test_the_window_above_the_floor_is_bounded(session: SessionState) -> None:
+    (first,) = admitted(session, 1)
+    rest = admitted(session, *[512] * (WINDOW_MAX // 512 - 1))
+    late = parcel(512)
+    assert not session.admit(late)
+    for each in rest:
+        each.settled = True
+    assert not session.admit(late), "the first one still waits"
+    first.settled = True
+    assert session.admit(late)
+
+
+def test_a_new_session_numbers_anew(session: SessionState) -> None:
+    (old,) = admitted(session, 1)
+    session.expired(6)
+    assert session.id == 7, "another session's end says nothing about ours"
+    session.expired(7)
+    assert session.id == 0
+    session.opened(9)
+    assert session.admit(old)
+    assert (old.session, old.first_seq) == (9, 1)
+
+
+def test_the_gate_bounds_commands_and_bytes_and_wakes_when_there_is_room() -> None:
+    gate = Gate(10, 100)
+    woken: list[int] = []
+    assert gate.enter(20, 20), "somebody alone is always let in"
+    assert not gate.enter(1, 1, lambda: woken.append(1))
+    gate.leave(20, 20)
+    assert woken == [1]
+    assert gate.enter(5, 90)
+    assert not gate.enter(1, 20)
+    assert gate.enter(1, 10)
+
+
+def test_who_gives_up_at_the_gate_is_not_woken() -> None:
+    gate = Gate(1, 1)
+    woken: list[int] = []
+
+    def wake() -> None:
+        woken.append(1)
+
+    assert gate.enter(1, 1)
+    assert not gate.enter(1, 1, wake)
+    gate.forget(wake)
+    gate.forget(wake)
+    gate.leave(1, 1)
+    assert woken == []

@@ -125,7 +125,10 @@ class SnapshotStore(Protocol):
         ...
 
     def retain(self, keep: Sequence[SnapshotMeta]) -> None:
-        """Remove every snapshot but these, and the partial files of none."""
+        """Remove every snapshot older than the newest of these that is not one of these.
+
+        Newer ones stay: they were finished after `keep` was drawn up. Partial files stay too.
+        """
         ...
 
 

@@ -90,6 +90,13 @@ class QueueingHandler(logging.Handler):
         """No lock: `emit` is a put on a thread-safe queue, and a lock here could be waited for."""
         self.lock = None
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """As the base class, which from Python 3.13 on insists on a lock."""
+        kept = bool(self.filter(record))
+        if kept:
+            self.emit(record)
+        return kept
+
     def emit(self, record: logging.LogRecord) -> None:
         if self._queue.qsize() >= self._lines:
             self.dropped += 1

@@ -68,6 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
         "inspect", help="read a data directory: identity, log, snapshots, damage"
     )
     inspect.add_argument("directory", type=Path, help="the data_dir of a node; it is not changed")
+    inspect.add_argument("--json", action="store_true", help="the report as one JSON object")
+    inspect.add_argument(
+        "--records", action="store_true", help="every record as a line of JSON, without payloads"
+    )
     inspect.set_defaults(run=_inspect)
     return parser
 
@@ -102,7 +106,7 @@ def _sample(_: argparse.Namespace) -> int:
 def _inspect(arguments: argparse.Namespace) -> int:
     from raftd.storage.inspect import inspect
 
-    return inspect(arguments.directory)
+    return inspect(str(arguments.directory), as_json=arguments.json, records=arguments.records)
 
 
 if __name__ == "__main__":

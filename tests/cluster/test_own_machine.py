@@ -24,7 +24,7 @@ def readme_machine() -> str:
 def test_it_has_ten_lines() -> None:
     lines = [line for line in readme_machine().splitlines() if line.strip()]
     code = [line for line in lines if not line.lstrip().startswith(("#", "import", "from"))]
-    assert len(code) <= 12, code
+    assert len(code) <= 11, code  # the class line and ten more
 
 
 def test_it_survives_a_leader_kill(make_cluster: MakeCluster, tmp_path: Path) -> None:
@@ -40,11 +40,11 @@ def test_it_survives_a_leader_kill(make_cluster: MakeCluster, tmp_path: Path) ->
     ).start()
     client = cluster.client()
     for expected in range(1, 61):
-        assert client.submit(b"1") == b"%d" % expected
+        assert client.submit(b"up") == b"%d" % expected
     leader = cluster.leader()
     leader.kill()
     for expected in range(61, 121):
-        assert client.submit(b"1") == b"%d" % expected
+        assert client.submit(b"up") == b"%d" % expected
     leader.start()
     cluster.wait_ready([leader])
     cluster.wait_level()

@@ -5,15 +5,17 @@ Of a directory in use it shows a moment; the end of its log may then look torn.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 from raftd.core.types import EntryType, Identity
 from raftd.storage import record, recovery
 from raftd.storage.directory import SNAPSHOTS_NAME
 from raftd.storage.errors import CorruptSnapshot, StorageError
-from raftd.storage.fs import FileSystem
+from raftd.storage.fs import FileSystem, OsFileSystem
 from raftd.storage.identity import directory_id, load_identity
 from raftd.storage.record import BATCH_HEADER, Batch, Malformed, Record, RecordType
 from raftd.storage.report import (
@@ -29,7 +31,7 @@ from raftd.storage.segment import BadHeader, Header, decode_header, segment_name
 from raftd.storage.snapshot_file import file_crc, read_header
 from raftd.storage.snapshots import SNAPSHOT_NAME, snapshot_name
 
-__all__ = ["Report", "inspect_directory", "json_lines", "record_lines", "text_lines"]
+__all__ = ["Report", "inspect", "inspect_directory", "json_lines", "record_lines", "text_lines"]
 
 
 def inspect_directory(fs: FileSystem, root: str) -> Report:
@@ -60,10 +62,34 @@ def inspect_directory(fs: FileSystem, root: str) -> Report:
     return Report(root, identity, segments, snapshots, others, log, tuple(damage))
 
 
+def inspect(
+    root: str, *, as_json: bool = False, records: bool = False, out: TextIO | None = None
+) -> int:
+    """`raftd inspect`: write the report to `out` (standard output).
+
+    Returns 0 if a node could start from it, 1 if it is damaged, 2 if it cannot be read.
+    """
+    fs = OsFileSystem()
+    stream = sys.stdout if out is None else out
+    try:
+        report = inspect_directory(fs, root)
+        for line in json_lines(report) if as_json else text_lines(report):
+            stream.write(line + "\n")
+        if records:
+            for line in record_lines(fs, root):
+                stream.write(line + "\n")
+    except OSError as error:
+        stream.write(f"{root}: {error.strerror or error}: name a raftd data directory\n")
+        return 2
+    return 1 if report.damage else 0
+
+
 def record_lines(fs: FileSystem, root: str) -> Iterator[str]:
     """Every batch and record as JSON, oldest first, up to the damage in a segment. No payloads."""
-    identity = load_identity(fs, root)
-    owner = None if identity is None else directory_id(identity)
+    owner: int | None = None
+    with suppress(StorageError):  # of whomever, then: damage is not told here
+        identity = load_identity(fs, root)
+        owner = None if identity is None else directory_id(identity)
     for number in segment_numbers(fs.listdir(root)):
         walk = _walk(fs, root, number, owner)
         for batch in walk.batches:

@@ -126,9 +126,13 @@ class SnapshotFiles:
             raise CorruptSnapshot(path, f"it has {size} bytes instead of {meta.size_bytes}")
 
     def clean(self, marked: SnapshotMeta | None) -> None:
-        """At start: remove what no marker names, and every partial file."""
+        """At start: remove what no marker names, and every partial file. Raises CorruptSnapshot."""
+        try:
+            names = self._fs.listdir(self._directory)
+        except FileNotFoundError:
+            raise CorruptSnapshot(self._directory, "the directory is missing") from None
         self._remove_others([] if marked is None else [marked], below=INDEX_MAX)
-        for name in self._fs.listdir(self._directory):
+        for name in names:
             if name.endswith(TEMPORARY_SUFFIX):
                 self._fs.unlink(f"{self._directory}/{name}")
 

@@ -1,0 +1,172 @@
+"""Whose directory it is: made once, found again, refused to everybody else."""
+
+from __future__ import annotations
+
+import pytest
+
+from raftd.core.types import Identity
+from raftd.storage.directory import DataDirectory, open_directory
+from raftd.storage.errors import (
+    CorruptIdentity,
+    CorruptSnapshot,
+    Locked,
+    UnknownFormat,
+    WrongIdentity,
+)
+from raftd.storage.identity import (
+    decode_identity,
+    directory_id,
+    encode_identity,
+    load_identity,
+)
+from tests.storage.memory_fs import MemoryFileSystem
+from tests.storage.model import CONFIGURATION
+
+ME = Identity("c0ffee", "n1", "0123456789abcdef")
+
+
+def opened(
+    fs: MemoryFileSystem, root: str = "/a/b/n1", node: str = "n1", cluster: str = "c0ffee"
+) -> DataDirectory:
+    return open_directory(
+        fs,
+        root,
+        cluster=cluster,
+        node=node,
+        new_incarnation=lambda: ME.incarnation,
+        segment_bytes=500,
+    )
+
+
+def test_made_then_found() -> None:
+    fs = MemoryFileSystem()
+    first = opened(fs)
+    assert (first.identity, first.created) == (ME, True)
+    first.close()
+    again = opened(fs)
+    assert (again.identity, again.created) == (ME, False)
+
+
+def test_file_is_text_and_round_trips() -> None:
+    data = encode_identity(ME)
+    assert data.decode().splitlines()[:4] == [
+        "raftd identity 1",
+        "cluster c0ffee",
+        "node n1",
+        "incarnation 0123456789abcdef",
+    ]
+    assert decode_identity(data, "p") == ME
+
+
+def test_every_bit_matters() -> None:
+    data = encode_identity(ME)
+    for at in range(len(data)):
+        for bit in range(8):
+            bad = data[:at] + bytes((data[at] ^ (1 << bit),)) + data[at + 1 :]
+            with pytest.raises((CorruptIdentity, UnknownFormat)):
+                decode_identity(bad, "p")
+    for other in (b"", data[:-1], data + b"\n", data + data, data.replace(b"\n", b"\r\n")):
+        with pytest.raises(CorruptIdentity):
+            decode_identity(other, "p")
+
+
+@pytest.mark.parametrize("bad", ["", "a b", "a\nnode x", "é", "x" * 129])
+def test_ids_are_plain_words(bad: str) -> None:
+    for identity in (Identity(bad, "n", "i"), Identity("c", bad, "i"), Identity("c", "n", bad)):
+        with pytest.raises(ValueError, match="use 1 to 128 of"):
+            encode_identity(identity)
+
+
+def test_newer_format_is_named() -> None:
+    data = encode_identity(ME).replace(b"identity 1", b"identity 2")
+    with pytest.raises(UnknownFormat, match="format version 2"):
+        decode_identity(data, "p")
+
+
+def test_other_node_and_other_cluster_are_refused_with_both_values() -> None:
+    fs = MemoryFileSystem()
+    opened(fs).close()
+    before = fs.files()
+    with pytest.raises(WrongIdentity, match="belongs to node 'n1', but this is node 'n2'"):
+        opened(fs, node="n2")
+    with pytest.raises(WrongIdentity, match="cluster 'c0ffee', but this is cluster 'beef'"):
+        opened(fs, cluster="beef")
+    assert fs.files() == before
+    opened(fs).close()
+
+
+def test_locked_by_another() -> None:
+    fs = MemoryFileSystem()
+    first = opened(fs)
+    with pytest.raises(Locked, match="locked by another process"):
+        opened(fs)
+    first.close()
+    second = opened(fs)
+    second.recover()
+    second.close()
+    opened(fs).close()
+
+
+def test_every_part_of_who_makes_another_directory_id() -> None:
+    others = [
+        Identity("c0ffef", ME.node, ME.incarnation),
+        Identity(ME.cluster, "n2", ME.incarnation),
+        Identity(ME.cluster, ME.node, "0123456789abcdee"),
+    ]
+    assert len({directory_id(item) for item in [ME, *others]}) == 4
+    assert 0 <= directory_id(ME) < 1 << 64
+
+
+def test_records_without_identity_are_refused() -> None:
+    fs = MemoryFileSystem()
+    first = opened(fs)
+    first.recover()
+    first.close()
+    fs.remove("/a/b/n1/identity")
+    for _ in range(2):
+        with pytest.raises(CorruptIdentity, match=r"missing, but 0000000000000001\.wal holds"):
+            opened(fs)
+
+
+def test_a_snapshot_without_identity_is_refused() -> None:
+    fs = MemoryFileSystem()
+    first = opened(fs)
+    first.recover()
+    sink = first.snapshots.create(1, 1, CONFIGURATION, b"")
+    sink.commit()
+    first.close()
+    fs.remove("/a/b/n1/identity")
+    fs.remove("/a/b/n1/0000000000000001.wal")
+    with pytest.raises(CorruptIdentity, match="snapshots/"):
+        opened(fs)
+
+
+def test_a_half_made_directory_is_made_again() -> None:
+    fs = MemoryFileSystem()
+    opened(fs).close()  # never recovered: no batch was written
+    fs.remove("/a/b/n1/identity")
+    fs.put("/a/b/n1/identity.tmp", b"half an identi")
+    again = opened(fs)
+    assert again.created
+    assert load_identity(fs, "/a/b/n1") == ME
+    assert "identity.tmp" not in fs.listdir("/a/b/n1")
+
+
+def test_foreign_files_are_left_alone() -> None:
+    fs = MemoryFileSystem()
+    fs.mkdir("/v")
+    fs.put("/v/lost+found", b"x")
+    fs.put("/v/notes.wal.bak", b"y")
+    made = opened(fs, "/v")
+    made.recover()
+    made.close()
+    assert fs.files()["/v/lost+found"] == b"x"
+    assert fs.files()["/v/notes.wal.bak"] == b"y"
+
+
+def test_snapshots_directory_missing_is_refused() -> None:
+    fs = MemoryFileSystem()
+    opened(fs).close()
+    fs._directory("/a/b/n1").entries.pop("snapshots")
+    with pytest.raises(CorruptSnapshot, match="the directory is missing"):
+        opened(fs).recover()

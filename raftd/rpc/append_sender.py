@@ -75,7 +75,8 @@ class AppendSender:
     async def _run(self) -> None:
         link = self._link
         while not link.closed:
-            while not self._wanted:
+            while not self._wanted or link.node.expected_incarnation(link.peer) is None:
+                self._wanted = False  # before Hello nothing can be owed on this channel
                 await self._rest()
             try:
                 await self._one_stream()

@@ -89,18 +89,14 @@ class Envelopes:
         ):
             return
         if envelope.sender != peer:
-            raise Mismatch(
-                f"{envelope.sender or 'a nameless node'} answered at the address of {peer}"
-            )
+            raise _elsewhere(envelope, peer)
         raise self._why(envelope, "")
 
     def check_hello_reply(self, envelope: pb.Envelope, peer: NodeId) -> None:
         """As check_reply, but any incarnation of `peer` will do."""
         self._well_formed(envelope)
         if envelope.sender != peer:
-            raise Mismatch(
-                f"{envelope.sender} answered at the address of {peer}: check the addresses"
-            )
+            raise _elsewhere(envelope, peer)
         if envelope.cluster != self._own.cluster or not self._addressed(
             envelope, may_be_empty=False
         ):

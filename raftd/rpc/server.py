@@ -13,6 +13,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -41,6 +42,7 @@ from raftd.rpc.gate import ClientLimits, Gate
 from raftd.rpc.health import HealthService
 from raftd.rpc.kv_service import KvService
 from raftd.rpc.link_watch import LinkWatch
+from raftd.rpc.malformed import Tolerant
 from raftd.rpc.peers import Peers
 from raftd.rpc.raft_service import RaftService
 
@@ -116,7 +118,8 @@ class Servers:
             options=peer_server_options(self._settings.link),
             maximum_concurrent_rpcs=self._settings.peer_calls_max,
         )
-        raft_pb2_grpc.add_RaftServicer_to_server(self._raft, server)
+        ours: Any = Tolerant(server)
+        raft_pb2_grpc.add_RaftServicer_to_server(self._raft, ours)
         return server
 
     def _make_client_server(self) -> grpc.aio.Server:
@@ -124,11 +127,12 @@ class Servers:
             options=client_server_options(),
             maximum_concurrent_rpcs=self._settings.client_calls_max,
         )
+        ours: Any = Tolerant(server)
         client_pb2_grpc.add_CommandsServicer_to_server(
-            CommandsService(self._gate, self._streams), server
+            CommandsService(self._gate, self._streams), ours
         )
-        client_pb2_grpc.add_KVServicer_to_server(KvService(self._gate, self._streams), server)
-        admin_pb2_grpc.add_AdminServicer_to_server(self._admin, server)
+        client_pb2_grpc.add_KVServicer_to_server(KvService(self._gate, self._streams), ours)
+        admin_pb2_grpc.add_AdminServicer_to_server(self._admin, ours)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = (*sorted(CLIENT_SERVICES), reflection.SERVICE_NAME)

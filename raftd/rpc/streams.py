@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 import grpc
 import grpc.aio
 
+from raftd.rpc.malformed import MALFORMED, TEXT
+
 FrameT = TypeVar("FrameT")
 AnswerT = TypeVar("AnswerT")
 
@@ -129,6 +131,8 @@ class ServerStream(Generic[FrameT, AnswerT]):
             frame = await read()
             if frame is grpc.aio.EOF:
                 break
+            if frame is MALFORMED:
+                raise Ended(grpc.StatusCode.INVALID_ARGUMENT, TEXT)
             on_frame(frame)
         self._no_more_frames = True
         self._check_all_answered()

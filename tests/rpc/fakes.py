@@ -209,6 +209,7 @@ class Side:
         link: LinkSettings,
         clients: ClientLimits,
         listen_peer: str = "127.0.0.1:0",
+        client_calls_max: int = 4096,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.node = node
@@ -216,7 +217,13 @@ class Side:
         self.directory = Directory({})
         mine = about("127.0.0.1:1", f"client.of.{node.identity.node}:2")
         self.peers = Peers(self.directory, mine, link, self.fatal, loop.time)
-        settings = ServerSettings(listen_peer, "127.0.0.1:0", link=link, clients=clients)
+        settings = ServerSettings(
+            listen_peer,
+            "127.0.0.1:0",
+            client_calls_max=client_calls_max,
+            link=link,
+            clients=clients,
+        )
         self.servers = Servers(
             node, self.peers, self.directory, mine, settings, self.fatal, loop.time
         )
@@ -232,9 +239,12 @@ class Side:
 
 @contextlib.asynccontextmanager
 async def one_side(
-    name: str = "n1", link: LinkSettings = FAST, clients: ClientLimits | None = None
+    name: str = "n1",
+    link: LinkSettings = FAST,
+    clients: ClientLimits | None = None,
+    client_calls_max: int = 4096,
 ) -> AsyncIterator[Side]:
-    side = Side(FakeNode(name), link, clients or ClientLimits())
+    side = Side(FakeNode(name), link, clients or ClientLimits(), client_calls_max=client_calls_max)
     await side.servers.start()
     try:
         yield side

@@ -1,0 +1,81 @@
+"""Bytes that are not the message they should be: refused in one line.
+
+Left alone, grpc.aio logs a stack for each of them and answers UNKNOWN, which is also what a command
+of unknown outcome looks like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+
+class Malformed:
+    """What a handler finds in the place of a message that could not be parsed."""
+
+
+MALFORMED: Final = Malformed()
+TEXT: Final = "the bytes are not the protobuf message that this method takes"
+
+
+class Tolerant:
+    """Stands in for a server while generated code adds a service to it."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server = server
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
+        """Nothing: the same methods come through `add_registered_method_handlers`, with names."""
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        tolerant = {method: _tolerant(handler) for method, handler in handlers.items()}
+        generic = grpc.method_handlers_generic_handler(service, tolerant)
+        self._server.add_generic_rpc_handlers((generic,))
+        self._server.add_registered_method_handlers(service, tolerant)
+
+
+def _tolerant(handler: Any) -> Any:
+    handler = handler._replace(request_deserializer=_parse(handler.request_deserializer))
+    if handler.unary_unary is not None:
+        return handler._replace(unary_unary=_unary(handler.unary_unary))
+    if handler.unary_stream is not None:
+        return handler._replace(unary_stream=_stream(handler.unary_stream))
+    return handler  # ServerStream knows MALFORMED
+
+
+def _parse(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def tolerant(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError:
+            return MALFORMED
+
+    return tolerant
+
+
+def _unary(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    async def tolerant(request: Any, context: Any) -> Any:
+        if request is MALFORMED:
+            await _refuse(context)
+        return await behaviour(request, context)
+
+    return tolerant
+
+
+def _stream(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    async def tolerant(request: Any, context: Any) -> AsyncIterator[Any]:
+        if request is MALFORMED:
+            await _refuse(context)
+        async for reply in behaviour(request, context):
+            yield reply
+
+    return tolerant
+
+
+async def _refuse(context: Any) -> NoReturn:
+    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, TEXT)
+    raise AssertionError("abort raises")  # pragma: no cover

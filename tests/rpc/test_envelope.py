@@ -1,0 +1,109 @@
+"""Who speaks to whom: every way in which an envelope can be wrong, and one line for each."""
+
+from __future__ import annotations
+
+import pytest
+
+from raftd._pb import raft_pb2 as pb
+from raftd.core.types import Identity
+from raftd.rpc.checks import Rejected
+from raftd.rpc.envelope import Envelopes, Mismatch
+
+ME = Identity("c1", "n1", "i1")
+RECORDED = {"n2": "i2"}
+
+
+def envelopes() -> Envelopes:
+    return Envelopes(ME, RECORDED.get)
+
+
+def incoming(**changed: str) -> pb.Envelope:
+    fields = {
+        "cluster": "c1",
+        "sender": "n2",
+        "sender_incarnation": "i2",
+        "addressee": "n1",
+        "addressee_incarnation": "i1",
+    }
+    return pb.Envelope(**{**fields, **changed})
+
+
+def test_what_fits_is_taken() -> None:
+    assert envelopes().check_request(incoming()) == "n2"
+    envelopes().check_reply(incoming(), "n2")
+    assert envelopes().check_hello(incoming(addressee_incarnation="")) == "n2"
+    assert envelopes().check_hello(incoming(sender="n9", sender_incarnation="new")) == "n9"
+    envelopes().check_hello_reply(incoming(sender_incarnation="new"), "n2")
+    made = envelopes().request_to("n2")
+    assert (made.sender, made.addressee, made.addressee_incarnation) == ("n1", "n2", "i2")
+    assert envelopes().hello_to("n2").addressee_incarnation == ""
+
+
+WRONG: list[tuple[dict[str, str], str, bool]] = [
+    ({"cluster": ""}, "token and voters", True),
+    ({"cluster": "c2"}, "token and voters", True),
+    ({"sender": "n1"}, "to itself", True),
+    ({"addressee": "n3"}, "looks for 'n3'", True),
+    ({"addressee": ""}, "looks for ''", True),
+    ({"addressee_incarnation": "other"}, "data directory was replaced", True),
+    ({"addressee_incarnation": ""}, "data directory was replaced", False),
+    ({"sender_incarnation": "other"}, "recorded 'i2'", False),
+    ({"sender": "n9"}, "Hello comes first", False),
+]
+
+
+@pytest.mark.parametrize("case", WRONG, ids=[str(case[0]) for case in WRONG])
+def test_what_does_not_fit_is_one_line(case: tuple[dict[str, str], str, bool]) -> None:
+    changed, text, also_hello = case
+    with pytest.raises(Mismatch, match=text) as caught:
+        envelopes().check_request(incoming(**changed))
+    assert "\n" not in str(caught.value)
+    if also_hello:
+        with pytest.raises(Mismatch, match=text):
+            envelopes().check_hello(incoming(**changed))
+    else:
+        envelopes().check_hello(incoming(**changed))
+
+
+@pytest.mark.parametrize("field", ["sender", "sender_incarnation"])
+@pytest.mark.parametrize("value", ["", "with space", "x" * 65, "line\nbreak", "é"])
+def test_malformed_names_are_refused_before_they_are_repeated(field: str, value: str) -> None:
+    for check in (envelopes().check_request, envelopes().check_hello):
+        with pytest.raises(Rejected, match=field) as caught:
+            check(incoming(**{field: value}))
+        assert "\n" not in str(caught.value)
+
+
+def test_a_reply_must_come_from_whom_was_asked() -> None:
+    RECORDED["n3"] = "i3"
+    try:
+        with pytest.raises(Mismatch, match="n3 answered at the address of n2"):
+            envelopes().check_reply(incoming(sender="n3", sender_incarnation="i3"), "n2")
+        with pytest.raises(Mismatch, match="n3 answered at the address of n2"):
+            envelopes().check_hello_reply(incoming(sender="n3"), "n2")
+    finally:
+        del RECORDED["n3"]
+    with pytest.raises(Mismatch, match="a node without a name answered"):
+        envelopes().check_reply(pb.Envelope(), "n2")
+    for changed, text in (
+        ({"sender_incarnation": "other"}, "recorded 'i2'"),
+        ({"cluster": "c2"}, "token and voters"),
+        ({"addressee_incarnation": "other"}, "replaced"),
+        ({"addressee": "n3"}, "looks for"),
+    ):
+        with pytest.raises(Mismatch, match=text):
+            envelopes().check_reply(incoming(**changed), "n2")
+    with pytest.raises(Mismatch, match="replaced"):
+        envelopes().check_hello_reply(incoming(addressee_incarnation=""), "n2")
+
+
+def test_nothing_but_hello_can_be_addressed_to_a_node_that_was_not_met() -> None:
+    with pytest.raises(Mismatch, match="only Hello"):
+        envelopes().request_to("n9")
+
+
+def test_envelopes_for_strangers_do_not_pile_up() -> None:
+    made = envelopes()
+    for number in range(2000):
+        made.reply_to(incoming(sender=f"n{number}"))
+    assert len(made._made) <= 256

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
@@ -25,6 +26,13 @@ FAILURES = (*ENDINGS, Mismatch, Rejected, TimeoutError, OSError)
 """How a request to a peer may end without a reply that counts."""
 
 DETAILS_MAX = 300
+
+
+def readable(reply: Any) -> Any:
+    """A reply that could not be parsed is None to grpc.aio. Raises Rejected."""
+    if reply is None:
+        raise Rejected("the reply is not the protobuf message that this method returns")
+    return reply
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from raftd.rpc.channels import LinkSettings, peer_channel
 from raftd.rpc.checks import Rejected
 from raftd.rpc.directory import Directory
 from raftd.rpc.envelope import Envelopes, Mismatch
-from raftd.rpc.link import Link
+from raftd.rpc.link import Link, readable
 from raftd.rpc.quiet import QuietLog
 from raftd.rpc.senders import BulkSender, ControlSender
 from raftd.rpc.streams import ENDINGS
@@ -79,9 +79,10 @@ class Peers:
         try:
             envelope = self._envelopes.request_to(peer)
             async with peer_channel(address, self._settings) as channel:
-                reply = await raft_pb2_grpc.RaftStub(channel).Probe(
+                call = raft_pb2_grpc.RaftStub(channel).Probe(
                     pb.ProbeRequest(envelope=envelope), timeout=self._settings.probe_timeout
                 )
+                reply = readable(await call)
             self._envelopes.check_reply(reply.envelope, peer)
         except (*ENDINGS, Mismatch, Rejected):
             return False

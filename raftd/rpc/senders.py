@@ -12,7 +12,7 @@ import grpc.aio
 from raftd._pb import raft_pb2_grpc
 from raftd.core import messages as m
 from raftd.rpc import codec, codec_replies
-from raftd.rpc.link import Link
+from raftd.rpc.link import Link, readable
 
 CONTROL_INFLIGHT_MAX = 64
 
@@ -88,7 +88,7 @@ class ControlSender:
         call: Awaitable[Any] = method(
             encode(request, link.envelopes.request_to(link.peer)), timeout=timeout
         )
-        message = await call
+        message = readable(await call)
         link.envelopes.check_reply(message.envelope, link.peer)
         reply: m.Reply = decode(message)
         return reply
@@ -96,10 +96,11 @@ class ControlSender:
     async def _say_hello(self, request: m.HelloRequest) -> m.Reply:
         link = self._link
         envelope = link.envelopes.hello_to(link.peer)
-        message = await self._hello(
+        call = self._hello(
             codec.encode_hello(request, envelope, link.about),
             timeout=link.settings.control_timeout,
         )
+        message = readable(await call)
         link.envelopes.check_hello_reply(message.envelope, link.peer)
         reply = codec_replies.decode_hello_reply(message)
         link.learn(reply, message.about)
@@ -167,10 +168,11 @@ class BulkSender:
             assert isinstance(request, m.SnapshotRequest)
             async with asyncio.timeout(link.settings.bulk_timeout):
                 filled = await link.node.read_chunk(request)
-            message = await self._install(
+            call = self._install(
                 codec.encode_snapshot(filled, link.envelopes.request_to(link.peer)),
                 timeout=link.settings.bulk_timeout,
             )
+            message = readable(await call)
             link.envelopes.check_reply(message.envelope, link.peer)
             reply = codec_replies.decode_snapshot_reply(message)
         except asyncio.CancelledError:

@@ -13,8 +13,10 @@ import pytest
 
 from raftd._pb import client_pb2, client_pb2_grpc, raft_pb2, raft_pb2_grpc
 from raftd.core import messages as m
+from raftd.core.types import Configuration, SnapshotMeta
 from raftd.rpc import codec
 from raftd.rpc.append_sender import ENVELOPE_KEY
+from raftd.rpc.directory import PeerAddress
 from raftd.rpc.envelope import Envelopes
 from raftd.rpc.quiet import QuietLog
 from tests.rpc.fakes import FakeNode, Side, append, one_side, until
@@ -139,6 +141,46 @@ def test_a_stream_of_garbage_ends_with_one_line() -> None:
             call = raw(b"\xff" * 20)
             assert await call.code() == grpc.StatusCode.INVALID_ARGUMENT
             await still_fine(one)
+
+    asyncio.run(main())
+
+
+class Babbler(grpc.GenericRpcHandler):
+    """Answers every call of every method with bytes that mean nothing."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        async def unary(request: bytes, context: Any) -> bytes:
+            return b"\xff\xff"
+
+        async def stream(requests: Any, context: Any) -> None:
+            await context.write(b"\xff\xff")
+            await context.read()
+
+        if details.method.endswith("AppendEntries"):
+            return grpc.stream_stream_rpc_method_handler(stream)
+        return grpc.unary_unary_rpc_method_handler(unary)
+
+
+def test_a_peer_that_answers_garbage_counts_as_unreachable() -> None:
+    async def main() -> None:
+        babbler = grpc.aio.server()
+        babbler.add_generic_rpc_handlers((Babbler(),))
+        port = babbler.add_insecure_port("127.0.0.1:0")
+        await babbler.start()
+        async with one_side() as one:
+            one.directory.advertise("n2", PeerAddress(f"127.0.0.1:{port}", ""))
+            meta = SnapshotMeta(5, 2, Configuration(("n1", "n2")), 10, 77)
+            for channel, request in (
+                (m.Channel.CONTROL, m.VoteRequest(4, "n1", 9, 3, number=1)),
+                (m.Channel.CONTROL, m.HelloRequest(one.node.identity, (), number=2)),
+                (m.Channel.BULK, m.SnapshotRequest(3, "n1", meta, 0, number=3)),
+                (m.Channel.APPEND, append(4)),
+            ):
+                one.node.owed["n2", channel].append(request)
+                one.peers.wake("n2", channel)
+            await until(lambda: len(one.node.lost) == 4, "four reports")
+            assert not await one.peers.probe("n2")
+        await babbler.stop(0)
 
     asyncio.run(main())
 

@@ -11,7 +11,7 @@ import pytest
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, PowerCut
 from tests.storage.model import Session, run_until_cut, still_works, story
 
-FULL = bool(os.environ.get("RAFTD_EXHAUSTIVE"))
+FULL = bool(os.environ.get("RAFTD_SOAK"))
 SECTORS = (16, 64, 512)
 
 

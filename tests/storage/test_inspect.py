@@ -10,9 +10,7 @@ from raftd.core.types import HardState, Write
 from raftd.storage.directory import open_directory
 from raftd.storage.fs import OsFileSystem
 from raftd.storage.inspect import inspect, inspect_directory, json_lines, record_lines, text_lines
-from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation
-from tests.storage.model import ROOT, entry
-from tests.storage.test_damage import (
+from tests.storage.disks import (
     FIRST,
     SECOND,
     directory,
@@ -21,6 +19,8 @@ from tests.storage.test_damage import (
     last_segment,
     small_directory,
 )
+from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation
+from tests.storage.model import ROOT, entry
 
 
 def look(fs: MemoryFileSystem) -> str:

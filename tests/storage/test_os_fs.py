@@ -16,9 +16,9 @@ from raftd.storage import fs as fs_module
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import Locked
 from raftd.storage.fs import OsFile, OsFileSystem
+from tests.storage.disks import WRITES
 from tests.storage.memory_fs import MemoryFileSystem
 from tests.storage.model import CONFIGURATION, Model, entry, foreign_snapshot
-from tests.storage.test_damage import WRITES
 
 
 def test_a_write_goes_on_after_a_short_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

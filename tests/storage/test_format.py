@@ -1,0 +1,56 @@
+"""The formats of a release stay readable: a data directory of each, kept as text beside this file.
+
+`python -m tests.storage.test_format` writes the file of the present version anew. A diff in it
+means that the format has changed, and that needs a new version number.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raftd.core.types import HardState, Recovered
+from tests.storage.disks import WRITES, outcome, small_directory
+from tests.storage.memory_fs import MemoryFileSystem
+
+GOLDEN = Path(__file__).with_name("golden")
+PRESENT = GOLDEN / "format_1.json"
+
+
+def as_text() -> str:
+    fs, _ = small_directory()
+    files = {path: content.hex() for path, content in fs.files().items()}
+    return json.dumps(files, indent=1) + "\n"
+
+
+def load(path: Path) -> MemoryFileSystem:
+    fs = MemoryFileSystem()
+    for directory in ("/data", "/data/n1", "/data/n1/snapshots"):
+        fs.mkdir(directory)
+    for name, content in json.loads(path.read_text()).items():
+        fs.put(name, bytes.fromhex(content))
+    return fs
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
+def test_every_released_format_is_read(path: Path) -> None:
+    found = outcome(load(path))
+    assert isinstance(found, Recovered)
+    assert found.hard_state == HardState(2, None)
+    assert found.admitted
+    assert found.records == (("n2", "ff00"),)
+    assert [item.index for item in found.entries] == [1, 2, 3, 4, 5, 6]
+    assert found.entries[3] == WRITES[3].entries[0]
+    assert found.snapshot is not None
+    assert (found.snapshot.index, found.snapshot.term) == (3, 2)
+
+
+def test_the_present_format_is_what_is_written() -> None:
+    assert PRESENT.read_text() == as_text(), "the format has changed: give it a new version number"
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    PRESENT.write_text(as_text())

@@ -53,7 +53,13 @@ def lost(s: State, fx: Effects, peer: NodeId, sent: Request, now: float) -> None
         reads.on_reply(s, fx, peer, sent, None)
     elif isinstance(sent, VoteRequest):
         if candidate.is_current(s, sent) and s.campaign is not None:
-            candidate.ask_again_later(s, s.campaign, peer, now)
+            if s.link_lost and peer == s.link_lost_to:
+                # The leader whose death this is about: waiting for its answer would hide that the
+                # others have refused, and cost a whole retry timeout where tens of ms do.
+                candidate.count(s, peer, False)
+                roles.judge(s, fx, now)
+            else:
+                candidate.ask_again_later(s, s.campaign, peer, now)
     elif s.leadership is not None and sent.term == s.current_term:
         if isinstance(sent, AppendRequest):
             leader.on_append_lost(s, peer, sent, now)

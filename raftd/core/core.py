@@ -192,6 +192,7 @@ class RaftCore:
         if s.role is not Role.FOLLOWER or s.leader_id != peer or s.link_lost or recent:
             return fx
         s.link_lost, s.link_lost_at, s.link_lost_tries = True, now, 0
+        s.link_lost_to = peer
         s.election_deadline = now + s.uniform(0.0, s.settings.link_lost_stagger_max)
         s.event(fx, "leader", f"the link to leader {peer} broke", peer)
         return self._done(fx)

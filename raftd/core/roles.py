@@ -189,7 +189,7 @@ LINK_LOST_RETRY_MIN = 0.02
 LINK_LOST_RETRY_MAX = 0.06
 LINK_LOST_TRIES_MAX = 10
 """Seconds. After a broken link a refused pre-vote is tried again soon: the others see the break a
-bit later.
+bit later. So is a split vote, which is likely when all of them see it at once.
 """
 
 
@@ -199,7 +199,7 @@ def _concede(s: State, fx: Effects, now: float, campaign: Campaign) -> None:
     """
     become_follower(s, fx, None, now, "refused by too many voters")
     arm_retry(s, now)
-    if campaign.pre and s.link_lost and s.link_lost_tries < LINK_LOST_TRIES_MAX:
+    if s.link_lost and s.link_lost_tries < LINK_LOST_TRIES_MAX:
         s.link_lost_tries += 1
         s.election_deadline = now + s.uniform(LINK_LOST_RETRY_MIN, LINK_LOST_RETRY_MAX)
 

@@ -142,6 +142,7 @@ class State:
     leader_contact: float | None = None
     link_lost: bool = False
     link_lost_at: float | None = None
+    link_lost_to: NodeId | None = None
     link_lost_tries: int = 0
     verified_index: Index = 0  # what this term's leader has checked of our log
     election_deadline: float = 0.0

@@ -18,6 +18,11 @@ from raftd.client.errors import Invalid
 
 REDIRECTS_MAX = 3
 """Hints followed in a row without any success; then nodes are tried in turn."""
+SEARCH_FIRST_SECONDS = 0.01
+SEARCH_GROWTH = 1.25
+"""Looking for a leader: the waits grow slowly, so that a client learns of a new leader within about
+a quarter of the time that the election took; doubling would add as much again.
+"""
 BACKOFF_FIRST_SECONDS = 0.02
 BACKOFF_MAX_SECONDS = 0.25
 DISTRUST_SECONDS = 0.5
@@ -111,14 +116,16 @@ class Router:
         rounds = self._misses - len(self.endpoints)
         if rounds < 0:
             return 0.0
-        return self.backoff(rounds)
+        return self._less_jitter(SEARCH_FIRST_SECONDS * SEARCH_GROWTH ** min(rounds, 64))
 
     def backoff(self, attempt: int) -> float:
         """Seconds, doubled with each attempt from 0 up to the bound, less up to a half of
         jitter.
         """
-        longest = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16))
-        return longest * (0.5 + self._random.random() / 2)
+        return self._less_jitter(BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16))
+
+    def _less_jitter(self, seconds: float) -> float:
+        return min(BACKOFF_MAX_SECONDS, seconds) * (0.5 + self._random.random() / 2)
 
     def other(self, address: str) -> str:
         """An endpoint after `address` in turn, for requests that any node can serve."""

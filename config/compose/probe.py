@@ -22,12 +22,12 @@ def main() -> int:
             while chunk := to.recv(4096):
                 answer += chunk
     except OSError as error:
-        print(f"no answer from {host}:{port}: {error}")
+        sys.stdout.write(f"no answer from {host}:{port}: {error}\n")
         return 1
     head, _, body = answer.partition(b"\r\n\r\n")
-    print(body.decode(errors="replace").strip())  # `docker inspect` shows it
+    sys.stdout.write(body.decode(errors="replace"))  # `docker inspect` shows it
     return 0 if head.split()[1:2] == [b"200"] else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -246,7 +246,8 @@ def test_only_hello_goes_to_a_peer_that_was_never_met() -> None:
 
 def test_a_new_stream_from_a_peer_evicts_its_old_one() -> None:
     async def main() -> None:
-        async with two_sides() as (one, two), one_side("n1") as restarted:
+        patient = replace(FAST, append_age_max=60.0)  # only the eviction may end the stream
+        async with two_sides(patient) as (one, two), one_side("n1") as restarted:
             held: list[Callable[[m.Reply], None]] = []
             two.node.leader = "n1"
             two.node.on_step = lambda request, reply: held.append(reply)

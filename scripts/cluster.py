@@ -14,6 +14,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.nodes import (
@@ -34,8 +35,9 @@ FIRST_PORT = 7001
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
+    local = Local(arguments.directory.resolve(), arguments.first_port)
     try:
-        code: int = arguments.run(arguments)
+        code: int = arguments.run(local, arguments)
     except NodeTrouble as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
@@ -47,6 +49,12 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m scripts.cluster",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument(
+        "--directory", type=Path, default=BASE, help="where the nodes' files are (.run/nodes)"
+    )
+    made.add_argument(
+        "--first-port", type=int, default=FIRST_PORT, metavar="PORT", help="default 7001"
     )
     verbs = made.add_subparsers(metavar="VERB", required=True)
     up = verbs.add_parser("up", help="start N nodes and wait until they serve")
@@ -71,33 +79,38 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def node_at(number: int) -> Node:
-    first = FIRST_PORT + 100 * (number - 1)
-    name = f"n{number}"
-    return Node(name, BASE / name, Ports(first, first + 1, first + 2))
+@dataclass(frozen=True)
+class Local:
+    """The nodes under one directory; node N has the three ports from first_port + 100 * (N - 1)."""
+
+    base: Path
+    first_port: int
+
+    def node_at(self, number: int) -> Node:
+        first = self.first_port + 100 * (number - 1)
+        name = f"n{number}"
+        return Node(name, self.base / name, Ports(first, first + 1, first + 2))
+
+    def existing(self) -> list[Node]:
+        found = [self.node_at(number) for number in range(1, 10)]
+        return [node for node in found if node.config_path.exists()]
+
+    def one(self, name: str) -> Node:
+        nodes = {node.id: node for node in self.existing()}
+        if name not in nodes:
+            known = ", ".join(nodes) or "none; `make up` makes them"
+            raise NodeTrouble(f"no node {name!r} (there are: {known})")
+        return nodes[name]
 
 
-def existing() -> list[Node]:
-    found = [node_at(number) for number in range(1, 10)]
-    return [node for node in found if node.config_path.exists()]
-
-
-def _one(name: str) -> Node:
-    nodes = {node.id: node for node in existing()}
-    if name not in nodes:
-        known = ", ".join(nodes) or "none; `make up` makes them"
-        raise NodeTrouble(f"no node {name!r} (there are: {known})")
-    return nodes[name]
-
-
-def _up(arguments: argparse.Namespace) -> int:
+def _up(local: Local, arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.nodes <= 9:
         raise NodeTrouble(f"--nodes {arguments.nodes}: expected 1 to 9")
-    nodes = [node_at(number) for number in range(1, arguments.nodes + 1)]
-    before = existing()
+    nodes = [local.node_at(number) for number in range(1, arguments.nodes + 1)]
+    before = local.existing()
     if before and len(before) != len(nodes):
         raise NodeTrouble(
-            f"there is a cluster of {len(before)} under {_short(BASE)}; its members are fixed: "
+            f"a cluster of {len(before)} is under {_short(local.base)}; its members are fixed: "
             f"`make up N={len(before)}`, or `python -m scripts.cluster wipe` and start anew"
         )
     if not before:
@@ -108,7 +121,7 @@ def _up(arguments: argparse.Namespace) -> int:
     for node in nodes:
         wait_until(lambda node=node: _settled(node), 30, f"{node.id} to serve", [node])  # type: ignore[misc]
     where = ",".join(endpoints(nodes))
-    print(f"{len(nodes)} nodes serve; their files are under {_short(BASE)}\n")
+    print(f"{len(nodes)} nodes serve; their files are under {_short(local.base)}\n")
     print(f"  export RAFTCTL_ENDPOINTS={where}")
     print("  .venv/bin/raftctl put greeting hello")
     print("  .venv/bin/raftctl get greeting")
@@ -124,23 +137,23 @@ def _settled(node: Node) -> bool:
     return node.ready()
 
 
-def _down(_: argparse.Namespace) -> int:
+def _down(local: Local, _: argparse.Namespace) -> int:
     stopped = 0
-    for node in existing():
+    for node in local.existing():
         stopped += node.pid() is not None
         node.stop()
     print(f"{stopped} nodes stopped")
     return 0
 
 
-def _wipe(_: argparse.Namespace) -> int:
-    kill_all(existing())
-    remove_tree(BASE)
+def _wipe(local: Local, _: argparse.Namespace) -> int:
+    kill_all(local.existing())
+    remove_tree(local.base)
     return 0
 
 
-def _status(_: argparse.Namespace) -> int:
-    nodes = existing()
+def _status(local: Local, _: argparse.Namespace) -> int:
+    nodes = local.existing()
     if not nodes:
         raise NodeTrouble("no nodes; `make up` makes three")
     for node in nodes:
@@ -150,36 +163,36 @@ def _status(_: argparse.Namespace) -> int:
     return subprocess.run([*command, "status"], check=False).returncode
 
 
-def _start(arguments: argparse.Namespace) -> int:
-    node = _one(arguments.node)
+def _start(local: Local, arguments: argparse.Namespace) -> int:
+    node = local.one(arguments.node)
     if node.pid() is None:
         node.start()
         wait_until(lambda: _settled(node), 30, f"{node.id} to serve", [node])
     return 0
 
 
-def _stop(arguments: argparse.Namespace) -> int:
-    _one(arguments.node).stop()
+def _stop(local: Local, arguments: argparse.Namespace) -> int:
+    local.one(arguments.node).stop()
     return 0
 
 
-def _kill(arguments: argparse.Namespace) -> int:
-    _one(arguments.node).kill()
+def _kill(local: Local, arguments: argparse.Namespace) -> int:
+    local.one(arguments.node).kill()
     return 0
 
 
-def _pause(arguments: argparse.Namespace) -> int:
-    _one(arguments.node).pause()
+def _pause(local: Local, arguments: argparse.Namespace) -> int:
+    local.one(arguments.node).pause()
     return 0
 
 
-def _resume(arguments: argparse.Namespace) -> int:
-    _one(arguments.node).resume()
+def _resume(local: Local, arguments: argparse.Namespace) -> int:
+    local.one(arguments.node).resume()
     return 0
 
 
 def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export GRPC_ENABLE_FORK_SUPPORT := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test check fmt proto sim mutants soak clean
+.PHONY: help setup demo up down status test check fmt proto sim mutants failover compose-test soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,10 +66,18 @@ proto: $(READY) ## write raftd/_pb anew from protos/
 	$(BIN)/python scripts/gen_protos.py
 
 sim: $(READY) ## the simulator: SEEDS runs from SEED on
-	$(BIN)/python -m tests.sim --seed $(SEED) --seeds $(SEEDS)
+	$(BIN)/python -m tests.sim --seed $(SEED) --seeds $(SEEDS) --jobs $(JOBS)
 
 mutants: $(READY) ## plant bugs; the suite must catch every one
-	$(BIN)/python -m pytest -q tests/mutants
+	$(BIN)/python -m tests.mutants --jobs $(JOBS)
+
+failover: $(READY) ## how long writes are silent when the leader dies, many times
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m scripts.failover
+
+compose-test: $(READY) ## containers: build, kill, pause, cut off (needs docker and compose)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m scripts.compose_test
 
 soak: $(READY) ## the minutes-long cluster tests
 	@mkdir -p $(TMPDIR)

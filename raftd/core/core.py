@@ -117,6 +117,7 @@ class RaftCore:
         s = self._s
         if s.snapshot.index > 0:
             fx.install = s.snapshot
+            s.installs_out.append(s.snapshot)
         if not s.admitted:
             membership.admit_if_recorded(s, fx, now)
         s.wake_all(fx, Channel.CONTROL)
@@ -178,9 +179,7 @@ class RaftCore:
 
     def link_lost(self, peer: NodeId, now: float) -> Effects:
         """The connections to `peer` broke and a quick probe failed. If it led, ask at once whether
-        the
-
-        others have lost it too: a pre-vote, so that one broken path disturbs nobody. At most once
+        the others have lost it too: a pre-vote, so that one broken path disturbs nobody. At most once
         per
         election timeout, and staggered: all followers see a leader's death in the same millisecond.
         """
@@ -296,9 +295,7 @@ class RaftCore:
 
     def transfer(self, target: NodeId | None, now: float) -> Effects:
         """Hand leadership to `target`, or to whoever has most (dissertation 3.10). Ends with a role
-        event
-
-        or, after an election timeout, a transfer event. Raises NotLeader, Unavailable.
+        event or, after an election timeout, a transfer event. Raises NotLeader, Unavailable.
         """
         s = self._s
         if s.leadership is None:
@@ -362,22 +359,22 @@ class RaftCore:
         if index > s.handed_index:
             raise BrokenInvariant(f"applied {index}, but only {s.handed_index} was handed over")
         s.applied_index = max(s.applied_index, index)
+        while s.installs_out and s.installs_out[0].index <= index:
+            s.installs_out.popleft()
         return Effects()
 
     def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
-        """The snapshot files that must stay: the newest, the one that the log on disk marks (until
-        a
-
-        newer mark is durable), and those that are being sent.
+        """The snapshot files that must stay: the newest, the one that the log on disk marks until a
+        newer mark is durable, those that the machine has yet to restore, those that are being sent.
         """
         s = self._s
-        metas = {s.snapshot.index: s.snapshot, s.marked_snapshot.index: s.marked_snapshot}
-        metas.update((meta.index, meta) for _, meta in s.pending_markers)
+        metas = [s.snapshot, s.marked_snapshot, *s.installs_out]
+        metas.extend(meta for _, meta in s.pending_markers)
         if s.leadership is not None:
-            for progress in s.leadership.progress.values():
-                if progress.sending is not None:
-                    metas[progress.sending.meta.index] = progress.sending.meta
-        return tuple(meta for index, meta in sorted(metas.items()) if index > 0)
+            sendings = (p.sending for p in s.leadership.progress.values())
+            metas.extend(sending.meta for sending in sendings if sending is not None)
+        unique = {(meta.index, meta.crc): meta for meta in metas if meta.index > 0}
+        return tuple(meta for _, meta in sorted(unique.items()))
 
     # -- looking in --------------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ def snapshot_is_marked(s: State, fx: Effects, before: WriteSeq, now: float) -> N
         meta = s.installing[1]
         s.installing = None
         fx.install = meta
+        s.installs_out.append(meta)
         fx.released = meta.index
         s.handed_index = meta.index
         s.event(fx, "snapshot_installed", f"at {meta.index}, {meta.size_bytes} bytes")

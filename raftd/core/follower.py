@@ -162,9 +162,9 @@ def _have_it(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> N
 
 def take(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
     """Figure 13, rules 6-8. If the log holds that very entry the snapshot brings nothing new: all
-    of
-    it is matched and committed, and is applied from the log. Else the whole log goes: keeping what
-    follows would keep entries of another history."""
+    of it is matched and committed, and is applied from the log. Else the whole log goes: keeping
+    what follows would keep entries of another history.
+    """
     if s.log.term_at(meta.index) == meta.term:
         s.verified_index = max(s.verified_index, meta.index)
         s.commit_index = meta.index

@@ -153,6 +153,7 @@ class State:
     greetings: dict[NodeId, Greeting] = field(default_factory=dict)
     recorded_by: set[NodeId] = field(default_factory=set)
     installing: tuple[WriteSeq, SnapshotMeta] | None = None
+    installs_out: deque[SnapshotMeta] = field(default_factory=deque)  # given out, not restored yet
     compact_after: tuple[WriteSeq, SnapshotMeta] | None = None
     # -- writes and what waits for them --
     next_seq: WriteSeq = 1

@@ -77,9 +77,7 @@ class ApplyWorker:
         restore: Callable[[SnapshotMeta, Callable[[], None]], None],
     ) -> None:
         """report: called on the owner's thread after each slice. restore(meta, then): put the
-        snapshot
-
-        into the machine, on any thread, then call `then` there.
+        snapshot into the machine, on any thread, then call `then` there.
         """
         self._host = host
         self._clock = clock

@@ -154,9 +154,7 @@ class MachineHost(Protocol):
 
     def capture(self) -> tuple[bytes, Iterable[bytes] | Iterator[bytes]]:
         """(sessions' bytes, chunks of the machine's bytes) as of now. Must return quickly: the
-        chunks are
-
-        iterated on the raft-snapshot thread while applying goes on.
+        chunks are iterated on the raft-snapshot thread while applying goes on.
         """
         ...
 

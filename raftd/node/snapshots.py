@@ -94,7 +94,6 @@ class SnapshotDesk:
 
     def retain(self, keep: tuple[SnapshotMeta, ...]) -> None:
         """Drop older snapshot files. Those newer than the newest of `keep` stay: the core may not
-
         have heard of them yet.
         """
         if keep:

@@ -92,7 +92,7 @@ def grant(s: State, fx: Effects, request: VoteRequest, now: float, token: Token)
     s.hold(fx, token, s.term_seq, make, survives_term=True)
 
 
-# -- asking --------------------------------------------------------------------------------------
+# -- asking --
 
 
 def next_vote_request(s: State, peer: NodeId, now: float) -> VoteRequest | None:

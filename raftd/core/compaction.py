@@ -16,8 +16,7 @@ def compact(s: State, fx: Effects, now: float) -> None:
     """Compact to the marked snapshot, less a bounded tail, and not past what is being sent.
 
     The tail is for briefly absent followers. The pin is for one that receives a snapshot: it must
-    be
-    able to go on from there, or the transfer starts over for ever.
+    be able to go on from there, or the transfer starts over for ever.
     """
     assert s.compact_after is not None
     meta = s.compact_after[1]

@@ -123,7 +123,7 @@ class RaftCore:
         s.wake_all(fx, Channel.CONTROL)
         return fx
 
-    # -- peers -------------------------------------------------------------------------------------
+    # -- peers --
 
     def step(self, request: Request, now: float, token: Token) -> Effects:
         """A peer's RPC. Exactly one reply comes out, now or later, with `token`.
@@ -179,9 +179,9 @@ class RaftCore:
 
     def link_lost(self, peer: NodeId, now: float) -> Effects:
         """The connections to `peer` broke and a quick probe failed. If it led, ask at once whether
-        the others have lost it too: a pre-vote, so that one broken path disturbs nobody. At most once
-        per
-        election timeout, and staggered: all followers see a leader's death in the same millisecond.
+        the others have lost it too: a pre-vote, so that one broken path disturbs nobody. At most
+        once per election timeout, and staggered: all followers see a leader's death in the same
+        millisecond.
         """
         fx = Effects()
         s = self._s
@@ -220,7 +220,7 @@ class RaftCore:
             return leader.next_timeout_now(s, peer, now) or leader.next_heartbeat(s, peer, now)
         return candidate.next_vote_request(s, peer, now) or reads.next_read_request(s, peer, now)
 
-    # -- time and disk -----------------------------------------------------------------------------
+    # -- time and disk --
 
     def tick(self, now: float) -> Effects:
         """Fire what is due. A late call is harmless, an early one does nothing."""
@@ -254,7 +254,7 @@ class RaftCore:
             reads.confirm(s, fx)
         return self._done(fx)
 
-    # -- clients -----------------------------------------------------------------------------------
+    # -- clients --
 
     def propose(self, batches: Sequence[bytes], now: float) -> Effects:
         """Append one entry per batch; `assigned` says where. Committed means (index, term) comes
@@ -314,7 +314,7 @@ class RaftCore:
         fx.wake[(target, Channel.APPEND)] = None
         return self._done(fx)
 
-    # -- snapshots and the machine -----------------------------------------------------------------
+    # -- snapshots and the machine --
 
     def chunk_stored(
         self, token: Token, request: SnapshotRequest, next_offset: int, now: float
@@ -376,7 +376,7 @@ class RaftCore:
         unique = {(meta.index, meta.crc): meta for meta in metas if meta.index > 0}
         return tuple(meta for _, meta in sorted(unique.items()))
 
-    # -- looking in --------------------------------------------------------------------------------
+    # -- looking in --
 
     @property
     def current_term(self) -> Term:

@@ -54,8 +54,7 @@ class Event:
     """Something worth a log line. `kind` is one of the KINDS; `detail` is for people.
 
     KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed, truncated,
-    admitted,
-    refused, recorded, transfer, configuration, not_admitted.
+    admitted, refused, recorded, transfer, configuration, not_admitted.
     """
 
     kind: str

@@ -108,7 +108,7 @@ def _first_new(s: State, request: AppendRequest) -> int | None:
     return None
 
 
-# -- InstallSnapshot -----------------------------------------------------------------------------
+# -- InstallSnapshot --
 
 
 def refuse_chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:

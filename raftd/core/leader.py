@@ -32,7 +32,7 @@ def new_progress(s: State, peer: NodeId, now: float) -> Progress:
     return Progress(peer, next=s.log.last_index + 1, heartbeat_at=now)
 
 
-# -- what a peer is owed ---------------------------------------------------------------------------
+# -- what a peer is owed --
 
 
 def next_heartbeat(s: State, peer: NodeId, now: float) -> AppendRequest | None:
@@ -150,7 +150,7 @@ def next_timeout_now(s: State, peer: NodeId, now: float) -> TimeoutNowRequest | 
     return TimeoutNowRequest(s.current_term, s.me, number=s.next_number(), pulled_at=now)
 
 
-# -- what comes back -------------------------------------------------------------------------------
+# -- what comes back --
 
 
 def on_append_reply(
@@ -260,7 +260,7 @@ def pinned_index(s: State, now: float) -> Index | None:
     return min(pins, default=None)
 
 
-# -- commit ----------------------------------------------------------------------------------------
+# -- commit --
 
 
 def maybe_commit(s: State) -> bool:

@@ -2,8 +2,7 @@
 
 A node that lost its disk may have voted in a term that it no longer remembers (dissertation 3.8),
 so an empty directory gets a random *incarnation*, and a node takes part only once it is *admitted*:
-a
-majority of the other voters has durably recorded its incarnation. A wiped node comes back with
+a majority of the other voters has durably recorded its incarnation. A wiped node comes back with
 another one, which the recorders refuse; among any majority of the others at least one recorded the
 first, so it can never be admitted. Recording is a promise and is gated like a vote.
 """
@@ -60,7 +59,7 @@ def configuration_at(s: State, index: Index) -> Configuration:
     return found
 
 
-# -- Hello ---------------------------------------------------------------------------------------
+# -- Hello --
 
 
 def greeting_of(s: State, peer: NodeId) -> Greeting:

@@ -82,7 +82,7 @@ def on_request(s: State, fx: Effects, request: ReadIndexRequest, token: Token) -
         add(s, fx, token, request)
 
 
-# -- a follower's own clients ----------------------------------------------------------------------
+# -- a follower's own clients --
 
 
 def forward(s: State, fx: Effects, token: Token) -> None:

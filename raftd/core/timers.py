@@ -82,7 +82,7 @@ def _election_timeout(s: State, fx: Effects, now: float) -> None:
         roles.start_election(s, fx, now, why)
 
 
-# -- leader ----------------------------------------------------------------------------------------
+# -- leader --
 
 
 def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:

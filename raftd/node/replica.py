@@ -116,7 +116,7 @@ class Replica:
         self.snapshotting.stop(why)
         self.hand_over.stop(why)
 
-    # -- the one way in ------------------------------------------------------------------------------
+    # -- the one way in --
 
     def enter(self, call: Callable[[float], Effects]) -> Effects:
         """Let the core decide. Raises NotLeader, Unavailable (nothing was done) and NodeStopped."""
@@ -173,7 +173,7 @@ class Replica:
         self._fatal.fatal(self.stopped, error)
         return NodeStopped(self.stopped)
 
-    # -- events and time -----------------------------------------------------------------------------
+    # -- events and time --
 
     def tell(self, events: Sequence[Event]) -> None:
         """Record events, tell the observer, and act on a change of role."""
@@ -208,7 +208,7 @@ class Replica:
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         self._loop.call_later(seconds, call)
 
-    # -- peers ---------------------------------------------------------------------------------------
+    # -- peers --
 
     @property
     def identity(self) -> Identity:
@@ -245,7 +245,7 @@ class Replica:
             core = self._core
             self.enter(lambda now: core.link_lost(peer, now))
 
-    # -- disk and machine ----------------------------------------------------------------------------
+    # -- disk and machine --
 
     def persisted(self, seq: WriteSeq) -> None:
         """Posted by the raft-wal thread, or called at once after an inline write."""
@@ -297,7 +297,7 @@ class Replica:
             self._loop.call_soon(self.resume_applying)
         self.snapshotting.applied(done.index, done.bytes, bool(done.jumped_to))
 
-    # -- looking in ----------------------------------------------------------------------------------
+    # -- looking in --
 
     def state(self) -> RaftState:
         """Any thread."""

@@ -47,7 +47,7 @@ class Snapshotting:
         self._running = False
         self._wanted: list[Done] = []
 
-    # -- our own -------------------------------------------------------------------------------------
+    # -- our own --
 
     def applied(self, index: Index, size_bytes: int, jumped: bool) -> None:
         """Count what was applied since the last snapshot; take one when it is due."""
@@ -130,7 +130,7 @@ class Snapshotting:
         wanted, self._wanted = self._wanted, []
         answer(wanted, Refused(Refusal.UNAVAILABLE, why))
 
-    # -- a leader's, and for a follower ----------------------------------------------------------------
+    # -- a leader's, and for a follower --
 
     def store_chunk(self, token: Callable[[Reply], None], request: SnapshotRequest) -> None:
         core, replica = self._core, self._replica

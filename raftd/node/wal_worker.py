@@ -56,7 +56,7 @@ class WalWorker:
         self.no_space = False
         self.worker = Worker("raft-wal", self.run, fatal)
 
-    # -- network thread ----------------------------------------------------------------------------
+    # -- network thread --
 
     def put(self, writes: list[Write], release: Index) -> None:
         """Requires the replica's lock. Enqueues only; `kick` starts the work."""

@@ -337,8 +337,10 @@ class Lane(ABC):
         self._prune(f"{address}: {verdict.message}", verdict.code)
         if verdict.next is Next.REDIRECT and (verdict.leader_id or verdict.leader_address):
             await engine.follow(address, verdict)
-        elif verdict.next in (Next.REDIRECT, Next.ROTATE):
-            engine.router.failed(address, engine.clock())
+        elif verdict.next is Next.REDIRECT:
+            engine.router.leaderless(address, engine.clock())
+        elif verdict.next is Next.ROTATE:
+            engine.router.failed(address, engine.clock(), refused=verdict.certain)
         elif verdict.next is Next.GIVE_UP:
             self._hopeless(address, verdict)
         pause = engine.router.pause()

@@ -27,6 +27,9 @@ BACKOFF_FIRST_SECONDS = 0.02
 BACKOFF_MAX_SECONDS = 0.25
 DISTRUST_SECONDS = 0.5
 """For how long a hint to an address that just failed is not followed."""
+SKIP_SECONDS = 0.2
+"""For how long an endpoint that takes no connections is left out of the round, if there are others:
+each visit would cost a wait while the others elect a leader."""
 ENDPOINTS_MAX = 64
 _ENDPOINT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]]+):([0-9]{1,5})")
 
@@ -65,6 +68,8 @@ class Router:
         self._at = random.randrange(len(self.endpoints))
         self._ids: dict[str, str] = {}
         self._distrusted: dict[str, float] = {}
+        self._skipped: dict[str, float] = {}
+        self._followed = False
         self._redirects = 0
         self._misses = 0
 
@@ -94,15 +99,25 @@ class Router:
         self._redirects += 1
         if address and address != source and not distrusted and self._redirects <= REDIRECTS_MAX:
             self.leader = address
+            self._followed = self._redirects == 1
             return
-        self._miss(source)
+        self._miss(source, now)
 
-    def failed(self, address: str, now: float) -> None:
-        """Nothing came back from there, or it cannot serve: the next one, please."""
+    def leaderless(self, source: str, now: float) -> None:
+        """`source` is well and knows no leader. It may be the next one, so it is not distrusted."""
+        self._miss(source, now)
+
+    def failed(self, address: str, now: float, *, refused: bool = False) -> None:
+        """Nothing came back from there, or it cannot serve: the next one, please.
+
+        refused: not even a connection could be had.
+        """
         self._distrusted[address] = now + DISTRUST_SECONDS
         if len(self._distrusted) > 4 * ENDPOINTS_MAX:  # hints name at most a cluster's nodes
             self._distrusted = {key: t for key, t in self._distrusted.items() if t > now}
-        self._miss(address)
+        if refused and address in self.endpoints:
+            self._skipped[address] = now + SKIP_SECONDS
+        self._miss(address, now)
 
     def answered(self, address: str, *, leads: bool) -> None:
         """A request was served there; leads: it was one that only a leader serves."""
@@ -112,7 +127,12 @@ class Router:
             self._distrusted.pop(address, None)
 
     def pause(self) -> float:
-        """Seconds to wait before the next attempt: none in the first round over all nodes."""
+        """Seconds to wait before the next attempt: none in the first round over all nodes, nor on
+        the way that a first hint shows; nodes that point at each other get no second one for free.
+        """
+        if self._followed:
+            self._followed = False
+            return 0.0
         rounds = self._misses - len(self.endpoints)
         if rounds < 0:
             return 0.0
@@ -133,8 +153,9 @@ class Router:
             return self.endpoints[self._at]
         return self.endpoints[(self.endpoints.index(address) + 1) % len(self.endpoints)]
 
-    def _miss(self, address: str) -> None:
+    def _miss(self, address: str, now: float) -> None:
         self._misses += 1
+        self._followed = False
         in_circles = self._redirects > REDIRECTS_MAX
         if in_circles:
             self._redirects = 0
@@ -142,4 +163,12 @@ class Router:
             self.leader = None
         current = self.endpoints[self._at]
         if in_circles or address == current or address not in self.endpoints:
-            self._at = (self._at + 1) % len(self.endpoints)
+            self._at = self._next(now)
+
+    def _next(self, now: float) -> int:
+        count = len(self.endpoints)
+        following = [(self._at + step) % count for step in range(1, count + 1)]
+        for place in following:
+            if self._skipped.get(self.endpoints[place], 0.0) <= now:
+                return place
+        return following[0]

@@ -118,3 +118,35 @@ def test_a_node_that_moved_to_another_endpoint_is_learnt_anew() -> None:
     assert made.target() == X
     made.learn(X, "n3")
     assert not made.knows("n3", X), "only our own endpoints are learnt"
+
+
+def test_a_first_hint_is_followed_without_a_wait() -> None:
+    """A new leader is named while the client has been searching for a while: no more waiting."""
+    made = router()
+    for _ in range(8):
+        made.leaderless(made.target(), now=0)
+    assert made.pause() > 0
+    made.hinted(made.target(), "n9", X, now=0)
+    assert made.target() == X
+    assert made.pause() == 0
+
+
+def test_a_node_without_a_leader_may_be_the_next_one() -> None:
+    made = router()
+    made.leaderless(A, now=0)
+    made.hinted(B, "", A, now=0.1)
+    assert made.target() == A, "a hint to it is followed at once"
+
+
+def test_a_node_that_takes_no_connections_is_left_out_for_a_moment() -> None:
+    made = router()
+    made.failed(made.target(), now=0, refused=True)
+    dead = [a for a in (A, B, C) if a in made._skipped][0]
+    for _ in range(6):
+        made.leaderless(made.target(), now=0.1)
+        assert made.target() != dead
+    seen = set()
+    for _ in range(3):
+        made.leaderless(made.target(), now=0.3)
+        seen.add(made.target())
+    assert dead in seen

@@ -216,9 +216,9 @@ class AsyncClient:
         parcel = Parcel((command,), size, wake)
         parcel.counted = True
         if self._rider is None:
-            lane.put_here(parcel)
+            lane.inbox.put_here(parcel)
         else:
-            lane.put(parcel)
+            lane.inbox.put(parcel)
         await self._wait([parcel], future, seconds)
         return calls.answer_of(parcel)
 
@@ -253,7 +253,7 @@ class AsyncClient:
                     self._tell(partial(engine.turn_away, parcels[number:], error))
                     return
             parcel.counted = True
-            engine.bulk.put(parcel)
+            engine.bulk.inbox.put(parcel)
 
     async def _wait_for_room(self, commands: int, size: int, seconds: float) -> None:
         """Back-pressure. Raises Overloaded at the deadline."""

@@ -228,7 +228,7 @@ class Client:
             self._wait_for_room(1, size, deadline)
             seconds = max(0.0, deadline - self._clock())
         parcel.counted = True
-        lane.put(parcel)
+        lane.inbox.put(parcel)
         try:
             in_time = lock.acquire(True, seconds)
         except BaseException:  # an interrupt: nobody waits for this number any more
@@ -278,7 +278,7 @@ class Client:
                     )
                     return
             parcel.counted = True
-            lane.put(parcel)
+            lane.inbox.put(parcel)
 
     def _wait_for_room(self, commands: int, size: int, deadline: float) -> None:
         """Back-pressure. Raises Overloaded at the deadline."""

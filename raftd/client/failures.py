@@ -94,7 +94,10 @@ def judge_rpc(error: grpc.RpcError) -> Verdict:
     status, details = status_of(error)
     message = f"{status.name}: {details}"
     if status is grpc.StatusCode.UNAVAILABLE:
-        return Verdict(Next.ROTATE, never_left(details), message)
+        if never_left(details):
+            reason = details.rpartition(": ")[2]
+            return Verdict(Next.ROTATE, True, f"cannot connect ({reason}); is the node up?")
+        return Verdict(Next.ROTATE, False, message)
     if status is grpc.StatusCode.UNIMPLEMENTED:
         return Verdict(
             Next.GIVE_UP, True, f"{message}; is this the client port of a raftd?", code=pb.INVALID

@@ -93,7 +93,7 @@ class CommandLane(Lane):
                 continue
             parcel.results = None
             back.append(parcel)
-        self._back(back)
+        self.inbox.back(back)
         return finished
 
     def _keep(self, parcel: Parcel, count: int) -> None:
@@ -175,7 +175,7 @@ class StaleLane(QueryLane):
     async def _react(self, address: str, verdict: Verdict) -> None:
         """Says nothing about the leader, so the router's guess stays as it is."""
         router = self._engine.router
-        self._prune(f"{address}: {verdict.message}", verdict.code)
+        self.inbox.prune(f"{address}: {verdict.message}", verdict.code)
         if verdict.next is Next.GIVE_UP:
             self._hopeless(address, verdict)
         self._next = router.other(address)

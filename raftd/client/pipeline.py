@@ -7,14 +7,13 @@ bulk lane keeps several large batches in flight instead.
 A stream that ends, for whatever reason, leaves what was in flight as an *unknown* attempt; it goes
 back to the front of the queue and to the next leader, in the same session under the same numbers.
 
-`put` may be called from any thread, everything else runs on the client's loop.
+Everything here runs on the client's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
@@ -24,6 +23,7 @@ from grpc import aio  # isort: skip
 from raftd._pb import client_pb2 as pb
 from raftd.client.channels import AttemptFailed, ready
 from raftd.client.failures import Next, Verdict, judge, judge_rpc
+from raftd.client.inbox import Inbox
 from raftd.client.parcels import Parcel
 
 if TYPE_CHECKING:
@@ -53,49 +53,25 @@ class Lane(ABC):
     """True: its frames are numbered in the client's session, and only a leader answers them."""
 
     def __init__(self, engine: Engine, *, depth: int, count_max: int) -> None:
-        self.queue: deque[Parcel] = deque()
+        self.inbox = Inbox(engine.loop)
         self.flights: dict[int, Flight] = {}
         self.address = ""
         self._engine = engine
         self._depth = depth
         self._count_max = count_max
-        self._idle = False
-        self._waiter: asyncio.Future[None] | None = None
         self._stream: Stream | None = None
         self._number = 0
-        self._order = 0
         self._stalls = 0
         self._stalled = False
         self._refusals = 0
-        self._full = False
         self._verdict: Verdict | None = None
-
-    # -- callers ------------------------------------------------------------------------------
-
-    def put(self, parcel: Parcel) -> None:
-        """Any thread. While a batch is in flight the loop need not be woken: its answer does
-        that.
-        """
-        self.queue.append(parcel)
-        if self._idle:
-            self._idle = False
-            self._engine.loop.call_soon_threadsafe(self._rouse)
-
-    def put_here(self, parcel: Parcel) -> None:
-        """As `put`, from the loop itself: other tasks of this turn still get into the same
-        batch.
-        """
-        self.queue.append(parcel)
-        if self._idle:
-            self._idle = False
-            self._engine.loop.call_soon(self._rouse)
 
     # -- the lane's own task ------------------------------------------------------------------
 
     async def run(self) -> None:
         """Until cancelled. Nothing a node does ends it."""
         while True:
-            await self._work()
+            await self.inbox.work()
             address = self._target()
             try:
                 await self._visit(address)
@@ -121,31 +97,7 @@ class Lane(ABC):
     def drain(self) -> list[Parcel]:
         """Everything that is not settled, for the end of the client."""
         parcels = [parcel for flight in self.flights.values() for parcel in flight.parcels]
-        parcels += self.queue
-        self.queue.clear()
-        return [parcel for parcel in parcels if not parcel.settled]
-
-    async def _work(self) -> None:
-        """Wait until there is something to send."""
-        while True:
-            queue = self.queue
-            while queue and queue[0].settled:
-                queue.popleft()
-            if queue:
-                return
-            self._waiter = self._engine.loop.create_future()
-            self._idle = True
-            if queue:  # a caller put it there before it could see that we are idle
-                self._idle = False
-                return
-            try:
-                await self._waiter
-            finally:
-                self._idle = False
-
-    def _rouse(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        return [parcel for parcel in parcels if not parcel.settled] + self.inbox.empty()
 
     def _target(self) -> str:
         return self._engine.router.target()
@@ -185,10 +137,7 @@ class Lane(ABC):
         while not stream.done() and not self._leaving():
             frame = self._frame()
             if frame is None:
-                if self.queue:
-                    await self._window()
-                else:
-                    await self._work()
+                await self._nothing()
                 continue
             await stream.write(frame)
             if not self._read(await stream.read()):
@@ -203,32 +152,22 @@ class Lane(ABC):
                 if frame is not None:
                     await stream.write(frame)
                 elif self.flights:
-                    await self._slot()
-                elif self.queue:
-                    await self._window()
+                    room = len(self.flights) < self._depth and not self.inbox.blocked
+                    await self.inbox.change(wanted=room)
                 else:
-                    await self._work()
-            if self.flights or reader.done():
+                    await self._nothing()
+            if self.flights:
                 await reader  # what was sent before the refusal may still be answered
         finally:
-            self._idle = False
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
-
-    async def _slot(self) -> None:
-        """Wait for an answer or, while there is room, for something to send."""
-        self._waiter = self._engine.loop.create_future()
-        self._idle = len(self.flights) < self._depth and not self._full
-        if not (self._idle and self.queue):
-            await self._waiter
-        self._idle = False
 
     async def _read_all(self, stream: Stream) -> None:
         try:
             while self._read(await stream.read()) and (self.flights or not self._leaving()):
-                self._rouse()
+                self.inbox.rouse()
         finally:
-            self._rouse()
+            self.inbox.rouse()
 
     def _read(self, reply: pb.PipelineReply | object) -> bool:
         """False: the node has ended the stream."""
@@ -253,42 +192,16 @@ class Lane(ABC):
 
     def _frame(self) -> pb.PipelineRequest | None:
         """The next frame, or None: nothing to send, or no room in the session's window."""
-        parcels = self._take()
+        parcels = self.inbox.take(self._count_max, FRAME_BYTES_MAX, self._admit)
         if not parcels:
             return None
         self._number += 1
         request = self._encode(self._number, parcels)
         for parcel in parcels:
             parcel.in_flight = True
-            if not parcel.order:
-                self._order += 1
-                parcel.order = self._order
         self.flights[self._number] = Flight(parcels, self._engine.clock())
         self._engine.watch()
         return request
-
-    def _take(self) -> list[Parcel]:
-        """Parcels for one frame, from the front of the queue."""
-        parcels: list[Parcel] = []
-        count = size = 0
-        queue = self.queue
-        self._full = False
-        while queue:
-            parcel = queue[0]
-            if not parcel.settled:
-                count += len(parcel.commands)
-                size += parcel.size
-                if parcels and (parcel.alone or count > self._count_max or size > FRAME_BYTES_MAX):
-                    break
-                if not self._admit(parcel):
-                    self._full = True
-                    break
-                if not parcel.settled:  # admission may have found that it cannot be sent any more
-                    parcels.append(parcel)
-            queue.popleft()
-            if parcel.alone and parcels:
-                break
-        return parcels
 
     def _refused(self, parcels: list[Parcel], verdict: Verdict) -> None:
         """The whole frame failed."""
@@ -304,7 +217,7 @@ class Lane(ABC):
         else:  # one of them is to blame: each on its own then, so that the others are not
             for parcel in parcels:
                 parcel.alone = True
-        self._back(parcels)
+        self.inbox.back(parcels)
 
     def _lost(self) -> None:
         """The stream is gone: nobody knows about what was in flight."""
@@ -320,27 +233,19 @@ class Lane(ABC):
             parcel.reason, parcel.code = f"{self.address}: {text}", 0
             if "RESOURCE_EXHAUSTED" in text:  # too much for one message: in smaller ones then
                 parcel.alone = True
-        self._back(parcels)
-
-    def _back(self, parcels: list[Parcel]) -> None:
-        """To the front of the queue, in the order in which they first left it."""
-        queue = self.queue
-        while queue and queue[0].order:
-            parcels.append(queue.popleft())
-        waiting = [parcel for parcel in parcels if not parcel.settled]
-        waiting.sort(key=_order, reverse=True)
-        queue.extendleft(waiting)
+        self.inbox.back(parcels)
 
     async def _react(self, address: str, verdict: Verdict) -> None:
         """Learn from a failure where to go next, and wait as long as is polite."""
         engine = self._engine
-        self._prune(f"{address}: {verdict.message}", verdict.code)
+        self.inbox.prune(f"{address}: {verdict.message}", verdict.code)
         if verdict.next is Next.REDIRECT and (verdict.leader_id or verdict.leader_address):
             await engine.follow(address, verdict)
         elif verdict.next is Next.REDIRECT:
             engine.router.leaderless(address, engine.clock())
         elif verdict.next is Next.ROTATE:
-            engine.router.failed(address, engine.clock(), refused=verdict.certain)
+            connected = verdict.code != 0 or not verdict.certain
+            engine.router.failed(address, engine.clock(), refused=not connected)
         elif verdict.next is Next.GIVE_UP:
             self._hopeless(address, verdict)
         pause = engine.router.pause()
@@ -352,19 +257,8 @@ class Lane(ABC):
 
     def _hopeless(self, address: str, verdict: Verdict) -> None:
         """Not even a session or a stream can be had, for a reason that will stay."""
-        for parcel in list(self.queue):  # a copy: callers may add to it meanwhile
-            if not parcel.settled:
-                self._engine.hopeless(parcel, verdict, address)
-
-    def _prune(self, reason: str, code: int) -> None:
-        """Drop what callers gave up meanwhile, tell the others why they wait. Callers may add to
-        the queue.
-        """
-        for _ in range(len(self.queue)):
-            parcel = self.queue.popleft()
-            if not parcel.settled:
-                parcel.reason, parcel.code = reason, code
-                self.queue.append(parcel)
+        for parcel in self.inbox.waiting():
+            self._engine.hopeless(parcel, verdict, address)
 
     def _leaving(self) -> bool:
         """True: nothing more is to be written to this stream."""
@@ -374,9 +268,12 @@ class Lane(ABC):
         """True: the leader is known to be elsewhere."""
         return self._engine.router.leader not in (None, self.address)
 
-    async def _window(self) -> None:
-        """No room above the session's floor: other lanes' answers make some, so look again soon."""
-        await asyncio.sleep(0.002)
+    async def _nothing(self) -> None:
+        """No frame can be made: wait for work, or for room above the session's floor."""
+        if self.inbox.blocked:
+            await asyncio.sleep(0.002)  # other lanes' answers make room, and they do not tell us
+        else:
+            await self.inbox.work()
 
     def _admit(self, parcel: Parcel) -> bool:
         return True
@@ -386,7 +283,3 @@ class Lane(ABC):
 
     @abstractmethod
     def _answered(self, parcels: list[Parcel], reply: pb.PipelineReply) -> None: ...
-
-
-def _order(parcel: Parcel) -> int:
-    return parcel.order

@@ -46,7 +46,9 @@ class SessionState:
         return (waiting[0].first_seq if waiting else self._next) - 1
 
     def admit(self, parcel: Parcel) -> bool:
-        """Number the parcel if it has no place in this session. False: the window is full, wait."""
+        """Number the parcel if it has no place in this session. False: no session, or no room."""
+        if not self.id:
+            return False
         if parcel.session == self.id:
             return True
         count = len(parcel.commands)

@@ -267,8 +267,9 @@ def test_an_expired_session_without_an_open_attempt_is_replaced(
     tally.expire_sessions()
     assert client.submit(b"two") == b"2:two"
     tally.expire_sessions()
-    assert client.submit_many([b"%d" % n for n in range(2000)])[-1] == b"2002:1999"
-    once(tally)
+    commands = [b"%d" % number for number in range(4000)]
+    assert client.submit_many(commands)[-1] == b"4002:3999"
+    assert tally.executed()[2:] == commands, "refused frames go again in their order"
 
 
 def test_an_expired_session_with_an_open_attempt_is_unknown(
@@ -352,7 +353,7 @@ def test_one_bad_command_does_not_spoil_its_neighbours(
     assert entered.wait(10)
     for thread in threads[1:]:
         thread.start()
-    wait_until(lambda: len(client._engine.small.queue) == 3, "three callers wait")
+    wait_until(lambda: len(client._engine.small.inbox) == 3, "three callers wait")
     gate.set()
     for thread in threads:
         thread.join(10)

@@ -141,7 +141,7 @@ def test_a_node_without_a_leader_may_be_the_next_one() -> None:
 def test_a_node_that_takes_no_connections_is_left_out_for_a_moment() -> None:
     made = router()
     made.failed(made.target(), now=0, refused=True)
-    dead = [a for a in (A, B, C) if a in made._skipped][0]
+    dead = next(a for a in (A, B, C) if a in made._skipped)
     for _ in range(6):
         made.leaderless(made.target(), now=0.1)
         assert made.target() != dead

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from raftd.client.inbox import Inbox
 from raftd.client.parcels import Gate, Parcel
 from raftd.client.session import WINDOW_MAX, SessionState
 
@@ -102,3 +105,48 @@ def test_who_gives_up_at_the_gate_is_not_woken() -> None:
     gate.forget(wake)
     gate.leave(1, 1)
     assert woken == []
+
+
+def test_a_parcel_put_just_before_the_lane_falls_asleep_is_seen() -> None:
+    """The caller still saw a busy lane and woke nobody: the lane must look once more."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        inbox = Inbox(loop)
+        made = parcel()
+
+        class Sly:
+            def create_future(self) -> asyncio.Future[None]:
+                inbox.put(made)
+                return loop.create_future()
+
+        inbox._loop = Sly()  # type: ignore[assignment]
+        await asyncio.wait_for(inbox.work(), 5)
+        assert inbox.take(10, 10, lambda _: True) == [made]
+
+    asyncio.run(main())
+
+
+def test_what_comes_back_goes_first_in_its_old_order() -> None:
+    inbox = Inbox(asyncio.new_event_loop())
+    first, second, third, fourth = (parcel() for _ in range(4))
+    for each in (first, second, third, fourth):
+        inbox.put(each)
+    assert inbox.take(2, 100, lambda _: True) == [first, second]
+    assert inbox.take(1, 100, lambda _: True) == [third]
+    inbox.back([third])
+    second.settled = True
+    inbox.back([first, second])
+    assert inbox.take(9, 100, lambda _: True) == [first, third, fourth]
+    inbox._loop.close()
+
+
+def test_frames_are_bounded_and_who_is_alone_stays_alone() -> None:
+    inbox = Inbox(asyncio.new_event_loop())
+    parcels = [parcel(3), parcel(3), parcel(3), parcel(30)]
+    parcels[1].alone = True
+    for each in parcels:
+        inbox.put(each)
+    frames = [inbox.take(10, 100, lambda _: True) for _ in range(4)]
+    assert frames == [[parcels[0]], [parcels[1]], [parcels[2]], [parcels[3]]]
+    inbox._loop.close()

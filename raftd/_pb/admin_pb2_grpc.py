@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AdminStub:
-    """Missing associated documentation comment in .proto file."""
+    """A call that is refused carries a Failure as client.proto describes it.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -62,7 +63,8 @@ class AdminStub:
 
 
 class AdminServicer:
-    """Missing associated documentation comment in .proto file."""
+    """A call that is refused carries a Failure as client.proto describes it.
+    """
 
     def Status(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -71,25 +73,29 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Digest(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Equal on all nodes at an equal applied_index, or they have diverged.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Events(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Role changes, snapshots and the like, as they happen; ends when the node stops.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SnapshotNow(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Answers when a snapshot of at least the present applied index is durable.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Transfer(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Hands leadership over; answers when the new leader is known. Leader only.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -131,7 +137,8 @@ def add_AdminServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Admin:
-    """Missing associated documentation comment in .proto file."""
+    """A call that is refused carries a Failure as client.proto describes it.
+    """
 
     @staticmethod
     def Status(request,

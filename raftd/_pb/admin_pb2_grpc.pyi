@@ -27,26 +27,40 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminStub:
+    """A call that is refused carries a Failure as client.proto describes it."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminAsyncStub: ...
     Status: _grpc.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.StatusReply]
     Digest: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DigestRequest, _admin_pb2.DigestReply]
+    """Equal on all nodes at an equal applied_index, or they have diverged."""
     Events: _grpc.UnaryStreamMultiCallable[_admin_pb2.EventsRequest, _admin_pb2.EventReply]
+    """Role changes, snapshots and the like, as they happen; ends when the node stops."""
     SnapshotNow: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SnapshotNowRequest, _admin_pb2.SnapshotNowReply]
+    """Answers when a snapshot of at least the present applied index is durable."""
     Transfer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TransferRequest, _admin_pb2.TransferReply]
+    """Hands leadership over; answers when the new leader is known. Leader only."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
+    """A call that is refused carries a Failure as client.proto describes it."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     Status: _aio.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.StatusReply]  # type: ignore[assignment]
     Digest: _aio.UnaryUnaryMultiCallable[_admin_pb2.DigestRequest, _admin_pb2.DigestReply]  # type: ignore[assignment]
+    """Equal on all nodes at an equal applied_index, or they have diverged."""
     Events: _aio.UnaryStreamMultiCallable[_admin_pb2.EventsRequest, _admin_pb2.EventReply]  # type: ignore[assignment]
+    """Role changes, snapshots and the like, as they happen; ends when the node stops."""
     SnapshotNow: _aio.UnaryUnaryMultiCallable[_admin_pb2.SnapshotNowRequest, _admin_pb2.SnapshotNowReply]  # type: ignore[assignment]
+    """Answers when a snapshot of at least the present applied index is durable."""
     Transfer: _aio.UnaryUnaryMultiCallable[_admin_pb2.TransferRequest, _admin_pb2.TransferReply]  # type: ignore[assignment]
+    """Hands leadership over; answers when the new leader is known. Leader only."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
+    """A call that is refused carries a Failure as client.proto describes it."""
+
     @_abc_1.abstractmethod
     def Status(
         self,
@@ -59,27 +73,31 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_pb2.DigestRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.DigestReply, _abc.Awaitable[_admin_pb2.DigestReply]]: ...
+    ) -> _typing.Union[_admin_pb2.DigestReply, _abc.Awaitable[_admin_pb2.DigestReply]]:
+        """Equal on all nodes at an equal applied_index, or they have diverged."""
 
     @_abc_1.abstractmethod
     def Events(
         self,
         request: _admin_pb2.EventsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_admin_pb2.EventReply], _abc.AsyncIterator[_admin_pb2.EventReply]]: ...
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.EventReply], _abc.AsyncIterator[_admin_pb2.EventReply]]:
+        """Role changes, snapshots and the like, as they happen; ends when the node stops."""
 
     @_abc_1.abstractmethod
     def SnapshotNow(
         self,
         request: _admin_pb2.SnapshotNowRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.SnapshotNowReply, _abc.Awaitable[_admin_pb2.SnapshotNowReply]]: ...
+    ) -> _typing.Union[_admin_pb2.SnapshotNowReply, _abc.Awaitable[_admin_pb2.SnapshotNowReply]]:
+        """Answers when a snapshot of at least the present applied index is durable."""
 
     @_abc_1.abstractmethod
     def Transfer(
         self,
         request: _admin_pb2.TransferRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.TransferReply, _abc.Awaitable[_admin_pb2.TransferReply]]: ...
+    ) -> _typing.Union[_admin_pb2.TransferReply, _abc.Awaitable[_admin_pb2.TransferReply]]:
+        """Hands leadership over; answers when the new leader is known. Leader only."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

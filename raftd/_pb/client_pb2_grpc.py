@@ -65,31 +65,36 @@ class CommandsServicer:
     """Missing associated documentation comment in .proto file."""
 
     def OpenSession(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A session makes commands safe to send again: each of its numbers is applied once.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CloseSession(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Optional: sessions that nobody uses expire.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Submit(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One command, replicated and applied before the answer.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Query(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """One read-only query; by default on a state that is as new as any answer given before it was asked.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Pipeline(self, request_iterator, context):
-        """Missing associated documentation comment in .proto file."""
+        """Many frames in flight; for anything that sends more than a few commands a second.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -337,7 +342,8 @@ class KVServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Range(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """A page of keys in byte order.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -349,13 +355,15 @@ class KVServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Batch(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Several puts and deletes, all or nothing, under one revision.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Pipeline(self, request_iterator, context):
-        """Missing associated documentation comment in .proto file."""
+        """Many operations in flight, each answered by its number.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -8,6 +8,8 @@ built-in store with types. Each has unary calls and one pipelined stream.
 
 Errors. A unary call that fails ends with a gRPC status and carries a serialised Failure in the
 trailing metadata under "raftd-failure-bin"; on a stream the Failure is in the reply's own field.
+Without a Failure (a connection that broke, a deadline of the caller's own, RESOURCE_EXHAUSTED from
+gRPC itself) the outcome of a command is unknown, unless the status says that it never arrived.
 """
 
 from collections import abc as _abc
@@ -39,19 +41,29 @@ class CommandsStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CommandsAsyncStub: ...
     OpenSession: _grpc.UnaryUnaryMultiCallable[_client_pb2.OpenSessionRequest, _client_pb2.OpenSessionReply]
+    """A session makes commands safe to send again: each of its numbers is applied once."""
     CloseSession: _grpc.UnaryUnaryMultiCallable[_client_pb2.CloseSessionRequest, _client_pb2.CloseSessionReply]
+    """Optional: sessions that nobody uses expire."""
     Submit: _grpc.UnaryUnaryMultiCallable[_client_pb2.SubmitRequest, _client_pb2.SubmitReply]
+    """One command, replicated and applied before the answer."""
     Query: _grpc.UnaryUnaryMultiCallable[_client_pb2.QueryRequest, _client_pb2.QueryReply]
+    """One read-only query; by default on a state that is as new as any answer given before it was asked."""
     Pipeline: _grpc.StreamStreamMultiCallable[_client_pb2.PipelineRequest, _client_pb2.PipelineReply]
+    """Many frames in flight; for anything that sends more than a few commands a second."""
 
 @_typing.type_check_only
 class CommandsAsyncStub(CommandsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenSession: _aio.UnaryUnaryMultiCallable[_client_pb2.OpenSessionRequest, _client_pb2.OpenSessionReply]  # type: ignore[assignment]
+    """A session makes commands safe to send again: each of its numbers is applied once."""
     CloseSession: _aio.UnaryUnaryMultiCallable[_client_pb2.CloseSessionRequest, _client_pb2.CloseSessionReply]  # type: ignore[assignment]
+    """Optional: sessions that nobody uses expire."""
     Submit: _aio.UnaryUnaryMultiCallable[_client_pb2.SubmitRequest, _client_pb2.SubmitReply]  # type: ignore[assignment]
+    """One command, replicated and applied before the answer."""
     Query: _aio.UnaryUnaryMultiCallable[_client_pb2.QueryRequest, _client_pb2.QueryReply]  # type: ignore[assignment]
+    """One read-only query; by default on a state that is as new as any answer given before it was asked."""
     Pipeline: _aio.StreamStreamMultiCallable[_client_pb2.PipelineRequest, _client_pb2.PipelineReply]  # type: ignore[assignment]
+    """Many frames in flight; for anything that sends more than a few commands a second."""
 
 class CommandsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -59,35 +71,40 @@ class CommandsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _client_pb2.OpenSessionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_client_pb2.OpenSessionReply, _abc.Awaitable[_client_pb2.OpenSessionReply]]: ...
+    ) -> _typing.Union[_client_pb2.OpenSessionReply, _abc.Awaitable[_client_pb2.OpenSessionReply]]:
+        """A session makes commands safe to send again: each of its numbers is applied once."""
 
     @_abc_1.abstractmethod
     def CloseSession(
         self,
         request: _client_pb2.CloseSessionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_client_pb2.CloseSessionReply, _abc.Awaitable[_client_pb2.CloseSessionReply]]: ...
+    ) -> _typing.Union[_client_pb2.CloseSessionReply, _abc.Awaitable[_client_pb2.CloseSessionReply]]:
+        """Optional: sessions that nobody uses expire."""
 
     @_abc_1.abstractmethod
     def Submit(
         self,
         request: _client_pb2.SubmitRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_client_pb2.SubmitReply, _abc.Awaitable[_client_pb2.SubmitReply]]: ...
+    ) -> _typing.Union[_client_pb2.SubmitReply, _abc.Awaitable[_client_pb2.SubmitReply]]:
+        """One command, replicated and applied before the answer."""
 
     @_abc_1.abstractmethod
     def Query(
         self,
         request: _client_pb2.QueryRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_client_pb2.QueryReply, _abc.Awaitable[_client_pb2.QueryReply]]: ...
+    ) -> _typing.Union[_client_pb2.QueryReply, _abc.Awaitable[_client_pb2.QueryReply]]:
+        """One read-only query; by default on a state that is as new as any answer given before it was asked."""
 
     @_abc_1.abstractmethod
     def Pipeline(
         self,
         request_iterator: _MaybeAsyncIterator[_client_pb2.PipelineRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_client_pb2.PipelineReply], _abc.AsyncIterator[_client_pb2.PipelineReply]]: ...
+    ) -> _typing.Union[_abc.Iterator[_client_pb2.PipelineReply], _abc.AsyncIterator[_client_pb2.PipelineReply]]:
+        """Many frames in flight; for anything that sends more than a few commands a second."""
 
 def add_CommandsServicer_to_server(servicer: CommandsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -100,9 +117,12 @@ class KVStub:
     Get: _grpc.UnaryUnaryMultiCallable[_client_pb2.GetRequest, _client_pb2.GetReply]
     Delete: _grpc.UnaryUnaryMultiCallable[_client_pb2.DeleteRequest, _client_pb2.DeleteReply]
     Range: _grpc.UnaryUnaryMultiCallable[_client_pb2.RangeRequest, _client_pb2.RangeReply]
+    """A page of keys in byte order."""
     CompareAndSet: _grpc.UnaryUnaryMultiCallable[_client_pb2.CompareAndSetRequest, _client_pb2.CompareAndSetReply]
     Batch: _grpc.UnaryUnaryMultiCallable[_client_pb2.BatchRequest, _client_pb2.BatchReply]
+    """Several puts and deletes, all or nothing, under one revision."""
     Pipeline: _grpc.StreamStreamMultiCallable[_client_pb2.KvRequest, _client_pb2.KvReply]
+    """Many operations in flight, each answered by its number."""
 
 @_typing.type_check_only
 class KVAsyncStub(KVStub):
@@ -111,9 +131,12 @@ class KVAsyncStub(KVStub):
     Get: _aio.UnaryUnaryMultiCallable[_client_pb2.GetRequest, _client_pb2.GetReply]  # type: ignore[assignment]
     Delete: _aio.UnaryUnaryMultiCallable[_client_pb2.DeleteRequest, _client_pb2.DeleteReply]  # type: ignore[assignment]
     Range: _aio.UnaryUnaryMultiCallable[_client_pb2.RangeRequest, _client_pb2.RangeReply]  # type: ignore[assignment]
+    """A page of keys in byte order."""
     CompareAndSet: _aio.UnaryUnaryMultiCallable[_client_pb2.CompareAndSetRequest, _client_pb2.CompareAndSetReply]  # type: ignore[assignment]
     Batch: _aio.UnaryUnaryMultiCallable[_client_pb2.BatchRequest, _client_pb2.BatchReply]  # type: ignore[assignment]
+    """Several puts and deletes, all or nothing, under one revision."""
     Pipeline: _aio.StreamStreamMultiCallable[_client_pb2.KvRequest, _client_pb2.KvReply]  # type: ignore[assignment]
+    """Many operations in flight, each answered by its number."""
 
 class KVServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -142,7 +165,8 @@ class KVServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _client_pb2.RangeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_client_pb2.RangeReply, _abc.Awaitable[_client_pb2.RangeReply]]: ...
+    ) -> _typing.Union[_client_pb2.RangeReply, _abc.Awaitable[_client_pb2.RangeReply]]:
+        """A page of keys in byte order."""
 
     @_abc_1.abstractmethod
     def CompareAndSet(
@@ -156,13 +180,15 @@ class KVServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _client_pb2.BatchRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_client_pb2.BatchReply, _abc.Awaitable[_client_pb2.BatchReply]]: ...
+    ) -> _typing.Union[_client_pb2.BatchReply, _abc.Awaitable[_client_pb2.BatchReply]]:
+        """Several puts and deletes, all or nothing, under one revision."""
 
     @_abc_1.abstractmethod
     def Pipeline(
         self,
         request_iterator: _MaybeAsyncIterator[_client_pb2.KvRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_client_pb2.KvReply], _abc.AsyncIterator[_client_pb2.KvReply]]: ...
+    ) -> _typing.Union[_abc.Iterator[_client_pb2.KvReply], _abc.AsyncIterator[_client_pb2.KvReply]]:
+        """Many operations in flight, each answered by its number."""
 
 def add_KVServicer_to_server(servicer: KVServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

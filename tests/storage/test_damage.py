@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import replace
 
 import pytest
 
-from raftd.core.types import Recovered, Write
+from raftd.core.types import HardState, Recovered, Write
 from raftd.storage.errors import CorruptIdentity, CorruptLog, CorruptSnapshot, StorageError
+from raftd.storage.segment import decode_header, encode_header
 from tests.storage.disks import (
     FIRST,
     SECOND,
@@ -229,6 +231,59 @@ def test_two_batches_swapped_or_one_repeated_refuses() -> None:
         bad.put(FIRST, content[: ends[0]] + middle + rest)
         with pytest.raises(CorruptLog):
             recovered(bad)
+
+
+def test_batches_of_one_size_in_another_order_refuse() -> None:
+    """Each is right by itself, and all records make sense: only the chain tells."""
+    fs = MemoryFileSystem()
+    opened = directory(fs)
+    opened.recover()
+    ends = []
+    for term in range(1, 5):
+        opened.wal.commit([Write(term, hard_state=HardState(term, "n1"))])
+        ends.append(len(fs.files()[FIRST].rstrip(b"\0")))
+    opened.close()
+    content = fs.files()[FIRST]
+    size = ends[1] - ends[0]
+    for target in ends[:3]:
+        for source in ends[:3]:
+            if source != target:
+                bad = fs.clone()
+                bad.poke(FIRST, target, content[source : source + size])
+                with pytest.raises(CorruptLog, match="damaged or missing"):
+                    recovered(bad)
+
+
+def test_a_right_header_that_the_seal_does_not_name_is_refused() -> None:
+    fs, _ = small_directory()
+    header = decode_header(fs.files()[SECOND], SECOND)
+    books = replace(header.books, hard_state=HardState(2, "n3"))
+    data, _ = encode_header(
+        header.directory,
+        header.number,
+        header.allocated,
+        header.sequence,
+        header.seed,
+        header.last_index,
+        books,
+    )
+    content = fs.files()[SECOND]
+    fs.put(SECOND, (data + content[header.size :]).ljust(len(content), b"\0"))
+    with pytest.raises(CorruptLog, match="not the segment that the one before names"):
+        recovered(fs)
+
+
+def test_first_segments_missing_whose_entries_no_snapshot_covers() -> None:
+    fs = MemoryFileSystem()
+    opened = directory(fs, 400)
+    opened.recover()
+    for index in range(1, 10):
+        opened.wal.commit([Write(index, entries=(entry(index, 1, 100),))])
+    opened.close()
+    fs.remove(FIRST)
+    fs.remove(SECOND)
+    with pytest.raises(CorruptLog, match=r"entries 1 to \d are missing"):
+        recovered(fs)
 
 
 def test_old_content_of_a_block_returns() -> None:

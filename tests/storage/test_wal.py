@@ -134,6 +134,22 @@ def test_an_override_is_what_counts_even_across_segments() -> None:
     assert restarted(session) == tuple(range(1, 9))
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_overridden_entries_do_not_keep_a_segment(restart: bool) -> None:
+    session = fresh(400)
+    for index in range(1, 12):
+        session.append(entry(index, 1, 100))
+    session.append(entry(2, 2, 100), entry(3, 2, 100), entry(4, 2, 100))
+    session.mark(session.snapshot(2, 2))
+    if restart:
+        session.kill()
+        session.open()
+    session.live.wal.release(2)
+    assert len([name for name in session.fs.listdir(ROOT) if name.endswith(".wal")]) <= 3
+    session.kill()
+    session.open()
+
+
 def test_a_batch_larger_than_a_segment_gets_one_of_its_own() -> None:
     session = fresh(1000)
     session.append(entry(1, 1, 4 << 20))

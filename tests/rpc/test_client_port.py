@@ -46,21 +46,21 @@ def test_unary_calls_of_both_services() -> None:
     async def main() -> None:
         async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
             stub = commands(channel)
-            reply = await stub.Submit(client_pb2.SubmitRequest(command=b"it"), timeout=5)
+            reply = await stub.Submit(client_pb2.SubmitRequest(command=b"it"), timeout=30)
             assert (reply.result, reply.index, reply.term) == (b"did it", 5, 3)
-            query = await stub.Query(client_pb2.QueryRequest(query=b"it"), timeout=5)
+            query = await stub.Query(client_pb2.QueryRequest(query=b"it"), timeout=30)
             assert (query.result, query.applied_index) == (b"saw it", 6)
 
             one.node.on_submit = lambda payload, done: done(
                 Applied(8, 3, batch.encode_results([(0, batch.SESSION_ID.pack(8))]))
             )
-            opened = await stub.OpenSession(client_pb2.OpenSessionRequest(), timeout=5)
+            opened = await stub.OpenSession(client_pb2.OpenSessionRequest(), timeout=30)
             assert opened.session == 8
             assert batch.decode_batch(one.node.submitted[-1][0]).kind == batch.OPEN
             one.node.on_submit = lambda payload, done: done(
                 Applied(9, 3, batch.encode_results([(0, b"")]))
             )
-            await stub.CloseSession(client_pb2.CloseSessionRequest(session=8), timeout=5)
+            await stub.CloseSession(client_pb2.CloseSessionRequest(session=8), timeout=30)
             assert batch.decode_batch(one.node.submitted[-1][0]).kind == batch.CLOSE
 
     asyncio.run(main())
@@ -169,7 +169,7 @@ def test_typed_calls_become_the_stores_bytes_and_back(case: Any, stream: bool) -
                 assert getattr(reply, FIELD[method]) == expected
                 call.cancel()
             else:
-                assert await getattr(stub, method)(request, timeout=5) == expected
+                assert await getattr(stub, method)(request, timeout=30) == expected
             assert asked == [command]
 
     asyncio.run(main())
@@ -380,9 +380,9 @@ def test_a_caller_that_goes_away_leaves_nothing_behind() -> None:
     async def main() -> None:
         async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
             one.node.on_submit = lambda payload, done: None
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await commands(channel).Submit(client_pb2.SubmitRequest(), timeout=0.05)
-            assert caught.value.code() == Code.DEADLINE_EXCEEDED
+            unary = commands(channel).Submit(client_pb2.SubmitRequest(), timeout=30)
+            await until(lambda: len(one.node.submitted) == 1, "the call")
+            unary.cancel()
             call = commands(channel).Pipeline()
             await call.write(client_pb2.PipelineRequest(number=1, batch=plain(b"a")))
             await until(lambda: len(one.node.submitted) == 2, "the frame")
@@ -403,7 +403,7 @@ def test_stopping_answers_what_was_taken_and_then_ends_the_streams() -> None:
             await until(lambda: one.node.submitted, "the frame")
             idle = client_pb2_grpc.KVStub(channel).Pipeline()
             await until(lambda: len(one.servers._streams) == 2, "both streams")
-            stopping = asyncio.create_task(one.servers.stop(2.0))
+            stopping = asyncio.create_task(one.servers.stop(30.0))
             assert await idle.code() == Code.UNAVAILABLE
             one.node.submitted[0][1](Applied(5, 3, batch.encode_results([(0, b"")])))
             reply = await call.read()
@@ -411,7 +411,7 @@ def test_stopping_answers_what_was_taken_and_then_ends_the_streams() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call.read()
             assert caught.value.code() == Code.UNAVAILABLE
-            await asyncio.wait_for(stopping, 1.5)
+            await asyncio.wait_for(stopping, 5)
 
     asyncio.run(main())
 
@@ -463,7 +463,7 @@ def test_admin_shows_the_nodes_own_view() -> None:
             stub = admin_pb2_grpc.AdminStub(channel)
             one.node.leads = True
             one.directory.advertise("n3", PeerAddress("three:1", "three:2"))
-            status = await stub.Status(admin_pb2.StatusRequest(with_digest=True), timeout=5)
+            status = await stub.Status(admin_pb2.StatusRequest(with_digest=True), timeout=30)
             assert (status.node_id, status.incarnation) == ("n1", incarnation("n1"))
             assert (status.role, status.term, status.leader_id) == ("leader", 3, "n1")
             assert (status.digest, status.digest_index) == (b"digest", 7)
@@ -476,11 +476,11 @@ def test_admin_shows_the_nodes_own_view() -> None:
                 0.01,
             )
             assert (three.client_address, three.contact_age_seconds) == ("three:2", -1.0)
-            digest = await stub.Digest(admin_pb2.DigestRequest(), timeout=5)
+            digest = await stub.Digest(admin_pb2.DigestRequest(), timeout=30)
             assert (digest.applied_index, digest.digest) == (7, b"digest")
-            snapshot = await stub.SnapshotNow(admin_pb2.SnapshotNowRequest(), timeout=5)
+            snapshot = await stub.SnapshotNow(admin_pb2.SnapshotNowRequest(), timeout=30)
             assert snapshot.index == 7
-            moved = await stub.Transfer(admin_pb2.TransferRequest(target="n2"), timeout=5)
+            moved = await stub.Transfer(admin_pb2.TransferRequest(target="n2"), timeout=30)
             assert (moved.leader_id, moved.term) == ("n2", 3)
             code, _ = await failure_of(stub.Transfer(admin_pb2.TransferRequest(target="n9")))
             assert code == Code.INVALID_ARGUMENT

@@ -48,7 +48,7 @@ async def status_of(call: Any) -> tuple[grpc.StatusCode, str]:
 async def still_fine(side: Side) -> None:
     async with grpc.aio.insecure_channel(side.client_address) as channel:
         reply = await client_pb2_grpc.CommandsStub(channel).Query(
-            client_pb2.QueryRequest(query=b"x"), timeout=5
+            client_pb2.QueryRequest(query=b"x"), timeout=30
         )
         assert reply.result == b"saw x"
 
@@ -58,7 +58,7 @@ def test_all_default_and_unaddressed_messages_are_refused_on_every_method() -> N
         async with one_side() as one, grpc.aio.insecure_channel(one.peer_address) as channel:
             stub: Any = raft_pb2_grpc.RaftStub(channel)
             for method, kind in UNARY.items():
-                code, text = await status_of(getattr(stub, method)(kind(), timeout=5))
+                code, text = await status_of(getattr(stub, method)(kind(), timeout=30))
                 assert code == grpc.StatusCode.INVALID_ARGUMENT, method
                 assert "envelope.sender" in text
                 foreign = envelope(one)
@@ -66,7 +66,7 @@ def test_all_default_and_unaddressed_messages_are_refused_on_every_method() -> N
                 stranger.CopyFrom(foreign)
                 stranger.cluster = "another"
                 code, text = await status_of(
-                    getattr(stub, method)(kind(envelope=stranger), timeout=5)
+                    getattr(stub, method)(kind(envelope=stranger), timeout=30)
                 )
                 assert code == grpc.StatusCode.FAILED_PRECONDITION, method
                 assert "token and voters" in text
@@ -80,16 +80,16 @@ def test_malformed_fields_and_bytes_change_nothing(caplog: pytest.LogCaptureFixt
         async with one_side() as one, grpc.aio.insecure_channel(one.peer_address) as channel:
             stub: Any = raft_pb2_grpc.RaftStub(channel)
             high = raft_pb2.VoteRequest(envelope=envelope(one), term=2**63)
-            code, text = await status_of(stub.RequestVote(high, timeout=5))
+            code, text = await status_of(stub.RequestVote(high, timeout=30))
             assert code == grpc.StatusCode.INVALID_ARGUMENT
             assert text == "VoteRequest: term 9223372036854775808 is outside 1..2^62"
             loaded = codec.encode_append(append(1), envelope(one))
-            code, text = await status_of(stub.Heartbeat(loaded, timeout=5))
+            code, text = await status_of(stub.Heartbeat(loaded, timeout=30))
             assert code == grpc.StatusCode.INVALID_ARGUMENT
             for method in UNARY:
                 for junk in (b"\xff" * 20, b"\x0a\xff\xff\xff\xff\x0f", os.urandom(100)):
                     raw: Any = channel.unary_unary(f"/raftd.raft.v1.Raft/{method}")
-                    code, _ = await status_of(raw(junk, timeout=5))
+                    code, _ = await status_of(raw(junk, timeout=30))
                     assert code == grpc.StatusCode.INVALID_ARGUMENT
             raw = channel.unary_unary("/raftd.raft.v1.Raft/Nonsense")
             code, _ = await status_of(raw(b""))
@@ -222,7 +222,9 @@ def test_metadata_without_bound_is_refused() -> None:
             stub = client_pb2_grpc.CommandsStub(channel)
             code, _ = await status_of(
                 stub.Query(
-                    client_pb2.QueryRequest(query=b"x"), metadata=(("x", "y" * 100_000),), timeout=5
+                    client_pb2.QueryRequest(query=b"x"),
+                    metadata=(("x", "y" * 100_000),),
+                    timeout=30,
                 )
             )
             assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -241,7 +243,7 @@ def test_a_flood_of_calls_is_cut_at_the_limit_and_peers_do_not_feel_it() -> None
             stub = client_pb2_grpc.CommandsStub(channel)
             flood = [
                 asyncio.ensure_future(
-                    stub.Submit(client_pb2.SubmitRequest(command=b"x"), timeout=5)
+                    stub.Submit(client_pb2.SubmitRequest(command=b"x"), timeout=30)
                 )
                 for _ in range(40)
             ]
@@ -254,7 +256,7 @@ def test_a_flood_of_calls_is_cut_at_the_limit_and_peers_do_not_feel_it() -> None
             async with grpc.aio.insecure_channel(one.peer_address) as peers:
                 heartbeat = m.AppendRequest(3, "n2", 10, 2, (), 9, number=1)
                 reply = await raft_pb2_grpc.RaftStub(peers).Heartbeat(
-                    codec.encode_append(heartbeat, envelope(one)), timeout=5
+                    codec.encode_append(heartbeat, envelope(one)), timeout=30
                 )
                 assert reply.ok
             for call in flood:

@@ -10,7 +10,7 @@ from raftd.core import messages as m
 from raftd.core.types import Configuration, SnapshotMeta
 from raftd.rpc.directory import PeerAddress
 from tests.rpc.fakes import (
-    FAST,
+    PATIENT,
     FakeNode,
     Side,
     append,
@@ -153,7 +153,7 @@ def test_nothing_is_pulled_for_a_stream_to_nobody_and_it_opens_when_the_peer_com
 
             from raftd.rpc.gate import ClientLimits
 
-            again = Side(FakeNode("n2"), FAST, ClientLimits(), address)
+            again = Side(FakeNode("n2"), PATIENT, ClientLimits(), address)
             await again.servers.start()
             await until(lambda: one.node.replies, "the append's answer after the peer came")
             await again.servers.stop(0.1)
@@ -177,7 +177,7 @@ def test_a_stream_that_breaks_reports_all_that_was_in_flight() -> None:
 
 def test_a_wedged_peer_is_cut_off_at_the_age_limit() -> None:
     async def main() -> None:
-        async with two_sides() as (one, two):
+        async with two_sides(replace(PATIENT, append_age_max=0.3)) as (one, two):
             two.node.on_step = lambda request, reply: None
             send(one, "n2", APPEND, append(1), append(2))
             await until(lambda: len(one.node.lost) == 2, "reports after append_age_max")
@@ -246,8 +246,7 @@ def test_only_hello_goes_to_a_peer_that_was_never_met() -> None:
 
 def test_a_new_stream_from_a_peer_evicts_its_old_one() -> None:
     async def main() -> None:
-        patient = replace(FAST, append_age_max=60.0)  # only the eviction may end the stream
-        async with two_sides(patient) as (one, two), one_side("n1") as restarted:
+        async with two_sides() as (one, two), one_side("n1") as restarted:
             held: list[Callable[[m.Reply], None]] = []
             two.node.leader = "n1"
             two.node.on_step = lambda request, reply: held.append(reply)
@@ -289,8 +288,8 @@ def test_a_broken_stream_alone_is_no_lost_link() -> None:
             await until(lambda: one.node.replies, "the stream is up")
             sender = one.peers._outlets["n2"].senders[APPEND]
             sender._call.cancel()  # type: ignore[union-attr]
-            probed = asyncio.get_running_loop().time() + 0.3
-            await until(lambda: asyncio.get_running_loop().time() > probed, "the probe")
+            watch = two.servers._watch
+            await until(lambda: watch._last and not watch._tasks, "the probe")
             assert two.node.links_lost == []
             one.node.leads = False  # now the probe says "I do not lead"
             send(one, "n2", APPEND, append(2))

@@ -91,7 +91,7 @@ def _explain(error: Exception) -> int:
     from raftd.client.errors import NotDone, Refused
 
     if isinstance(error, NotDone):
-        complain(f"not done: {error}; see `raftctl why`, then repeat")
+        complain(f"not done: {error} (see `raftctl why`, then repeat)")
         return NOT_DONE
     if isinstance(error, Refused):
         complain(f"refused: {error}")

@@ -39,7 +39,7 @@ def explain(reports: Mapping[str, NodeStatus | RaftdError]) -> list[str]:
     ]
     if not nodes:
         return [*sentences, "No node answered: check the endpoints, and that the daemons run."]
-    sentences += _strangers(nodes) + _waiting(nodes) + _leadership(nodes)
+    sentences += _strangers(nodes) + _waiting(nodes) + _leadership(nodes, len(reports))
     sentences += _behind(nodes) + _problems(nodes)
     if sentences:
         return sentences
@@ -72,12 +72,12 @@ def _waiting(nodes: list[NodeStatus]) -> list[str]:
     return sentences
 
 
-def _leadership(nodes: list[NodeStatus]) -> list[str]:
+def _leadership(nodes: list[NodeStatus], asked: int) -> list[str]:
     """No leader, an old one, or one that nobody follows."""
     leaders = [node for node in nodes if node.role == "leader"]
     top = max(node.term for node in nodes)
     if not leaders:
-        return _no_leader(nodes, top)
+        return _no_leader(nodes, top, asked)
     newest = max(leaders, key=lambda node: node.term)
     sentences = [
         f"{old.node_id} still believes that it leads in term {old.term}; {newest.node_id} leads in "
@@ -102,7 +102,7 @@ def _leadership(nodes: list[NodeStatus]) -> list[str]:
     return sentences
 
 
-def _no_leader(nodes: list[NodeStatus], top: int) -> list[str]:
+def _no_leader(nodes: list[NodeStatus], top: int, asked: int) -> list[str]:
     named = sorted({node.leader_id for node in nodes if node.leader_id and node.term == top})
     missing = [name for name in named if name not in {node.node_id for node in nodes}]
     if missing:
@@ -115,7 +115,7 @@ def _no_leader(nodes: list[NodeStatus], top: int) -> list[str]:
         names = ", ".join(f"{node.node_id} (term {node.term})" for node in candidates)
         return [
             f"There is no leader: {names} asks for votes. It needs a majority of the voters, "
-            f"itself included, and {len(nodes)} nodes answered here."
+            f"itself included; {len(nodes)} of {asked} endpoints answered."
         ]
     return ["There is no leader yet: the followers wait for their election timeouts to pass."]
 

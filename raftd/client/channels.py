@@ -29,7 +29,12 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", RECEIVE_BYTES_MAX),
     # Clients of one process do not share their luck with a node's connection.
     ("grpc.use_local_subchannel_pool", 1),
+    # Retrying is this package's business: only it knows what is unknown.
     ("grpc.enable_retries", 0),
+    # An http_proxy in the environment is for the web, and would swallow loopback addresses.
+    ("grpc.enable_http_proxy", 0),
+    # A restarted container has another address.
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
 ]
 
 

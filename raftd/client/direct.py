@@ -35,6 +35,8 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", 4 << 20),
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
 ]
 Reply = TypeVar("Reply")
 

@@ -13,38 +13,11 @@ from pathlib import Path
 import pytest
 
 from raftd.cli import raftctl
-from raftd.cli.raftctl_why import explain
-from raftd.client.admin import NodeStatus
-from raftd.client.direct import Direct
-from raftd.client.errors import RaftdError, Unavailable
-from tests.client.fake_server import FakeCluster, Fault, Tally
+from tests.cli.raftctl_shell import Shell, process
+from tests.client.fake_server import FakeCluster, Tally
+from tests.client.faults import Fault
 
-START_SECONDS_MAX = 0.3
 DEAD = "127.0.0.1:1"
-Done = subprocess.CompletedProcess[bytes]
-
-
-class Shell:
-    """Runs raftctl in this process, as `main` would be run."""
-
-    def __init__(self, cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-        self.endpoints = ",".join(cluster.endpoints)
-        self._captured = capfdbinary
-        self.out = b""
-        self.err = ""
-
-    def __call__(self, *words: str) -> int:
-        code = raftctl.main(["--endpoints", self.endpoints, *words])
-        self.out, err = self._captured.readouterr()
-        self.err = err.decode()
-        assert "Traceback" not in self.err
-        assert self.err.count("\n") <= 1, self.err
-        return code
-
-    def json(self, *words: str) -> dict[str, object]:
-        self.code = self("-w", "json", *words)
-        value: dict[str, object] = json.loads(self.out)
-        return value
 
 
 @pytest.fixture
@@ -60,19 +33,6 @@ def shell(cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]) -> Sh
 
 def b64(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def process(
-    *words: str, stdin: bytes = b"", **environment: str
-) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "raftd.cli.raftctl", *words],
-        input=stdin,
-        capture_output=True,
-        timeout=20,
-        env={**os.environ, **environment},
-        check=False,
-    )
 
 
 # -- the store --------------------------------------------------------------------------------
@@ -288,123 +248,3 @@ def test_a_broken_pipe_is_no_error(cluster: FakeCluster) -> None:
     err = running.stderr.read()
     running.stderr.close()
     assert (running.wait(20), err) == (0, b"")
-
-
-# -- nodes ------------------------------------------------------------------------------------
-
-
-def test_status(shell: Shell, cluster: FakeCluster) -> None:
-    cluster.nodes["n3"].stop()
-    cluster.nodes["n2"].healthy = False
-    cluster.nodes["n2"].problems = ["the disk is full"]
-    assert shell("status") == 0
-    lines = shell.out.decode().splitlines()
-    assert lines[0].split()[:4] == ["ENDPOINT", "ID", "ROLE", "TERM"]
-    assert "leader" in lines[1]
-    assert "the disk is full" in lines[2]
-    assert "unreachable" in lines[3]
-    nodes = shell.json("status")["nodes"]
-    assert isinstance(nodes, list)
-    assert [node["reachable"] for node in nodes] == [True, True, False]
-
-
-def test_health(shell: Shell, cluster: FakeCluster) -> None:
-    assert shell("health") == 0
-    cluster.nodes["n2"].healthy = False
-    assert shell("health") == 1
-    assert b"not serving" in shell.out
-
-
-def test_snapshot_transfer_events(shell: Shell) -> None:
-    assert shell("snapshot") == 0
-    assert shell("transfer", "n2") == 0
-    assert shell.out == b"ok: n2 leads in term 2\n"
-    assert shell("transfer", "n7") == 5
-    assert shell("events") == 0
-    assert b"2 events lost" in shell.out
-    assert b"became_leader" in shell.out
-    assert shell("-w", "json", "events") == 0
-    assert [json.loads(line)["number"] for line in shell.out.splitlines()] == [1, 4]
-
-
-def test_why(shell: Shell, cluster: FakeCluster) -> None:
-    assert shell("why") == 0
-    assert shell.out.startswith(b"All is well: n1 leads in term 1")
-    cluster.lead("nobody")
-    cluster.nodes["n2"].waiting_for = ["n3"]
-    cluster.nodes["n3"].stop()
-    assert shell("why") == 1
-    text = shell.out.decode()
-    assert "n2 is not admitted yet: it waits until n3 know it" in text
-    assert f"{cluster.nodes['n3'].address} cannot be reached" in text
-    assert "There is no leader yet" in text
-    assert shell.json("why")["well"] is False
-
-
-def status(**fields: object) -> NodeStatus:
-    plain = NodeStatus(
-        "e:1", "n1", "c", "0", "follower", 1, "", "", 0, 0, 0, 0, 0, 0, True, (), (), True, ()
-    )
-    return plain._replace(**fields)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("reports", "expected"),
-    [
-        ({"e:1": Unavailable("gone")}, "No node answered"),
-        ({"e:1": status(role="candidate", term=4)}, "n1 (term 4) asks for votes"),
-        ({"e:1": status(leader_id="n9")}, "follow n9, which is not among"),
-        (
-            {"e:1": status(), "e:2": status(cluster_id="d", endpoint="e:2")},
-            "2 different clusters",
-        ),
-        (
-            {"e:1": status(role="leader"), "e:2": status(node_id="n2", role="leader", term=2)},
-            "n1 still believes that it leads in term 1; n2 leads in term 2",
-        ),
-        (
-            {"e:1": status(role="leader"), "e:2": status(node_id="n2", term=3)},
-            "n2 is in a later term",
-        ),
-        (
-            {"e:1": status(role="leader", commit_index=5000), "e:2": status(node_id="n2")},
-            "n2 is 5000 entries behind",
-        ),
-        ({"e:1": status(admitted=False)}, "not admitted yet and neither votes"),
-    ],
-)
-def test_explanations(reports: dict[str, NodeStatus | RaftdError], expected: str) -> None:
-    assert any(expected in sentence for sentence in explain(reports)), explain(reports)
-
-
-# -- speed ------------------------------------------------------------------------------------
-
-
-def test_starts_fast(cluster: FakeCluster) -> None:
-    """The best of five, so that a busy machine does not fail it; CPU time for the same reason."""
-    code = (
-        "import sys, time; from raftd.cli.raftctl import main; code = main(sys.argv[1:]); "
-        "heavy = {'yaml', 'prometheus_client', 'uvloop', 'raftd.client.engine'}; "
-        "print(time.process_time(), *(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
-    )
-    words = ["--endpoints", ",".join(cluster.endpoints), "get", "a"]
-    seconds = []
-    for _ in range(5):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 1, done.stderr
-        used, *heavy = done.stderr.split()
-        assert heavy == [], "raftctl loads only what it needs"
-        seconds.append(float(used))
-    print(f"raftctl get, from start to end: {min(seconds) * 1000:.0f} ms of CPU")
-    assert min(seconds) < START_SECONDS_MAX
-
-
-def test_direct_closes_without_a_session(cluster: FakeCluster) -> None:
-    from random import Random
-
-    client = Direct(
-        cluster.endpoints, timeout=1, clock=lambda: 0.0, sleep=lambda _: None, random=Random(1)
-    )
-    client.close()

@@ -22,11 +22,13 @@ from raftd.client import (
 )
 from raftd.client.loops import shared_thread
 from raftd.wire import kv
-from tests.client.fake_server import FakeCluster, Fault
+from tests.client.fake_server import FakeCluster
+from tests.client.faults import Fault
 
 OWN_LOOP = """
 import asyncio
-from tests.client.fake_server import FakeCluster, Fault, Tally
+from tests.client.fake_server import FakeCluster, Tally
+from tests.client.faults import Fault
 from raftd.client import AsyncClient, Client, loops
 
 async def work(cluster, own):

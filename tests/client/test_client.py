@@ -18,7 +18,8 @@ from raftd.client import (
 )
 from raftd.wire import batch, kv
 from tests.client.conftest import wait_until
-from tests.client.fake_server import FakeCluster, Fault
+from tests.client.fake_server import FakeCluster
+from tests.client.faults import Fault
 
 Connect = Callable[..., Client]
 

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import grpc.aio
 
 from raftd._pb import raft_pb2 as pb
-from raftd._pb import raft_pb2_grpc
 from raftd.core import messages as m
 from raftd.rpc import codec, codec_replies
 from raftd.rpc.checks import Rejected
+from raftd.rpc.lines import Line
 from raftd.rpc.link import Link
 
 ENVELOPE_KEY = "raftd-envelope-bin"
@@ -25,9 +25,9 @@ class AppendSender:
     Network thread only.
     """
 
-    def __init__(self, link: Link, channel: grpc.aio.Channel) -> None:
+    def __init__(self, link: Link, line: Line) -> None:
         self._link = link
-        self._stub = raft_pb2_grpc.RaftStub(channel)
+        self._line = line
         self._loop = asyncio.get_running_loop()
         self._inflight: dict[int, tuple[m.Request, float]] = {}
         self._wanted = False
@@ -99,7 +99,7 @@ class AppendSender:
     async def _one_stream(self) -> None:
         link = self._link
         metadata = ((ENVELOPE_KEY, link.envelopes.request_to(link.peer).SerializeToString()),)
-        call: Call = self._stub.AppendEntries(metadata=metadata)
+        call: Call = self._line.stub.AppendEntries(metadata=metadata)
         reader: asyncio.Task[None] | None = None
         try:
             # Nothing is pulled before there is somebody to send it to.

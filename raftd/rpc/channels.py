@@ -23,6 +23,7 @@ class LinkSettings:
     120 s would leave a returned peer alone for minutes.
     keepalive_time, keepalive_timeout: how soon a host that vanished without a packet is noticed.
     append_age_max: the oldest append in flight may be this old before its stream is cut.
+    renew_after: a host name is looked up again after so long without a connection.
     """
 
     connect_timeout: float = 1.0
@@ -35,6 +36,7 @@ class LinkSettings:
     bulk_timeout: float = 10.0
     append_age_max: float = 3.0
     probe_timeout: float = 0.1
+    renew_after: float = 2.0
     message_max: int = PEER_MESSAGE_MAX
 
 

@@ -6,8 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import grpc.aio
-
 from raftd._pb import raft_pb2 as pb
 from raftd._pb import raft_pb2_grpc
 from raftd.core.messages import Channel
@@ -19,6 +17,7 @@ from raftd.rpc.channels import LinkSettings, peer_channel
 from raftd.rpc.checks import Rejected
 from raftd.rpc.directory import Directory
 from raftd.rpc.envelope import Envelopes, Mismatch
+from raftd.rpc.lines import Line
 from raftd.rpc.link import Link, readable
 from raftd.rpc.quiet import QuietLog
 from raftd.rpc.senders import BulkSender, ControlSender
@@ -118,23 +117,27 @@ class Peers:
 
 
 class Outlet:
-    """Three channels to one peer, each with a connection of its own, and their senders."""
+    """Three lines to one peer, each with a connection of its own, and their senders."""
 
     def __init__(self, link: Link, address: str) -> None:
         self.link = link
-        self.channels: list[grpc.aio.Channel] = []
-        for _ in Channel:
-            channel = peer_channel(address, link.settings)
-            channel.get_state(try_to_connect=True)  # a new leader's first append should not wait
-            self.channels.append(channel)
-        append = AppendSender(link, self.channels[Channel.APPEND])
+        self.lines = {channel: Line(address, link.settings) for channel in Channel}
+        append = AppendSender(link, self.lines[Channel.APPEND])
         self.senders: dict[Channel, ControlSender | AppendSender | BulkSender] = {
-            Channel.CONTROL: ControlSender(link, self.channels[Channel.CONTROL], append.contact),
+            Channel.CONTROL: ControlSender(link, self.lines[Channel.CONTROL], append.contact),
             Channel.APPEND: append,
-            Channel.BULK: BulkSender(link, self.channels[Channel.BULK]),
+            Channel.BULK: BulkSender(link, self.lines[Channel.BULK]),
         }
+        self._loop = asyncio.get_running_loop()
+        self._look()
+
+    def _look(self) -> None:
+        for line in self.lines.values():
+            line.look()
+        self._timer = self._loop.call_later(self.link.settings.renew_after / 4, self._look)
 
     async def close(self) -> None:
         self.link.closed = True
+        self._timer.cancel()
         await asyncio.gather(*(sender.close() for sender in self.senders.values()))
-        await asyncio.gather(*(channel.close() for channel in self.channels))
+        await asyncio.gather(*(line.close() for line in self.lines.values()))

@@ -7,11 +7,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import grpc.aio
-
-from raftd._pb import raft_pb2_grpc
 from raftd.core import messages as m
 from raftd.rpc import codec, codec_replies
+from raftd.rpc.lines import Line
 from raftd.rpc.link import Link, readable
 
 CONTROL_INFLIGHT_MAX = 64
@@ -23,44 +21,41 @@ class ControlSender:
     Network thread only.
     """
 
-    def __init__(
-        self, link: Link, channel: grpc.aio.Channel, on_contact: Callable[[], None]
-    ) -> None:
+    def __init__(self, link: Link, line: Line, on_contact: Callable[[], None]) -> None:
         """on_contact: called when this node's heartbeat was answered."""
         self._link = link
         self._on_contact = on_contact
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[m.Reply]] = set()
         self._scheduled = False
-        stub = raft_pb2_grpc.RaftStub(channel)
+        self._line = line
         short, long = link.settings.control_timeout, link.settings.read_index_timeout
-        self._calls: dict[type[Any], tuple[Any, Any, Any, float]] = {
+        self._calls: dict[type[Any], tuple[str, Any, Any, float]] = {
             m.VoteRequest: (
-                stub.RequestVote,
+                "RequestVote",
                 codec.encode_vote,
                 codec_replies.decode_vote_reply,
                 short,
             ),
             m.AppendRequest: (
-                stub.Heartbeat,
+                "Heartbeat",
                 codec.encode_append,
                 codec_replies.decode_append_reply,
                 short,
             ),
             m.ReadIndexRequest: (
-                stub.ReadIndex,
+                "ReadIndex",
                 codec.encode_read_index,
                 codec_replies.decode_read_index_reply,
                 long,
             ),
             m.TimeoutNowRequest: (
-                stub.TimeoutNow,
+                "TimeoutNow",
                 codec.encode_timeout_now,
                 codec_replies.decode_timeout_now_reply,
                 short,
             ),
         }
-        self._hello = stub.Hello
 
     def wake(self) -> None:
         # Later in this turn of the loop: the node is still handing over effects, and several wakes
@@ -84,7 +79,8 @@ class ControlSender:
         link = self._link
         if isinstance(request, m.HelloRequest):
             return await self._say_hello(request)
-        method, encode, decode, timeout = self._calls[type(request)]
+        name, encode, decode, timeout = self._calls[type(request)]
+        method = getattr(self._line.stub, name)
         call: Awaitable[Any] = method(
             encode(request, link.envelopes.request_to(link.peer)), timeout=timeout
         )
@@ -96,7 +92,7 @@ class ControlSender:
     async def _say_hello(self, request: m.HelloRequest) -> m.Reply:
         link = self._link
         envelope = link.envelopes.hello_to(link.peer)
-        call = self._hello(
+        call = self._line.stub.Hello(
             codec.encode_hello(request, envelope, link.about),
             timeout=link.settings.control_timeout,
         )
@@ -133,9 +129,9 @@ class ControlSender:
 class BulkSender:
     """Chunks of snapshots, one call in flight. Network thread only; the file is read elsewhere."""
 
-    def __init__(self, link: Link, channel: grpc.aio.Channel) -> None:
+    def __init__(self, link: Link, line: Line) -> None:
         self._link = link
-        self._install = raft_pb2_grpc.RaftStub(channel).InstallSnapshot
+        self._line = line
         self._wanted = asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(self._task_ended)
@@ -168,7 +164,7 @@ class BulkSender:
             assert isinstance(request, m.SnapshotRequest)
             async with asyncio.timeout(link.settings.bulk_timeout):
                 filled = await link.node.read_chunk(request)
-            call = self._install(
+            call = self._line.stub.InstallSnapshot(
                 codec.encode_snapshot(filled, link.envelopes.request_to(link.peer)),
                 timeout=link.settings.bulk_timeout,
             )

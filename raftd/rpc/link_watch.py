@@ -38,13 +38,13 @@ class LinkWatch:
         loop = asyncio.get_running_loop()
         if self._closed or peer in self._tasks or self._node.state().leader != peer:
             return
-        if loop.time() - self._last.get(peer, float("-inf")) < INTERVAL_SECONDS:
-            return
-        self._last[peer] = loop.time()
-        task = self._tasks[peer] = loop.create_task(self._ask(peer))
+        at = max(loop.time(), self._last.get(peer, float("-inf")) + INTERVAL_SECONDS)
+        self._last[peer] = at
+        task = self._tasks[peer] = loop.create_task(self._ask(peer, at - loop.time()))
         task.add_done_callback(lambda ended: self._asked(peer, ended))
 
-    async def _ask(self, peer: NodeId) -> None:
+    async def _ask(self, peer: NodeId, delay: float) -> None:
+        await asyncio.sleep(delay)
         leads = await self._probe(peer)
         if not leads and not self._closed and self._node.state().leader == peer:
             self._node.link_lost(peer)

@@ -35,7 +35,7 @@ def connect() -> Iterator[Callable[..., Client]]:
 
     def make(cluster: FakeCluster | list[str], **settings: float) -> Client:
         endpoints = cluster if isinstance(cluster, list) else cluster.endpoints
-        fast = {"attempt_timeout": 0.25, "timeout": 5.0, **settings}
+        fast = {"attempt_timeout": 0.12, "timeout": 5.0, **settings}
         client = Client(endpoints, random=Random(7), **fast)  # type: ignore[arg-type]
         made.append(client)
         return client

@@ -323,6 +323,24 @@ def test_batch_copied_into_an_entry_is_no_proof() -> None:
     assert states(WRITES)[-1].differs(recovered(fs)) == ""
 
 
+def test_another_nodes_log_copied_into_an_entry_is_no_proof() -> None:
+    other = MemoryFileSystem()
+    theirs = directory(other, 4000, node="n2")
+    theirs.recover()
+    for index in range(1, 20):
+        theirs.wal.commit([Write(index, entries=(entry(index, 1),))])
+    theirs.close()
+    fs, _ = filled()
+    opened = directory(fs)
+    opened.recover()
+    copy = other.files()[FIRST]
+    opened.wal.commit([Write(9, entries=(entry(5, 2)._replace(payload=copy),))])
+    fs.kill()
+    path = last_segment(fs)
+    fs.poke(path, fs.files()[path].index(copy) - 3, b"\xff")
+    assert states(WRITES)[-1].differs(recovered(fs)) == ""
+
+
 def test_errors_say_which_kind() -> None:
     fs, _ = small_directory()
     snapshot = next(path for path in fs.files() if path.endswith(".snap"))

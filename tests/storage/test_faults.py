@@ -151,6 +151,7 @@ def test_a_commit_that_fails_is_fatal_whatever_the_error(name: str, error: int) 
         session.append(entry(2, 1))
     assert caught.value.errno == error
     assert not isinstance(caught.value, NoSpace)
+    assert session.live.wal._failed is caught.value
     check_latched(session)
 
 

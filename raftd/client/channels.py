@@ -38,6 +38,18 @@ OPTIONS: list[tuple[str, int]] = [
 ]
 
 
+RENEW_SECONDS = 2.0
+"""A channel that has been without a connection for so long is replaced when it is asked for. gRPC
+itself looks a host name up again only after a back-off that grows to two minutes; a node that came
+back at another address would be out of reach for as long.
+"""
+
+RETIRED_SECONDS = 5.0
+"""A replaced channel is closed so much later: whoever still waits for it to connect has given up by
+then, and closing it under a waiter would cancel him.
+"""
+
+
 class AttemptFailed(Exception):
     """An attempt that did not even reach the stage of a stream; nothing was sent that could be
     done.
@@ -62,10 +74,16 @@ class Channels:
 
     def __init__(self) -> None:
         self._open: dict[str, Calls] = {}
+        self._down_since: dict[str, float] = {}
+        self._retired: dict[Calls, asyncio.TimerHandle] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def get(self, address: str) -> Calls:
         """Raises AttemptFailed when hints have led to too many addresses."""
         calls = self._open.get(address)
+        if calls is not None and self._is_down(address, calls.channel):
+            self._retire(self._open.pop(address))
+            calls = None
         if calls is None:
             if len(self._open) >= CHANNELS_MAX:
                 raise AttemptFailed(
@@ -77,9 +95,34 @@ class Channels:
         return calls
 
     async def close(self) -> None:
-        opened, self._open = self._open, {}
-        for calls in opened.values():
+        for timer in self._retired.values():
+            timer.cancel()
+        everything = [*self._open.values(), *self._retired]
+        self._open, self._retired = {}, {}
+        for calls in everything:
             await calls.channel.close()
+        await asyncio.gather(*self._closing)
+
+    def _is_down(self, address: str, channel: aio.Channel) -> bool:
+        """Without a connection at every look for RENEW_SECONDS."""
+        if channel.get_state() is grpc.ChannelConnectivity.READY:
+            self._down_since.pop(address, None)
+            return False
+        now = asyncio.get_running_loop().time()
+        if now - self._down_since.setdefault(address, now) < RENEW_SECONDS:
+            return False
+        del self._down_since[address]
+        return True
+
+    def _retire(self, calls: Calls) -> None:
+        def close() -> None:
+            del self._retired[calls]
+            task = loop.create_task(calls.channel.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+        loop = asyncio.get_running_loop()
+        self._retired[calls] = loop.call_later(RETIRED_SECONDS, close)
 
     def _make(self, address: str) -> Calls:
         channel = aio.insecure_channel(address, options=OPTIONS)

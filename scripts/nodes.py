@@ -78,7 +78,7 @@ class Node:
         """Start the process; does not wait for it to serve."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "raftd.cli.raftd_main", "serve", "--config", "node.yaml"],
+                self.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -87,6 +87,10 @@ class Node:
                 start_new_session=True,  # Ctrl-C is for whoever started us; we stop nodes in order
             )
         self.pid_path.write_text(str(self.process.pid))
+
+    def command(self) -> list[str]:
+        """To be run in `directory`."""
+        return [sys.executable, "-m", "raftd.cli.raftd_main", "serve", "--config", "node.yaml"]
 
     def pid(self) -> int | None:
         """Of the running process, even if an earlier program started it; None if there is none."""

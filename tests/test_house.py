@@ -180,6 +180,20 @@ def test_every_raftd_command_is_in_the_readme() -> None:
     assert not missing
 
 
+def test_every_raftctl_command_is_in_the_readme() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "raftd.cli.raftctl", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = re.findall(r"^    ([a-z]+) ", run.stdout, re.M)
+    assert {"put", "get", "status"} <= set(names)
+    readme = (ROOT / "README.md").read_text()
+    assert not [name for name in names if f"raftctl {name}" not in readme]
+
+
 def test_commands_in_the_documents_exist() -> None:
     """A reader types what stands there."""
     from raftd.cli.raftd_main import build_parser

@@ -7,6 +7,7 @@ safely, 130 stopped by a second signal.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ EXIT_USAGE = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script; returns the exit code."""
+    _fill_standard_streams()
     arguments = build_parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
@@ -34,6 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # `raftd ... | head`: nobody reads any more, which is no failure
         return EXIT_OK
     return code
+
+
+def _fill_standard_streams() -> None:
+    """Started with a closed stderr, the next file opened would get its number: the log lines of
+
+    this process would go into its own data.
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -159,6 +162,38 @@ def test_threads_are_dumped_on_request(single: Cluster) -> None:
         [node],
     )
     assert node.ready()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks files up in /proc")
+def test_closed_streams_are_not_taken_by_other_files(single: Cluster) -> None:
+    """Or log lines would go into whatever file got number 2: a socket, or the data."""
+    node = single.nodes[0]
+    code = "import os, sys; os.closerange(0, 3); os.execv(sys.executable, sys.argv[1:])"
+    node.process = subprocess.Popen(
+        [sys.executable, "-c", code, *node.command()], cwd=node.directory, start_new_session=True
+    )
+    wait_until(node.ready, 20, "it to serve", [node])
+    for number in range(3):
+        assert os.readlink(f"/proc/{node.process.pid}/fd/{number}") == os.devnull
+    assert node.stop() == 0
+
+
+def test_stderr_that_nobody_reads_holds_nobody_up(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(1, {"log_level": "debug", "log_queue_lines": "10"})
+    node = cluster.nodes[0]
+    reader, writer = os.pipe()
+    try:
+        node.process = subprocess.Popen(
+            node.command(), cwd=node.directory, stderr=writer, start_new_session=True
+        )
+        wait_until(node.ready, 20, "it to serve")
+        # Every look at the admin port is a debug line, and the pipe holds 64 KiB.
+        wait_until(lambda: (node.metric("raftd_log_lines_dropped") or 0) > 100, 30, "lost lines")
+        assert cluster.client().put(b"key", b"value").version == 1
+        assert node.stop() == 0
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_start_tells_versions_and_settings(single: Cluster) -> None:

@@ -1,4 +1,4 @@
-"""Clients that write all the time and keep book of every answer, to compare with what nodes hold."""
+"""Clients that write all the time, and the book of their answers to compare nodes with."""
 
 from __future__ import annotations
 

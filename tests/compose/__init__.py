@@ -1,0 +1,1 @@
+"""The files that make containers, and the books of the test that hurts them. Needs no docker."""

@@ -63,8 +63,7 @@ class ConsoleFormatter(logging.Formatter):
             f"node={node} term={term} role={role}  {message}"
         )
         for key, value in _fields(record).items():
-            text = str(value).replace("\n", "\\n")
-            line += f" {key}={json.dumps(text) if ' ' in text or not text else text}"
+            line += f" {key}={_word(value)}"
         if record.exc_info and record.exc_info[0] is not None:
             trace = "".join(traceback.format_exception(*record.exc_info)).rstrip()
             line += "\n" + "\n".join(f"    | {part}" for part in trace.splitlines())
@@ -160,6 +159,13 @@ def start(context: Context, *, level: str, style: str, lines: int, fd: int = 2) 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, dict):
+        return json.dumps(value, default=str)
+    text = str(value)
+    return text if text.isprintable() and text and " " not in text else json.dumps(text)
 
 
 def _timestamp(created: float) -> str:

@@ -214,6 +214,10 @@ class Replica:
     def identity(self) -> Identity:
         return self._core.identity
 
+    @property
+    def term(self) -> int:
+        return self._core.current_term
+
     def expected_incarnation(self, peer: str) -> str | None:
         """The recorded incarnation of `peer`; None: only Hello may be exchanged with it."""
         return self._core.expected_incarnation(peer)

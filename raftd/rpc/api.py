@@ -23,6 +23,11 @@ class PeerNode(Protocol):
     @property
     def identity(self) -> Identity: ...
 
+    @property
+    def term(self) -> int:
+        """The current one; cheap."""
+        ...
+
     def expected_incarnation(self, peer: str) -> str | None:
         """The recorded incarnation of a peer; None: only Hello may be exchanged with it."""
         ...

@@ -8,6 +8,9 @@ from itertools import pairwise
 
 from raftd.core.types import INDEX_MAX, TERM_MAX
 
+TERM_LEAP_MAX = 2**32
+"""No cluster holds so many elections. A term near TERM_MAX would leave no room for the next one."""
+
 SIZE_MAX = 2**62
 RECORDS_MAX = 1024
 MEMBERS_MAX = 1024
@@ -25,6 +28,12 @@ def check_term(field: str, value: int, least: int = 1) -> int:
     if not least <= value <= TERM_MAX:
         raise Rejected(f"{field} {value} is outside {least}..2^62")
     return value
+
+
+def check_leap(term: int, own: int) -> None:
+    """Is `term` one that a node which is now in term `own` can believe in?"""
+    if term > own + TERM_LEAP_MAX:
+        raise Rejected(f"term {term} is more than 2^32 above this node's {own}")
 
 
 def check_index(field: str, value: int, least: int = 0) -> int:

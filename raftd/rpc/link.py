@@ -10,13 +10,13 @@ from typing import Any
 import grpc
 
 from raftd._pb import raft_pb2 as pb
-from raftd.core.messages import HelloReply, Reply, Request
+from raftd.core.messages import HelloReply, NotAdmitted, Reply, Request
 from raftd.core.types import NodeId
 from raftd.node.errors import NodeStopped
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import PeerNode
 from raftd.rpc.channels import LinkSettings
-from raftd.rpc.checks import Rejected
+from raftd.rpc.checks import Rejected, check_leap
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.envelope import Envelopes, Mismatch
 from raftd.rpc.quiet import QuietLog
@@ -50,6 +50,12 @@ class Link:
     closed: bool = False
 
     def replied(self, sent: Request, reply: Reply) -> None:
+        if not isinstance(reply, HelloReply | NotAdmitted):
+            try:
+                check_leap(reply.term, self.node.term)
+            except Rejected as error:
+                self.failed(sent, error)
+                return
         with contextlib.suppress(NodeStopped):  # then the node itself has said why
             self.node.on_reply(self.peer, sent, reply)
 

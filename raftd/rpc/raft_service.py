@@ -25,7 +25,7 @@ from raftd.node.ports import FatalPort
 from raftd.rpc import codec, codec_replies
 from raftd.rpc.api import PeerNode
 from raftd.rpc.append_sender import ENVELOPE_KEY
-from raftd.rpc.checks import Rejected
+from raftd.rpc.checks import Rejected, check_leap
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.envelope import Envelopes, Mismatch
 from raftd.rpc.quiet import QuietLog
@@ -139,6 +139,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         try:
             sender = self._envelopes.check_request(message.envelope)
             request = decode(message, sender)
+            check_leap(message.term, self._node.term)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, type(message).__name__, error)
         envelope = self._envelopes.reply_to(message.envelope)
@@ -226,6 +227,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
                         f"a message of {message.envelope.sender} on the stream of {sender}"
                     )
                 request = codec.decode_append(message, sender)
+                check_leap(request.term, self._node.term)
             except (Mismatch, Rejected) as error:
                 raise self._ended("AppendEntries", error) from None
             size, number = sum([len(entry.payload) for entry in request.entries]), request.number

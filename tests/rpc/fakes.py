@@ -85,6 +85,7 @@ class FakeNode:
         self.on_submit: Callable[[bytes, Done], None] = apply_at_once
         self.on_query: Callable[[Sequence[bytes], bool, Done], None] = answer_at_once
         self.leads = False
+        self.term = 1
         self.leader: str | None = None
         self.healthy = True
         self.control: Outcome = Applied(7, 3, b"n2")

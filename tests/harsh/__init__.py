@@ -1,0 +1,1 @@
+"""What strangers, rough networks and operators' mistakes do to a live cluster."""

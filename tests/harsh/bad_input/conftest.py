@@ -1,0 +1,130 @@
+"""One cluster for the whole package. What it must still be at the end is asserted when it closes,
+and after every test, so that the culprit has a name.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from raftd._pb import admin_pb2, admin_pb2_grpc
+from raftd.client import Client
+from scripts.nodes import Node
+from tests.cluster.harness import Cluster, channel, read_all
+
+LOG_BYTES_MAX = 512 << 10
+"""Of one node's log in the whole run: bad input must not be able to fill a disk with complaints."""
+
+
+@dataclass
+class Live:
+    """The cluster, its leader and term as they were when all began."""
+
+    cluster: Cluster
+    client: Client
+    leader: Node
+    term: int
+    written: dict[bytes, bytes]
+
+    @property
+    def nodes(self) -> list[Node]:
+        return self.cluster.nodes
+
+    def followers(self) -> list[Node]:
+        return [node for node in self.nodes if node is not self.leader]
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.client.put(key, value)
+        self.written[key] = value
+
+    def works(self) -> None:
+        """A write and a read, now."""
+        key = b"works/%d" % len(self.written)
+        self.put(key, b"yes")
+        found = self.client.get(key).kv
+        assert found is not None
+        assert found.value == b"yes"
+
+    def incarnation(self, node: Node) -> str:
+        with channel(node) as to:
+            status = admin_pb2_grpc.AdminStub(to).Status(admin_pb2.StatusRequest(), timeout=5)
+        return str(status.incarnation)
+
+    def cluster_id(self) -> str:
+        with channel(self.leader) as to:
+            status = admin_pb2_grpc.AdminStub(to).Status(admin_pb2.StatusRequest(), timeout=5)
+        return str(status.cluster_id)
+
+    def check(self) -> None:
+        """Same leader, same term, and everybody is there."""
+        assert all(node.pid() is not None for node in self.nodes)
+        assert [node.metric("raftd_term") for node in self.nodes] == [self.term] * len(self.nodes)
+        assert self.cluster.leaders() == [self.leader]
+
+
+@pytest.fixture(scope="package")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    cluster = Cluster(tmp_path_factory.mktemp("live"), 3, {})
+    try:
+        cluster.start()
+        made = Live(cluster, cluster.client(), cluster.leader(), cluster.term(), {})
+        made.works()
+        yield made
+        _end(made)
+    finally:
+        cluster.close()
+
+
+def _end(live: Live) -> None:
+    live.works()
+    live.check()
+    live.cluster.wait_level()
+    for node in live.nodes:
+        found = read_all(live.cluster.client([node]), b"")
+        for key, value in live.written.items():
+            assert found[key][0] == value, key
+    assert len(set(live.cluster.digests().values())) == 1
+    for node in live.nodes:
+        text = node.log_path.read_text()
+        assert "Traceback" not in text, text[text.index("Traceback") - 2000 :][:4000]
+        assert len(text) < LOG_BYTES_MAX, f"{node.id} logged {len(text)} bytes"
+        assert not [line for line in lines(node.log_path) if line["level"] in ("error", "critical")]
+
+
+@pytest.fixture(autouse=True)
+def unharmed(live: Live) -> Iterator[Live]:
+    """Before and after each test: same term, same leader; afterwards a write and a read succeed."""
+    yield live
+    live.works()
+    live.check()
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """A node's log; every line is one JSON object."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def said(node: Node, words: str, timeout: float = 10) -> str:
+    """Wait until the node's log has a line with `words`; returns its message."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        for line in lines(node.log_path):
+            if words in line["msg"]:
+                return str(line["msg"])
+        time.sleep(0.02)
+    raise AssertionError(f"{node.id} never said {words!r}:\n{node.log_tail()}")
+
+
+def failure(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+    """Status and details of a failed call; the details are one line."""
+    subject: Any = error
+    code, details = subject.code(), subject.details() or ""
+    assert "\n" not in details, details
+    return code, details

@@ -1,0 +1,240 @@
+"""Keys, values, deadlines and frames that no client should send."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from raftd._pb import client_pb2 as pb
+from raftd._pb import client_pb2_grpc
+from raftd.client import Invalid
+from raftd.wire import batch, kv
+from tests.cluster.harness import channel
+from tests.harsh.bad_input.conftest import Live, failure
+
+pytestmark = pytest.mark.cluster
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+ODD_BYTES = b"\xff\xfe\x00\xc3\x28\xed\xa0\x80"
+"""No UTF-8 whatever way one looks at it, with a NUL inside."""
+
+
+@pytest.fixture
+def stub(live: Live) -> Iterator[client_pb2_grpc.KVStub]:
+    with channel(live.leader) as to:
+        yield client_pb2_grpc.KVStub(to)
+
+
+@pytest.fixture
+def commands(live: Live) -> Iterator[client_pb2_grpc.CommandsStub]:
+    with channel(live.leader) as to:
+        yield client_pb2_grpc.CommandsStub(to)
+
+
+def refused(call: Callable[[], Any]) -> str:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    code, details = failure(caught.value)
+    assert code is INVALID, (code, details)
+    return details
+
+
+@pytest.mark.parametrize("method", ["Put", "Get", "Delete", "CompareAndSet"])
+def test_empty_key(stub: client_pb2_grpc.KVStub, method: str) -> None:
+    kind = {"Put": pb.PutRequest, "Get": pb.GetRequest, "Delete": pb.DeleteRequest}
+    request = kind.get(method, pb.CompareAndSetRequest)()
+    if isinstance(request, pb.CompareAndSetRequest):
+        request.expect_absent = True
+    assert "key" in refused(lambda: getattr(stub, method)(request, timeout=5))
+
+
+@pytest.mark.parametrize("method", ["Put", "Get", "Delete"])
+def test_oversized_key(stub: client_pb2_grpc.KVStub, method: str) -> None:
+    kind = {"Put": pb.PutRequest, "Get": pb.GetRequest, "Delete": pb.DeleteRequest}[method]
+    request = kind(key=b"k" * (kv.KEY_BYTES_MAX + 1))
+    details = refused(lambda: getattr(stub, method)(request, timeout=5))
+    assert str(kv.KEY_BYTES_MAX) in details
+    assert "key" in details
+
+
+def test_oversized_value(stub: client_pb2_grpc.KVStub) -> None:
+    request = pb.PutRequest(key=b"big", value=b"v" * (kv.VALUE_BYTES_MAX + 1))
+    details = refused(lambda: stub.Put(request, timeout=10))
+    assert str(kv.VALUE_BYTES_MAX) in details
+    assert "value" in details
+
+
+def test_message_beyond_what_the_port_takes(stub: client_pb2_grpc.KVStub) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        stub.Put(pb.PutRequest(key=b"big", value=b"v" * (6 << 20)), timeout=10)
+    code, details = failure(caught.value)
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "larger than max" in details
+
+
+def test_largest_key_and_value_are_taken(live: Live) -> None:
+    live.put(b"K" * kv.KEY_BYTES_MAX, b"v" * kv.VALUE_BYTES_MAX)
+
+
+def test_empty_value_is_a_value(live: Live) -> None:
+    live.put(b"empty", b"")
+    found = live.client.get(b"empty").kv
+    assert found is not None
+    assert found.value == b""
+    assert live.client.get(b"never put").kv is None
+
+
+def test_bytes_that_are_no_text(live: Live) -> None:
+    live.put(ODD_BYTES, ODD_BYTES[::-1])
+    found = live.client.get(ODD_BYTES).kv
+    assert found is not None
+    assert found.value == ODD_BYTES[::-1]
+
+
+def test_raftctl_with_bytes_that_are_no_text(live: Live) -> None:
+    endpoints = ",".join(node.client_address for node in live.nodes).encode()
+    base = [sys.executable.encode(), b"-m", b"raftd.cli.raftctl", b"--endpoints", endpoints]
+    key = b"odd\xff\xfe"
+    put = subprocess.run([*base, b"put", key, b"\xc3\x28"], capture_output=True, check=False)
+    assert put.returncode == 0, put.stderr
+    live.written[key] = b"\xc3\x28"
+    get = subprocess.run([*base, b"get", key], capture_output=True, check=False)
+    assert (get.returncode, get.stdout.rstrip(b"\n")) == (0, b"\xc3\x28"), get.stderr
+
+
+def test_client_library_says_it_before_sending(live: Live) -> None:
+    for key, value in ((b"", b"v"), (b"k" * 40_000, b"v"), (b"k", b"v" * (2 << 20))):
+        with pytest.raises(Invalid, match=r"key|value"):
+            live.client.put(key, value)
+
+
+def test_duplicate_keys_in_an_atomic_batch(stub: client_pb2_grpc.KVStub) -> None:
+    put = pb.PutRequest(key=b"twice", value=b"1")
+    operations = [
+        pb.BatchOperation(put=put),
+        pb.BatchOperation(put=pb.PutRequest(key=b"once", value=b"1")),
+        pb.BatchOperation(delete=pb.DeleteRequest(key=b"twice")),
+    ]
+    details = refused(lambda: stub.Batch(pb.BatchRequest(operations=operations), timeout=5))
+    assert "twice" in details
+    assert not stub.Get(pb.GetRequest(key=b"once"), timeout=5).HasField("kv"), "half of it was done"
+
+
+def test_empty_and_huge_batches(stub: client_pb2_grpc.KVStub) -> None:
+    before = stub.Range(pb.RangeRequest(limit=1), timeout=5).revision
+    assert stub.Batch(pb.BatchRequest(), timeout=5).revision == before, "nothing is no change"
+    many = [
+        pb.BatchOperation(put=pb.PutRequest(key=b"%d" % number))
+        for number in range(kv.OPERATIONS_MAX + 1)
+    ]
+    details = refused(lambda: stub.Batch(pb.BatchRequest(operations=many), timeout=5))
+    assert str(kv.OPERATIONS_MAX) in details
+
+
+@pytest.mark.parametrize("timeout", [-1.0, 0.0, 1e-9])
+def test_deadline_in_the_past(stub: client_pb2_grpc.KVStub, timeout: float) -> None:
+    for call in (
+        lambda: stub.Put(pb.PutRequest(key=b"late", value=b"x"), timeout=timeout),
+        lambda: stub.Get(pb.GetRequest(key=b"late"), timeout=timeout),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            call()
+        assert failure(caught.value)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_cancelled_calls(stub: client_pb2_grpc.KVStub) -> None:
+    for number in range(100):
+        call = stub.Put.future(pb.PutRequest(key=b"cancelled", value=b"%d" % number), timeout=5)
+        call.cancel()
+
+
+def test_unknown_fields_are_ignored(live: Live) -> None:
+    raw = pb.PutRequest(key=b"newer", value=b"x").SerializeToString()
+    unknown = b"\xc2\x3e\x05hello" + b"\xc8\x3e\x07"  # fields 1000 (bytes) and 1001 (number)
+    with channel(live.leader) as to:
+        put = to.unary_unary("/raftd.client.v1.KV/Put")
+        assert pb.PutReply.FromString(put(raw + unknown, timeout=5)).version == 1
+    live.written[b"newer"] = b"x"
+
+
+def test_unknown_consistency_is_the_strict_one(stub: client_pb2_grpc.KVStub) -> None:
+    request = pb.GetRequest(key=b"newer")
+    request.consistency = 77  # type: ignore[assignment]
+    assert stub.Get(request, timeout=5).applied_index > 0
+
+
+def test_unknown_method_and_service(live: Live) -> None:
+    with channel(live.leader) as to:
+        for path in ("/raftd.client.v1.KV/Explode", "/no.such.Service/Put"):
+            with pytest.raises(grpc.RpcError) as caught:
+                to.unary_unary(path)(b"", timeout=5)
+            assert failure(caught.value)[0] is grpc.StatusCode.UNIMPLEMENTED
+
+
+GARBAGE_BATCHES = {
+    "nothing": b"\x00",
+    "short": b"\x01\x00",
+    "noise": bytes(range(256)),
+    "version": b"\x63" + bytes(40),
+    "count": b"\x01\x00\xff\xff" + bytes(16),
+    "tail": batch.encode_batch(0, 0, [(0, b"x")]) + b"more",
+}
+
+
+@pytest.mark.parametrize("what", GARBAGE_BATCHES)
+def test_garbage_batch_on_a_stream(commands: client_pb2_grpc.CommandsStub, what: str) -> None:
+    """The frame fails with one line; the stream and its neighbours go on."""
+    good = pb.PipelineRequest(number=2, queries=pb.QueryBatch(query=[kv.encode_get(b"x")]))
+    frames = [pb.PipelineRequest(number=1, batch=GARBAGE_BATCHES[what]), good]
+    replies = {reply.number: reply for reply in commands.Pipeline(iter(frames), timeout=10)}
+    bad = replies[1].failure
+    assert bad.code == pb.INVALID
+    assert bad.certainly_not_done
+    assert bad.message.strip()
+    assert "\n" not in bad.message
+    assert replies[2].results
+
+
+def test_command_that_the_store_cannot_read(commands: client_pb2_grpc.CommandsStub) -> None:
+    """A well-formed batch of nonsense commands is answered by the machine, alike on every node."""
+    for command in (b"", b"\x00", b"\xff" * 100, bytes([kv.PUT]) + b"\xff\xff"):
+        with pytest.raises(grpc.RpcError) as caught:
+            commands.Submit(pb.SubmitRequest(command=command), timeout=5)
+        code, details = failure(caught.value)
+        assert code in (INVALID, grpc.StatusCode.FAILED_PRECONDITION), (code, details)
+        assert details
+
+
+def test_sessions_that_nobody_opened(commands: client_pb2_grpc.CommandsStub) -> None:
+    for session in (1, 2**63, 2**64 - 1):
+        request = pb.SubmitRequest(
+            session=pb.Session(id=session, seq=1, floor=0), command=kv.encode_put(b"s", b"")
+        )
+        with pytest.raises(grpc.RpcError) as caught:
+            commands.Submit(request, timeout=5)
+        assert failure(caught.value)[0] is grpc.StatusCode.NOT_FOUND
+
+
+def test_numbers_used_twice_or_below_the_floor(commands: client_pb2_grpc.CommandsStub) -> None:
+    session = commands.OpenSession(pb.OpenSessionRequest(), timeout=5).session
+
+    def submit(seq: int, floor: int, value: bytes) -> grpc.StatusCode:
+        place = pb.Session(id=session, seq=seq, floor=floor)
+        request = pb.SubmitRequest(session=place, command=kv.encode_put(b"seq", value))
+        try:
+            commands.Submit(request, timeout=5)
+        except grpc.RpcError as error:
+            return failure(error)[0]
+        return grpc.StatusCode.OK
+
+    assert submit(5, 0, b"a") is grpc.StatusCode.OK
+    assert submit(5, 0, b"a") is grpc.StatusCode.OK, "a retry is answered"
+    assert submit(5, 0, b"b") is grpc.StatusCode.ALREADY_EXISTS
+    assert submit(6, 5, b"c") is grpc.StatusCode.OK
+    assert submit(5, 5, b"a") in (grpc.StatusCode.OUT_OF_RANGE, INVALID)
+    assert submit(0, 5, b"a") in (grpc.StatusCode.OUT_OF_RANGE, INVALID)

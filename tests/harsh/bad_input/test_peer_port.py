@@ -1,0 +1,253 @@
+"""Strangers and liars on the peer port: terms, indexes, envelopes, entries. No term may move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+
+from raftd._pb import raft_pb2 as pb
+from scripts.nodes import Node
+from tests.harsh.bad_input.conftest import Live
+from tests.harsh.bad_input.envelopes import (
+    REQUESTS,
+    append_on_stream,
+    envelope,
+    refusal,
+    send,
+    with_entries,
+)
+
+pytestmark = pytest.mark.cluster
+
+REFUSED = grpc.StatusCode.FAILED_PRECONDITION
+MALFORMED = grpc.StatusCode.INVALID_ARGUMENT
+FAR = 10**6
+"""A term that would win any election."""
+
+STRANGERS: dict[str, tuple[dict[str, str], str]] = {
+    "unknown-node": ({"sender": "mallory"}, "has not met mallory yet"),
+    "other-cluster": ({"cluster": "0123456789abcdef"}, "token and voters must be the same"),
+    "other-incarnation": ({"sender_incarnation": "f" * 16}, "its data directory was replaced"),
+    "for-another-node": ({"addressee": "n9"}, "check the peer addresses"),
+    "for-another-life": ({"addressee_incarnation": "e" * 16}, "its data directory was replaced"),
+    "no-addressee-life": ({"addressee_incarnation": ""}, "its data directory was replaced"),
+}
+
+
+def message(method: str, envelope: pb.Envelope, term: int = FAR) -> Any:
+    made = REQUESTS[method](envelope=envelope)
+    if method != "Probe":
+        made.number, made.term = 1, term
+    if method == "RequestVote":
+        made.last_index, made.last_term = 10**9, term
+    if method == "InstallSnapshot":
+        made.meta.index, made.meta.term = 10**9, term
+        made.meta.voters.extend(["n1", "n2", "n3"])
+        made.meta.size_bytes = 1
+    return made
+
+
+@pytest.mark.parametrize("method", REQUESTS)
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_stranger(live: Live, method: str, kind: str) -> None:
+    changed, words = STRANGERS[kind]
+    sender = live.followers()[0]
+    for target in (live.leader, live.followers()[1]):
+        code, details = refusal(
+            target, method, message(method, envelope(live, sender, target, **changed))
+        )
+        assert code is REFUSED, (code, details)
+        assert words in details
+
+
+@pytest.mark.parametrize("method", REQUESTS)
+def test_node_that_talks_to_itself(live: Live, method: str) -> None:
+    itself = envelope(live, live.leader, live.leader)
+    code, details = refusal(live.leader, method, message(method, itself))
+    assert code is REFUSED
+    assert "two nodes have this id" in details
+
+
+@pytest.mark.parametrize("method", [*REQUESTS, "Hello"])
+def test_empty_message(live: Live, method: str) -> None:
+    """proto3's defaults are never anybody's identity."""
+    kind = pb.HelloRequest if method == "Hello" else REQUESTS[method]
+    code, details = refusal(live.leader, method, kind())
+    assert code is MALFORMED
+    assert "envelope.sender" in details
+
+
+def test_hello_of_a_wiped_node_is_refused_with_the_next_step(live: Live) -> None:
+    sender, target = live.followers()
+    forged = envelope(live, sender, target, sender_incarnation="f" * 16)
+    reply = send(target, "Hello", pb.HelloRequest(envelope=forged, number=1))
+    assert f"node {sender.id!r} is recorded here as incarnation" in reply.refused
+    assert "Bring the old directory back" in reply.refused
+
+
+@pytest.mark.parametrize("text", ["", "../../etc", "a b", "x" * 65, "n1\nlevel=critical"])
+def test_hello_of_an_impossible_name(live: Live, text: str) -> None:
+    forged = envelope(live, live.followers()[0], live.leader, sender=text)
+    code, details = refusal(live.leader, "Hello", pb.HelloRequest(envelope=forged, number=1))
+    assert code is MALFORMED
+    assert "is not a node id" in details
+
+
+NUMBERS = [0, 2**62 + 1, 2**63, 2**64 - 1]
+
+
+@pytest.mark.parametrize("term", NUMBERS)
+@pytest.mark.parametrize("method", [name for name in REQUESTS if name != "Probe"])
+def test_impossible_terms_from_a_known_node(live: Live, method: str, term: int) -> None:
+    target, sender = live.followers()
+    made = message(method, envelope(live, sender, target), term)
+    code, details = refusal(target, method, made)
+    assert code is MALFORMED
+    assert "term" in details
+    assert str(term) in details
+
+
+@pytest.mark.parametrize("method", ["RequestVote", "Heartbeat", "InstallSnapshot"])
+def test_a_leap_of_the_term(live: Live, method: str) -> None:
+    """A term near the end of the numbers would leave no room for another election, ever."""
+    target, sender = live.followers()
+    code, details = refusal(target, method, message(method, envelope(live, sender, target), 2**62))
+    assert code is MALFORMED
+    assert "above this node's" in details
+
+
+@pytest.mark.parametrize("pre", [True, False])
+def test_high_term_while_the_leader_lives(live: Live, pre: bool) -> None:
+    """A node that was cut off for long comes back with a high term: nobody follows it."""
+    for target in live.nodes:
+        sender = next(node for node in live.nodes if node is not target)
+        ask = message("RequestVote", envelope(live, sender, target))
+        ask.pre = pre
+        reply = send(target, "RequestVote", ask)
+        assert not reply.granted
+        assert reply.term == live.term
+
+
+def test_old_terms_are_told_the_new_one(live: Live) -> None:
+    target, sender = live.followers()
+    if live.term == 1:
+        pytest.skip("there is no older term")
+    for method in ("Heartbeat", "InstallSnapshot"):
+        made = message(method, envelope(live, sender, target), 1)
+        assert send(target, method, made).term == live.term
+
+
+CONTRADICTIONS: dict[str, tuple[dict[str, int], str]] = {
+    "prev-term-above-term": ({"prev_index": 5, "prev_term": 99}, "prev_term 99 is above"),
+    "index-without-term": ({"prev_index": 5}, "do not go together"),
+    "term-without-index": ({"prev_term": 1}, "do not go together"),
+    "huge-index": ({"prev_index": 2**63, "prev_term": 1}, "prev_index 9223372036854775808"),
+    "last-index": ({"prev_index": 2**64 - 1, "prev_term": 1}, "is outside"),
+    "huge-commit": ({"commit": 2**64 - 1}, "commit 18446744073709551615"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_contradictory_append(live: Live, kind: str) -> None:
+    fields, words = CONTRADICTIONS[kind]
+    target = live.followers()[0]
+    made = pb.AppendRequest(
+        envelope=envelope(live, live.leader, target), number=1, term=live.term, **fields
+    )
+    code, details = refusal(target, "Heartbeat", made)
+    assert code is MALFORMED, details
+    assert words in details
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"last_index": 7}, "do not go together"),
+        ({"last_index": 7, "last_term": FAR + 1}, "above the message's term"),
+        ({"last_index": 2**63, "last_term": 1}, "last_index"),
+    ],
+)
+def test_contradictory_vote(live: Live, fields: dict[str, int], words: str) -> None:
+    target, sender = live.followers()
+    made = pb.VoteRequest(envelope=envelope(live, sender, target), number=1, term=FAR, **fields)
+    code, details = refusal(target, "RequestVote", made)
+    assert code is MALFORMED
+    assert words in details
+
+
+def test_contradictory_snapshots(live: Live) -> None:
+    target = live.followers()[0]
+    made = message("InstallSnapshot", envelope(live, live.leader, target), live.term)
+    made.meta.term = live.term
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"offset": 2**63}, "is past the size"),
+        ({"data": b"xx"}, "is past the size"),
+        ({"data": b"x", "data_crc": 1}, "data_crc does not fit"),
+    ]
+    for fields, words in cases:
+        request = pb.SnapshotRequest()
+        request.CopyFrom(made)
+        for name, value in fields.items():
+            setattr(request, name, value)
+        code, details = refusal(target, "InstallSnapshot", request)
+        assert (code, words in details) == (MALFORMED, True), details
+    for voters, words in (([], "is empty"), (["n2", "n1"], "not sorted"), (["n1", "n1"], "twice")):
+        request = pb.SnapshotRequest()
+        request.CopyFrom(made)
+        del request.meta.voters[:]
+        request.meta.voters.extend(voters)
+        code, details = refusal(target, "InstallSnapshot", request)
+        assert (code, words in details) == (MALFORMED, True), details
+
+
+def appended(live: Live, target: Node, *entries: tuple[int, int, bytes]) -> pb.AppendRequest:
+    """As the leader would send it, right after the snapshot of nothing."""
+    made = pb.AppendRequest(envelope=envelope(live, live.leader, target), number=1, term=live.term)
+    return with_entries(made, *entries)
+
+
+def test_bad_entries(live: Live) -> None:
+    """Each ends the stream with one line; the leader's next stream goes on as if nothing was."""
+    target, term = live.followers()[0], live.term
+    opened = envelope(live, live.leader, target)
+    uneven = appended(live, target, (term, 2, b"x"))
+    uneven.entry_terms.append(term)
+    damaged = appended(live, target, (term, 2, b"x"))
+    damaged.entries_crc ^= 1
+    cases = [
+        (appended(live, target, (term, 77, b"x")), "entry type 77 is unknown"),
+        (appended(live, target, (term, 0, b"x")), "entry type 0 is unknown"),
+        (appended(live, target, (term + 1, 2, b"x")), "do not lie between"),
+        (appended(live, target, (0, 2, b"x")), "do not lie between"),
+        (uneven, "uneven"),
+        (damaged, "damaged"),
+    ]
+    for request, words in cases:
+        code, details = append_on_stream(target, opened, request)
+        assert code is MALFORMED, details
+        assert words in details
+    code, details = refusal(target, "Heartbeat", appended(live, target, (term, 2, b"x")))
+    assert (code, "it carries entries" in details) == (MALFORMED, True)
+
+
+def test_append_streams_without_a_name(live: Live) -> None:
+    target = live.followers()[0]
+    assert "the metadata lacks" in append_on_stream(target, None)[1]
+    assert "is not an Envelope" in append_on_stream(target, b"\xff\xff")[1]
+    stranger = envelope(live, live.leader, target, sender="mallory")
+    code, details = append_on_stream(target, stranger)
+    assert (code, "has not met mallory" in details) == (REFUSED, True)
+    other = pb.AppendRequest(
+        envelope=envelope(live, live.followers()[1], target), number=1, term=live.term
+    )
+    code, details = append_on_stream(target, envelope(live, live.leader, target), other)
+    assert (code, "on the stream of" in details) == (REFUSED, True)
+
+
+def test_time_out_now_from_a_node_that_does_not_lead(live: Live) -> None:
+    target, sender = live.followers()
+    for node in (target, live.leader):
+        asked = message("TimeoutNow", envelope(live, sender, node), live.term)
+        assert send(node, "TimeoutNow", asked).term == live.term

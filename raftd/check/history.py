@@ -1,0 +1,268 @@
+"""A history from JSON lines (docs/history-format.md); raftd/check/writing.py is the way back.
+
+Reading is strict: a name that the format does not know is an error, since a misspelt `revison`
+would silently weaken the verdict. Names that start with "_" are for whoever writes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+from raftd.check.operations import (
+    BATCH,
+    CAS,
+    DELETE,
+    GET,
+    KINDS,
+    OK,
+    OUTCOMES,
+    PUT,
+    RANGE,
+    UNKNOWN,
+    Expect,
+    Item,
+    Op,
+)  # fmt: skip
+
+FORMAT: Final = "raftd-history"
+VERSION: Final = 1
+FIRST_REVISION: Final = 1
+"""Of a fresh store."""
+
+_COMMON: Final = frozenset(("op", "outcome", "call", "return", "client", "revision"))
+_FIELDS: Final = {
+    PUT: _COMMON | {"key", "value", "version"},
+    GET: _COMMON | {"key", "value", "version", "mod_revision"},
+    DELETE: _COMMON | {"key", "deleted"},
+    CAS: _COMMON | {"key", "expect", "value", "succeeded", "version", "current"},
+    BATCH: _COMMON | {"operations", "versions"},
+    RANGE: _COMMON | {"prefix", "after", "limit", "items", "more"},
+}
+_EXPECTATIONS: Final = ("absent", "value", "version", "mod_revision")
+
+
+class HistoryError(Exception):
+    """A history that cannot be judged. The message names line and field."""
+
+
+@dataclass(slots=True)
+class History:
+    """Operations, and the store before the first of them."""
+
+    ops: list[Op] = field(default_factory=list)
+    revision: int = FIRST_REVISION
+    initial: dict[bytes, Item] = field(default_factory=dict)
+
+
+def read(lines: Iterable[str]) -> History:
+    """Raises HistoryError."""
+    history = History()
+    calls: dict[Any, tuple[int, dict[str, Any]]] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise HistoryError("expected one JSON object a line")
+            if "format" in record:
+                _header(record, history)
+            elif "event" in record:
+                complete = _event(record, number, calls)
+                if complete is not None:
+                    history.ops.append(_operation(*complete))
+            else:
+                history.ops.append(_operation(number, record))
+        except HistoryError as error:
+            raise HistoryError(f"line {number}: {error}") from None
+        except ValueError as error:
+            raise HistoryError(f"line {number}: not JSON: {error}") from None
+    for number, record in calls.values():
+        try:
+            history.ops.append(_operation(number, record))
+        except HistoryError as error:
+            raise HistoryError(f"line {number}: {error}") from None
+    return history
+
+
+def _header(record: dict[str, Any], history: History) -> None:
+    if history.ops:
+        raise HistoryError("the header must be the first line")
+    if (record["format"], record.get("version")) != (FORMAT, VERSION):
+        raise HistoryError(f"expected format {FORMAT!r} version {VERSION}")
+    initial = record.get("initial", {})
+    if not isinstance(initial, dict):
+        raise HistoryError("initial: expected an object")
+    history.revision = _count(initial, "revision", FIRST_REVISION) or 0
+    for item in initial.get("items", []):
+        value = _item(item)
+        history.initial[_bytes(item, "key")] = value
+
+
+def _event(
+    record: dict[str, Any], number: int, calls: dict[Any, tuple[int, dict[str, Any]]]
+) -> tuple[int, dict[str, Any]] | None:
+    """A call is kept until its return comes; both together are an operation."""
+    kind, name = record.pop("event"), record.pop("id", None)
+    time = record.pop("time", number)
+    if not isinstance(name, str | int):
+        raise HistoryError("id: expected a string or a number")
+    if kind == "call":
+        if name in calls:
+            raise HistoryError(f"id {name!r}: called twice without a return in between")
+        calls[name] = (number, {**record, "call": time, "outcome": UNKNOWN})
+        return None
+    if kind != "return":
+        raise HistoryError(f"event {kind!r}: expected call or return")
+    if name not in calls:
+        raise HistoryError(f"id {name!r}: a return without a call")
+    at, call = calls.pop(name)
+    return at, {**call, "outcome": OK, **record, "return": time}
+
+
+def _operation(number: int, record: dict[str, Any]) -> Op:
+    kind = record.get("op")
+    if kind not in KINDS:
+        raise HistoryError(f"op {kind!r}: expected one of {', '.join(KINDS)}")
+    foreign = [name for name in record.keys() - _FIELDS[kind] if not name.startswith("_")]
+    if foreign:
+        raise HistoryError(f"{kind}: no such field: {', '.join(sorted(foreign))}")
+    outcome = record.get("outcome")
+    if outcome not in OUTCOMES:
+        raise HistoryError(f"outcome {outcome!r}: expected one of {', '.join(OUTCOMES)}")
+    op = Op(kind, b"", _time(record, "call"), outcome=outcome, line=number)
+    op.client = str(record.get("client", ""))
+    if outcome != UNKNOWN:
+        op.ret = _time(record, "return")
+        if op.ret < op.call:
+            raise HistoryError("return: is before call")
+    _read_request(op, record)
+    if outcome == OK:
+        op.revision = _count(record, "revision")
+        _read_answer(op, record)
+    return op
+
+
+def _read_request(op: Op, record: dict[str, Any]) -> None:
+    if op.kind == BATCH:
+        op.operations = tuple(_batch(record))
+        return
+    if op.kind == RANGE:
+        op.key = _bytes(record, "prefix") if "prefix" in record else b""
+        op.after = _bytes(record, "after") if "after" in record else b""
+        op.limit = _count(record, "limit", 0) or 0
+        return
+    op.key = _bytes(record, "key")
+    if op.kind == PUT:
+        op.value = _bytes(record, "value")
+    elif op.kind == CAS:
+        op.value = _bytes(record, "value") if record.get("value") is not None else None
+        op.expect = _expect(record)
+
+
+def _read_answer(op: Op, record: dict[str, Any]) -> None:
+    if op.kind in (PUT, CAS):
+        op.version = _count(record, "version")
+    if op.kind == GET:
+        if "value" not in record:
+            raise HistoryError("value: a get that is ok shows one, or null for absent")
+        op.found = _item(record) if record["value"] is not None else None
+    elif op.kind == DELETE:
+        op.done = _flag(record, "deleted")
+    elif op.kind == CAS:
+        op.done = _flag(record, "succeeded")
+        if op.done is None:
+            raise HistoryError("succeeded: a cas that is ok says true or false")
+        op.told = "current" in record and not op.done
+        current = record.get("current")
+        op.found = _item(current) if op.told and current is not None else None
+    elif op.kind == RANGE:
+        items = record.get("items")
+        if not isinstance(items, list):
+            raise HistoryError("items: a range that is ok shows a list")
+        shows = [(item, _item(item)) for item in items]  # _item knows that each is an object
+        op.items = tuple((_bytes(item, "key"), value) for item, value in shows)
+        if any(a[0] >= b[0] for a, b in pairwise(op.items)):
+            raise HistoryError("items: expected in byte order of their keys, each once")
+        op.more = _flag(record, "more")
+    elif op.kind == BATCH and record.get("versions") is not None:
+        op.versions = tuple(int(version) for version in record["versions"])
+        if len(op.versions) != len(op.operations):
+            raise HistoryError("versions: expected one for each operation")
+
+
+def _batch(record: dict[str, Any]) -> Iterator[tuple[bytes, bytes | None]]:
+    pairs = record.get("operations")
+    if not isinstance(pairs, list):
+        raise HistoryError("operations: expected a list of [key, value] with null for a delete")
+    seen: set[bytes] = set()
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise HistoryError("operations: expected [key, value] pairs")
+        key = _decoded(pair[0], "operations")
+        if key in seen:
+            raise HistoryError(f"operations: key {key!r} appears twice")
+        seen.add(key)
+        yield key, None if pair[1] is None else _decoded(pair[1], "operations")
+
+
+def _expect(record: dict[str, Any]) -> Expect:
+    expect = record.get("expect")
+    if not isinstance(expect, dict) or len(expect) != 1 or next(iter(expect)) not in _EXPECTATIONS:
+        raise HistoryError(f"expect: an object with one of {', '.join(_EXPECTATIONS)}")
+    kind = next(iter(expect))
+    if kind == "absent":
+        return Expect(kind)
+    if kind == "value":
+        return Expect(kind, _bytes(expect, "value"))
+    return Expect(kind, number=_count(expect, kind) or 0)
+
+
+def _item(record: Any) -> Item:
+    if not isinstance(record, dict):
+        raise HistoryError(f"{record!r}: expected an object with a value")
+    return Item(_bytes(record, "value"), _count(record, "version"), _count(record, "mod_revision"))
+
+
+def _bytes(record: dict[str, Any], name: str) -> bytes:
+    if name not in record:
+        raise HistoryError(f"{name}: missing")
+    return _decoded(record[name], name)
+
+
+def _decoded(value: Any, name: str) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str):
+        try:
+            return base64.b64decode(value["base64"], validate=True)
+        except binascii.Error as error:
+            raise HistoryError(f"{name}: {error}") from None
+    raise HistoryError(f'{name}: expected text or {{"base64": "..."}}, not {value!r}')
+
+
+def _count(record: dict[str, Any], name: str, default: int | None = None) -> int | None:
+    value = record.get(name, default)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise HistoryError(f"{name}: expected a number from 0 on, not {value!r}")
+    return value
+
+
+def _flag(record: dict[str, Any], name: str) -> bool | None:
+    value = record.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise HistoryError(f"{name}: expected true or false, not {value!r}")
+    return value
+
+
+def _time(record: dict[str, Any], name: str) -> float:
+    value = record.get(name)
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+        raise HistoryError(f"{name}: expected a time, not {value!r}")
+    return value

@@ -1,0 +1,102 @@
+"""Revisions against real time: what is wrong without a look at any value."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from raftd.check.operations import BATCH, CAS, PUT, READS, Op
+
+
+class Fault(NamedTuple):
+    """What does not fit. ops: the smallest set of operations that shows it."""
+
+    reason: str
+    ops: list[Op]
+
+
+class Timeline:
+    """Answered operations by revision, and when the first of each revision and up returned."""
+
+    def __init__(self, known: Sequence[Op]) -> None:
+        self.writer: dict[int, Op] = {}
+        self.maybe: dict[int, list[Op]] = {}
+        self.readers: dict[int, list[Op]] = {}
+        self.twice: tuple[Op, Op] | None = None
+        for op in known:
+            revision = op.revision
+            assert revision is not None
+            writes = _writes(op)
+            if writes:
+                other = self.writer.setdefault(revision, op)
+                if other is not op and self.twice is None:
+                    self.twice = (other, op)
+                continue
+            if writes is None:
+                self.maybe.setdefault(revision, []).append(op)
+            self.readers.setdefault(revision, []).append(op)
+        self.levels = sorted({op.revision or 0 for op in known})
+        self.last = self.levels[-1] if self.levels else 0
+        self._known = known
+        self._first = self._suffix_minima()
+
+    def first_return(self, revision: int) -> Op | None:
+        """Of those at `revision` or above, the one that returned first."""
+        at = bisect_right(self.levels, revision - 1)
+        return self._first[at] if at < len(self._first) else None
+
+    def _suffix_minima(self) -> list[Op]:
+        first: dict[int, Op] = {}
+        for op in self._known:
+            best = first.get(op.revision or 0)
+            if best is None or op.ret < best.ret:
+                first[op.revision or 0] = op
+        minima: list[Op] = []
+        for level in reversed(self.levels):
+            op = first[level]
+            minima.append(op if not minima or op.ret < minima[-1].ret else minima[-1])
+        minima.reverse()
+        return minima
+
+    def fault(self, start: int) -> Fault | None:
+        """What is wrong with revisions and times alone."""
+        if self.twice is not None:
+            return Fault(
+                f"revision {self.twice[0].revision} was given to two writes", [*self.twice]
+            )
+        for op in self._known:
+            revision = op.revision or 0
+            if revision < start + (op is self.writer.get(revision)):
+                return Fault(f"revision {revision}, but the history began at {start}", [op])
+            late = self.first_return(revision if self.writer.get(revision) is op else revision + 1)
+            if late is not None and late.ret < op.call:
+                return Fault(_back_in_time(op, late), [late, op])
+        return None
+
+
+def _writes(op: Op) -> bool | None:
+    """Whether it made its revision; None: that depends on the state."""
+    if op.kind in READS:
+        return False
+    if op.kind == PUT:
+        return True
+    if op.kind == BATCH:
+        if any(value is not None for _, value in op.operations):
+            return True
+        return None if op.operations else False
+    if not op.done:
+        return False
+    if op.kind == CAS and op.value is None and op.expect is not None:
+        absent = op.expect.kind == "absent"
+        return not absent and (op.expect.kind == "value" or op.expect.number > 0)
+    return True
+
+
+def _back_in_time(op: Op, late: Op) -> str:
+    if late.revision == op.revision:
+        return f"a write made revision {op.revision}, which had been seen before it was called"
+    return (
+        f"answered with revision {op.revision}, but revision {late.revision} had been answered "
+        "before it was called"
+    )

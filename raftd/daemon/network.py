@@ -18,7 +18,7 @@ from raftd.daemon.fatal import EndProcess
 from raftd.machine.sessions import Sessions
 from raftd.metrics import BEAT_SECONDS, Vitals
 from raftd.node.node import Node
-from raftd.node.outcomes import Outcome
+from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.replica import Replica
 from raftd.rpc.channels import LinkSettings
 from raftd.rpc.directory import Directory, PeerAddress
@@ -28,11 +28,12 @@ from raftd.storage.directory import DataDirectory
 
 LOG = logging.getLogger("raftd.node")
 
-HAND_OVER_SECONDS = 2.0
-"""How long a stopping leader waits for its successor."""
-
 QUIET_EVENTS = frozenset({"recorded"})
 LOUD_EVENTS = frozenset({"refused", "commit_stalled", "not_admitted", "truncated"})
+
+
+CLOSE_SECONDS = 15.0
+"""For the workers to end what they are doing, beside `stop_grace`."""
 
 
 class MonotonicClock:
@@ -87,7 +88,10 @@ class NetworkThread:
     def stop(self) -> None:
         """Hand over, drain, close. Takes `stop_grace` and a little more at the longest."""
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        patience = self._config.election_timeout_min + self._config.stop_grace + CLOSE_SECONDS
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            self._fatal.fatal(f"the network thread did not stop within {patience:g} s", None)
 
     # -- raft-net --------------------------------------------------------------------------
 
@@ -102,6 +106,7 @@ class NetworkThread:
         self._loop.set_exception_handler(self._fatal.loop_error)
         node, peers, servers = self._build()
         replica = node.replica
+        self._context.term, self._context.role = replica.state().term, Role.FOLLOWER.value
         node.start(peers)
         try:
             await servers.start()
@@ -111,6 +116,7 @@ class NetworkThread:
             self._started.set()
             return
         beat = self._loop.create_task(self._beat(replica))
+        beat.add_done_callback(self._beat_ended)
         LOG.info(
             "serving: peers on port %d, clients on port %d",
             servers.peer_port,
@@ -167,6 +173,10 @@ class NetworkThread:
             self._context.term, self._context.role = state.term, state.role.value
             await asyncio.sleep(BEAT_SECONDS)
 
+    def _beat_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fatal.fatal("network thread: the heartbeat task died", error)
+
     def _observe(self, event: Event) -> None:
         """Every event of the core becomes one log line and one count."""
         self._context.term, self._context.role = event.term, event.role.value
@@ -184,11 +194,17 @@ class NetworkThread:
                 ended.set_result(outcome)
 
         replica.transfer(None, done)
+        # Two messages and two syncs; after that long the followers would campaign by themselves.
+        patience = self._config.election_timeout_min
         try:
-            outcome = await asyncio.wait_for(ended, HAND_OVER_SECONDS)
-            LOG.info("handing over: %s", outcome, extra={"event": "hand_over"})
+            outcome = await asyncio.wait_for(ended, patience)
         except TimeoutError:
-            LOG.warning("nobody took over within %g s; stopping anyway", HAND_OVER_SECONDS)
+            LOG.warning("nobody took over within %g s; stopping anyway", patience)
+            return
+        if isinstance(outcome, Applied):
+            LOG.info("handed over to %s", outcome.results.decode(), extra={"event": "hand_over"})
+        elif isinstance(outcome, Refused | Unknown):
+            LOG.warning("nobody took over: %s; stopping anyway", outcome.message)
 
 
 def log_event(event: Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.core.env import Environment
+from tests.core.commands import Script
 
 SCRIPTS = Path(__file__).parent / "scripts"
 RULE = "----"
@@ -36,7 +36,7 @@ def parse(text: str) -> list[Block]:
 
 def play(blocks: list[Block]) -> list[Block]:
     """The same commands with the output that they give now."""
-    env = Environment()
+    env = Script()
     played = []
     for block in blocks:
         env.out = []
@@ -51,5 +51,7 @@ def render(blocks: list[Block]) -> str:
     parts = []
     for block in blocks:
         only_comment = all(line.startswith("#") for line in block.commands)
-        parts.append("\n".join(block.commands if only_comment else [*block.commands, RULE, *block.output]))
+        parts.append(
+            "\n".join(block.commands if only_comment else [*block.commands, RULE, *block.output])
+        )
     return "\n\n".join(parts) + "\n"

@@ -13,7 +13,9 @@ from tests.core.golden import SCRIPTS, parse, play, render
 def test_script(path: Path, request: pytest.FixtureRequest) -> None:
     text = path.read_text()
     now = render(play(parse(text)))
-    if request.config.getoption("--rewrite"):
+    if request.config.getoption("--rewrite", default=False):
         path.write_text(now)
         return
-    assert now == text, f"{path.name} talks differently; look at it, then: pytest tests/core --rewrite"
+    assert now == text, (
+        f"{path.name} talks differently; look at it, then: pytest tests/core --rewrite"
+    )

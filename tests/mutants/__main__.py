@@ -1,4 +1,6 @@
-"""`python -m tests.mutants [--only NAME] [--seeds N] [--jobs N]`: who caught which planted bug, after how many seeds."""
+"""`python -m tests.mutants [--only NAME] [--seeds N] [--jobs N]`: who caught which planted bug,
+after how many seeds.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.mutants.catalogue import MUTANTS, Mutant
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.planted import Mutant
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="mutants whose name contains this")
-    parser.add_argument("--seeds", type=int, default=500, help="at most, per mutant (default %(default)s)")
+    parser.add_argument(
+        "--seeds", type=int, default=500, help="at most, per mutant (default %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="the first one (default %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
     parser.add_argument("--first", type=int, default=len(MUTANTS), help="only the first so many")
@@ -30,7 +35,8 @@ def main() -> int:
         note = f"  also: {others}" if others else ""
         if not found["by"]:
             note += f"  {found['detail']}"
-        row = f"{found['name']:40} {found['by'] or 'NOT CAUGHT':28} {found['seeds']:6} {found['events']:9}{note}"
+        row = f"{found['name']:40} {found['by'] or 'NOT CAUGHT':28} "
+        row += f"{found['seeds']:6} {found['events']:9}{note}"
         sys.stdout.write(row + "\n")
         sys.stdout.flush()
     sys.stdout.write(f"mutants {len(chosen)}, caught {len(chosen) - missed}, missed {missed}\n")
@@ -49,7 +55,14 @@ def run_one(mutant: Mutant, seeds: int, first_seed: int = 1) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         failed = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no output"
-        return {"name": mutant.name, "by": "", "seeds": 0, "events": 0, "others": {}, "detail": failed}
+        return {
+            "name": mutant.name,
+            "by": "",
+            "seeds": 0,
+            "events": 0,
+            "others": {},
+            "detail": failed,
+        }
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 

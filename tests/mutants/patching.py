@@ -65,7 +65,9 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 def install(patches: Sequence[Patch]) -> None:
-    """From now on these modules are imported patched. Raises DoesNotApply, or if one is in already."""
+    """From now on these modules are imported patched. Raises DoesNotApply, or if one is in
+    already.
+    """
     by_module: dict[str, list[Patch]] = {}
     for patch in patches:
         by_module.setdefault(patch.module, []).append(patch)
@@ -74,6 +76,7 @@ def install(patches: Sequence[Patch]) -> None:
         spec = importlib.util.find_spec(module)
         if module in sys.modules:
             raise DoesNotApply(f"{module} is imported already")
-        assert spec is not None and spec.origin is not None
+        assert spec is not None
+        assert spec.origin is not None
         sources[module] = (spec.origin, patched(Path(spec.origin).read_text(), group))
     sys.meta_path.insert(0, _Finder(sources))

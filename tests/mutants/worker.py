@@ -1,4 +1,6 @@
-"""One mutant in a process of its own: `python -m tests.mutants.worker NAME --seeds N`; prints JSON."""
+"""One mutant in a process of its own: `python -m tests.mutants.worker NAME --seeds N`; prints
+JSON.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,14 @@ def main() -> int:
     options = parser.parse_args()
     mutant = next(m for m in MUTANTS if m.name == options.name)
     install(mutant.patches)
-    found: dict[str, Any] = {"name": mutant.name, "by": "", "seeds": 0, "events": 0, "others": {}, "detail": ""}
+    found: dict[str, Any] = {
+        "name": mutant.name,
+        "by": "",
+        "seeds": 0,
+        "events": 0,
+        "others": {},
+        "detail": "",
+    }
     if mutant.scripts:
         _scripts(found, mutant.scripts)
     if not found["by"] and mutant.invariants:
@@ -35,7 +44,7 @@ def _scripts(found: dict[str, Any], names: tuple[str, ...]) -> None:
         text = (SCRIPTS / f"{name}.txt").read_text()
         try:
             same = render(play(parse(text))) == text
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a mutant may break anything
             same, found["detail"] = False, f"{type(error).__name__}: {error}"
         if not same:
             found["by"] = f"script {name}"

@@ -1,4 +1,6 @@
-"""`python -m tests.sim`: run seeds, print one line, and for a failed seed its trace and how to replay it."""
+"""`python -m tests.sim`: run seeds, print one line, and for a failed seed its trace and how to
+replay it.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("--seeds", type=int, default=200, help="how many (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the first one (default %(default)s)")
-    parser.add_argument("--events", type=int, default=EVENTS, help="a seed, at least (default %(default)s)")
+    parser.add_argument(
+        "--events", type=int, default=EVENTS, help="a seed, at least (default %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
-    parser.add_argument("--verbose", action="store_true", help="a line a seed; the whole trace of a single one")
-    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failed seed")
+    parser.add_argument(
+        "--verbose", action="store_true", help="a line a seed; the whole trace of a single one"
+    )
+    parser.add_argument(
+        "--keep-going", action="store_true", help="do not stop at the first failed seed"
+    )
     options = parser.parse_args()
     if options.verbose and options.seeds == 1:
         return _replay(options.seed, options.events)
@@ -51,7 +59,10 @@ class _Shown:
     def result(self, result: Result) -> None:
         self.campaign.add(result)
         if self._verbose:
-            _say(f"seed {result.seed}: events {result.events}, {result.seconds:.1f} s, {result.invariant or 'ok'}")
+            _say(
+                f"seed {result.seed}: events {result.events}, {result.seconds:.1f} s, "
+                f"{result.invariant or 'ok'}"
+            )
         if result.invariant:
             if not self._keep_going:
                 raise _Stop(result)
@@ -66,7 +77,10 @@ class _Shown:
 def _replay(seed: int, events: int) -> int:
     result = run_seed(seed, events, lines=1_000_000, hashing=True)
     _say("\n".join(result.trace))
-    _say(f"seed {seed}: events {result.events}, trace sha256 {result.trace_hash}, {result.invariant or 'ok'}")
+    _say(
+        f"seed {seed}: events {result.events}, trace sha256 {result.trace_hash}, "
+        f"{result.invariant or 'ok'}"
+    )
     _say(", ".join(f"{name} {count}" for name, count in sorted(result.stats.items())))
     if result.invariant:
         _say(f"broke {result.invariant}: {result.detail}")

@@ -12,7 +12,6 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from raftd.core.core import RaftCore
 from raftd.core.types import Configuration, NodeId, Role
 from raftd.wire import batch as wire
 from raftd.wire import kv
@@ -27,7 +26,7 @@ from tests.sim.workload import Client
 from tests.sim.world import Violation, World
 
 if TYPE_CHECKING:
-    from tests.sim.node import Process
+    from tests.sim.process import Process
 
 SECONDS_MAX = 90.0
 """Simulated; a seed whose cluster cannot move has too few events otherwise."""
@@ -91,7 +90,9 @@ class Cluster:
         for _ in range(copies):
             world.after(0.0005 + rng.random() * 0.002, self._deliver, target, call, answer)
 
-    def _deliver(self, target: NodeId, call: Callable[[Process], None], answer: Callable[[str, Any], None]) -> None:
+    def _deliver(
+        self, target: NodeId, call: Callable[[Process], None], answer: Callable[[str, Any], None]
+    ) -> None:
         node = self.nodes[target]
         process = node.process
         if process is None:
@@ -138,29 +139,40 @@ class Cluster:
             node.disk.calm = calm
 
     def _formed(self) -> bool:
-        return self.leader() is not None and all(v.disk.admitted for v in self.checkers.views.values())
+        return self.leader() is not None and all(
+            v.disk.admitted for v in self.checkers.views.values()
+        )
 
     def _until(self, condition: Callable[[], bool]) -> None:
         world = self.world
         while not condition():
             if not world.step() or world.events > EVENTS_MAX:
-                raise Violation("liveness", "nothing more happens" if world.events <= EVENTS_MAX else "no end")
+                raise Violation(
+                    "liveness", "nothing more happens" if world.events <= EVENTS_MAX else "no end"
+                )
 
     def _live(self) -> None:
         core = self.faults.heal()
         world, settings = self.world, self.plan.settings
         world.trace("sim", f"healed {','.join(node.name for node in core)}")
         start = world.now
-        bound = LEADER_TIMEOUTS * settings.election_timeout_max / (1 - self.plan.clock_rate_spread) + 5.0
+        bound = (
+            LEADER_TIMEOUTS * settings.election_timeout_max / (1 - self.plan.clock_rate_spread)
+            + 5.0
+        )
         self._until(lambda: self._leads(core) or world.now > start + bound)
         if not self._leads(core):
-            raise Violation("liveness", f"no leader {bound:.1f} s after the heal; {self.describe()}")
+            raise Violation(
+                "liveness", f"no leader {bound:.1f} s after the heal; {self.describe()}"
+            )
         self._write_one(core)
         start = world.now
         self.clients_stopped = True
         self._until(lambda: self._equal(core) or world.now > start + EQUAL_SECONDS)
         if not self._equal(core):
-            raise Violation("liveness", f"not equal {EQUAL_SECONDS} s after the heal; {self.describe()}")
+            raise Violation(
+                "liveness", f"not equal {EQUAL_SECONDS} s after the heal; {self.describe()}"
+            )
         self._compare(core)
         world.stats["simulated ms"] += int(world.now * 1000)
 
@@ -183,18 +195,22 @@ class Cluster:
             if self.world.now > start + EQUAL_SECONDS:
                 raise Violation("liveness", f"no write committed after the heal; {self.describe()}")
             node = self.leader()
-            if self.world.now >= tried + 1.0 and node is not None and node.process is not None and node in core:
+            if (
+                self.world.now >= tried + 1.0
+                and node is not None
+                and node.process is not None
+                and node in core
+            ):
                 tried = self.world.now
-                node.process.submit(payload, answer)
-            self._until(lambda: bool(done) or self.world.now > tried + 1.0 or self.world.next_time() > tried + 1.0)
-            if not done and self.world.next_time() > tried + 1.0:
-                self.world.step()
+                node.process.app.submit(payload, answer)
+            if not self.world.step():
+                raise Violation("liveness", "nothing more happens")
 
     def _equal(self, core: list[Node]) -> bool:
         known = len(self.checkers.committed) - 1
         for node in core:
             process = node.process
-            if process is None or process.applied < known or process.core.commit_index < known:
+            if process is None or process.app.applied < known or process.core.commit_index < known:
                 return False
             if process.core.log.last_index != known:
                 return False
@@ -203,7 +219,9 @@ class Cluster:
     def _compare(self, core: list[Node]) -> None:
         digests = {node.process.stores.host.digest() for node in core if node.process is not None}
         if len(digests) != 1:
-            raise Violation("state-machine-safety", f"{len(digests)} different states at one applied index")
+            raise Violation(
+                "state-machine-safety", f"{len(digests)} different states at one applied index"
+            )
 
     def judge(self) -> None:
         """What can only be said at the end."""
@@ -218,6 +236,8 @@ class Cluster:
                 parts.append(f"{node.name} down")
                 continue
             core = node.process.core
-            state = f"{core.role.value} term {core.current_term} commit {core.commit_index}/{core.log.last_index}"
-            parts.append(f"{node.name} {state} applied {node.process.applied}{' paused' if node.paused else ''}")
+            where = f"commit {core.commit_index}/{core.log.last_index}"
+            state = f"{core.role.value} term {core.current_term} {where}"
+            paused = " paused" if node.paused else ""
+            parts.append(f"{node.name} {state} applied {node.process.app.applied}{paused}")
         return "; ".join(parts)

@@ -29,7 +29,11 @@ _SHOWN_BYTES = 16
 def payload(data: bytes) -> str:
     """Printable bytes as they are, others as hex; long ones cut."""
     head = data[:_SHOWN_BYTES]
-    text = head.decode("ascii") if head.isascii() and head.decode("ascii").isprintable() else head.hex()
+    text = (
+        head.decode("ascii")
+        if head.isascii() and head.decode("ascii").isprintable()
+        else head.hex()
+    )
     return f'"{text}"' if len(data) <= _SHOWN_BYTES else f'"{text}"+{len(data) - _SHOWN_BYTES}'
 
 
@@ -54,7 +58,9 @@ def _records(items: tuple[tuple[str, str], ...]) -> str:
 
 def _vote(m: VoteRequest) -> str:
     name = "PreVote" if m.pre else "Vote"
-    return f"{name} term={m.term} last={m.last_index}/{m.last_term}{' transfer' if m.transfer else ''}"
+    return (
+        f"{name} term={m.term} last={m.last_index}/{m.last_term}{' transfer' if m.transfer else ''}"
+    )
 
 
 def _vote_reply(m: VoteReply) -> str:
@@ -69,7 +75,8 @@ def _append(m: AppendRequest) -> str:
 
 def _append_reply(m: AppendReply) -> str:
     conflict = "" if m.ok else f" conflict={m.conflict_index}/{m.conflict_term}"
-    return f"AppendReply term={m.term} {'ok' if m.ok else 'no'} durable={m.durable}{conflict} #{m.number}"
+    head = f"AppendReply term={m.term} {'ok' if m.ok else 'no'}"
+    return f"{head} durable={m.durable}{conflict} #{m.number}"
 
 
 def _snapshot(m: SnapshotRequest) -> str:
@@ -87,12 +94,14 @@ def _read_reply(m: ReadIndexReply) -> str:
 
 
 def _hello(m: HelloRequest) -> str:
-    return f"Hello {m.identity.node}={m.identity.incarnation} records={_records(m.records)} voted={m.ever_voted}"
+    head = f"Hello {m.identity.node}={m.identity.incarnation}"
+    return f"{head} records={_records(m.records)} voted={m.ever_voted}"
 
 
 def _hello_reply(m: HelloReply) -> str:
     refused = f" refused: {m.refused}" if m.refused else ""
-    return f"HelloReply {m.identity.node}={m.identity.incarnation} records={_records(m.records)}{refused}"
+    head = f"HelloReply {m.identity.node}={m.identity.incarnation}"
+    return f"{head} records={_records(m.records)}{refused}"
 
 
 _FORMS: dict[type, Any] = {
@@ -123,7 +132,10 @@ def write(item: Write) -> str:
     if item.hard_state is not None:
         parts.append(f"term={item.hard_state.term} vote={item.hard_state.vote or '-'}")
     if item.marker is not None:
-        parts.append(f"marker {item.marker.meta.index}/{item.marker.meta.term}{' reset' if item.marker.reset else ''}")
+        parts.append(
+            f"marker {item.marker.meta.index}/{item.marker.meta.term}"
+            f"{' reset' if item.marker.reset else ''}"
+        )
     if item.entries:
         parts.append(entries(item.entries))
     if item.records:
@@ -135,11 +147,14 @@ def write(item: Write) -> str:
 
 def event(item: Event) -> str:
     peer = f" {item.peer}" if item.peer else ""
-    return f"{item.kind}{peer} term={item.term} {item.role.value} leader={item.leader or '-'}: {item.detail}"
+    where = f"term={item.term} {item.role.value} leader={item.leader or '-'}"
+    return f"{item.kind}{peer} {where}: {item.detail}"
 
 
 def line(time: float, node: str, what: str, value: Any) -> str:
-    """A line of a trace. `value` may be a message, an effect, a tuple of them or anything with a stable repr."""
+    """A line of a trace. `value` may be a message, an effect, a tuple of them or anything with a
+    stable repr.
+    """
     return f"{time:11.6f} {node:>4} {what} {_value(value)}".rstrip()
 
 

@@ -1,4 +1,6 @@
-"""The log's and the snapshots' worker on simulated time: one operation at a time, late, or cut short."""
+"""The log's and the snapshots' worker on simulated time: one operation at a time, late, or cut
+short.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from raftd.storage.errors import CorruptSnapshot, NoSpace, StorageError
 from tests.storage.memory_fs import PowerCut
 
 if TYPE_CHECKING:
-    from tests.sim.node import Process
+    from tests.sim.process import Process
 
 IDLE_SECONDS = 0.01
 NO_SPACE_RETRY = 0.05
@@ -49,7 +51,8 @@ class LogWorker:
             self._release = 0
 
     def _begin(self) -> None:
-        self._under_way, self._queue = self._queue, []
+        most = self._disk.plan.commit_max
+        self._under_way, self._queue = self._queue[:most], self._queue[most:]
         self._generation += 1
         self._world.after(self._disk.sync_seconds(), self._end)
 
@@ -64,7 +67,9 @@ class LogWorker:
             return
         world.events += 1
         if process.node.doomed == "log":
-            process.node.cluster.crash(process.node, "in a commit", lose_unsynced=process.node.doomed_power)
+            process.node.cluster.crash(
+                process.node, "in a commit", lose_unsynced=process.node.doomed_power
+            )
             return
         name = process.node.name
         if self._disk.is_full():
@@ -101,7 +106,12 @@ class LogWorker:
 
     def _idle(self, generation: int) -> None:
         process = self._process
-        if process.alive and not process.node.paused and generation == self._generation and not self._under_way:
+        if (
+            process.alive
+            and not process.node.paused
+            and generation == self._generation
+            and not self._under_way
+        ):
             process.stores.wal.idle()
 
     def cut_short(self) -> None:

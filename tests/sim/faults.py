@@ -1,4 +1,6 @@
-"""Who breaks what, and when: crashes, pauses, partitions, flapping links, jumps of a clock, wiped disks."""
+"""Who breaks what, and when: crashes, pauses, partitions, flapping links, jumps of a clock, wiped
+disks.
+"""
 
 from __future__ import annotations
 
@@ -96,13 +98,22 @@ class Faults:
         if node.process is None and not node.frozen_out:
             self._world.stats["restarts"] += 1
             node.start()
+            if self._active and node.killed_only and self._rng.random() < 0.3:
+                # What a killed process left in the cache only must not be believed.
+                self._world.after(self._rng.random() * 0.003, self._power_cut, node)
+
+    def _power_cut(self, node: Node) -> None:
+        if node.process is not None:
+            self._cluster.crash(node, "power soon after a restart", lose_unsynced=True)
 
     def _pause(self) -> None:
         node = self._victim()
         if node.process is None or node.paused:
             return
         node.pause()
-        self._world.after(self._rng.expovariate(1.0 / self._cluster.plan.faults.pause_mean), node.resume)
+        self._world.after(
+            self._rng.expovariate(1.0 / self._cluster.plan.faults.pause_mean), node.resume
+        )
 
     def _jump(self) -> None:
         node = self._rng.choice(self._nodes())
@@ -112,7 +123,9 @@ class Faults:
             node.process.clock_jumped()
 
     def _wipe(self) -> None:
-        """A disk is lost and replaced under the old id. Once a seed; that node counts as down from then on."""
+        """A disk is lost and replaced under the old id. Once a seed; that node counts as down
+        from then on.
+        """
         node = self._rng.choice(self._nodes())
         views = self._cluster.checkers.views
         if self._wiped or not all(view.disk.admitted for view in views.values()):
@@ -152,8 +165,12 @@ class Faults:
         cut = getattr(self, f"_cut_{kind}")(names)
         self._network.cut.update(cut)
         self._world.stats["partitions"] += 1
-        self._world.trace("sim", f"partition {kind}: {' '.join(f'{a}>{b}' for a, b in sorted(cut))}")
-        self._world.after(self._rng.expovariate(1.0 / plan.partition_mean), self._heal_partition, self._partition)
+        self._world.trace(
+            "sim", f"partition {kind}: {' '.join(f'{a}>{b}' for a, b in sorted(cut))}"
+        )
+        self._world.after(
+            self._rng.expovariate(1.0 / plan.partition_mean), self._heal_partition, self._partition
+        )
 
     def _heal_partition(self, number: int) -> None:
         if number == self._partition and self._active:
@@ -176,7 +193,11 @@ class Faults:
 
     def _cut_one_way(self, names: list[NodeId]) -> set[tuple[NodeId, NodeId]]:
         leader = self._cluster.leader()
-        alone = leader.name if leader is not None and self._rng.random() < 0.5 else self._rng.choice(names)
+        alone = (
+            leader.name
+            if leader is not None and self._rng.random() < 0.5
+            else self._rng.choice(names)
+        )
         deaf = self._rng.random() < 0.5
         return {(name, alone) if deaf else (alone, name) for name in names if name != alone}
 
@@ -204,7 +225,9 @@ class Faults:
     # the end of faults
 
     def heal(self) -> list[Node]:
-        """Stop, mend a majority, and return it. The others stay as they are, or are cut off one way."""
+        """Stop, mend a majority, and return it. The others stay as they are, or are cut off one
+        way.
+        """
         self._active = False
         core = self._choose_core()
         members = {node.name for node in core}
@@ -217,7 +240,9 @@ class Faults:
         network.plan.loss = network.plan.duplicate = network.plan.reply_hold = 0.0
         network.plan.delay_mean = min(network.plan.delay_mean, 0.002)
         network.cut.clear()
-        hears_nothing = self._rng.random() < 0.5 and plan.settings.prevote and plan.settings.check_quorum
+        hears_nothing = (
+            self._rng.random() < 0.5 and plan.settings.prevote and plan.settings.check_quorum
+        )
         for node in self._nodes():
             if node.name in members:
                 continue

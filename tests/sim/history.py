@@ -4,7 +4,8 @@ Every answer of the store carries the revision at which it was given, and revisi
 writes. So no search is needed: sort by revision, then check that
 
  1. no revision was given out twice;
- 2. every read shows the value, version and mod_revision of the last write at or before its revision;
+ 2. every read shows the value, version and mod_revision of the last write at or before its
+ revision;
  3. a value that was seen belongs to one write, at one revision (nothing is applied twice);
  4. versions of a key rise by one from write to write, but for gaps that unknown writes can fill;
  5. real time agrees: no operation has a lower revision than one that returned before it was called.
@@ -44,7 +45,9 @@ class Op:
         "version",
     )
 
-    def __init__(self, client: int, kind: str, key: bytes, value: bytes | None, call: float) -> None:
+    def __init__(
+        self, client: int, kind: str, key: bytes, value: bytes | None, call: float
+    ) -> None:
         self.client = client
         self.kind = kind
         self.key = key
@@ -62,8 +65,10 @@ class Op:
 
     def __str__(self) -> str:
         value = self.value.decode("ascii", "replace").rstrip(".") if self.value else "-"
-        text = f"client {self.client} {self.kind} {self.key.decode()} {value} [{self.call:.4f}, {self.ret:.4f}]"
-        return f"{text} {self.outcome} revision={self.revision} version={self.version} seen={self.seen}"
+        when = f"[{self.call:.4f}, {self.ret:.4f}]"
+        text = f"client {self.client} {self.kind} {self.key.decode()} {value} {when}"
+        where = f"revision={self.revision} version={self.version} seen={self.seen}"
+        return f"{text} {self.outcome} {where}"
 
 
 class History:
@@ -101,7 +106,13 @@ class History:
         else:
             got = kv.decode_get(answer)
             op.revision, op.seen = got.revision, got.kv
-        mod = op.revision if op.changed and op.kind != "delete" else op.seen.mod_revision if op.seen else 0
+        mod = (
+            op.revision
+            if op.changed and op.kind != "delete"
+            else op.seen.mod_revision
+            if op.seen
+            else 0
+        )
         self._last_seen[op.key] = max(mod, self._last_seen.get(op.key, 0))
 
 
@@ -126,12 +137,14 @@ def _fail(what: str, *ops: Op) -> None:
 
 def check(ops: Iterable[Op]) -> int:
     """Raises Violation. Returns how many operations were judged."""
-    known = [op for op in ops]
+    known = list(ops)
     for op in known:
         if not op.settled:
             op.outcome = "unknown"  # still under way when the run ended
     writes, owners = _known_writes(known)
-    unknown = {op.value: op for op in known if op.outcome == "unknown" and op.value is not None}
+    unknown: dict[bytes | None, Op] = {
+        op.value: op for op in known if op.outcome == "unknown" and op.value is not None
+    }
     spare: dict[bytes, int] = {}
     deletes: dict[bytes, int] = {}
     for op in known:
@@ -178,10 +191,14 @@ def _place_unknown(
         _fail("a read shows a value that nobody wrote at that revision", op)
         return
     if writer.revision not in (0, seen.mod_revision):
-        _fail(f"a write was applied twice, at {writer.revision} and {seen.mod_revision}", writer, op)
+        _fail(
+            f"a write was applied twice, at {writer.revision} and {seen.mod_revision}", writer, op
+        )
     writer.revision, writer.version = seen.mod_revision, seen.version
     owners[seen.mod_revision] = writer
-    insort(writes.setdefault(op.key, []), Write(seen.mod_revision, seen.value, seen.version, writer))
+    insort(
+        writes.setdefault(op.key, []), Write(seen.mod_revision, seen.value, seen.version, writer)
+    )
 
 
 def _check_seen(op: Op, sequence: list[Write], deletes: int) -> None:
@@ -191,12 +208,15 @@ def _check_seen(op: Op, sequence: list[Write], deletes: int) -> None:
     last = sequence[probe - 1] if probe else None
     seen = op.seen
     if seen is None:
-        if op.kind in ("get", "delete") or op.kind == "cas":
-            if last is not None and last.value is not None and not deletes:
-                _fail(f"nothing there at {op.revision}, but", op, last.op)
+        if last is not None and last.value is not None and not deletes:
+            _fail(f"nothing there at {op.revision}, but", op, last.op)
         return
     if last is None or seen.mod_revision != last.revision:
-        _fail(f"stale: the last write at or before {op.revision} is another", op, *([last.op] if last else []))
+        _fail(
+            f"stale: the last write at or before {op.revision} is another",
+            op,
+            *([last.op] if last else []),
+        )
     elif seen.value != last.value or seen.version != last.version:
         _fail("the same revision shows two values", op, last.op)
 
@@ -208,7 +228,10 @@ def _check_versions(sequence: list[Write], spare: int) -> None:
             base = before.version if before is not None and before.value is not None else 0
             gap = write.version - base - 1
             if gap > spare or (gap < 0 and not spare):
-                _fail(f"version {write.version} after {base}: something was applied twice, or not", write.op)
+                _fail(
+                    f"version {write.version} after {base}: something was applied twice, or not",
+                    write.op,
+                )
         before = write
 
 

@@ -1,4 +1,5 @@
-"""A second, naive implementation of sessions and store, which every answer of the real ones is compared with.
+"""A second, naive implementation of sessions and store, which every answer of the real ones is
+compared with.
 
 It sees each committed entry once, in order, when the first node applies it. What it says is what
 exactly-once means: a number above the floor is executed at its first appearance, and never again.
@@ -45,7 +46,9 @@ class Model:
         session = self._sessions.pop(batch.session, None)
         if session is None:
             if any(status != wire.SESSION_EXPIRED for status, _ in got):
-                raise Violation("exactly-once", f"entry {index} of a session that is gone was answered {got}")
+                raise Violation(
+                    "exactly-once", f"entry {index} of a session that is gone was answered {got}"
+                )
             return
         self._sessions[batch.session] = session  # now the most recently used
         floor, seen = session
@@ -60,7 +63,10 @@ class Model:
             elif seq <= floor[0]:
                 self._stats["stale numbers"] += 1
                 if got[offset][0] != wire.SEQ_STALE:
-                    raise Violation("exactly-once", f"entry {index} number {seq} at or below the floor was executed")
+                    raise Violation(
+                        "exactly-once",
+                        f"entry {index} number {seq} at or below the floor was executed",
+                    )
             else:
                 seen[seq] = self._execute(command)
                 self._compare(index, (wire.OK, seen[seq]), got[offset])

@@ -21,7 +21,8 @@ from tests.sim.plan import NetworkPlan
 from tests.sim.world import World
 
 if TYPE_CHECKING:
-    from tests.sim.node import Node, Process
+    from tests.sim.node import Node
+    from tests.sim.process import Process
 
 
 class Call:
@@ -254,7 +255,7 @@ class Network:
             self._fail(call)
 
     def node_down(self, name: NodeId) -> None:
-        """A process died: its sockets close, and its peers notice, at once or by their deadlines."""
+        """A process died: its sockets close, and its peers notice, now or by deadlines."""
         for key in [key for key in self._streams if name in key]:
             if key[0] == name:
                 self._streams.pop(key)

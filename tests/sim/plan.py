@@ -2,16 +2,21 @@
 
 Each seed switches kinds of faults on or off and draws their rates, instead of running everything
 everywhere: a fault that is always on hides what happens without it. Legal but odd settings (window
-1, one-byte batches, a snapshot every few entries, timeouts close to the heartbeat) reach rare states
+1, one-byte batches, a snapshot every few entries, timeouts close to the heartbeat) reach rare
+states
 far sooner than long runs do.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from raftd.core.types import Settings
+
+DIVERGING = 0.2
+CRAWLING = 0.28
+"""Shares of the seeds, cumulative."""
 
 
 @dataclass(slots=True)
@@ -27,7 +32,8 @@ class NetworkPlan:
     fifo_appends: bool = True
     """Appends on a stream that keeps order and breaks on a loss; else any order, like datagrams."""
     notice_crash: float = 1.0
-    """Probability that a peer's crash is seen at once (connections reset) instead of by deadline."""
+    """Probability that a peer's crash is seen at once (connections reset) instead of by deadline.
+    """
 
 
 @dataclass(slots=True)
@@ -41,6 +47,10 @@ class DiskPlan:
     power_loss: float = 0.7
     """Probability that a crash loses what was not synced; else only the process dies."""
     crash_recovering: float = 0.0
+    slow_nodes: float = 0.0
+    """Share of the nodes whose syncs take ten to fifty times as long."""
+    commit_max: int = 1_000
+    """Writes that one commit takes from the queue."""
 
 
 @dataclass(slots=True)
@@ -73,6 +83,8 @@ class Plan:
     clients: int = 3
     client_width: int = 1
     client_think: float = 0.01
+    client_spread: float = 0.15
+    """Probability that an attempt goes to any node and not to the one that led last."""
     keys: int = 3
     value_bytes: int = 24
     snapshot_entries: int = 0
@@ -116,6 +128,7 @@ def draw(seed: int) -> Plan:
     plan.clients = rng.choice((1, 2, 3, 5))
     plan.client_width = rng.choice((1, 1, 2, 4))
     plan.client_think = rng.choice((0.0, 0.005, 0.02, 0.05))
+    plan.client_spread = rng.choice((0.15, 0.15, 0.6))
     plan.keys = rng.choice((1, 2, 5))
     plan.value_bytes = rng.choice((8, 24, 200))
     plan.snapshot_entries = rng.choice((0, 2, 5, 10, 30, 100))
@@ -125,7 +138,69 @@ def draw(seed: int) -> Plan:
     plan.apply_delay = rng.choice((0.0, 0.0, 0.001, 0.02))
     plan.propose_delay = rng.choice((0.0, 0.001))
     plan.calm_start = rng.random() < 0.7
+    profile = rng.random()
+    if profile < DIVERGING and plan.nodes > 2:
+        _diverge(plan, rng)
+    elif profile < CRAWLING:
+        _crawl(plan, rng)
+    if rng.random() < 0.85:
+        _possible(plan)
+    if profile < DIVERGING and plan.nodes > 2:
+        plan.faults.partition_every = 2.5 * plan.settings.election_timeout_max
+        plan.faults.partition_mean = 1.5 * plan.settings.election_timeout_max
     return plan
+
+
+def _possible(plan: Plan) -> None:
+    """Timeouts that elections can meet: most seeds shall get something done."""
+    round_trip = 2 * (plan.network.delay_min + plan.network.delay_mean)
+    needed = 2 * round_trip + 4 * plan.disk.sync_mean
+    shortest = plan.settings.election_timeout_min
+    if shortest < needed:
+        plan.settings = _slower(plan.settings, needed / shortest)
+
+
+def _slower(settings: Settings, factor: float) -> Settings:
+    return replace(
+        settings,
+        election_timeout_min=settings.election_timeout_min * factor,
+        election_timeout_max=settings.election_timeout_max * factor,
+        candidate_retry_min=settings.candidate_retry_min * factor,
+        candidate_retry_max=settings.candidate_retry_max * factor,
+    )
+
+
+def _diverge(plan: Plan, rng: random.Random) -> None:
+    """Leaders that are cut off and go on taking commands: long conflicting logs, and snapshots."""
+    faults = plan.faults
+    faults.partition_kinds = ("isolate", "leader", "leader")
+    faults.crash_every = rng.choice((0.0, 3.0))
+    plan.nodes = rng.choice((3, 3, 5))
+    plan.network.delay_mean = min(plan.network.delay_mean, 0.005)
+    plan.disk.sync_mean = min(plan.disk.sync_mean, 0.01)
+    shortest = plan.settings.election_timeout_min
+    plan.settings = replace(
+        _slower(plan.settings, min(1.0, 0.2 / shortest)),
+        check_quorum=rng.random() < 0.3,
+        keep_entries=rng.choice((0, 1)),
+        batch_entries_max=rng.choice((1, 64)),
+        batch_bytes_max=1 << 20,
+    )
+    plan.clients, plan.client_width, plan.client_think = 3, 4, rng.choice((0.0, 0.02))
+    plan.client_spread = 0.6
+    plan.snapshot_entries = rng.choice((2, 5, 20))
+
+
+def _crawl(plan: Plan, rng: random.Random) -> None:
+    """Disks that take longer than messages do, one write at a time: queues in which terms meet."""
+    disk = plan.disk
+    disk.sync_mean, disk.commit_max = rng.choice((0.03, 0.1)), rng.choice((1, 2))
+    disk.stall, disk.stall_max = 0.02, 0.5
+    plan.network.delay_mean = rng.choice((0.001, 0.005))
+    plan.settings = replace(plan.settings, disk_stall_refuse=5.0, disk_stall_step_down=10.0)
+    if plan.nodes > 2:
+        plan.faults.partition_kinds = ("isolate", "leader", "one_way")
+        plan.faults.partition_every, plan.faults.partition_mean = 0.7, 0.5
 
 
 def _settings(rng: random.Random) -> Settings:
@@ -180,6 +255,8 @@ def _disk(rng: random.Random) -> DiskPlan:
         no_space=rng.choice((0.0, 0.0, 0.0, 0.02)),
         power_loss=rng.choice((0.5, 1.0)),
         crash_recovering=rng.choice((0.0, 0.3)),
+        slow_nodes=rng.choice((0.0, 0.0, 0.3)),
+        commit_max=rng.choice((1, 2, 1_000, 1_000)),
     )
 
 

@@ -45,7 +45,16 @@ class Chains:
 class Shadow:
     """A log as terms and chains. `base` is the index before the first one kept."""
 
-    __slots__ = ("admitted", "base", "chains", "hard_state", "records", "snapshot", "tables", "terms")
+    __slots__ = (
+        "admitted",
+        "base",
+        "chains",
+        "hard_state",
+        "records",
+        "snapshot",
+        "tables",
+        "terms",
+    )
 
     def __init__(self, tables: Chains) -> None:
         self.tables = tables
@@ -101,7 +110,9 @@ class Shadow:
     def append(self, entries: tuple[Entry, ...]) -> None:
         offset = entries[0].index - self.base
         if not 0 < offset <= len(self.chains):
-            raise IndexError(f"entries from {entries[0].index} on a log of {self.base}..{self.last}")
+            raise IndexError(
+                f"entries from {entries[0].index} on a log of {self.base}..{self.last}"
+            )
         del self.chains[offset:]
         del self.terms[offset:]
         for entry in entries:

@@ -1,4 +1,5 @@
-"""What one process opens on its node's disk: the data directory that ships, on the file system in memory.
+"""What one process opens on its node's disk: the data directory that ships, on the file system in
+memory.
 
 That file system loses any subset of what was not synced at a power cut, and nothing when only the
 process dies. Crashes are planted between any two of its operations, those of recovery included.
@@ -41,7 +42,9 @@ class DiskImage:
         self.fs = MemoryFileSystem()
 
     def open(self, node: Node) -> Stores | None:
-        """Recover. None: crashed again while doing so (a restart is due). A refusal is a Violation."""
+        """Recover. None: crashed again while doing so (a restart is due). A refusal is a
+        Violation.
+        """
         plan = node.disk.plan
         world = node.world
         cut = not node.disk.calm and self._rng.random() < plan.crash_recovering
@@ -64,7 +67,9 @@ class DiskImage:
             raise Violation("recovery", f"{node.name} refuses to start: {error}") from error
 
     def _open(self, node: Node) -> Stores:
-        directory = self.open_directory(node.cluster.cluster_id, node.name, node.cluster.plan.segment_bytes)
+        directory = self.open_directory(
+            node.cluster.cluster_id, node.name, node.cluster.plan.segment_bytes
+        )
         limits = Limits(sessions=node.cluster.plan.sessions_max)
         return Stores(self, directory, directory.recover(), limits)
 
@@ -72,7 +77,11 @@ class DiskImage:
         """A log write during recovery that is no idle marker zeroes a torn tail."""
 
         def before(operation: Operation) -> None:
-            if operation.name == "write" and operation.path.endswith(".wal") and operation.size != IDLE_BYTES:
+            if (
+                operation.name == "write"
+                and operation.path.endswith(".wal")
+                and operation.size != IDLE_BYTES
+            ):
                 stats["torn tails"] += 1
 
         return before
@@ -98,7 +107,9 @@ class DiskImage:
 
     @contextmanager
     def crash_at(self, calls: int) -> Iterator[None]:
-        """The power goes at the changing call after `calls` of them. Raises PowerCut out of the block."""
+        """The power goes at the changing call after `calls` of them. Raises PowerCut out of the
+        block.
+        """
         left = calls
 
         def before(operation: Operation) -> None:
@@ -152,7 +163,9 @@ def _refuse(names: Sequence[str], number: int) -> Callable[[Operation], None]:
 class Stores:
     """Log, snapshots, sessions and machine of one process."""
 
-    def __init__(self, image: DiskImage, directory: DataDirectory, recovered: Recovered, limits: Limits) -> None:
+    def __init__(
+        self, image: DiskImage, directory: DataDirectory, recovered: Recovered, limits: Limits
+    ) -> None:
         self.image = image
         self.incarnation = directory.identity.incarnation
         self.recovered = recovered

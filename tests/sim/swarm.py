@@ -15,8 +15,10 @@ from tests.sim.cluster import Cluster
 from tests.sim.plan import draw
 from tests.sim.world import Violation
 
-EVENTS = 2_500
+EVENTS = 4_000
 TRACE_SHOWN = 200
+OPS_MEANINGFUL = 10
+"""A seed that did less is counted as idle: it says little."""
 
 COVERAGE = (
     ("elections", "elections"),
@@ -31,6 +33,7 @@ COVERAGE = (
     ("power cuts", "power cuts"),
     ("partitions", "partitions"),
     ("ops judged", "ops judged"),
+    ("idle seeds", "idle seeds"),
 )
 """What a campaign must have reached, under the name in the summary and in the counters."""
 
@@ -42,6 +45,7 @@ class Result:
     seed: int
     events: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     stats: Counter[str] = field(default_factory=Counter)
     invariant: str = ""
     detail: str = ""
@@ -49,9 +53,12 @@ class Result:
     trace_hash: str = ""
 
 
-def run_seed(seed: int, events: int = EVENTS, *, hashing: bool = False, lines: int = TRACE_SHOWN) -> Result:
+def run_seed(
+    seed: int, events: int = EVENTS, *, hashing: bool = False, lines: int = TRACE_SHOWN
+) -> Result:
     """Run one seed to its end or to its first violation."""
     plan = draw(seed)
+    began = time.process_time()
     cluster = Cluster(seed, plan, hashing=hashing)
     result = Result(seed)
     try:
@@ -60,17 +67,19 @@ def run_seed(seed: int, events: int = EVENTS, *, hashing: bool = False, lines: i
         result.invariant, result.detail = error.name, error.detail
     except BrokenInvariant as error:
         result.invariant, result.detail = "core-asserts", str(error)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's verdict
         result.invariant = "crash"
         result.detail = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
     world = cluster.world
     result.events, result.seconds, result.stats = world.events, world.now, world.stats
+    result.cpu_seconds = time.process_time() - began
     if hashing:
         result.trace_hash = world.trace_hash()
     if result.invariant:
         result.trace = world.last_lines(lines)
         result.trace.append(f"plan: {plan.summary()}")
         result.trace.append(f"state: {cluster.describe()}")
+    result.stats["idle seeds"] += result.stats["ops done"] < OPS_MEANINGFUL
     return result
 
 
@@ -81,6 +90,7 @@ class Campaign:
     seeds: int = 0
     events: int = 0
     simulated_seconds: float = 0.0
+    cpu_seconds: float = 0.0
     stats: Counter[str] = field(default_factory=Counter)
     failures: list[Result] = field(default_factory=list)
     started: float = field(default_factory=time.perf_counter)
@@ -90,17 +100,19 @@ class Campaign:
         self.seeds += 1
         self.events += result.events
         self.simulated_seconds += result.seconds
+        self.cpu_seconds += result.cpu_seconds
         self.stats.update(result.stats)
         if result.invariant:
             self.failures.append(result)
 
     def summary(self) -> str:
         wall = time.perf_counter() - self.started
-        rate = self.events / wall / self.jobs if wall else 0.0
+        rate = self.events / self.cpu_seconds if self.cpu_seconds else 0.0
         parts = [
             f"seeds {self.seeds}",
             f"events {self.events}",
-            f"events/s/core {rate:.0f}",
+            f"events/s of CPU {rate:.0f}",
+            f"wall {wall:.0f} s",
             f"simulated {self.simulated_seconds:.0f} s",
         ]
         parts += [f"{name} {self.stats[key]}" for name, key in COVERAGE]

@@ -1,4 +1,5 @@
-"""Clients with sessions that put, get, delete, compare and set, retry through other nodes and keep a history.
+"""Clients with sessions that put, get, delete, compare and set, retry through other nodes and
+keep a history.
 
 A client numbers its commands within its session, sends them in frames of one to three, several
 frames at a time, and repeats a frame under the same numbers until it hears an answer or gives up.
@@ -28,9 +29,21 @@ RETRY_SECONDS = 0.03
 class Frame:
     """Commands that travel together. `unsure`: an earlier attempt may have done them."""
 
-    __slots__ = ("attempt", "commands", "deadline", "done", "finish", "ops", "session", "target", "unsure")
+    __slots__ = (
+        "attempt",
+        "commands",
+        "deadline",
+        "done",
+        "finish",
+        "ops",
+        "session",
+        "target",
+        "unsure",
+    )
 
-    def __init__(self, session: int, commands: list[tuple[int, bytes]], ops: list[Op], deadline: float) -> None:
+    def __init__(
+        self, session: int, commands: list[tuple[int, bytes]], ops: list[Op], deadline: float
+    ) -> None:
         self.session = session
         self.commands = commands
         self.ops = ops
@@ -77,7 +90,7 @@ class Client:
         self._world.after(self._rng.random() * self._plan.client_think + 0.0005, self._next)
 
     def _pick(self) -> NodeId:
-        if self._leader is not None and self._rng.random() < 0.85:
+        if self._leader is not None and self._rng.random() >= self._plan.client_spread:
             return self._leader
         return self._rng.choice(self._cluster.names)
 
@@ -122,9 +135,13 @@ class Client:
         value += b"." * max(0, self._plan.value_bytes - len(value))
         kind = rng.random()
         if kind < 0.7:
-            return self._history.call(self.number, "put", key, value, self._world.now), kv.encode_put(key, value)
+            return self._history.call(
+                self.number, "put", key, value, self._world.now
+            ), kv.encode_put(key, value)
         if kind < 0.78:
-            return self._history.call(self.number, "delete", key, None, self._world.now), kv.encode_delete(key)
+            return self._history.call(
+                self.number, "delete", key, None, self._world.now
+            ), kv.encode_delete(key)
         seen = self._history.last_seen(key)
         expect = kv.expect_mod_revision(seen)
         op = self._history.call(self.number, "cas", key, value, self._world.now)
@@ -133,7 +150,9 @@ class Client:
 
     def _payload(self, frame: Frame) -> bytes:
         floor = min(self._open_seqs, default=self._next_seq) - 1
-        return wire.encode_batch(frame.session, min(floor, frame.commands[0][0] - 1), frame.commands)
+        return wire.encode_batch(
+            frame.session, min(floor, frame.commands[0][0] - 1), frame.commands
+        )
 
     def _attempt(self, frame: Frame, payload: bytes) -> None:
         if frame.done:
@@ -141,14 +160,16 @@ class Client:
         frame.attempt += 1
         frame.target = target = self._pick()
         attempt = frame.attempt
-        self._world.after(ATTEMPT_SECONDS * (0.5 + self._rng.random()), self._attempt_over, frame, attempt)
+        self._world.after(
+            ATTEMPT_SECONDS * (0.5 + self._rng.random()), self._attempt_over, frame, attempt
+        )
         if frame.attempt > 1:
             self._world.stats["client retries"] += 1
 
         def answer(kind: str, value: Any) -> None:
             self._world.after(self._hop(), self._answered, frame, attempt, target, kind, value)
 
-        self._cluster.to_node(target, self._rng, lambda p: p.submit(payload, answer), answer)
+        self._cluster.to_node(target, self._rng, lambda p: p.app.submit(payload, answer), answer)
 
     def _hop(self) -> float:
         return 0.0005 + self._rng.random() * 0.002
@@ -207,9 +228,13 @@ class Client:
             self._history.done(op, answer, now)
             return
         if status == wire.SEQ_REUSED:
-            raise Violation("exactly-once", f"client {self.number}: a number was reused, says {answer!r}")
+            raise Violation(
+                "exactly-once", f"client {self.number}: a number was reused, says {answer!r}"
+            )
         if status == wire.SEQ_STALE and not frame.unsure:
-            raise Violation("exactly-once", f"client {self.number}: stale at the first attempt, {op}")
+            raise Violation(
+                "exactly-once", f"client {self.number}: stale at the first attempt, {op}"
+            )
         if status == wire.SESSION_EXPIRED and frame.session == self._session:
             self._session = 0
             self._world.stats["sessions expired"] += 1
@@ -232,8 +257,10 @@ class Client:
             self._world.after(self._hop(), self._read_answered, op, deadline, attempt, kind, value)
 
         query = kv.encode_get(op.key)
-        self._cluster.to_node(target, self._rng, lambda p: p.read(query, answer), answer)
-        self._world.after(ATTEMPT_SECONDS, self._read_answered, op, deadline, attempt, "timeout", None)
+        self._cluster.to_node(target, self._rng, lambda p: p.app.read(query, answer), answer)
+        self._world.after(
+            ATTEMPT_SECONDS, self._read_answered, op, deadline, attempt, "timeout", None
+        )
 
     def _read_answered(self, op: Op, deadline: float, attempt: int, kind: str, value: Any) -> None:
         if op.settled:

@@ -1,7 +1,8 @@
 """Simulated time: a heap of events, named streams of randomness, counters and a trace.
 
 Every part of the simulator draws from its own stream, so that one more draw in one place does not
-change what happens in the others (the idea is old; see the notes on swarm testing in docs/proof.md).
+change what happens in the others (the idea is old; see the notes on swarm testing in
+docs/proof.md).
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class World:
         return self._heap[0][0] if self._heap else float("inf")
 
     def trace(self, node: str, what: str, value: Any = None) -> None:
-        """Remember a line. It is formatted only when somebody reads it, or when the run is hashed."""
+        """Remember a line. It is formatted only when somebody reads it, or when the run is
+        hashed.
+        """
         item = (self.now, node, what, value)
         self._trace.append(item)
         if self._sha is not None:

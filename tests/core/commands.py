@@ -1,0 +1,175 @@
+"""Commands that move messages, sync disks, act as clients, and look."""
+
+from __future__ import annotations
+
+from tests.core.building import Building
+from tests.core.env import Wire
+from tests.sim import describe
+
+
+class Script(Building):
+    """All commands of a script."""
+
+    # messages
+
+    def _find(self, pair: str, which: tuple[str, ...]) -> list[Wire]:
+        """n1>n2: requests; n2=>n1: replies; with a word: those whose text contains it."""
+        reply = "=>" in pair
+        source, target = pair.split("=>" if reply else ">")
+        found = [
+            wire
+            for wire in self.wires
+            if wire.source in (source, "*")[:1]
+            and wire.target == target
+            and (wire.call is not None) == reply
+        ]
+        for word in which:
+            if word == "first":
+                found = found[:1]
+            elif word == "last":
+                found = found[-1:]
+            else:
+                found = [wire for wire in found if word in describe.message(wire.message)]
+        if not found:
+            self.say(f"(nothing from {source} to {target})")
+        return found
+
+    def do_deliver(self, pair: str, *which: str) -> None:
+        """deliver n1>n2 [word] [first|last]: these messages arrive, in order."""
+        for wire in self._find(pair, which):
+            self.wires.remove(wire)
+            self._arrive(wire)
+
+    def do_repeat(self, pair: str, *which: str) -> None:
+        """repeat n1>n2 [word]: they arrive, and will arrive again."""
+        for wire in self._find(pair, which):
+            self._arrive(wire)
+
+    def do_drop(self, pair: str, *which: str) -> None:
+        """drop n1>n2 [word]: gone, and nobody is told."""
+        for wire in self._find(pair, which):
+            self.wires.remove(wire)
+            self.say(f"dropped {wire}")
+
+    def do_lose(self, pair: str, *which: str) -> None:
+        """lose n1>n2 [word]: gone, and the sender is told."""
+        for wire in self._find(pair, which):
+            self.wires.remove(wire)
+            call = wire.call or wire
+            if not call.done:
+                call.done = True
+                self.say(f"lost {wire}")
+                node = self.nodes[call.source]
+                self._take(node, node.core.unreachable(call.target, call.message, self.now))  # type: ignore[arg-type]
+
+    def do_cut(self, pair: str, *which: str) -> None:
+        """cut n1>n2 [word]: they arrive, but the stream breaks: the sender is told that they are
+        lost.
+        """
+        for wire in self._find(pair, which):
+            self.wires.remove(wire)
+            wire.done = True
+            self._arrive(wire)
+            self.say(f"lost {wire}")
+            node = self.nodes[wire.source]
+            self._take(node, node.core.unreachable(wire.target, wire.message, self.now))  # type: ignore[arg-type]
+
+    def do_stabilize(self, *names: str) -> None:
+        """stabilize [n1 n2]: sync and deliver among these until nothing is left to do."""
+        group = names or tuple(self.nodes)
+        for _ in range(200):
+            moved = False
+            for name in group:
+                if self.nodes[name].queued:
+                    self.do_persist(name)
+                    moved = True
+                if self.nodes[name].chunks:
+                    self.do_store(name)
+                    moved = True
+            for wire in [w for w in self.wires if w.source in group and w.target in group]:
+                self.wires.remove(wire)
+                self._arrive(wire)
+                moved = True
+            if not moved:
+                return
+        self.say("(still not quiet)")
+
+    # disk
+
+    def do_crash(self, name: str) -> None:
+        """crash n1: what was not synced is gone; it starts again."""
+        self._boot(self.nodes[name])
+        self._greet()
+
+    def do_store(self, name: str) -> None:
+        """store n2: the chunks of a snapshot that n2 has received are on its disk."""
+        node = self.nodes[name]
+        chunks, node.chunks = node.chunks, []
+        for wire, request in chunks:
+            reached = request.offset + len(request.data)
+            if reached < request.meta.size_bytes:
+                self.say(f"{name} stored {reached} bytes of snapshot {request.meta.index}")
+                effects = node.core.chunk_stored(wire, request, reached, self.now)
+            else:
+                self.say(f"{name} has the whole of snapshot {request.meta.index}")
+                effects = node.core.snapshot_received(request.meta, wire, request, self.now)
+            self._take(node, effects)
+
+    # clients
+
+    def do_propose(self, name: str, *payloads: str) -> None:
+        """propose n1 a b: one entry each, in one call."""
+        node = self.nodes[name]
+        effects = node.core.propose([payload.encode() for payload in payloads], self.now)
+        for index, term in effects.assigned:
+            self.say(f"{name} assigned {index}/{term}")
+        self._take(node, effects)
+
+    def do_read(self, name: str, token: str) -> None:
+        """read n1 r1: a linearizable read."""
+        self._take(self.nodes[name], self.nodes[name].core.read(self.now, token))
+
+    def do_transfer(self, name: str, target: str) -> None:
+        self._take(self.nodes[name], self.nodes[name].core.transfer(target, self.now))
+
+    def do_link_lost(self, name: str, peer: str) -> None:
+        self._take(self.nodes[name], self.nodes[name].core.link_lost(peer, self.now))
+
+    def do_snapshot(self, name: str) -> None:
+        """snapshot n1: its snapshot of all that it has applied is durable."""
+        node = self.nodes[name]
+        state = node.core.state(self.now)
+        index = state.applied_index
+        meta = self._meta(index, node.core.log.term_at(index) or 0)
+        self._take(node, node.core.snapshot_taken(meta, self.now))
+
+    # looking
+
+    def do_status(self, *names: str) -> None:
+        """status [n1]: a line a node."""
+        for name in names or tuple(self.nodes):
+            core = self.nodes[name].core
+            log = core.log
+            terms = ",".join(
+                str(log.term_at(index)) for index in range(log.first_index, log.last_index + 1)
+            )
+            vote = core.voted_for or "-"
+            where = f"commit={core.commit_index} durable={core.durable_index} last={log.last_index}"
+            start = f"{log.first_index}:" if log.first_index > 1 else ""
+            self.say(
+                f"{name} {core.role.value} term={core.current_term} vote={vote} {where} "
+                f"log={start}[{terms}]"
+            )
+
+    def do_peers(self, name: str) -> None:
+        """peers n1: what a leader knows of its followers."""
+        for peer in self.nodes[name].core.state(self.now).peers:
+            self.say(
+                f"{peer.peer} {peer.mode} match={peer.match} next={peer.next} "
+                f"inflight={peer.inflight}"
+            )
+
+    def do_wires(self) -> None:
+        """wires: what is under way."""
+        for wire in self.wires:
+            self.say(f"{wire}")

@@ -1,0 +1,271 @@
+"""Planted bugs of votes, terms, admission and hand-over."""
+
+from __future__ import annotations
+
+from tests.mutants.planted import core, plant
+
+ELECTIONS = (
+    plant(
+        "vote-cleared-within-a-term",
+        "votedFor is cleared only when the term rises (Figure 2)",
+        core(
+            "roles",
+            "    s.role, s.leader_id = Role.FOLLOWER, leader\n",
+            "    s.role, s.leader_id, s.voted_for = Role.FOLLOWER, leader, None\n",
+        ),
+        by="one-vote-per-term",
+    ),
+    plant(
+        "vote-not-persisted",
+        "a vote is durable before it leaves",
+        core(
+            "candidate",
+            "        s.voted_for = request.candidate\n        s.write(fx, now, hard_state=True)\n",
+            "        s.voted_for = request.candidate\n",
+        ),
+        by="vote-is-durable",
+    ),
+    plant(
+        "unadmitted-node-answers",
+        "a node that is not admitted answers NOT_ADMITTED to everything but Hello",
+        core(
+            "core",
+            "elif not s.may_vote:",
+            "elif False:",
+        ),
+        by="admission",
+    ),
+    plant(
+        "vote-leaves-before-its-sync",
+        "a vote is durable before it leaves",
+        core(
+            "candidate",
+            "    s.hold(fx, token, s.term_seq, make, survives_term=True)\n",
+            "    fx.replies.append((token, make()))\n",
+        ),
+        by="vote-is-durable",
+    ),
+    plant(
+        "request-leaves-before-its-term",
+        "a new term is synced before a request of that term leaves",
+        core(
+            "core",
+            "not s.may_vote or not s.term_is_durable or",
+            "not s.may_vote or",
+        ),
+        by="term-is-durable",
+    ),
+    plant(
+        "adopted-term-not-persisted",
+        "a term that is adopted is durable before it is shown",
+        core(
+            "roles",
+            "    s.verified_index = 0\n"
+            "    s.write(fx, now, hard_state=True)\n"
+            "    _refuse_held(s)\n"
+            "    s.event",
+            "    s.verified_index = 0\n    _refuse_held(s)\n    s.event",
+        ),
+        by="term-is-durable",
+    ),
+    plant(
+        "any-log-wins",
+        "a vote goes only to a log at least as up-to-date (5.4.1)",
+        core(
+            "candidate",
+            "    return (last_term, last_index) >= (s.log.last_term, s.log.last_index)\n",
+            "    return True\n",
+        ),
+        by="leader-completeness",
+    ),
+    plant(
+        "length-before-term",
+        "logs are compared by last term first (5.4.1)",
+        core(
+            "candidate",
+            "(last_term, last_index) >= (s.log.last_term, s.log.last_index)",
+            "(last_index, last_term) >= (s.log.last_index, s.log.last_term)",
+        ),
+        by="leader-completeness",
+    ),
+    plant(
+        "half-is-a-majority",
+        "a majority is more than half",
+        core(
+            "quorum",
+            "    return count // 2 + 1\n",
+            "    return (count + 1) // 2\n",
+        ),
+        by="election-safety committed-is-durable leader-completeness read-index",
+    ),
+    plant(
+        "votes-of-another-candidacy-count",
+        "votes count in the current candidacy only",
+        core(
+            "candidate",
+            "        campaign is not None\n"
+            "        and campaign.term == sent.term\n"
+            "        and campaign.pre == sent.pre\n"
+            "        and s.current_term == (sent.term - 1 if sent.pre else sent.term)\n",
+            "        campaign is not None\n",
+        ),
+        by="election-safety",
+    ),
+    plant(
+        "candidate-gives-its-vote-away",
+        "who has voted for itself grants nobody its vote",
+        core(
+            "candidate",
+            "    free = s.voted_for in (None, request.candidate)\n",
+            '    free = s.voted_for in (None, request.candidate) or s.role.name == "CANDIDATE"\n',
+        ),
+        by="one-vote-per-term",
+    ),
+    plant(
+        "own-vote-after-another",
+        "the own vote, cast last, is cast only if nobody else got it",
+        core(
+            "roles",
+            "campaign.own_vote is None and s.voted_for is None and",
+            "campaign.own_vote is None and",
+        ),
+        core(
+            "requests",
+            "            if s.role is not Role.FOLLOWER:\n"
+            '                roles.become_follower(s, fx, None, now, f"voted for '
+            '{request.candidate}")\n',
+            "",
+        ),
+        by="one-vote-per-term",
+    ),
+    plant(
+        "own-vote-before-its-sync",
+        "a leader's own vote counts when it is durable, alone too",
+        core(
+            "roles",
+            "        s.campaign.own_vote = seq\n",
+            "        s.campaign.own_vote = seq\n        s.campaign.votes[s.me] = True\n",
+        ),
+        core(
+            "roles",
+            "    if s.voted_for != s.me or not s.term_is_durable:\n",
+            "    if s.voted_for != s.me:\n",
+        ),
+        by="vote-is-durable",
+    ),
+    plant(
+        "vote-forgotten-at-restart",
+        "votedFor survives a restart",
+        core(
+            "core",
+            "voted_for=recovered.hard_state.vote",
+            "voted_for=None",
+        ),
+        by="one-vote-per-term",
+    ),
+    plant(
+        "record-shown-before-its-sync",
+        "a record of an incarnation is a promise",
+        core(
+            "membership",
+            "sorted(s.durable_records.items())",
+            "sorted(s.records.items())",
+        ),
+        by="record-is-durable",
+    ),
+    plant(
+        "admitted-before-its-mark",
+        "the mark of admission is durable before the first word",
+        core(
+            "state",
+            "return self.admitted and self.admitted_seq <= self.durable_seq",
+            "return self.admitted",
+        ),
+        by="admission",
+    ),
+    plant(
+        "new-incarnation-accepted",
+        "the first incarnation heard for an id stands for ever",
+        core(
+            "membership",
+            "    if known is not None:\n        s.event(",
+            "    if False:\n        s.event(",
+        ),
+        by="admission",
+    ),
+    plant(
+        "reply-released-one-write-early",
+        "a held reply waits for its own write",
+        core(
+            "durability",
+            "        if held.seq > s.durable_seq:\n",
+            "        if held.seq > s.durable_seq + 1:\n",
+        ),
+        by="vote-is-durable term-is-durable record-is-durable",
+    ),
+    plant(
+        "pre-vote-moves-the-term",
+        "a pre-vote changes nothing at the voter (9.6)",
+        core(
+            "requests",
+            "    if candidate.judge_prevote(s, request):\n",
+            "    if request.term > s.current_term:\n"
+            '        roles.adopt_term(s, fx, request.term, 0.0, "pre-vote")\n'
+            "    if candidate.judge_prevote(s, request):\n",
+        ),
+        by="script:prevote_changes_nothing",
+    ),
+    plant(
+        "no-stickiness",
+        "while a leader is alive, votes are refused without adopting the term",
+        core(
+            "requests",
+            "    if not request.transfer and candidate.leader_is_alive(s, now):\n",
+            "    if False:\n",
+        ),
+        by="script:prevote_order",
+    ),
+    plant(
+        "transfer-refused-by-stickiness",
+        "a hand-over election is not held up by the old leader's followers",
+        core(
+            "requests",
+            "    if not request.transfer and candidate.leader_is_alive(s, now):\n",
+            "    if candidate.leader_is_alive(s, now):\n",
+        ),
+        by="script:transfer",
+    ),
+    plant(
+        "late-tick-campaigns",
+        "a late timer re-arms once instead of campaigning",
+        core(
+            "timers",
+            "    if late and not s.late_rearmed:\n",
+            "    if False:\n",
+        ),
+        by="script:late_tick",
+    ),
+    plant(
+        "no-check-quorum",
+        "a leader without a majority in contact steps down (6.2)",
+        core(
+            "timers",
+            "    if not s.settings.check_quorum:\n        return\n",
+            "    return\n",
+        ),
+        by="script:late_tick_leader",
+    ),
+    plant(
+        "proposals-during-a-transfer",
+        "no proposals while leadership is handed over (3.10)",
+        core(
+            "core",
+            "        if s.leadership.transfer is not None:\n"
+            '            raise Unavailable(f"leadership is being handed to '
+            '{s.leadership.transfer.target}")\n'
+            "        if s.unsynced",
+            "        if s.unsynced",
+        ),
+        by="script:transfer",
+    ),
+)

@@ -1,0 +1,191 @@
+"""Planted bugs of snapshots, disks and sessions."""
+
+from __future__ import annotations
+
+from tests.mutants.planted import core, machine, plant, storage
+
+STORING = (
+    plant(
+        "snapshot-acknowledged-before-its-marker",
+        "entries after a received snapshot are acknowledged when it is marked in the log",
+        core(
+            "log",
+            "        self.durable_index = min(self.durable_index, still_durable)\n",
+            "        self.durable_index = base_index\n",
+        ),
+        by="ack-is-durable",
+    ),
+    plant(
+        "log-dropped-before-the-marker",
+        "the log goes only when the snapshot is marked",
+        core(
+            "core",
+            '        s.event(fx, "snapshot_taken"',
+            "        from raftd.core import compaction\n"
+            "\n"
+            "        compaction.compact(s, fx, now)\n"
+            '        s.event(fx, "snapshot_taken"',
+        ),
+        by="release-after-marker",
+    ),
+    plant(
+        "conflicting-log-kept",
+        "if the entry at the snapshot's index has another term, the whole log goes (Figure 13)",
+        core(
+            "follower",
+            "    if s.log.term_at(meta.index) == meta.term:\n",
+            "    if s.log.last_index >= meta.index:\n",
+        ),
+        by="commit-is-verified",
+    ),
+    plant(
+        "snapshot-moves-back",
+        "a snapshot at or below the commit index changes nothing",
+        core(
+            "follower",
+            "    if meta.index > s.commit_index:\n        take(s, fx, meta, now)\n",
+            "    take(s, fx, meta, now)\n",
+        ),
+        core(
+            "follower",
+            "    if request.meta.index <= s.commit_index:\n"
+            "        _have_it(s, fx, request, token)\n"
+            "    else:\n"
+            "        fx.chunks",
+            "    if False:\n        _have_it(s, fx, request, token)\n    else:\n        fx.chunks",
+        ),
+        by="monotonic",
+    ),
+    plant(
+        "file-of-a-queued-mark-deleted",
+        "a snapshot file stays while a mark of it may reach the disk",
+        core(
+            "core",
+            "        metas.extend(meta for _, meta in s.pending_markers)\n",
+            "",
+        ),
+        by="recovery",
+    ),
+    plant(
+        "file-of-an-unrestored-snapshot-deleted",
+        "a snapshot file stays until the machine has restored it",
+        core(
+            "core",
+            "metas = [s.snapshot, s.marked_snapshot, *s.installs_out]",
+            "metas = [s.snapshot, s.marked_snapshot]",
+        ),
+        by="crash recovery",
+    ),
+    plant(
+        "snapshot-renamed-before-its-sync",
+        "a snapshot's bytes are synced before its name is",
+        storage(
+            "snapshots",
+            "            file.sync()\n",
+            "            pass\n",
+        ),
+        by="snapshot-before-marker",
+    ),
+    plant(
+        "snapshot-directory-not-synced",
+        "a new name is durable when its directory is synced",
+        storage(
+            "snapshots",
+            "        self._fs.rename(self._path, "
+            'f"{self._directory}/{snapshot_name(meta)}")\n'
+            "        self._fs.sync_directory(self._directory)\n",
+            '        self._fs.rename(self._path, f"{self._directory}/{snapshot_name(meta)}")\n',
+        ),
+        by="snapshot-before-marker",
+    ),
+    plant(
+        "log-not-synced",
+        "what is acknowledged is synced",
+        storage(
+            "wal",
+            "            file.datasync()\n",
+            "            pass\n",
+        ),
+        by="recovery",
+    ),
+    plant(
+        "recovery-trusts-the-cache",
+        "what recovery reads is synced before a promise rests on it",
+        storage(
+            "wal",
+            "        recovery.settle(self._fs, self._directory)\n",
+            "",
+        ),
+        by="recovery",
+    ),
+    plant(
+        "segment-name-not-synced",
+        "a new segment's name is durable before the old one names it",
+        storage(
+            "wal",
+            "            self._fs.sync_directory(self._directory)\n        except NoSpace:",
+            "        except NoSpace:",
+        ),
+        by="recovery",
+    ),
+    plant(
+        "override-not-replayed",
+        "an entry written anew overrides what followed it",
+        storage(
+            "recovery",
+            "            del self.entries[index - self.base - 1 :]\n",
+            "            del self.entries[index - self.base - 1 : index - self.base]\n",
+        ),
+        by="recovery crash",
+    ),
+    plant(
+        "admission-not-replayed",
+        "the mark of admission survives a restart",
+        storage(
+            "recovery",
+            "            self.books.admitted = True\n",
+            "            pass\n",
+        ),
+        by="recovery",
+    ),
+    plant(
+        "sessions-lost-in-a-snapshot",
+        "a snapshot holds the sessions as well as the state",
+        machine(
+            "sessions",
+            "        return tables.dump(self._sessions), self.machine.capture()\n",
+            "        return tables.dump(OrderedDict()), self.machine.capture()\n",
+        ),
+        by="exactly-once state-machine-safety",
+    ),
+    plant(
+        "answers-not-kept",
+        "a number met again gets the same answer",
+        machine(
+            "sessions",
+            "                    applied[seq] = kept\n",
+            "",
+        ),
+        by="exactly-once state-machine-safety",
+    ),
+    plant(
+        "number-at-or-below-the-last",
+        "numbers may arrive in any order: only the floor makes one stale",
+        machine(
+            "sessions",
+            "                elif seq <= floor:\n",
+            "                elif seq <= max(applied, default=floor):\n",
+        ),
+        by="exactly-once",
+    ),
+    plant(
+        "floor-forgets-too-much",
+        "the floor passes only what is at or below it",
+        machine(
+            "session_table",
+            "for seq in range(before + 1, floor + 1)]",
+            "for seq in range(before + 1, floor + 2)]",
+        ),
+        by="exactly-once state-machine-safety",
+    ),
+)

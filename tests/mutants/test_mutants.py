@@ -1,0 +1,40 @@
+"""Every planted bug still applies, the first ones are caught in a short run, and without one
+nothing is.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.mutants.__main__ import run_one
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.patching import DoesNotApply, Patch, patched, source_of
+from tests.mutants.planted import FIRST_TEN, Mutant
+
+QUICK = MUTANTS[: len(FIRST_TEN)]
+QUICK_SEEDS = 60
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_applies(mutant: Mutant) -> None:
+    """The text to replace is there exactly once, and what comes out compiles."""
+    by_module: dict[str, list[Patch]] = {}
+    for patch in mutant.patches:
+        by_module.setdefault(patch.module, []).append(patch)
+    for module, patches in by_module.items():
+        compile(patched(source_of(module), patches), module, "exec")
+
+
+def test_a_patch_that_does_not_apply_says_so() -> None:
+    with pytest.raises(DoesNotApply, match="found 0 times"):
+        patched("a = 1\n", [Patch("m", "b = 2", "")])
+
+
+@pytest.mark.parametrize("mutant", QUICK, ids=lambda mutant: mutant.name)
+def test_caught_by_its_own_invariant(mutant: Mutant) -> None:
+    found = run_one(mutant, QUICK_SEEDS)
+    assert found["by"], f"{mutant.name} was not caught in {QUICK_SEEDS} seeds: {found}"
+
+
+def test_names_are_unique() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)

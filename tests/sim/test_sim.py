@@ -1,0 +1,106 @@
+"""A slice of the simulator, its regression seeds, and whether it is deterministic.
+
+The slice is cut into parts so that xdist can spread it; the parts' counters meet in a file of the
+session's temporary directory, and whoever comes last looks at the sum.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sim.swarm import EVENTS, Campaign, report, run_many, run_seed
+
+SEEDS = 200
+PARTS = 8
+FIRST_SEED = 1
+COVERED = ("elections", "truncations", "event snapshot_installed", "resends")
+COVERED_MIN = 100
+REGRESSIONS = Path(__file__).with_name("seeds.txt")
+
+HASH_SEEDS = 3
+
+
+def _part(number: int) -> range:
+    size = SEEDS // PARTS
+    first = FIRST_SEED + number * size
+    return range(first, first + size)
+
+
+@pytest.fixture(scope="session")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One directory for all workers of a run: the parent of each worker's own."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if base.name.startswith("popen-") else base) / "sim-sums"
+    place.mkdir(exist_ok=True)
+    return place
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_slice(part: int, sums: Path) -> None:
+    """200 seeds of at least 2,000 events: no violation, and each counter at least 100 in all."""
+    campaign = run_many(_part(part))
+    _assert_clean(campaign)
+    assert campaign.events >= 2_000 * campaign.seeds
+    (sums / f"{part}.json").write_text(json.dumps(campaign.stats))
+    found = [json.loads(path.read_text()) for path in sorted(sums.glob("*.json"))]
+    if len(found) == PARTS:
+        for name in COVERED:
+            total = sum(stats.get(name, 0) for stats in found)
+            assert total >= COVERED_MIN, (
+                f"{name}: {total} over {SEEDS} seeds: the slice shows too little"
+            )
+
+
+def _assert_clean(campaign: Campaign) -> None:
+    assert not campaign.failures, "\n" + report(campaign.failures[0])
+
+
+def _regressions() -> list[int]:
+    lines = REGRESSIONS.read_text().splitlines()
+    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+
+
+def test_seeds_that_once_failed() -> None:
+    _assert_clean(run_many(_regressions()))
+
+
+def test_same_seed_same_trace_under_another_hash_seed() -> None:
+    """Nothing may depend on the order of a set or on hash(): traces are compared byte for byte."""
+    script = (
+        "from tests.sim.swarm import run_seed\n"
+        f"seeds = range(1, {HASH_SEEDS + 1})\n"
+        "print([run_seed(seed, 800, hashing=True).trace_hash for seed in seeds])"
+    )
+    outputs = []
+    for hash_seed in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        outputs.append(done.stdout)
+    assert outputs[0] == outputs[1]
+    assert outputs[0].count("'") == 2 * HASH_SEEDS
+
+
+def test_a_failed_seed_says_how_to_replay_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report of a planted violation: trace, plan, name of the invariant, command."""
+    from tests.sim.checkers import Checkers
+
+    def always(self: Checkers, *_: object) -> None:
+        self.fail("planted", "by this test")
+
+    monkeypatch.setattr(Checkers, "synced", always)
+    result = run_seed(7)
+    text = report(result)
+    assert result.invariant == "planted"
+    assert "replay: python -m tests.sim --seed 7 --seeds 1 --verbose" in text
+    assert "plan: " in text
+    assert EVENTS >= 2_000

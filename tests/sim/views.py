@@ -1,0 +1,56 @@
+"""What the checkers know: one view a node, and the facts of the whole cluster."""
+
+from __future__ import annotations
+
+from raftd.core.types import Configuration, Index, NodeId, Role, Term, Write
+from tests.sim.model import Model
+from tests.sim.plan import Plan
+from tests.sim.shadow import Chains, Shadow
+from tests.sim.world import Violation, World
+
+
+class NodeView:
+    """What the checkers know about one node."""
+
+    def __init__(self, name: NodeId, tables: Chains) -> None:
+        self.name = name
+        self.memory = Shadow(tables)
+        self.disk = Shadow(tables)
+        self.pending: list[Write] = []
+        self.role = Role.FOLLOWER
+        self.term: Term = 0
+        self.commit: Index = 0
+        self.applied: Index = 0
+        self.led_from: Index = 0
+        self.wiped = False
+        self.sent_to: dict[tuple[NodeId, Term], Index] = {}
+        self.up = False
+
+
+class Facts:
+    """Leaders, votes and the one committed log, as far as anybody has seen them."""
+
+    def __init__(self, world: World, configuration: Configuration, plan: Plan) -> None:
+        self._world = world
+        self._settings = plan.settings
+        self._model = Model(world.stats, plan.sessions_max)
+        self.tables = Chains()
+        self.voters = configuration.voters
+        self.majority = len(self.voters) // 2 + 1
+        self.views = {name: NodeView(name, self.tables) for name in configuration.members()}
+        self.leaders: dict[Term, NodeId] = {}
+        self.votes: dict[tuple[NodeId, Term], NodeId] = {}
+        self.committed: list[int] = [0]
+        """Chain by index: the one committed log."""
+        self.commit_by_term: dict[Term, Index] = {}
+        self.results: dict[Index, bytes] = {}
+
+    def fail(self, name: str, detail: str) -> None:
+        raise Violation(name, detail)
+
+    def _vote(self, name: NodeId, term: Term, candidate: NodeId) -> None:
+        known = self.votes.setdefault((name, term), candidate)
+        if known != candidate:
+            self.fail(
+                "one-vote-per-term", f"{name} voted for {known} and {candidate} in term {term}"
+            )

@@ -87,7 +87,9 @@ class Maker:
     def _expect(self) -> Expect:
         kind = self._random.choice(("absent", "value", "version", "mod_revision"))
         number = self._random.randrange(4 if kind == "version" else 1 + self._shape.ops)
-        return Expect(kind, b"v%d" % self._random.randrange(3), number if kind[0] != "a" else 0)
+        if kind == "value":
+            return Expect(kind, b"v%d" % self._random.randrange(3))
+        return Expect(kind, number=number if kind != "absent" else 0)
 
     # -- the store ----------------------------------------------------------------------------
 

@@ -69,7 +69,7 @@ class ServerSettings:
     listen_peer: str
     listen_client: str
     peer_calls_max: int = 512
-    client_calls_max: int = 4096
+    client_calls_max: int = 8192
     link: LinkSettings = field(default_factory=LinkSettings)
     clients: ClientLimits = field(default_factory=ClientLimits)
     reflection: bool = True

@@ -16,7 +16,7 @@ import pytest
 
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.client import Client
-from scripts.nodes import Node
+from scripts.nodes import Node, wait_until
 from tests.cluster.harness import Cluster, channel, read_all
 
 LOG_BYTES_MAX = 512 << 10
@@ -65,8 +65,15 @@ class Live:
     def check(self) -> None:
         """Same leader, same term, and everybody is there."""
         assert all(node.pid() is not None for node in self.nodes)
-        assert [node.metric("raftd_term") for node in self.nodes] == [self.term] * len(self.nodes)
+        assert self.terms() == [self.term] * len(self.nodes)
         assert self.cluster.leaders() == [self.leader]
+
+    def terms(self) -> list[float | None]:
+        return [node.metric("raftd_term") for node in self.nodes]
+
+    def is_as_it_was(self) -> bool:
+        same_term = self.terms() == [self.term] * len(self.nodes)
+        return same_term and self.cluster.leaders() == [self.leader]
 
 
 @pytest.fixture(scope="package")
@@ -74,7 +81,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     cluster = Cluster(tmp_path_factory.mktemp("live"), 3, {})
     try:
         cluster.start()
-        made = Live(cluster, cluster.client(), cluster.leader(), cluster.term(), {})
+        with channel(cluster.leader()) as to:  # so that there is an older term to speak of
+            moved = admin_pb2_grpc.AdminStub(to).Transfer(admin_pb2.TransferRequest(), timeout=10)
+        leader = next(node for node in cluster.nodes if node.id == moved.leader_id)
+        made = Live(cluster, cluster.client(), leader, moved.term, {})
+        wait_until(made.is_as_it_was, 10, f"{leader.id} to lead term {moved.term}", cluster.nodes)
         made.works()
         yield made
         _end(made)

@@ -157,7 +157,7 @@ def test_unknown_fields_are_ignored(live: Live) -> None:
     raw = pb.PutRequest(key=b"newer", value=b"x").SerializeToString()
     unknown = b"\xc2\x3e\x05hello" + b"\xc8\x3e\x07"  # fields 1000 (bytes) and 1001 (number)
     with channel(live.leader) as to:
-        put = to.unary_unary("/raftd.client.v1.KV/Put")
+        put: Any = to.unary_unary("/raftd.client.v1.KV/Put")
         assert pb.PutReply.FromString(put(raw + unknown, timeout=5)).version == 1
     live.written[b"newer"] = b"x"
 
@@ -171,8 +171,9 @@ def test_unknown_consistency_is_the_strict_one(stub: client_pb2_grpc.KVStub) -> 
 def test_unknown_method_and_service(live: Live) -> None:
     with channel(live.leader) as to:
         for path in ("/raftd.client.v1.KV/Explode", "/no.such.Service/Put"):
+            method: Any = to.unary_unary(path)
             with pytest.raises(grpc.RpcError) as caught:
-                to.unary_unary(path)(b"", timeout=5)
+                method(b"", timeout=5)
             assert failure(caught.value)[0] is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -1,4 +1,4 @@
-"""Connections that do not speak our language: garbage, HTTP/1, TLS, half a greeting, bad protobuf."""
+"""Connections that do not speak our language: garbage, HTTP/1, TLS, half a greeting, bad bytes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 import socket
 import ssl
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
@@ -74,8 +75,9 @@ def test_tls_hello(live: Live, which: str) -> None:
 
 def test_grpc_over_tls(live: Live) -> None:
     with grpc.secure_channel(live.leader.client_address, grpc.ssl_channel_credentials()) as to:
+        get: Any = to.unary_unary("/raftd.client.v1.KV/Get")
         with pytest.raises(grpc.RpcError) as caught:
-            to.unary_unary("/raftd.client.v1.KV/Get")(b"", timeout=2)
+            get(b"", timeout=2)
         assert failure(caught.value)[0] in (
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -84,14 +86,14 @@ def test_grpc_over_tls(live: Live) -> None:
 
 def methods() -> list[tuple[str, MethodDescriptor]]:
     """(which port, method) of everything that we serve."""
-    found = []
+    found: list[tuple[str, MethodDescriptor]] = []
     for file, which in ((client_pb2, "client"), (admin_pb2, "client"), (raft_pb2, "peer")):
         for service in file.DESCRIPTOR.services_by_name.values():
             found.extend((which, method) for method in service.methods)
     return found
 
 
-def call(to: grpc.Channel, method: MethodDescriptor, data: bytes) -> Callable[[], object]:
+def call(to: Any, method: MethodDescriptor, data: bytes) -> Callable[[], object]:
     path = f"/{method.containing_service.full_name}/{method.name}"
     if method.client_streaming:
         return lambda: list(to.stream_stream(path)(iter([data]), timeout=5))
@@ -119,10 +121,9 @@ def test_malformed_protobuf(live: Live, which: str, method: MethodDescriptor) ->
 
 def test_metadata_beyond_the_limit(live: Live) -> None:
     with grpc.insecure_channel(live.leader.client_address) as to:
+        get: Any = to.unary_unary("/raftd.client.v1.KV/Get")
         with pytest.raises(grpc.RpcError) as caught:
-            to.unary_unary("/raftd.client.v1.KV/Get")(
-                b"", metadata=(("x-padding", "p" * 100_000),), timeout=5
-            )
+            get(b"", metadata=(("x-padding", "p" * 100_000),), timeout=5)
         assert failure(caught.value)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 

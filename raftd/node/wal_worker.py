@@ -3,7 +3,7 @@
 While one batch syncs, the next ones gather; they become one write and one sync. The queue is filled
 under the replica's lock (never blocking) and started by `kick` outside it. On a follower a write
 may be done inline, on the network thread, which saves two thread hand-overs on the way to the
-acknowledgement; only when nothing is queued or being written, and never again once a sync was slow.
+acknowledgement; only when nothing is queued or being written, and not while syncs are slow.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ noticed.
 """
 
 INLINE_SYNC_SECONDS_MAX = 0.005
-"""The first sync that takes longer ends inline writing: this disk would stall the network thread.
-"""
+"""A sync that takes longer ends inline writing for a while: it stalls the network thread."""
+
+INLINE_PAUSE_SECONDS_MIN = 1.0
+INLINE_PAUSE_SECONDS_MAX = 60.0
+"""For how long; doubled by each slow sync that follows, halved by each write that goes well."""
 
 NO_SPACE_RETRY_SECONDS = 1.0
 
@@ -52,7 +55,9 @@ class WalWorker:
         self._idle_due = False
         self._last_write = 0.0
         self._stopping = False
-        self._inline_allowed = inline
+        self._inline = inline
+        self._inline_from = 0.0
+        self._inline_pause = INLINE_PAUSE_SECONDS_MIN
         self.no_space = False
         self.worker = Worker("raft-wal", self.run, fatal)
 
@@ -66,7 +71,7 @@ class WalWorker:
 
     def kick(self, inline: bool) -> None:
         """Do what was queued: here, if `inline` and it may be, else on the raft-wal thread."""
-        if inline and self._inline_allowed:
+        if inline and self._inline and self._clock.now() >= self._inline_from:
             writes = self._claim()
             if writes:
                 was_due = self._idle_due
@@ -153,14 +158,16 @@ class WalWorker:
         ended = self._clock.now()
         self._last_write, self._idle_due = ended, True
         if ended - started > INLINE_SYNC_SECONDS_MAX:
-            self._inline_allowed = False
+            self._inline_from = ended + self._inline_pause
+            self._inline_pause = min(2 * self._inline_pause, INLINE_PAUSE_SECONDS_MAX)
+        elif self._inline_pause > INLINE_PAUSE_SECONDS_MIN and ended >= self._inline_from:
+            self._inline_pause = max(self._inline_pause / 2, INLINE_PAUSE_SECONDS_MIN)
 
     def _wait_for_space(self) -> None:
         """No room for the next segment: nothing was written and nothing is acknowledged until there
         is.
         """
         self.no_space = True
-        self._inline_allowed = False
         threading.Event().wait(NO_SPACE_RETRY_SECONDS)
 
     def stop(self) -> None:

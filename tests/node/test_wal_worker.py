@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from raftd.core.types import Write
-from raftd.node.wal_worker import INLINE_SYNC_SECONDS_MAX, WalWorker
+from raftd.node.wal_worker import INLINE_PAUSE_SECONDS_MIN, INLINE_SYNC_SECONDS_MAX, WalWorker
 from tests.node.fakes import FakeClock, FakeLog, FatalNote, Posted
 
 
@@ -109,7 +109,7 @@ def test_inline_takes_what_was_queued_before_it(make: Callable[..., Bench]) -> N
     assert bench.durable == [2]
 
 
-def test_the_first_slow_sync_ends_inline_writing(make: Callable[..., Bench]) -> None:
+def test_a_slow_sync_ends_inline_writing_for_a_while(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.start()
     bench.log.sync_seconds = INLINE_SYNC_SECONDS_MAX * 2
@@ -117,6 +117,11 @@ def test_the_first_slow_sync_ends_inline_writing(make: Callable[..., Bench]) -> 
     bench.put(2, inline=True)
     bench.posted.wait(1)
     assert bench.log.threads == {"MainThread", "raft-wal"}
+    bench.log.sync_seconds = 0.0
+    bench.clock.time += INLINE_PAUSE_SECONDS_MIN * 2 + 1
+    bench.posted.run()
+    bench.put(3, inline=True)
+    assert bench.durable == [1, 2, 3]
 
 
 def test_a_failed_sync_is_fatal_and_never_tried_again(make: Callable[..., Bench]) -> None:

@@ -101,11 +101,15 @@ class Containers:
 
     # -- compose ---------------------------------------------------------------------------
 
+    def environment(self) -> dict[str, str]:
+        """What the variables of the compose files must be for this cluster."""
+        mine = {"CLUSTER": self.name, "RAFTD_IMAGE": IMAGE}
+        mine |= {f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
+        return {**os.environ, **mine}
+
     def compose(self, *words: str, timeout: float = COMMAND_SECONDS) -> str:
-        environment = {**os.environ, "CLUSTER": self.name, "RAFTD_IMAGE": IMAGE}
-        environment |= {f"{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
         command = [*compose_command(), "-p", self.name, "-f", self.file, *words]
-        return run(command, timeout, environment)
+        return run(command, timeout, self.environment())
 
     def remove(self) -> None:
         """Containers, network and volumes; also what a half-finished start left."""

@@ -75,6 +75,12 @@ class Checkers(Promises):
         if vote.vote is not None:
             self._vote(name, vote.term, vote.vote)
 
+    def probed(self, name: NodeId, found: Recovered) -> None:
+        """What a recovery of the synced bytes alone would find is all that was promised."""
+        why = self.views[name].disk.differs(found)
+        if why:
+            self.fail("recovery", f"{name} would recover something else than was synced: {why}")
+
     def stopped(self, name: NodeId) -> None:
         self.views[name].up = False
         self.views[name].role = Role.FOLLOWER

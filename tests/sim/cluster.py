@@ -13,12 +13,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from raftd.core.types import Configuration, NodeId, Role
-from raftd.wire import batch as wire
-from raftd.wire import kv
 from tests.sim import history as histories
 from tests.sim.checkers import Checkers
 from tests.sim.disk import Disk
 from tests.sim.faults import Faults
+from tests.sim.liveness import Liveness
 from tests.sim.network import Network
 from tests.sim.node import Clock, Node
 from tests.sim.plan import Plan
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 SECONDS_MAX = 90.0
 """Simulated; a seed whose cluster cannot move has too few events otherwise."""
 CALM_SECONDS = 4.0
-LEADER_TIMEOUTS = 10
-EQUAL_SECONDS = 60.0
 EVENTS_MAX = 400_000
 
 
@@ -126,12 +123,12 @@ class Cluster:
             client.start()
         if self.plan.calm_start:
             self._set_calm(True)
-            self._until(lambda: self._formed() or self.world.now > CALM_SECONDS)
+            self.until(lambda: self._formed() or self.world.now > CALM_SECONDS)
             self._set_calm(False)
         self.faults.begin()
         world = self.world
-        self._until(lambda: world.events >= events or world.now > SECONDS_MAX)
-        self._live()
+        self.until(lambda: world.events >= events or world.now > SECONDS_MAX)
+        Liveness(self).run()
         self.judge()
 
     def _set_calm(self, calm: bool) -> None:
@@ -143,85 +140,13 @@ class Cluster:
             v.disk.admitted for v in self.checkers.views.values()
         )
 
-    def _until(self, condition: Callable[[], bool]) -> None:
+    def until(self, condition: Callable[[], bool]) -> None:
         world = self.world
         while not condition():
             if not world.step() or world.events > EVENTS_MAX:
                 raise Violation(
                     "liveness", "nothing more happens" if world.events <= EVENTS_MAX else "no end"
                 )
-
-    def _live(self) -> None:
-        core = self.faults.heal()
-        world, settings = self.world, self.plan.settings
-        world.trace("sim", f"healed {','.join(node.name for node in core)}")
-        start = world.now
-        bound = (
-            LEADER_TIMEOUTS * settings.election_timeout_max / (1 - self.plan.clock_rate_spread)
-            + 5.0
-        )
-        self._until(lambda: self._leads(core) or world.now > start + bound)
-        if not self._leads(core):
-            raise Violation(
-                "liveness", f"no leader {bound:.1f} s after the heal; {self.describe()}"
-            )
-        self._write_one(core)
-        start = world.now
-        self.clients_stopped = True
-        self._until(lambda: self._equal(core) or world.now > start + EQUAL_SECONDS)
-        if not self._equal(core):
-            raise Violation(
-                "liveness", f"not equal {EQUAL_SECONDS} s after the heal; {self.describe()}"
-            )
-        self._compare(core)
-        world.stats["simulated ms"] += int(world.now * 1000)
-
-    def _leads(self, core: list[Node]) -> bool:
-        node = self.leader()
-        return node is not None and node in core
-
-    def _write_one(self, core: list[Node]) -> None:
-        """A write through whoever leads must be committed, however often leaders change."""
-        done: list[bytes] = []
-        payload = wire.encode_batch(0, 0, [(0, kv.encode_put(b"last", b"write"))])
-        start = self.world.now
-
-        def answer(kind: str, value: Any) -> None:
-            if kind == "ok":
-                done.append(value)
-
-        tried = start - 1.0
-        while not done:
-            if self.world.now > start + EQUAL_SECONDS:
-                raise Violation("liveness", f"no write committed after the heal; {self.describe()}")
-            node = self.leader()
-            if (
-                self.world.now >= tried + 1.0
-                and node is not None
-                and node.process is not None
-                and node in core
-            ):
-                tried = self.world.now
-                node.process.app.submit(payload, answer)
-            if not self.world.step():
-                raise Violation("liveness", "nothing more happens")
-
-    def _equal(self, core: list[Node]) -> bool:
-        known = len(self.checkers.committed) - 1
-        for node in core:
-            process = node.process
-            if process is None or process.app.applied < known or process.core.commit_index < known:
-                return False
-            if process.core.log.last_index != known:
-                return False
-        return True
-
-    def _compare(self, core: list[Node]) -> None:
-        digests = {node.process.stores.host.digest() for node in core if node.process is not None}
-        if len(digests) != 1:
-            raise Violation(
-                "state-machine-safety", f"{len(digests)} different states at one applied index"
-            )
 
     def judge(self) -> None:
         """What can only be said at the end."""

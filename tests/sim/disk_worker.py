@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.sim.process import Process
 
 IDLE_SECONDS = 0.01
+PROBE = 0.004
+"""Share of the syncs after which a recovery of the synced bytes alone is tried."""
 NO_SPACE_RETRY = 0.05
 CUT_SHORT_CALLS = 14
 """A crash in the middle of an operation comes at one of its first so many file system calls."""
@@ -93,12 +95,32 @@ class LogWorker:
         world.stats["syncs"] += 1
         world.trace(name, f"synced #{done[-1].seq}")
         process.checkers.synced(name, done)
+        self._probe()
         self._drop_released()
         if self._queue:
             self._begin()
         else:
             self._idle_soon()
         process.enter(process.core.persisted(done[-1].seq, process.node.now()))
+
+    def _probe(self) -> None:
+        """Now and then: what would a recovery find, had the power gone right now?"""
+        if self._disk.rng.random() < PROBE:
+            node = self._process.node
+            found = node.image.synced_only(
+                node.cluster.cluster_id, node.name, self._process.plan.segment_bytes
+            )
+            self._process.checkers.probed(node.name, found)
+            self._world.stats["recoveries probed"] += 1
+
+    def stop(self) -> None:
+        """An orderly stop: write and sync what is queued, then close."""
+        process, writes = self._process, self._under_way + self._queue
+        if writes:
+            process.stores.wal.commit(writes)
+            process.checkers.synced(process.node.name, writes)
+        self._under_way, self._queue = [], []
+        process.stores.wal.close()
 
     def _idle_soon(self) -> None:
         if self._disk.rng.random() < 0.1:

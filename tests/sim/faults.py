@@ -72,6 +72,10 @@ class Faults:
             count = self._rng.randint(1, len(self._nodes()))
             victims = self._rng.sample(self._nodes(), count)
             self._world.stats["crashes of many"] += 1
+        if self._rng.random() < 0.1:
+            for node in victims:
+                node.stop()
+            return
         power = self._rng.random() < plan.disk.power_loss
         for node in victims:
             doom = self._rng.choice(("", "log", "log", "snapshot"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from raftd.core.types import Incarnation, NodeId
+from raftd.storage.errors import StorageError
 from tests.sim.disk import Disk
 from tests.sim.process import Process
 from tests.sim.stores import DiskImage
@@ -92,6 +93,18 @@ class Node:
         if process.begin():
             self.process = process
             process.enter(process.core.start(self.now()))
+
+    def stop(self) -> None:
+        """An orderly stop, as on SIGTERM; what follows it, be it a power cut, must lose nothing."""
+        process = self.process
+        if process is None or self.paused:
+            return
+        try:
+            process.log_worker.stop()
+        except StorageError:
+            return
+        self.world.stats["orderly stops"] += 1
+        self.die("stopped", lose_unsynced=self.disk.rng.random() < 0.5)
 
     def die(self, reason: str, *, lose_unsynced: bool) -> None:
         """The process ends at once; with `lose_unsynced` the power fails, too."""

@@ -1,0 +1,108 @@
+"""The second phase: what a healed majority must get done, and by when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from raftd.wire import batch as wire
+from raftd.wire import kv
+from tests.sim.node import Node
+from tests.sim.world import Violation
+
+if TYPE_CHECKING:
+    from tests.sim.cluster import Cluster
+    from tests.sim.process import Process
+
+LEADER_TIMEOUTS = 10
+SPARE_SECONDS = 5.0
+"""What was under way when the faults ended takes its time: replies are held for up to 2.2 s."""
+DONE_SECONDS = 60.0
+TRY_SECONDS = 1.0
+
+
+class Liveness:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._world = cluster.world
+
+    def run(self) -> None:
+        """Raises Violation. A leader, a write, a read through every node, and equal states."""
+        core = self._cluster.faults.heal()
+        self._world.trace("sim", f"healed {','.join(node.name for node in core)}")
+        settings, spread = self._cluster.plan.settings, self._cluster.plan.clock_rate_spread
+        bound = LEADER_TIMEOUTS * settings.election_timeout_max / (1 - spread) + SPARE_SECONDS
+        self._within(bound, lambda: self._leads(core), "leader")
+        self._write(core)
+        for node in core:
+            self._read(node)
+        self._cluster.clients_stopped = True
+        self._within(DONE_SECONDS, lambda: self._equal(core), "equal logs")
+        self._compare(core)
+
+    def _within(self, seconds: float, condition: Callable[[], bool], what: str) -> None:
+        end = self._world.now + seconds
+        self._cluster.until(lambda: condition() or self._world.now > end)
+        if not condition():
+            state = self._cluster.describe()
+            raise Violation("liveness", f"no {what} {seconds:.1f} s after the heal; {state}")
+
+    def _leads(self, core: list[Node]) -> bool:
+        node = self._cluster.leader()
+        return node is not None and node in core
+
+    def _write(self, core: list[Node]) -> None:
+        """A write through whoever leads must be committed, however often leaders change."""
+        payload = wire.encode_batch(0, 0, [(0, kv.encode_put(b"last", b"write"))])
+
+        def attempt(answer: Callable[[str, Any], None]) -> None:
+            node = self._cluster.leader()
+            if node is not None and node in core and node.process is not None:
+                node.process.app.submit(payload, answer)
+
+        self._insist(attempt, "write committed")
+
+    def _read(self, node: Node) -> None:
+        """A linearizable read through this node, leader or not."""
+
+        def attempt(answer: Callable[[str, Any], None]) -> None:
+            process: Process | None = node.process
+            if process is not None:
+                process.app.read(kv.encode_get(b"last"), answer)
+
+        self._insist(attempt, f"read through {node.name}")
+
+    def _insist(self, attempt: Callable[[Callable[[str, Any], None]], None], what: str) -> None:
+        """Try now and every second until it is answered."""
+        done: list[bool] = []
+        over = [False]
+
+        def answer(kind: str, value: Any) -> None:
+            if kind == "ok":
+                done.append(True)
+
+        def again() -> None:
+            if not done and not over[0]:
+                attempt(answer)
+                self._world.after(TRY_SECONDS, again)
+
+        again()
+        self._within(DONE_SECONDS, lambda: bool(done), what)
+        over[0] = True
+
+    def _equal(self, core: list[Node]) -> bool:
+        known = len(self._cluster.checkers.committed) - 1
+        for node in core:
+            process = node.process
+            if process is None or process.app.applied < known or process.core.commit_index < known:
+                return False
+            if process.core.log.last_index != known:
+                return False
+        return True
+
+    def _compare(self, core: list[Node]) -> None:
+        digests = {node.process.stores.host.digest() for node in core if node.process is not None}
+        if len(digests) != 1:
+            raise Violation(
+                "state-machine-safety", f"{len(digests)} different states at one applied index"
+            )

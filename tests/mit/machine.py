@@ -1,0 +1,46 @@
+"""The built-in store with the labs' Append, and the model's idea of the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from raftd.machine.kv.store import KvStore
+from raftd.wire import kv
+from tests.sim.model import Model
+
+APPEND = 0xA0
+"""A command of these tests only: a put's bytes behind this one."""
+
+
+def encode_append(key: bytes, suffix: bytes) -> bytes:
+    return bytes((APPEND,)) + kv.encode_put(key, suffix)
+
+
+def _split(command: bytes) -> tuple[bytes, bytes]:
+    size = kv.KEYED_HEAD.unpack_from(command, 1)[1]
+    at = 1 + kv.KEYED_HEAD.size
+    return command[at : at + size], command[at + size :]
+
+
+class AppendStore(KvStore):
+    """An append is answered as the put that it amounts to."""
+
+    def apply(self, command: bytes) -> bytes:
+        if command[0] != APPEND:
+            return super().apply(command)
+        key, suffix = _split(command)
+        found = kv.decode_get(self.query(kv.encode_get(key))).kv
+        return super().apply(kv.encode_put(key, (found.value if found else b"") + suffix))
+
+
+class AppendModel(Model):
+    def __init__(self, stats: Counter[str]) -> None:
+        super().__init__(stats, 10_000)
+
+    def _execute(self, command: bytes) -> bytes:
+        if command[0] != APPEND:
+            return super()._execute(command)
+        key, suffix = _split(command)
+        before = self._store[key][0] if key in self._store else b""
+        version = self._put(key, before + suffix)
+        return kv.PUT_ANSWER.pack(kv.PUT, self._revision, version)

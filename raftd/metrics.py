@@ -7,6 +7,7 @@ no lock of the node's, so a node that is stuck can still say so.
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -170,6 +171,7 @@ class _Server(ThreadingHTTPServer):
         self.vitals = vitals
         self.registry = registry
         self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:

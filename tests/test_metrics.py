@@ -64,6 +64,18 @@ def admin() -> Iterator[Admin]:
     made.server.stop()
 
 
+def test_ipv6_address() -> None:
+    vitals = Vitals(now=Clock().now, beat=100.0, state=STATE)
+    try:
+        server = AdminServer("::1", 0, vitals, list)
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    server.start()
+    with urllib.request.urlopen(f"http://[::1]:{server.port}/livez", timeout=10) as answer:
+        assert answer.status == 200
+    server.stop()
+
+
 def test_well(admin: Admin) -> None:
     assert admin.get("/livez") == (200, "ok\n")
     assert admin.get("/readyz") == (200, "ok\n")

@@ -164,7 +164,10 @@ def on_append_reply(
         _heartbeat_over(progress, sent.number)
     progress.heard(sent.number, sent.pulled_at)
     in_window = bool(sent.entries) and progress.settled(sent.number)
-    progress.matched(reply.durable)
+    if progress.matched(reply.durable):
+        progress.pinned(sent.pulled_at)
+        if progress.sending is None and progress.match >= s.snapshot.index:
+            progress.pinned_at = None
     if in_window:
         if reply.ok:
             _accepted(progress, sent)
@@ -223,7 +226,8 @@ def on_chunk_reply(
     sending = progress.sending
     if sending is not None and sending.inflight == sent.number:
         sending.inflight = None
-        sending.bytes_sent += len(sent.data)
+        if reply.next_offset > sending.offset:
+            progress.pinned(sent.pulled_at)
         sending.offset = reply.next_offset
         if reply.done:
             progress.to_probe(sending.meta.index + 1)
@@ -243,19 +247,22 @@ def on_chunk_lost(s: State, peer: NodeId, sent: SnapshotRequest, now: float) -> 
 
 def _pin_is_over(s: State, progress: Progress, now: float) -> bool:
     """A pinned log must not grow without end for a follower that takes nothing."""
-    assert progress.sending is not None
-    too_long = now - progress.sending.since > s.settings.pin_seconds_max
+    if progress.pinned_at is None:
+        return True
+    too_long = now - progress.pinned_at > s.settings.pin_seconds_max
     return too_long or s.log.bytes > s.settings.pin_bytes_max
 
 
 def pinned_index(s: State, now: float) -> Index | None:
-    """Entries above this one must stay, for followers that are receiving a snapshot."""
+    """Entries above this one must stay, for followers that are receiving a snapshot, or what comes
+    after it: one that were let go then would need the next snapshot, and so on for ever.
+    """
     if s.leadership is None:
         return None
     pins = [
-        p.sending.meta.index
+        p.sending.meta.index if p.sending is not None else p.match
         for p in s.leadership.progress.values()
-        if p.sending is not None and not _pin_is_over(s, p, now)
+        if not _pin_is_over(s, p, now)
     ]
     return min(pins, default=None)
 

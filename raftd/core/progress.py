@@ -21,10 +21,8 @@ class Sending:
     """A snapshot on its way to one follower. While it is here the log is pinned from its index."""
 
     meta: SnapshotMeta
-    since: float
     offset: int = 0
     inflight: int | None = None
-    bytes_sent: int = 0
 
 
 @dataclass(slots=True)
@@ -46,6 +44,9 @@ class Progress:
     )
     resume_at: float = 0.0  # after a failed send: not before then, or contact on another channel
     sending: Sending | None = None
+    pinned_at: float | None = None
+    """The log is pinned for this follower: when what it last acknowledged was pulled. From the
+    snapshot's start until it needs nothing that a compaction could take."""
 
     def heard(self, number: int, pulled_at: float) -> None:
         """A reply of our own term to request `number` came back."""
@@ -91,7 +92,13 @@ class Progress:
     def to_snapshot(self, meta: SnapshotMeta, now: float) -> None:
         self.to_probe(self.next)
         self.mode = Mode.SNAPSHOT
-        self.sending = Sending(meta, since=now)
+        self.sending = Sending(meta)
+        self.pinned_at = now
+
+    def pinned(self, pulled_at: float) -> None:
+        """A chunk, or entries after the snapshot, arrived: the pin lasts on from there."""
+        if self.pinned_at is not None:
+            self.pinned_at = max(self.pinned_at, pulled_at)
 
     def __str__(self) -> str:
         extra = f" inflight={len(self.inflight)}" if self.inflight else ""

@@ -35,6 +35,7 @@ class Lines:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._servers: list[asyncio.Server] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="lines", daemon=True)
         self._thread.start()
 
@@ -58,6 +59,8 @@ class Lines:
 
     def close(self) -> None:
         async def cancel_all() -> None:
+            for server in self._servers:
+                server.close()
             tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()
@@ -74,6 +77,7 @@ class Lines:
             await self._carry(line, reader, writer)
 
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        self._servers.append(server)
         line.port = server.sockets[0].getsockname()[1]
 
     async def _carry(

@@ -1,4 +1,4 @@
-"""A follower behind a narrow line that is cut again and again needs a snapshot. It gets it, once."""
+"""A follower behind a narrow line, cut again and again, needs a snapshot. It gets it, once."""
 
 from __future__ import annotations
 

@@ -119,8 +119,9 @@ def _run(cluster: Cluster, lines: Lines, case: Case) -> None:
         lines.cut(there, back)
     _wait_installed(victim, index, 60 + 2 * size / case.rate_bytes, cluster)
     seconds, carried = time.monotonic() - began, there.carried_bytes
-    while event_count(leader, "snapshot_taken") == taken:  # entries were compacted meanwhile
-        time.sleep(0.05)
+    wait_until(  # so that there was something that a compaction could have taken
+        lambda: event_count(leader, "snapshot_taken") > taken, 60, "a newer snapshot", [leader]
+    )
     trickle.stop()
     cluster.wait_level()
     _report(case, size, carried, seconds, trickle)

@@ -26,8 +26,19 @@ from collections.abc import Iterable
 from typing import BinaryIO, Final
 from zlib import crc32
 
+from raftd.core.effects import Event
 from raftd.machine import session_table as tables
-from raftd.machine.protocol import MachineError, MachineFailure, StateMachine, describe
+from raftd.machine.protocol import (
+    HOOKS,
+    Attached,
+    Host,
+    MachineError,
+    MachineFailure,
+    SeesApplied,
+    SeesEvents,
+    StateMachine,
+    describe,
+)
 from raftd.machine.session_table import FORMAT_1, KEPT_HEAD, RESULT_AT, Limits, Session
 from raftd.wire import batch as wire
 from raftd.wire.errors import WireError
@@ -61,6 +72,7 @@ class Sessions:
     def __init__(self, machine: StateMachine, limits: Limits = FORMAT_1) -> None:
         self.machine = machine
         self.quick: bool = bool(getattr(machine, "quick", False))
+        self.watches: bool = any(hasattr(machine, name) for name in HOOKS)
         self._limits = limits
         self._sessions: OrderedDict[int, Session] = OrderedDict()
         self._kept_numbers = 0
@@ -111,6 +123,29 @@ class Sessions:
         The chunks may be iterated on another thread while applying goes on.
         """
         return tables.dump(self._sessions), self.machine.capture()
+
+    def sessions(self) -> bytes:
+        """The sessions' bytes of this moment: they belong to the state of the same moment."""
+        return tables.dump(self._sessions)
+
+    def attach(self, services: Host) -> None:
+        """Hand the node's services to a machine that wants them. Any exception is fatal."""
+        if isinstance(self.machine, Attached):
+            self.machine.attach(services)
+
+    def on_applied(self, index: int) -> None:
+        """Part of applying: any exception is fatal."""
+        if isinstance(self.machine, SeesApplied):
+            self.machine.on_applied(index)
+
+    def on_event(self, event: Event) -> None:
+        """An event changes no replicated state, so a bug here is logged and not fatal."""
+        if not isinstance(self.machine, SeesEvents):
+            return
+        try:
+            self.machine.on_event(event)
+        except Exception:
+            log.exception("the machine's on_event raised; the event was: %s", event)
 
     def restore(self, sessions: bytes, body: BinaryIO) -> None:
         """Replace sessions (b"": none) and state; seconds for millions of keys.

@@ -13,15 +13,19 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
 from raftd.node.outcomes import Answered, Outcome
-from raftd.node.ports import Clock, FatalPort, MachineHost
+from raftd.node.ports import Clock, FatalPort, MachineHost, Services
 from raftd.node.supervision import Worker
 
 SLICE_SECONDS = 0.001
 """How long a quick machine may hold the network thread at a time."""
+
+EVENTS_WAITING_MAX = 1024
+"""Events that a machine has not come to see yet; past it they are dropped, and that is told."""
 
 Done = Callable[[Outcome], None]
 Captured = tuple[Index, Term, bytes, Iterable[bytes]]
@@ -53,7 +57,14 @@ class Capture:
     done: Callable[[Captured], None]
 
 
-Job = ApplyEntries | Install | Query | Capture
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """An event, for a machine that watches."""
+
+    event: Event
+
+
+Job = ApplyEntries | Install | Query | Capture | Tell
 
 
 @dataclass(slots=True)
@@ -92,10 +103,62 @@ class ApplyWorker:
         self._restoring: SnapshotMeta | None = None
         self._restored = False
         self._stopping = False
+        self._services: Services | None = None
+        self._owner = 0
+        self._between_entries = True
+        self._events_waiting = self._events_dropped = 0
         self.applied_index: Index = 0
         self.applied_term: Term = 0
         self.quick = host.quick
+        self._watched = host.watches
+        self._apply_batch = self._apply_watched if host.watches else host.apply_batch
         self.worker = None if self.quick else Worker("raft-apply", self.run, fatal)
+
+    def offer(self, services: Services) -> None:
+        """What the machine is attached to by `begin`. Before start."""
+        self._services = services
+
+    def begin(self) -> None:
+        """Once, on the owner's thread, before anything is applied or restored."""
+        self._owner = threading.get_ident()
+        if self._watched and self._services is not None:
+            self._host.attach(self._services)
+
+    def take(self, fx: Effects) -> None:
+        """The machine's share of what the core wants, in order. Under the replica's lock."""
+        if fx.install is not None:
+            self.put(Install(fx.install))
+        for event in fx.events:
+            self.tell(event)
+        if fx.committed:
+            self.put(ApplyEntries(fx.committed))
+
+    def tell(self, event: Event) -> None:
+        """For a machine that watches. Network thread."""
+        if not self._watched:
+            return
+        if self._events_waiting >= EVENTS_WAITING_MAX:
+            self._events_dropped += 1
+            return
+        self._events_waiting += 1
+        if self._events_dropped:
+            lost, self._events_dropped = self._events_dropped, 0
+            text = f"{lost} events before this one were dropped: the machine was too slow"
+            event = replace(event, detail=f"{event.detail}; {text}")
+        self.put(Tell(event))
+
+    def mark(self) -> tuple[Index, Term, bytes]:
+        """(applied index, its term, the sessions' bytes). Owner's thread, between two entries.
+
+        Raises RuntimeError elsewhere: in the middle of an entry the sessions are of no index.
+        """
+        if threading.get_ident() != self._owner:
+            raise RuntimeError("mark_snapshot: call it on the machine's own thread, in a callback")
+        if not self._between_entries:
+            raise RuntimeError(
+                "mark_snapshot: not within apply, an entry holds several commands; use on_applied"
+            )
+        return self.applied_index, self.applied_term, self._host.sessions()
 
     def put(self, job: Job) -> None:
         """Enqueues only. Any thread; entries and installs under the replica's lock, so in order."""
@@ -106,6 +169,7 @@ class ApplyWorker:
 
     def run(self) -> None:
         """raft-apply: only for a machine that is not quick."""
+        self.begin()
         while True:
             with self._ready:
                 while not (
@@ -145,6 +209,9 @@ class ApplyWorker:
         elif isinstance(job, Capture):
             sessions, chunks = self._host.capture()
             job.done((self.applied_index, self.applied_term, sessions, chunks))
+        elif isinstance(job, Tell):
+            self._events_waiting -= 1
+            self._host.on_event(job.event)
         else:
             self._restoring = job.meta
             self._restore(job.meta, self._restore_is_over)
@@ -154,19 +221,27 @@ class ApplyWorker:
 
     def _apply(self, entries: Sequence[Entry], done: Slice, deadline: float) -> bool:
         """True when all of `entries` are applied; False when the slice is used up."""
-        host, now = self._host, self._clock.now
+        apply_batch, watched, now = self._apply_batch, self._watched, self._clock.now
         for place in range(self._offset, len(entries)):
             entry = entries[place]
             results = b""
             if entry.type is EntryType.BATCH:
-                results = host.apply_batch(entry.index, entry.term, entry.payload)
+                results = apply_batch(entry.index, entry.term, entry.payload)
             self.applied_index, self.applied_term = entry.index, entry.term
             done.applied.append((entry, results))
             done.bytes += len(entry.payload)
+            if watched:
+                self._host.on_applied(entry.index)
             if now() >= deadline and place + 1 < len(entries):
                 self._offset = place + 1
                 return False
         return True
+
+    def _apply_watched(self, index: Index, term: Term, payload: bytes) -> bytes:
+        self._between_entries = False
+        results = self._host.apply_batch(index, term, payload)
+        self._between_entries = True
+        return results
 
     def _query(self, job: Query, done: Slice) -> None:
         if job.index > self.applied_index:
@@ -198,6 +273,8 @@ class ApplyWorker:
         meta = self._restoring
         self._restored, self._restoring = False, None
         self.applied_index, self.applied_term = meta.index, meta.term
+        if self._watched:
+            self._host.on_applied(meta.index)
         done = Slice([], [], index=meta.index, jumped_to=meta.index)
         self._release_waiting(done)
         self._report(done)

@@ -10,6 +10,7 @@ from raftd.core.effects import Event
 from raftd.core.state import Rng
 from raftd.core.types import Configuration, Identity, Recovered, Settings
 from raftd.node.apply_worker import ApplyWorker
+from raftd.node.hosting import Hosting
 from raftd.node.ports import Clock, FatalPort, LogStore, MachineHost, PeerTransport, SnapshotStore
 from raftd.node.replica import Replica
 from raftd.node.settings import NodeSettings
@@ -67,12 +68,15 @@ class Node:
 
         self._apply = ApplyWorker(machine, clock, fatal, self.replica.report, restore)
         self.replica.attach(self._wal, self._apply, self._desk, node_settings, rng.random())
+        self._apply.offer(Hosting(self.replica, self._apply, post))
         workers = [self._wal.worker, self._desk.slow.worker, self._desk.bulk.worker]
         if self._apply.worker is not None:
             workers.append(self._apply.worker)
         self._workers = workers
 
     def start(self, transport: PeerTransport) -> None:
+        if self._apply.quick:
+            self._apply.begin()
         for worker in self._workers:
             worker.start()
         self.replica.start(transport)

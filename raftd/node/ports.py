@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
+from raftd.core.effects import Event
 from raftd.core.messages import Channel
 from raftd.core.types import (
     Configuration,
     Identity,
     Index,
     NodeId,
+    RaftState,
     Recovered,
     SnapshotMeta,
     Term,
@@ -132,6 +134,24 @@ class SnapshotStore(Protocol):
         ...
 
 
+class Services(Protocol):
+    """What a node offers to the machine on it (machine/protocol.py tells its users)."""
+
+    def state(self) -> RaftState:
+        """Any thread. `applied_index` is the machine's own, to the entry."""
+        ...
+
+    def mark_snapshot(self) -> tuple[Index, bytes]:
+        """(applied index, the sessions' bytes there). Machine's owner thread, between entries;
+        anything else raises RuntimeError.
+        """
+        ...
+
+    def hand_in(self, index: Index, chunks: Iterable[bytes]) -> None:
+        """Any thread. Raises ValueError: not a marked index; RuntimeError: one is under way."""
+        ...
+
+
 class MachineHost(Protocol):
     """Sessions round a user's machine, as the node sees them. Called on the machine's owner thread
     only.
@@ -139,6 +159,25 @@ class MachineHost(Protocol):
 
     quick: bool
     """True: apply and query take microseconds and may run on the network thread, in slices."""
+
+    watches: bool
+    """True: `attach`, `on_applied` and `on_event` are wanted; else none of them is called."""
+
+    def attach(self, services: Services) -> None:
+        """Once, before anything else, a restore included."""
+        ...
+
+    def on_applied(self, index: Index) -> None:
+        """All of entry `index` is applied, or a snapshot at `index` restored."""
+        ...
+
+    def on_event(self, event: Event) -> None:
+        """After all that was committed before the event, before all that is committed later."""
+        ...
+
+    def sessions(self) -> bytes:
+        """The sessions' bytes as of now: half of what `capture` returns."""
+        ...
 
     def apply_batch(self, index: Index, term: Term, payload: bytes) -> bytes:
         """Apply one BATCH entry; returns the encoded results (wire.batch). Never raises for bad
@@ -199,6 +238,7 @@ __all__ = [
     "LogStore",
     "MachineHost",
     "PeerTransport",
+    "Services",
     "SnapshotSink",
     "SnapshotStore",
 ]

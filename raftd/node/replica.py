@@ -30,7 +30,7 @@ from raftd.core.types import (
     WriteSeq,
 )
 from raftd.node import health
-from raftd.node.apply_worker import ApplyEntries, ApplyWorker, Install, Slice
+from raftd.node.apply_worker import ApplyWorker, Slice
 from raftd.node.clients import Clients
 from raftd.node.door import Door
 from raftd.node.errors import NodeStopped
@@ -138,10 +138,7 @@ class Replica:
         assert self._lock.locked()
         if fx.persist or fx.released:
             self._wal.put(fx.persist, fx.released)
-        if fx.install is not None:
-            self.apply.put(Install(fx.install))
-        if fx.committed:
-            self.apply.put(ApplyEntries(fx.committed))
+        self.apply.take(fx)
 
     def _deliver(self, fx: Effects) -> None:
         """Outside the lock: act. What goes to the peers leaves before our own disk is asked."""
@@ -161,7 +158,7 @@ class Replica:
             message = "a snapshot jumped over the entry"
             self.clients.waiters.fail_up_to(fx.install.index, message)
             self.snapshotting.retain()
-        if fx.install is not None or fx.committed:
+        if fx.install is not None or fx.committed or fx.events:
             self.apply_now()
         if fx.persist or fx.released:
             self._wal.kick(inline=not self.leading)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from raftd.core.core import RaftCore
 from raftd.core.effects import Event
 from raftd.core.messages import Reply, SnapshotRequest
-from raftd.core.types import Index, SnapshotMeta
+from raftd.core.types import Configuration, Index, SnapshotMeta
 from raftd.node.apply_worker import Capture, Captured
 from raftd.node.clients import answer
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
@@ -90,10 +90,45 @@ class Snapshotting:
         message = f"the snapshot could not be written: {error}"
         wanted, self._wanted = self._wanted, []
         answer(wanted, Refused(Refusal.UNAVAILABLE, message))
+        self._tell_failed(message)
+
+    def _tell_failed(self, message: str) -> None:
         state = self._replica.state()
-        self._replica.tell(
-            [Event("snapshot_failed", state.term, state.role, state.leader, message)]
-        )
+        event = Event("snapshot_failed", state.term, state.role, state.leader, message)
+        self._replica.apply.tell(event)
+        self._replica.tell([event])
+        self._replica.soon(self._replica.resume_applying)
+
+    def handed_in(
+        self, what: Captured, configuration: Configuration, written: Callable[[], None]
+    ) -> None:
+        """Store a snapshot that the machine made itself, at an index that it had marked.
+
+        written: called when it is over, well or not. The outcome is an event.
+        """
+        index = what[0]
+        if self._replica.stopped:
+            return
+
+        def taken(meta: SnapshotMeta) -> None:
+            written()
+            if not self._replica.stopped:
+                self._bytes = 0
+                self._replica.enter(lambda now: self._core.snapshot_taken(meta, now))
+                self.retain()
+
+        def failed(error: OSError) -> None:
+            written()
+            self._tell_failed(f"the snapshot handed in at {index} could not be written: {error}")
+
+        if index <= self._core.snapshot_index:
+            written()
+            newer = self._core.snapshot_index
+            self._tell_failed(
+                f"the snapshot handed in at {index} is not newer than that at {newer}"
+            )
+        else:
+            self._desk.take(what, configuration, taken, failed)
 
     def snapshot_now(self, done: Done) -> None:
         """Applied(index, term, b"") of the newest snapshot: of one taken now, if anything is

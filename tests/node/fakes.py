@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
+from raftd.core.effects import Event
 from raftd.core.types import Index, Recovered, Term, Write
+from raftd.node.ports import Services
 
 
 class FakeClock:
@@ -72,6 +74,8 @@ class FakeLog:
 class FakeHost:
     """A machine that remembers its payloads; takes `cost` seconds an entry."""
 
+    watches = False
+
     def __init__(self, clock: FakeClock, quick: bool = True) -> None:
         self.quick = quick
         self.clock = clock
@@ -94,6 +98,18 @@ class FakeHost:
 
     def digest(self) -> bytes:
         return b"|".join(self.payloads)
+
+    def sessions(self) -> bytes:
+        return b"sessions"
+
+    def attach(self, services: Services) -> None:
+        raise AssertionError("it does not watch")
+
+    def on_applied(self, index: Index) -> None:
+        raise AssertionError("it does not watch")
+
+    def on_event(self, event: Event) -> None:
+        raise AssertionError("it does not watch")
 
 
 class Posted:

@@ -1,0 +1,87 @@
+"""What a node offers to the machine on it: its state, and a place for snapshots it makes itself.
+
+A snapshot stands for one index: the machine's bytes, the sessions and the configuration must all be
+of that index, or commands between two of them would count as seen and be skipped. So the machine
+marks an index while it is there, on its own thread; sessions and configuration are kept then and
+wait for the machine's bytes, however long those take.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from raftd.core.types import Configuration, Index, RaftState, Term
+from raftd.node.apply_worker import ApplyWorker
+
+if TYPE_CHECKING:
+    from raftd.node.replica import Replica
+
+MARKS_MAX = 4
+"""Marked indexes not handed in yet; the oldest is forgotten, with its copy of the sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    term: Term
+    configuration: Configuration
+    sessions: bytes
+
+
+class Hosting:
+    """The node's Services. state, hand_in: any thread; mark_snapshot: the machine's owner."""
+
+    def __init__(
+        self, replica: Replica, apply: ApplyWorker, post: Callable[[Callable[[], None]], None]
+    ) -> None:
+        """post: call something on the network thread, soon."""
+        self._replica = replica
+        self._apply = apply
+        self._post = post
+        self._lock = threading.Lock()
+        self._marks: dict[Index, Mark] = {}
+        self._writing: Index = 0
+
+    def state(self) -> RaftState:
+        """The core hears of what was applied a slice later; here it is exact."""
+        return replace(self._replica.state(), applied_index=self._apply.applied_index)
+
+    def mark_snapshot(self) -> tuple[Index, bytes]:
+        """(index, sessions' bytes). Raises RuntimeError off the owner's thread or inside apply."""
+        index, term, sessions = self._apply.mark()
+        mark = Mark(term, self._replica.configuration_at(index), sessions)
+        with self._lock:
+            self._marks[index] = mark
+            while len(self._marks) > MARKS_MAX:
+                del self._marks[min(self._marks)]
+        return index, sessions
+
+    def hand_in(self, index: Index, chunks: Iterable[bytes]) -> None:
+        """Have `chunks` stored as the snapshot at `index`; they are iterated on raft-snapshot.
+
+        Returns at once; the outcome is an event, snapshot_taken or snapshot_failed. A mark is good
+        for one. Raises ValueError if `index` is not marked, RuntimeError while the last is written.
+        """
+        with self._lock:
+            if self._writing:
+                raise RuntimeError(
+                    f"hand_in: the snapshot at {self._writing} is still being written; "
+                    "wait for its event and try again"
+                )
+            mark = self._marks.pop(index, None)
+            if mark is None:
+                known = ", ".join(map(str, sorted(self._marks))) or "none"
+                raise ValueError(
+                    f"hand_in: index {index} is not marked (marked: {known}); "
+                    "call mark_snapshot first, and hand in once"
+                )
+            self._writing = index
+        what = (index, mark.term, mark.sessions, chunks)
+        handed_in = self._replica.snapshotting.handed_in
+        self._post(lambda: handed_in(what, mark.configuration, self._written))
+
+    def _written(self) -> None:
+        with self._lock:
+            self._writing = 0

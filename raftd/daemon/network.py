@@ -171,6 +171,8 @@ class NetworkThread:
             self._vitals.beat = self._vitals.now()
             state = self._vitals.state = replica.state()
             self._context.term, self._context.role = state.term, state.role.value
+            log = self._directory.wal.stats
+            self._vitals.counters.update(log_syncs=log.syncs, log_bytes_written=log.bytes)
             await asyncio.sleep(BEAT_SECONDS)
 
     def _beat_ended(self, task: asyncio.Task[None]) -> None:

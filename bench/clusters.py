@@ -1,0 +1,328 @@
+"""The three systems as processes on loopback: start, ask, stop. Files under .run/bench."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from scripts.nodes import (
+    ROOT,
+    Node,
+    endpoints,
+    free_ports,
+    kill_all,
+    make_nodes,
+    wait_until,
+    write_configs,
+)
+
+BASE = ROOT / ".run" / "bench"
+START_SECONDS = 60.0
+
+
+class BenchTrouble(Exception):
+    """Something the bench needs did not work; one line."""
+
+
+class Cluster(Protocol):
+    """What the measurements need of either side."""
+
+    name: str
+
+    def endpoints(self) -> str: ...
+    def pids(self) -> list[int]: ...
+    def leader(self) -> int:
+        """Place of the leader in `pids`."""
+        ...
+
+    def term(self) -> int: ...
+    def syncs(self) -> list[int]:
+        """Log syncs of each node since its start, as its own metrics say."""
+        ...
+
+    def data(self) -> list[Path]: ...
+    def stop(self) -> None: ...
+
+
+class Raftd:
+    """raftd with default settings, but for what `settings` says."""
+
+    name = "raftd"
+
+    def __init__(
+        self, base: Path, count: int = 3, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.base = base
+        self.nodes: list[Node] = make_nodes(base, [f"n{n + 1}" for n in range(count)])
+        self._settings = {"log_format": "json", **(settings or {})}
+
+    def start(self) -> None:
+        shutil.rmtree(self.base, ignore_errors=True)
+        write_configs(self.nodes, self._settings, token="bench")
+        for node in self.nodes:
+            node.start()
+        self.wait_ready()
+
+    def wait_ready(self) -> float:
+        """Seconds until all serve."""
+        return wait_until(
+            lambda: all(node.ready() for node in self.nodes),
+            START_SECONDS,
+            "the nodes to serve",
+            self.nodes,
+        )
+
+    def endpoints(self) -> str:
+        return ",".join(endpoints(self.nodes))
+
+    def pids(self) -> list[int]:
+        return [node.pid() or 0 for node in self.nodes]
+
+    def leader(self) -> int:
+        found: list[int] = []
+
+        def look() -> bool:
+            found[:] = [
+                at for at, node in enumerate(self.nodes) if node.metric("raftd_is_leader") == 1
+            ]
+            return len(found) == 1
+
+        wait_until(look, START_SECONDS, "a leader", self.nodes)
+        return found[0]
+
+    def term(self) -> int:
+        return int(max(self._all("raftd_term")))
+
+    def syncs(self) -> list[int]:
+        return [int(count) for count in self._all("raftd_log_syncs_total")]
+
+    def _all(self, metric: str) -> list[float]:
+        return [node.metric(metric) or 0 for node in self.nodes]
+
+    def data(self) -> list[Path]:
+        return [node.data_path for node in self.nodes]
+
+    def stop(self) -> None:
+        kill_all(self.nodes)
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+class Etcd:
+    """etcd with its defaults (it syncs every write); a larger quota, so that no run hits it."""
+
+    name = "etcd"
+
+    def __init__(self, base: Path, count: int = 3) -> None:
+        self.base = base
+        ports = free_ports(2 * count)
+        self._client, self._peer = ports[:count], ports[count:]
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        shutil.rmtree(self.base, ignore_errors=True)
+        self.base.mkdir(parents=True)
+        for at in range(len(self._client)):
+            self._processes.append(self._spawn(at))
+        self.wait_ready()
+
+    def _spawn(self, at: int) -> subprocess.Popen[bytes]:
+        client, peer = (f"http://127.0.0.1:{ports[at]}" for ports in (self._client, self._peer))
+        members = ",".join(f"n{n}=http://127.0.0.1:{port}" for n, port in enumerate(self._peer))
+        command = ["etcd", "--name", f"n{at}", "--data-dir", str(self.base / f"n{at}")]
+        command += ["--listen-client-urls", client, "--advertise-client-urls", client]
+        command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+        command += ["--initial-cluster", members, "--initial-cluster-state", "new"]
+        command += ["--quota-backend-bytes", "8000000000"]
+        with (self.base / f"n{at}.log").open("ab") as log:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait_ready(self) -> float:
+        began = time.monotonic()
+        while not all(self._healthy(port) for port in self._client):
+            if any(process.poll() is not None for process in self._processes):
+                raise BenchTrouble(f"etcd ended at once: see {_short(self.base)}/n*.log")
+            if time.monotonic() - began > START_SECONDS:
+                raise BenchTrouble(f"no healthy etcd: see {_short(self.base)}/n*.log")
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def _healthy(self, port: int) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+                return b"true" in answer.read()
+        except OSError:
+            return False
+
+    def kill(self, at: int) -> None:
+        self._processes[at].send_signal(signal.SIGKILL)
+        self._processes[at].wait(10)
+
+    def restart(self, at: int) -> None:
+        self._processes[at] = self._spawn(at)
+
+    def endpoints(self) -> str:
+        return ",".join(f"127.0.0.1:{port}" for port in self._client)
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
+    def leader(self) -> int:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            for at, port in enumerate(self._client):
+                status = self._status(port)
+                if status and status.get("leader") == status["header"]["member_id"]:
+                    return at
+            time.sleep(0.05)
+        raise BenchTrouble("etcd has no leader")
+
+    def term(self) -> int:
+        return max(int((self._status(port) or {}).get("raftTerm", 0)) for port in self._client)
+
+    def _status(self, port: int) -> dict[str, Any] | None:
+        url = f"http://127.0.0.1:{port}/v3/maintenance/status"
+        try:
+            with urllib.request.urlopen(url, data=b"{}", timeout=2) as answer:
+                found: dict[str, Any] = json.load(answer)
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def syncs(self) -> list[int]:
+        counts = []
+        for port in self._client:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                text = answer.read().decode()
+            name = "etcd_disk_wal_fsync_duration_seconds_count "
+            lines = [line for line in text.splitlines() if line.startswith(name)]
+            counts.append(int(float(lines[0].split()[1])))
+        return counts
+
+    def data(self) -> list[Path]:
+        return [self.base / f"n{at}" for at in range(len(self._client))]
+
+    def stop(self) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.wait(10)
+        self._processes.clear()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+
+class PySync:
+    """Three PySyncObj processes; the one that leads also makes the load, in its own process."""
+
+    name = "pysyncobj"
+
+    def __init__(self, python: Path) -> None:
+        self._python = python
+        self._processes: list[subprocess.Popen[str]] = []
+
+    def start(self) -> None:
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
+        script = Path(__file__).with_name("pysyncnode.py")
+        for me in addresses:
+            others = [address for address in addresses if address != me]
+            self._processes.append(
+                subprocess.Popen(
+                    [self._python, script, me, *others],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
+            )
+
+    def _ask(self, process: subprocess.Popen[str], line: str) -> dict[str, Any]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+            answer: dict[str, Any] = json.loads(process.stdout.readline())
+        except (OSError, ValueError) as error:
+            raise BenchTrouble(f"a PySyncObj node does not answer {line!r}: {error}") from None
+        return answer
+
+    def leader(self) -> int:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            said = [self._ask(process, "leader") for process in self._processes]
+            leaders = [at for at, one in enumerate(said) if one["leader"]]
+            if len(leaders) == 1 and all(one["ready"] for one in said):
+                return leaders[0]
+            time.sleep(0.1)
+        raise BenchTrouble("PySyncObj has no leader")
+
+    def load(self, line: str) -> dict[str, Any]:
+        return self._ask(self._processes[self.leader()], line)
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
+    def stop(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait(10)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+        self._processes.clear()
+
+
+def raftd_load(cluster: Cluster, timeout: float = 300, **options: object) -> dict[str, Any]:
+    """Run bench.load in a process of its own. Raises BenchTrouble."""
+    words = [sys.executable, "-m", "bench.load", "--endpoints", cluster.endpoints()]
+    words += ["--pids", ",".join(map(str, cluster.pids()))]
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        words += [flag] if value is True else [flag, str(value)]
+    return _json_of(words, timeout)
+
+
+def etcd_load(
+    binary: Path, cluster: Cluster, timeout: float = 300, **options: object
+) -> dict[str, Any]:
+    """Run the Go generator. Raises BenchTrouble."""
+    words = [str(binary), "-endpoints", cluster.endpoints()]
+    words += ["-pids", ",".join(map(str, cluster.pids()))]
+    for name, value in options.items():
+        words += [f"-{name}", str(value)]
+    return _json_of(words, timeout)
+
+
+def _json_of(words: Sequence[str], timeout: float) -> dict[str, Any]:
+    try:
+        run = subprocess.run(
+            words, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchTrouble(f"no end after {timeout:g} s: {' '.join(words[1:8])} ...") from None
+    if run.returncode:
+        raise BenchTrouble(f"{' '.join(words[1:4])} ...: {run.stderr.strip()[-600:]}")
+    answer: dict[str, Any] = json.loads(run.stdout)
+    return answer
+
+
+def until(condition: Callable[[], bool], seconds: float, what: str) -> float:
+    """Poll; seconds taken. Raises NodeTrouble."""
+    return wait_until(condition, seconds, what)
+
+
+def _short(path: Path) -> str:
+    return os.path.relpath(path, ROOT)

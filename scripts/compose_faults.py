@@ -11,6 +11,8 @@ from scripts.containers import Containers, ContainerTrouble, docker, wait_until
 Act = Callable[[Containers, Sequence[str]], None]
 GRACE_SECONDS = 20.0
 """stop_grace_period of the compose files."""
+CRASHES = 4
+"""Docker waits twice as long each time, from 0.1 s on."""
 
 
 class Fault(NamedTuple):
@@ -91,10 +93,26 @@ def crash(cluster: Containers, victims: Sequence[str]) -> None:
         cluster.inside(service, "kill -9 $(cat /proc/1/task/1/children)")
 
 
-def wait_restarted(cluster: Containers, victims: Sequence[str]) -> None:
+def crash_loop(cluster: Containers, victims: Sequence[str]) -> None:
+    """kill -9, again and again, as soon as it runs: wherever the start has got to by then."""
+    for service in victims:
+        for round in range(CRASHES):
+            wait_until(lambda: _crashed(cluster, service), 30, f"{service} to run")  # noqa: B023
+            wait_restarted(cluster, [service], round)
+
+
+def _crashed(cluster: Containers, service: str) -> bool:
+    try:
+        crash(cluster, [service])
+    except ContainerTrouble:
+        return False  # between two lives
+    return True
+
+
+def wait_restarted(cluster: Containers, victims: Sequence[str], before: int = 0) -> None:
     for service in victims:
         wait_until(
-            lambda: int(cluster.inspect(service)["RestartCount"]) > 0,  # noqa: B023
+            lambda: int(cluster.inspect(service)["RestartCount"]) > before,  # noqa: B023
             20,
             f"docker to restart {service}",
         )
@@ -145,4 +163,5 @@ FIVE = (
     Fault("pause the leader and a follower", pause, unpause, leader=True, victims=2, hold=4),
     Fault("disconnect the leader and a follower", disconnect, connect, True, victims=2, hold=4),
     Fault("SIGTERM to the leader", stop, start, leader=True, calls_fail=False),
+    Fault("crash loop of a follower", crash_loop, wait_restarted, leader=False, hold=0),
 )

@@ -27,7 +27,7 @@ HARDENED = (
     "no-new-privileges",
 )
 ALONE = ("-e", "RAFTD_ID=a", "-e", "RAFTD_PEERS=a=127.0.0.1:7001/127.0.0.1:7002")
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 def build() -> None:

@@ -31,7 +31,10 @@ EXIT_INTERRUPTED = 130
 THREADS = 4
 SILENCE_MAX_SECONDS = 10.0
 """While a majority lives. Far above what is usual: the machine may be busy with other things."""
-LEVEL_SECONDS = 60.0
+LEVEL_SECONDS = 90.0
+FIRST_SECONDS = 90.0
+"""Five interpreters that start at once on a busy machine."""
+HEALTHY_SECONDS = 60.0
 
 
 class Row(NamedTuple):
@@ -106,9 +109,9 @@ def _cluster(file: str, services: Sequence[str], faults: Sequence[Fault]) -> Non
         begun = time.monotonic()
         cluster.compose("up", "-d", "--no-build")
         started = time.monotonic()
-        client.put(b"first", b"write")
+        client.put(b"first", b"write", timeout=FIRST_SECONDS)
         served = time.monotonic()
-        cluster.wait_level(client)
+        cluster.wait_level(client, LEVEL_SECONDS)
         print(
             f"  start: `up -d` took {started - begun:.1f} s, the first write was acknowledged "
             f"{served - started:.1f} s later, all nodes served after "
@@ -166,7 +169,8 @@ def _table(rows: Sequence[Row]) -> None:
 
 def _verify(cluster: Containers, client: Client, writers: Writers) -> None:
     """Raises WrongState unless all nodes are equal and hold what was acknowledged."""
-    cluster.wait_level(client)
+    cluster.wait_level(client, LEVEL_SECONDS)
+    wait_until(cluster.healthy, HEALTHY_SECONDS, "docker to call every container healthy")
     digests = {service: client.digest(cluster.endpoint(service)) for service in cluster.services}
     if len(set(digests.values())) != 1:
         raise WrongState(f"the nodes differ: {digests}")

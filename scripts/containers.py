@@ -129,6 +129,11 @@ class Containers:
         network = self.inspect(service)["NetworkSettings"]["Networks"].get(self.name)
         return str(network["IPAddress"]) if network else ""
 
+    def healthy(self) -> bool:
+        """Whether docker's own health check says so of every container."""
+        states = [self.inspect(service)["State"]["Health"]["Status"] for service in self.services]
+        return set(states) == {"healthy"}
+
     def disconnect(self, service: str) -> None:
         docker("network", "disconnect", self.name, self.container(service))
 
@@ -178,7 +183,7 @@ class Containers:
         wait_until(look, timeout, "a leader")
         return found[0]
 
-    def wait_level(self, client: Client, timeout: float = 40) -> float:
+    def wait_level(self, client: Client, timeout: float) -> float:
         """Until every node answers and has applied all that was committed when this was called.
 
         Returns the seconds that took.

@@ -44,13 +44,14 @@ class Ports:
 
 @dataclass
 class Node:
-    """One node. Methods: one thread at a time."""
+    """One node. Methods: one thread at a time. program: the module that is the daemon."""
 
     id: str
     directory: Path
     ports: Ports
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    program: str = "raftd.cli.raftd_main"
 
     @property
     def client_address(self) -> str:
@@ -90,7 +91,7 @@ class Node:
 
     def command(self) -> list[str]:
         """To be run in `directory`."""
-        return [sys.executable, "-m", "raftd.cli.raftd_main", "serve", "--config", "node.yaml"]
+        return [sys.executable, "-m", self.program, "serve", "--config", "node.yaml"]
 
     def pid(self) -> int | None:
         """Of the running process, even if an earlier program started it; None if there is none."""

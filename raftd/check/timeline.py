@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from raftd.check.operations import BATCH, CAS, PUT, READS, Op
 
+LATE_MAX = 200
+"""Faults, and revisions after each, that are looked at for the plainest one."""
+
 
 class Fault(NamedTuple):
     """What does not fit. ops: the smallest set of operations that shows it."""
@@ -65,14 +68,35 @@ class Timeline:
             return Fault(
                 f"revision {self.twice[0].revision} was given to two writes", [*self.twice]
             )
+        late: list[tuple[Op, Op]] = []
         for op in self._known:
             revision = op.revision or 0
-            if revision < start + (op is self.writer.get(revision)):
+            writes = op is self.writer.get(revision)
+            if revision < start + writes:
                 return Fault(f"revision {revision}, but the history began at {start}", [op])
-            late = self.first_return(revision if self.writer.get(revision) is op else revision + 1)
-            if late is not None and late.ret < op.call:
-                return Fault(_back_in_time(op, late), [late, op])
-        return None
+            first = self.first_return(revision if writes else revision + 1)
+            if first is not None and first.ret < op.call and len(late) < LATE_MAX:
+                late.append((first, op))
+        if not late:
+            return None
+        first, op = self._plainest(late)
+        return Fault(_back_in_time(op, first), [first, op])
+
+    def _plainest(self, late: Sequence[tuple[Op, Op]]) -> tuple[Op, Op]:
+        """Where a key was shown as it was before a write to that very key, if there is such a
+        read; the first, otherwise.
+        """
+        for _, op in late:
+            if op.kind not in READS:
+                continue
+            keys = set(op.named())
+            for revision in range((op.revision or 0) + 1, self.last + 1):
+                writer = self.writer.get(revision)
+                if writer is not None and writer.ret < op.call and keys & set(writer.named()):
+                    return writer, op
+                if revision > (op.revision or 0) + LATE_MAX:
+                    break
+        return late[0]
 
 
 def _writes(op: Op) -> bool | None:

@@ -1,0 +1,203 @@
+"""One chaos run: load, one fault after the other, quiet, and a verdict."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raftd.check.history import History
+from raftd.check.judge import LINEARIZABLE, Verdict, judge
+from raftd.check.operations import READS, Op
+from raftd.check.writing import header_line, line_of
+from scripts.nodes import NodeTrouble, wait_until
+from tests.chaos import disk_faults, final
+from tests.chaos.cluster import ChaosCluster
+from tests.chaos.disk_faults import FAULTS
+from tests.chaos.final import Findings
+from tests.chaos.record import Workers, count
+
+Say = Callable[[str], None]
+RECOVERY_SECONDS = 30.0
+"""Until a write is answered again after a fault has ended; a longer wait is a failure."""
+BEFORE_OPS = 30
+"""Answered operations without which a run says nothing."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """base: an empty directory. seconds: how long faults go on. hold: of each, from to, seconds."""
+
+    base: Path
+    nodes: int = 5
+    seconds: float = 600.0
+    seed: int = 1
+    faults: tuple[str, ...] = ()
+    hold: tuple[float, float] = (3.0, 8.0)
+    calm: float = 1.0
+    processes: int = 2
+    mixed: int = 4
+    readers: int = 2
+    program: str = "raftd.cli.raftd_main"
+
+
+@dataclass
+class Report:
+    verdict: Verdict
+    findings: Findings
+    hung: int
+    phases: int
+    longest: tuple[float, str]
+    trouble: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        return (
+            self.verdict.result == LINEARIZABLE
+            and self.findings.good
+            and not self.hung
+            and not self.trouble
+        )
+
+    def lines(self) -> list[str]:
+        seconds, name = self.longest
+        lines = [*self.verdict.lines(), *self.findings.lines()]
+        lines.append(f"{self.phases} phases; longest silence {seconds:.2f} s, in {name}")
+        if self.hung:
+            lines.append(f"{self.hung} client processes had calls that never came back")
+        return lines + self.trouble
+
+
+class Chaos:
+    def __init__(self, options: Options, say: Say) -> None:
+        self._options = options
+        self._say = say
+        self._draw = random.Random(options.seed)
+        self._trouble: list[str] = []
+        self._longest = (0.0, "no phase")
+        self._phases = 0
+        self._cluster = ChaosCluster(options.base, options.nodes, options.seed, options.program)
+
+    def run(self) -> Report:
+        """Everything from start to verdict. Ends every process that it started."""
+        options, cluster = self._options, self._cluster
+        workers: Workers | None = None
+        try:
+            cluster.start()
+            self._begin = time.monotonic()
+            workers = Workers(
+                options.base,
+                cluster.client_endpoints(),
+                count=options.processes,
+                mixed=options.mixed,
+                readers=options.readers,
+                seed=options.seed,
+            )
+            wait_until(
+                lambda: len(workers.catch_up()) >= 0 and len(workers.ops) > BEFORE_OPS,
+                30,
+                "the first operations",
+                cluster.nodes,
+            )
+            self._torment(workers)
+            return self._finish(workers)
+        finally:
+            if workers is not None:
+                workers.kill()
+            cluster.close()
+
+    # -- phases ---------------------------------------------------------------------------------
+
+    def _torment(self, workers: Workers) -> None:
+        names = self._schedule()
+        for name in names:
+            if time.monotonic() - self._begin > self._options.seconds:
+                return
+            try:
+                self._phase(name, workers)
+            except (NodeTrouble, disk_faults.Misbehaved) as error:
+                self._trouble.append(f"{name}: {error}")
+                self._say(f"TROUBLE in {name}: {error}")
+                return
+
+    def _schedule(self) -> list[str]:
+        """Every fault once in each round, in another order each time."""
+        missing = disk_faults.missing()
+        wanted = self._options.faults or tuple(FAULTS)
+        unknown = [name for name in wanted if name not in FAULTS]
+        if unknown:
+            raise ValueError(f"no such faults: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+        for name in wanted:
+            if name in missing:
+                self._say(f"skipped: {name}: {missing[name]}")
+        possible = [name for name in wanted if name not in missing]
+        if self._options.faults:
+            return possible
+        return [name for _ in range(1000) for name in self._draw.sample(possible, len(possible))]
+
+    def _phase(self, name: str, workers: Workers) -> None:
+        options, cluster = self._options, self._cluster
+        self._phases += 1
+        begin = time.monotonic()
+        ops = workers.catch_up()
+        with FAULTS[name](cluster, self._draw) as what:
+            time.sleep(self._draw.uniform(*options.hold))
+        cluster.start_all()
+        healed = time.monotonic()
+        back = self._wait_for_a_write(workers, healed, ops)
+        cluster.wait_ready(RECOVERY_SECONDS)
+        time.sleep(options.calm * self._draw.uniform(0.5, 1.5))
+        end = time.monotonic()
+        ops += workers.catch_up()
+        counts = count(ops, begin, end)
+        self._longest = max(self._longest, (counts.silence, name))
+        self._say(
+            f"[{begin - self._begin:6.1f} s] {self._phases:3d} {name:16s} {counts}  "
+            f"writes {back:5.2f} s after its end  {what}"
+        )
+
+    def _wait_for_a_write(self, workers: Workers, healed: float, ops: list[Op]) -> float:
+        """Seconds until one that was called after `healed` is answered."""
+        answered: list[float] = []
+
+        def look() -> bool:
+            fresh = workers.catch_up()
+            ops.extend(fresh)
+            answered.extend(
+                op.ret
+                for op in fresh
+                if op.outcome == "ok" and op.kind not in READS and op.call >= healed
+            )
+            return bool(answered)
+
+        wait_until(look, RECOVERY_SECONDS, "a write to be answered again", self._cluster.nodes)
+        return min(answered) - healed
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _finish(self, workers: Workers) -> Report:
+        cluster = self._cluster
+        cluster.heal()
+        for node in cluster.nodes:
+            node.resume()
+        cluster.start_all()
+        hung = workers.stop()
+        try:
+            cluster.wait_ready()
+            findings = final.look(cluster, workers.ops)
+        except NodeTrouble as error:
+            self._trouble.append(f"at the end: {error}")
+            findings = Findings()
+        ops = sorted([*workers.ops, *findings.ops], key=lambda op: op.call)
+        self._save(ops)
+        verdict = judge(History(ops))
+        return Report(verdict, findings, hung, self._phases, self._longest, self._trouble)
+
+    def _save(self, ops: Sequence[Op]) -> None:
+        with (self._options.base / "history.jsonl").open("w") as out:
+            out.write(header_line() + "\n")
+            for number, op in enumerate(ops, 2):
+                op.line = number
+                out.write(line_of(op) + "\n")

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.nodes import wait_until
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster, Load, in_threads, read_all
+from tests.cluster.harness import Cluster, Load, event_count, in_threads, read_all
 
 pytestmark = pytest.mark.cluster
 
@@ -59,7 +59,7 @@ def test_large_values_and_deep_pipelines(make_cluster: MakeCluster) -> None:
 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(
-    "seconds", [5, pytest.param(20, marks=pytest.mark.soak)], ids=["short", "twenty-seconds"]
+    "seconds", [4, pytest.param(20, marks=pytest.mark.soak)], ids=["short", "twenty-seconds"]
 )
 @pytest.mark.parametrize("catch_up", ["log", "snapshot"])
 def test_sleeping_follower(make_cluster: MakeCluster, seconds: int, catch_up: str) -> None:
@@ -86,6 +86,7 @@ def test_sleeping_follower(make_cluster: MakeCluster, seconds: int, catch_up: st
         f"{caught_up:.1f} s; writes were never silent for more than {silence:.2f} s"
     )
     assert cluster.term() == term, "an election"
+    assert event_count(sleeper, "snapshot_installed") == (catch_up == "snapshot")
     assert silence < SILENCE_MAX
     for node in cluster.nodes:
         load.check(cluster.client([node]))

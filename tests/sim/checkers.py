@@ -199,6 +199,8 @@ class Checkers(Promises):
             self.fail("election-safety", f"{other} and {view.name} lead term {term}")
         if not view.disk.admitted:
             self.fail("admission", f"{view.name} leads and is not admitted")
+        if view.name in self.learners:
+            self.fail("election-safety", f"{view.name} is a learner and leads term {term}")
         self._vote(view.name, term, view.name)
         held = view.disk.hard_state
         if held != HardState(term, view.name):

@@ -37,8 +37,10 @@ class Cluster:
     def __init__(self, seed: int, plan: Plan, *, hashing: bool = False) -> None:
         self.world = World(seed, hashing=hashing)
         self.plan = plan
-        self.names: tuple[NodeId, ...] = tuple(f"n{i + 1}" for i in range(plan.nodes))
-        self.configuration = Configuration(self.names)
+        voters = tuple(f"n{i + 1}" for i in range(plan.nodes))
+        learners = tuple(f"x{i + 1}" for i in range(plan.learners))
+        self.configuration = Configuration(voters, learners)
+        self.names: tuple[NodeId, ...] = self.configuration.members()
         self.cluster_id = "0" * 16
         self.checkers = Checkers(self.world, self.configuration, plan)
         self.history = histories.History()

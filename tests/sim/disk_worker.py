@@ -184,7 +184,17 @@ class SnapshotWorker:
         if node.doomed == "snapshot":
             node.cluster.crash(node, "in a snapshot", lose_unsynced=node.doomed_power)
             return
-        then = self._jobs.popleft()()
+        if self._disk.sync_fails():
+            node.image.fail_next_sync()
+        try:
+            then = self._jobs.popleft()()
+        except OSError:
+            self._world.stats["sync errors"] += 1
+            power = self._disk.rng.random() < self._disk.plan.power_loss
+            node.cluster.crash(node, "a snapshot's sync failed", lose_unsynced=power)
+            return
+        finally:
+            node.image.make_room()
         if self._jobs:
             self._begin()
         else:

@@ -130,7 +130,7 @@ class Faults:
         """A disk is lost and replaced under the old id. Once a seed; that node counts as down
         from then on.
         """
-        node = self._rng.choice(self._nodes())
+        node = self._cluster.nodes[self._rng.choice(self._cluster.configuration.voters)]
         views = self._cluster.checkers.views
         if self._wiped or not all(view.disk.admitted for view in views.values()):
             return
@@ -145,7 +145,7 @@ class Faults:
         leader = self._cluster.leader()
         if leader is None or leader.process is None or len(self._nodes()) < 2:
             return
-        target = self._rng.choice([node.name for node in self._nodes() if node is not leader])
+        target = self._rng.choice(self._cluster.names)
         self._world.trace(leader.name, f"transfer to {target}")
         try:
             leader.process.enter(leader.process.core.transfer(target, leader.now()))
@@ -266,7 +266,8 @@ class Faults:
         majority = self._cluster.checkers.majority
         if not all(views[node.name].disk.admitted for node in healthy) or self._rng.random() < 0.5:
             return healthy
-        return sorted(self._rng.sample(healthy, majority), key=lambda node: node.name)
+        voters = [node for node in healthy if node.name in self._cluster.configuration.voters]
+        return sorted(self._rng.sample(voters, majority), key=lambda node: node.name)
 
 
 def _between(left: list[NodeId], right: list[NodeId]) -> set[tuple[NodeId, NodeId]]:

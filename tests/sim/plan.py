@@ -75,6 +75,7 @@ class FaultPlan:
 @dataclass(slots=True)
 class Plan:
     nodes: int = 3
+    learners: int = 0
     settings: Settings = field(default_factory=Settings)
     network: NetworkPlan = field(default_factory=NetworkPlan)
     disk: DiskPlan = field(default_factory=DiskPlan)
@@ -120,6 +121,7 @@ def draw(seed: int) -> Plan:
     """The plan of a seed."""
     rng = random.Random(f"{seed}/plan")
     plan = Plan(nodes=rng.choice((1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7)))
+    plan.learners = rng.choice((0, 0, 0, 0, 1))
     plan.settings = _settings(rng)
     plan.network = _network(rng)
     plan.disk = _disk(rng)

@@ -36,6 +36,7 @@ class Facts:
         self._model = Model(world.stats, plan.sessions_max)
         self.tables = Chains()
         self.voters = configuration.voters
+        self.learners = configuration.learners
         self.majority = len(self.voters) // 2 + 1
         self.views = {name: NodeView(name, self.tables) for name in configuration.members()}
         self.leaders: dict[Term, NodeId] = {}

@@ -1,8 +1,7 @@
 """Simulated time: a heap of events, named streams of randomness, counters and a trace.
 
 Every part of the simulator draws from its own stream, so that one more draw in one place does not
-change what happens in the others (the idea is old; see the notes on swarm testing in
-docs/proof.md).
+change what happens in the others.
 """
 
 from __future__ import annotations

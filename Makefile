@@ -6,6 +6,7 @@ N       ?= 3
 SEED    ?= 1
 SEEDS   ?= 200
 JOBS    ?= 2
+SECONDS ?= 600
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -17,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export GRPC_ENABLE_FORK_SUPPORT := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test check fmt proto sim mutants failover compose-test soak clean
+.PHONY: help setup demo up down status test check fmt proto sim mutants failover compose-test chaos soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +79,9 @@ failover: $(READY) ## how long writes are silent when the leader dies, many time
 compose-test: $(READY) ## containers: build, kill, pause, cut off (needs docker and compose)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m scripts.compose_test
+
+chaos: $(READY) ## five real nodes under faults of all kinds for SECONDS (600), and a verdict
+	$(BIN)/python -m scripts.chaos run --seconds $(SECONDS) --seed $(SEED)
 
 soak: $(READY) ## the minutes-long cluster tests
 	@mkdir -p $(TMPDIR)

@@ -121,18 +121,25 @@ class _Side(asyncio.Protocol):
         self._full = False
         self._paused = False
         self._last_due = 0.0
+        self._held: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
         self.transport.set_write_buffer_limits(high=BUFFER_BYTES_MAX)
-        self.link.flow()
+        # uvloop forgets to read if it is told to pause before it has begun: a turn later, then.
+        asyncio.get_running_loop().call_soon(self.link.flow)
 
     def flow(self) -> None:
         """Reading needs an open edge, and room on the other side."""
         transport, other = self.transport, self.other
         if transport is None or transport.is_closing():
             return
-        pause = self.link.edge.blocked or other.transport is None or other._full
+        blocked = self.link.edge.blocked
+        if not blocked and other.transport is not None:
+            held, self._held = self._held, []
+            for data in held:
+                self._forward(data)
+        pause = blocked or other._full
         if pause and not self._paused:
             transport.pause_reading()
         elif self._paused and not pause:
@@ -140,6 +147,12 @@ class _Side(asyncio.Protocol):
         self._paused = pause
 
     def data_received(self, data: bytes) -> None:
+        if self.link.edge.blocked or self.other.transport is None or self._held:
+            self._held.append(data)
+        else:
+            self._forward(data)
+
+    def _forward(self, data: bytes) -> None:
         edge = self.link.edge
         edge.carried_bytes += len(data)
         if edge.cut_after is not None:
@@ -156,7 +169,7 @@ class _Side(asyncio.Protocol):
         if not delay.seconds and self._last_due <= now:
             self.other._write(data)
             return
-        due = now + delay.seconds + self.link.edge._proxies.draw(delay.jitter)
+        due = now + delay.seconds + edge._proxies.draw(delay.jitter)
         self._last_due = max(self._last_due + 1e-6, due)
         loop.call_at(self._last_due, self.other._write, data)
 

@@ -131,7 +131,7 @@ def _run(nodes: list[Node]) -> None:
         write_configs(nodes, {}, token="demo")
         for node in nodes:
             node.start()
-        wait_until(lambda: all(map(_serves, nodes)), 20, "all nodes to serve", nodes)
+        wait_until(lambda: all(map(_serves, nodes)), 40, "all nodes to serve", nodes)
     with Client(endpoints(nodes), timeout=CALL_SECONDS) as client:
         writers = Writers(client, THREADS)
         with _step(f"{THREADS} threads write"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,10 @@ def left_behind(directory: Path) -> list[str]:
     return found
 
 
-def start_demo() -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@pytest.fixture
+def demo() -> Iterator[subprocess.Popen[str]]:
+    """The demo, started; interrupted at the end if it still runs."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "scripts.demo"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -39,11 +42,15 @@ def start_demo() -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+    with process:
+        yield process
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
 
 
-def test_demo_shows_what_it_promises_and_leaves_nothing() -> None:
-    demo = start_demo()
-    out, _ = demo.communicate(timeout=60)
+def test_demo_shows_what_it_promises_and_leaves_nothing(demo: subprocess.Popen[str]) -> None:
+    out, _ = demo.communicate(timeout=90)
     assert demo.returncode == 0, out
     acknowledged = re.search(r"acknowledged +(\d+) writes, at least (\d+) of them after", out)
     assert acknowledged is not None, out
@@ -56,9 +63,9 @@ def test_demo_shows_what_it_promises_and_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
-def test_interrupted_demo_leaves_nothing(number: signal.Signals) -> None:
-    demo = start_demo()
-    assert demo.stdout is not None
+def test_interrupted_demo_leaves_nothing(
+    demo: subprocess.Popen[str], number: signal.Signals
+) -> None:
     seen: list[str] = []
 
     def read() -> None:
@@ -68,11 +75,10 @@ def test_interrupted_demo_leaves_nothing(number: signal.Signals) -> None:
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    wait_until(lambda: "threads write" in "".join(seen), 30, "the demo to write")
+    wait_until(lambda: "threads write" in "".join(seen), 60, "the demo to write")
     demo.send_signal(number)
-    assert demo.wait(30) == 130
+    assert demo.wait(30) == 130, "".join(seen)
     reader.join(10)
-    demo.stdout.close()
     assert left_behind(ROOT / ".run" / f"demo-{demo.pid}") == []
 
 

@@ -71,7 +71,7 @@ class Load:
 
     def longest_gap(self, since: float) -> tuple[float, float]:
         """(seconds, when it ended) of the longest silence that ended after `since`."""
-        times = sorted(self.acks[-50_000:])
+        times = sorted(ack for ack in self.acks[:] if ack >= since - CALL_SECONDS)
         gaps = [(late - early, late) for early, late in itertools.pairwise(times) if late >= since]
         return max(gaps, default=(float("inf"), since))
 
@@ -159,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--kills", type=int, default=30, help="SIGKILLs of the leader (default 30)")
     add("--terms", type=int, default=10, help="SIGTERMs of the leader (default 10)")
     add("--threads", type=int, default=4, help="writing threads (default 4)")
+    add("--calm", type=float, default=0, help="first, seconds of load without a fault: no election")
     add("--keep", action="store_true", help="leave the nodes' files and logs under .run")
     add("--json", type=Path, help="write every figure there, too")
     limits = parser.add_argument_group("limits, ms: exit code 1 when missed")
@@ -176,6 +177,7 @@ def _run(nodes: list[Node], arguments: argparse.Namespace) -> int:
     kill, term = Series("SIGKILL"), Series("SIGTERM")
     with Client(endpoints(nodes), timeout=CALL_SECONDS) as client:
         load = Load(client, arguments.threads)
+        elections = calm(nodes, load, arguments.calm) if arguments.calm else 0
         for _ in range(arguments.kills):
             kill.faults.append(one_fault(nodes, load, signal.SIGKILL))
         after_kills = len(load.failed)
@@ -194,12 +196,17 @@ def _run(nodes: list[Node], arguments: argparse.Namespace) -> int:
             for series in (kill, term)
         }
         arguments.json.write_text(json.dumps(document))
-    return _verdict(arguments, kill, term, failed)
+    missed = _missed(arguments, kill, term, failed)
+    if elections:
+        missed.append(f"{elections} elections without a fault")
+    for line in missed:
+        print(f"failover: missed: {line}", file=sys.stderr)
+    return 1 if missed else 0
 
 
-def _verdict(
+def _missed(
     arguments: argparse.Namespace, kill: Series, term: Series, failed: Sequence[str]
-) -> int:
+) -> list[str]:
     missed = []
     if kill.faults and kill.p50_ms() > arguments.kill_p50:
         missed.append(f"SIGKILL p50 {kill.p50_ms():.0f} > {arguments.kill_p50:g} ms")
@@ -207,10 +214,25 @@ def _verdict(
         missed.append(f"SIGKILL max {kill.max_ms():.0f} > {arguments.kill_max:g} ms")
     if term.faults and term.p50_ms() > arguments.term_p50:
         missed.append(f"SIGTERM p50 {term.p50_ms():.0f} > {arguments.term_p50:g} ms")
-    missed += [f"failed after SIGTERM: {line}" for line in failed[:3]]
-    for line in missed:
-        print(f"failover: missed: {line}", file=sys.stderr)
-    return 1 if missed else 0
+    return missed + [f"failed after SIGTERM: {line}" for line in failed[:3]]
+
+
+def calm(nodes: Sequence[Node], load: Load, seconds: float) -> int:
+    """Load and no fault. Returns how many terms went by."""
+
+    def term() -> int:
+        return int(max(node.metric("raftd_term") or 0 for node in nodes))
+
+    load.wait_more(WARM_UP_ACKS, nodes)
+    before, acked, began = term(), len(load.acks), time.monotonic()
+    wait_until(lambda: time.monotonic() - began >= seconds, seconds + 10, "the calm to end")
+    elections, rate = term() - before, (len(load.acks) - acked) / seconds
+    silence, _ = load.longest_gap(began)
+    print(
+        f"no fault for {seconds:g} s: {rate:.0f} writes/s, {elections} elections, longest silence "
+        f"{silence * 1000:.0f} ms"
+    )
+    return elections
 
 
 def one_fault(nodes: Sequence[Node], load: Load, number: int) -> Fault:

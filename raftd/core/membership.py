@@ -19,6 +19,12 @@ HELLO_DELAY_MAX = 1.0
 """Seconds between two tries to greet a peer that does not answer."""
 
 
+STRANGERS_MAX = 256
+"""Records of nodes that no configuration names. They are durable and shown in every Hello: whoever
+can reach the port could otherwise fill the disk and every Hello with names.
+"""
+
+
 def encode_configuration(configuration: Configuration) -> bytes:
     """The payload of a CONFIGURATION entry: a line of voters, a line of learners, ids joined by
     commas.
@@ -143,6 +149,11 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
         return (
             f"node {node!r} is recorded here as incarnation {known}, not {incarnation}: its data "
             "directory was lost or replaced. Bring the old directory back, or add it under a new id"
+        )
+    if node not in s.configuration.members() and len(s.records) >= STRANGERS_MAX:
+        return (
+            f"node {node!r} is in no configuration here, and {len(s.records)} nodes are recorded "
+            "already: add it to the cluster first"
         )
     s.records[node] = incarnation
     s.write(fx, now, records=((node, incarnation),))

@@ -84,6 +84,8 @@ class RaftCore:
         """
         snapshot = recovered.snapshot or SnapshotMeta(0, 0, configuration)
         log = log_of(recovered, snapshot)
+        # The disk drops whole segments only: of what it still holds, keep what a running node would.
+        log.compact(log.tail_start(snapshot.index, settings.keep_entries, settings.keep_bytes))
         term = max(recovered.hard_state.term, log.last_term)
         if term != recovered.hard_state.term and log.last_term > 0:
             raise BrokenInvariant(

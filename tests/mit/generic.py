@@ -117,7 +117,9 @@ def _client(lab: Lab, shape: Shape, clerk: Clerk, round_: int, stop: list[bool])
     return count, value
 
 
-def _check_round(lab: Lab, shape: Shape, clerks: list[Clerk], expected: list[tuple[int, bytes]]) -> None:
+def _check_round(
+    lab: Lab, shape: Shape, clerks: list[Clerk], expected: list[tuple[int, bytes]]
+) -> None:
     """Each client's appends are there, once and in order; the log is small."""
     for clerk, (count, value) in zip(clerks, expected, strict=True):
         if shape.random_keys:

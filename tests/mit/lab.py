@@ -33,6 +33,8 @@ ELECTION_SECONDS = 1.0
 """The labs' RaftElectionTimeout: how long the tests give an election."""
 TEST_SECONDS = 120.0
 FORM_SECONDS = 5.0
+SNAPSHOT_POLL = 0.005
+"""The labs take snapshots in place; ours take a while, and the next one is asked for then."""
 TRACE_SHOWN = 80
 KEY = b"x"
 
@@ -161,7 +163,10 @@ class Lab(Cluster):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         run = self.run_of
         run.events, run.seconds = self.world.events, self.world.now
@@ -317,7 +322,10 @@ class Lab(Cluster):
         """After each command that a server applies: the service's rule."""
         server = self.names.index(name)
         process = self.process(server)
-        if process is None or process.snapshot_worker.taking:
+        if process is None or not (self._snapshot_bytes or self._snapshot_every):
+            return
+        if process.snapshot_worker.taking:
+            self.world.after(SNAPSHOT_POLL, self.maybe_snapshot, name)
             return
         if self._snapshot_bytes and self._log_bytes(process) >= self._snapshot_bytes:
             self._snapshot_owed.add(server)

@@ -137,9 +137,7 @@ def test_figure_8_unreliable_2c(seed: int) -> None:
         for round_ in range(FIGURE_8_ROUNDS):
             if round_ == REORDERING_FROM:
                 lab.network.mode.long_reordering = True
-            leader = _start_on_all(
-                lab, lambda: b"%d" % lab.rng.randrange(10_000), only_linked=True
-            )
+            leader = _start_on_all(lab, lambda: b"%d" % lab.rng.randrange(10_000), only_linked=True)
             lab.sleep(_pause(lab))
             if leader is not None and lab.rng.random() < 0.5:
                 lab.disconnect(leader)
@@ -164,7 +162,9 @@ def test_unreliable_agree_2c(seed: int) -> None:
         lab.network.mode.unreliable = False
         lab.finish(tasks, ONE_SECONDS + ONE_WAIT, "the concurrent agreements")
         one(lab, 100, 5, retry=True)
-        said = {as_command(b"%d" % (100 * r + j)) for r in range(1, AGREE_ROUNDS + 1) for j in range(4)}
+        said = {
+            as_command(b"%d" % (100 * r + j)) for r in range(1, AGREE_ROUNDS + 1) for j in range(4)
+        }
         assert said <= set(lab.commands)
 
 

@@ -82,9 +82,7 @@ def test_snapshot_unreliable_recover_3b(seed: int) -> None:
 
 
 def test_snapshot_unreliable_recover_concurrent_partition_3b(seed: int) -> None:
-    shape = Shape(
-        5, 5, unreliable=True, crash=True, partitions=True, snapshot_bytes=MAX_RAFT_STATE
-    )
+    shape = Shape(5, 5, unreliable=True, crash=True, partitions=True, snapshot_bytes=MAX_RAFT_STATE)
     generic(seed, shape)
 
 

@@ -102,12 +102,13 @@ class Raftd:
         return found[0]
 
     def term(self) -> int:
-        return int(max(self._all("raftd_term")))
+        return int(max(self.metrics("raftd_term")))
 
     def syncs(self) -> list[int]:
-        return [int(count) for count in self._all("raftd_log_syncs_total")]
+        return [int(count) for count in self.metrics("raftd_log_syncs_total")]
 
-    def _all(self, metric: str) -> list[float]:
+    def metrics(self, metric: str) -> list[float]:
+        """Of every node; 0 where it cannot be had."""
         return [node.metric(metric) or 0 for node in self.nodes]
 
     def data(self) -> list[Path]:

@@ -255,3 +255,16 @@ def _clients_off(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
             edge.block()
     yield f"clients do not reach {leader.id} (leader)"
     cluster.heal(cut=draw.random() < 0.5)
+
+
+# -- more than one --------------------------------------------------------------------------------
+
+_PROCESSES = ("kill-leader", "kill-minority", "pause-leader", "pause-some", "blink")
+_NETWORKS = ("isolate-leader", "split", "bridge", "one-way", "holes", "delay", "cuts")
+
+
+@fault("two-at-once")
+def _two(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+    first, second = draw.choice(_PROCESSES), draw.choice(_NETWORKS)
+    with FAULTS[second](cluster, draw) as network, FAULTS[first](cluster, draw) as process:
+        yield f"{process}; {network}"

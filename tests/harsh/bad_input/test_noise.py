@@ -48,7 +48,7 @@ def ports(live: Live, which: str) -> list[int]:
     return [getattr(node.ports, which) for node in live.nodes]
 
 
-@pytest.mark.parametrize("which", ["peer", "client"])
+@pytest.mark.parametrize("which", ["peer", "client", "admin"])
 @pytest.mark.parametrize("kind", NOISE)
 def test_noise(live: Live, which: str, kind: str) -> None:
     """Whatever it is, others are served meanwhile. Some connections stay open to the end."""
@@ -59,6 +59,7 @@ def test_noise(live: Live, which: str, kind: str) -> None:
                 with contextlib.suppress(OSError):
                     made.sendall(NOISE[kind])
         live.works()
+        live.check()
 
 
 @pytest.mark.parametrize("which", ["peer", "client"])

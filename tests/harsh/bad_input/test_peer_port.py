@@ -159,6 +159,16 @@ def test_contradictory_append(live: Live, kind: str) -> None:
     assert words in details
 
 
+def test_commit_beyond_the_log(live: Live) -> None:
+    """Possible in form, so it is not refused; but nothing is committed that is not there."""
+    target = live.followers()[0]
+    made = pb.AppendRequest(
+        envelope=envelope(live, live.leader, target), number=1, term=live.term, commit=2**61
+    )
+    assert send(target, "Heartbeat", made).ok
+    live.cluster.wait_level()
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

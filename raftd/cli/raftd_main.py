@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from raftd import __version__
 from raftd.cli import settings_flags
@@ -91,11 +93,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    # As process 1 of a container, a signal that nobody has asked for is not even fatal: a stop that
+    # comes while the imports below take their time would be lost. The daemon puts its own in place.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _not_started_yet)
     loaded = settings_flags.read(arguments)
     # gRPC reads its switches from the environment when it is first imported: after this line.
     from raftd.daemon import serve
 
     return serve(loaded)
+
+
+def _not_started_yet(number: int, frame: FrameType | None) -> None:
+    """Nothing has been opened so far: this is an orderly stop."""
+    raise SystemExit(EXIT_OK)
 
 
 def _check(arguments: argparse.Namespace) -> int:

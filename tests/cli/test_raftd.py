@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,24 @@ def test_set_without_value(file: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_sample_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "sample"]) == 0
     assert "heartbeat_interval: 75ms" in capsys.readouterr().out
+
+
+EARLY = """
+import os, signal, sys, time
+from raftd.cli import raftd_main
+
+def read(arguments):
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(30)
+
+raftd_main.settings_flags.read = read
+sys.exit(raftd_main.main(["serve"]))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_stop_before_anything_is_open_is_an_orderly_one(name: str) -> None:
+    """As process 1 of a container, the default action would be to ignore it."""
+    words = [sys.executable, "-c", EARLY.format(name=name)]
+    done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

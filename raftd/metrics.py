@@ -6,6 +6,7 @@ no lock of the node's, so a node that is stuck can still say so.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import socket
 import threading
@@ -15,10 +16,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from raftd.core.types import RaftState, Role
+from raftd.node.measures import BOUNDS, Histogram, Measures
 
 LOG = logging.getLogger("raftd.admin")
 
@@ -45,6 +52,9 @@ class Vitals:
     stopping: bool = False
     fatal: str = ""
     counters: dict[str, int] = field(default_factory=dict)
+    measures: Measures | None = None
+    proposals: tuple[int, int] = (0, 0)
+    """(pending, failed)"""
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter. raft-net only."""
@@ -93,8 +103,12 @@ class NodeCollector:
             yield counter
         for name, value in self._gauges():
             yield _gauge(name, name.replace("_", " "), value)
-        if self._vitals.state is not None:
-            yield from _state(self._vitals.state)
+        state, measures = self._vitals.state, self._vitals.measures
+        if state is not None:
+            yield from _state(state)
+            yield from _as_etcd(state, self._vitals.proposals)
+        if measures is not None:
+            yield from _histograms(measures)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -123,6 +137,51 @@ def _state(state: RaftState) -> Iterator[Metric]:
             age.add_metric([peer.peer], peer.contact_age)
     yield lag
     yield age
+
+
+def _as_etcd(state: RaftState, proposals: tuple[int, int]) -> Iterator[Metric]:
+    """What means the same in etcd under its names there, so that its dashboards and alerts work.
+
+    A proposal is a log entry, which may hold many commands. As in etcd, "committed" and "applied"
+    are the indexes, and gauges in spite of their names.
+    """
+    pending, failed = proposals
+    for name, text, value in (
+        ("has_leader", "1 when a leader is known", state.leader is not None),
+        ("is_leader", "1 on the leader", state.role is Role.LEADER),
+        ("proposals_committed_total", "last entry known committed", state.commit_index),
+        ("proposals_applied_total", "last entry applied", state.applied_index),
+        ("proposals_pending", "taken from clients, not answered yet", pending),
+    ):
+        yield GaugeMetricFamily(f"etcd_server_{name}", text, value=value)
+    text = "taken from clients, then refused, or their outcome unknown to this node"
+    yield CounterMetricFamily("etcd_server_proposals_failed", text, value=failed)
+
+
+def _histograms(measures: Measures) -> Iterator[Metric]:
+    yield CounterMetricFamily(
+        "etcd_server_leader_changes_seen", "leaders seen", value=measures.leader_changes
+    )
+    syncs = HistogramMetricFamily(
+        "etcd_disk_wal_fsync_duration_seconds", "one write to the log and its sync"
+    )
+    syncs.add_metric([], *_buckets(measures.syncs))
+    yield syncs
+    trips = HistogramMetricFamily(
+        "etcd_network_peer_round_trip_time_seconds",
+        "a leader's heartbeats: from sending to the answer",
+        labels=["To"],
+    )
+    for peer, histogram in sorted(measures.round_trips.copy().items()):
+        trips.add_metric([peer], *_buckets(histogram))
+    yield trips
+
+
+def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
+    """As Prometheus wants them: cumulative, and the last one is +Inf."""
+    sums = itertools.accumulate(histogram.counts)
+    names = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+    return list(zip(names, map(float, sums), strict=True)), histogram.sum
 
 
 class AdminServer:

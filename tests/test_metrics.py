@@ -5,11 +5,14 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from raftd.core.types import Configuration, PeerState, RaftState, Role
+from raftd.core.messages import AppendRequest
+from raftd.core.types import Configuration, Entry, EntryType, PeerState, RaftState, Role
 from raftd.metrics import DEAD_SECONDS, UNREADY_SECONDS, AdminServer, Vitals
+from raftd.node.measures import Measures
 
 STATE = RaftState(
     node="a",
@@ -114,3 +117,33 @@ def test_metrics(admin: Admin) -> None:
     assert 'raftd_peer_lag{peer="b"} 5.0' in lines
     assert "raftd_leader_changes_total 2.0" in lines
     assert "raftd_log_lines_dropped 4.0" in lines
+
+
+def test_under_the_names_that_etcd_has_for_the_same(admin: Admin) -> None:
+    measures = admin.vitals.measures = Measures(admin.clock)
+    admin.vitals.proposals = (7, 3)
+    for seconds in (0.00005, 0.0001, 0.0003, 100.0):
+        measures.syncs.observe(seconds)
+    heartbeat = AppendRequest(3, "a", 0, 0, (), 0, pulled_at=admin.clock.time)
+    admin.clock.time += 0.01
+    measures.replied("b", heartbeat)
+    measures.replied("b", replace(heartbeat, entries=(Entry(1, 1, EntryType.NOOP, b""),)))
+    for leader in (None, "b", None, "b", "a"):
+        measures.leader_seen(leader)
+    lines = set(admin.get("/metrics")[1].splitlines())
+    assert {
+        "etcd_server_has_leader 1.0",
+        "etcd_server_is_leader 1.0",
+        "etcd_server_leader_changes_seen_total 2.0",
+        "etcd_server_proposals_committed_total 19.0",
+        "etcd_server_proposals_applied_total 18.0",
+        "etcd_server_proposals_pending 7.0",
+        "etcd_server_proposals_failed_total 3.0",
+        'etcd_disk_wal_fsync_duration_seconds_bucket{le="0.0001"} 2.0',
+        'etcd_disk_wal_fsync_duration_seconds_bucket{le="0.0004"} 3.0',
+        'etcd_disk_wal_fsync_duration_seconds_bucket{le="+Inf"} 4.0',
+        "etcd_disk_wal_fsync_duration_seconds_count 4.0",
+        'etcd_network_peer_round_trip_time_seconds_count{To="b"} 1.0',
+        'etcd_network_peer_round_trip_time_seconds_bucket{To="b",le="0.0128"} 1.0',
+        'etcd_network_peer_round_trip_time_seconds_bucket{To="b",le="0.0064"} 0.0',
+    } <= lines

@@ -167,8 +167,10 @@ class NetworkThread:
 
     async def _beat(self, replica: Replica) -> None:
         """Shows the other threads that this one lives, and what the node looks like."""
+        self._vitals.measures = replica.measures
         while True:
             self._vitals.beat = self._vitals.now()
+            self._vitals.proposals = replica.clients.proposals()
             state = self._vitals.state = replica.state()
             self._context.term, self._context.role = state.term, state.role.value
             log = self._directory.wal.stats

@@ -29,6 +29,10 @@ class Clients:
         self._door = door
         self.waiters = Waiters()
 
+    def proposals(self) -> tuple[int, int]:
+        """(taken and not answered yet, taken and failed or of unknown outcome since the start)."""
+        return len(self.waiters) + self._door.batches, self.waiters.failed
+
     def submit(self, batch: bytes, done: Done) -> None:
         """Propose one BATCH payload, checked at the door by the caller, as one entry.
 
@@ -58,14 +62,18 @@ class Clients:
         try:
             fx = self._replica.enter(lambda now: core.propose(batches, now))
         except NotLeader as error:
-            answer(dones, Refused(Refusal.NOT_LEADER, error.reason, error.leader))
+            self._fail(dones, Refused(Refusal.NOT_LEADER, error.reason, error.leader))
         except Unavailable as error:
-            answer(dones, Refused(Refusal.UNAVAILABLE, str(error)))
+            self._fail(dones, Refused(Refusal.UNAVAILABLE, str(error)))
         except NodeStopped as error:
-            answer(dones, Unknown(str(error)))
+            self._fail(dones, Unknown(str(error)))
         else:
             for (index, term), batch, done in zip(fx.assigned, batches, dones, strict=True):
                 self.waiters.add(index, term, len(batch), done)
+
+    def _fail(self, dones: Sequence[Done], outcome: Outcome) -> None:
+        self.waiters.failed += len(dones)
+        answer(dones, outcome)
 
     def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None:
         """Answer from the applied state: after a ReadIndex round, or as it is now if `stale`."""

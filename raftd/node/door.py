@@ -26,6 +26,10 @@ class Door:
         self._reads: Reads = []
         self._queries = 0
 
+    @property
+    def batches(self) -> int:
+        return len(self._batches)
+
     def refuse(self, pending: int, pending_bytes: int, log_bytes: int) -> Refused | None:
         """None if one more batch may come in. `pending` and bytes are those already in the log."""
         settings = self._settings

@@ -53,7 +53,13 @@ class Node:
         self.replica = Replica(core, node_settings, clock, fatal, loop, observer)
         self._log = log
         self._wal = WalWorker(
-            log, clock, fatal, self.replica.persisted, post, node_settings.inline_writes
+            log,
+            clock,
+            fatal,
+            self.replica.persisted,
+            post,
+            node_settings.inline_writes,
+            self.replica.measures.syncs.observe,
         )
         self._desk = SnapshotDesk(
             snapshots, machine, fatal, post, core_settings.snapshot_chunk_bytes

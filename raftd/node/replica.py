@@ -36,6 +36,7 @@ from raftd.node.door import Door
 from raftd.node.errors import NodeStopped
 from raftd.node.events import EventFeed, EventRing
 from raftd.node.handover import HandOver
+from raftd.node.measures import Measures
 from raftd.node.ports import Clock, FatalPort, PeerTransport
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshots import SnapshotDesk
@@ -69,6 +70,7 @@ class Replica:
         self._loop = loop
         self._observer = observer
         self._events = EventRing()
+        self.measures = Measures(clock)
         self._timer: asyncio.TimerHandle | None = None
         self._applying = False
         self.stopped = ""
@@ -182,6 +184,7 @@ class Replica:
         if self.leading and not leading:
             self.clients.lost_leadership(self._core.commit_index, self._core.leader_id)
         self.leading = leading
+        self.measures.leader_seen(self._core.leader_id)
         if not leading and self._core.leader_id is not None:
             self.hand_over.leader_changed()
         self._arm_timer()
@@ -221,8 +224,7 @@ class Replica:
 
     def step(self, request: Request, reply: Callable[[Reply], None]) -> None:
         """A peer's RPC; `reply` is called once, on this thread, unless the node stops first."""
-        core = self._core
-        self.enter(lambda now: core.step(request, now, reply))
+        self.enter(lambda now: self._core.step(request, now, reply))
 
     def pull(self, peer: str, channel: Channel) -> Request | None:
         """What is owed to `peer` now. Ask until None."""
@@ -233,8 +235,8 @@ class Replica:
 
     def on_reply(self, peer: str, sent: Request, reply: Reply) -> None:
         if not self.stopped:
-            core = self._core
-            self.enter(lambda now: core.on_reply(peer, sent, reply, now))
+            self.measures.replied(peer, sent)
+            self.enter(lambda now: self._core.on_reply(peer, sent, reply, now))
 
     def unreachable(self, peer: str, sent: Request) -> None:
         if not self.stopped:

@@ -18,6 +18,8 @@ class Waiters:
     def __init__(self) -> None:
         self._by_index: dict[Index, tuple[Term, int, Done]] = {}
         self.bytes = 0
+        self.failed = 0
+        """Answered with something else than a result, ever."""
 
     def __len__(self) -> int:
         return len(self._by_index)
@@ -25,6 +27,7 @@ class Waiters:
     def add(self, index: Index, term: Term, size_bytes: int, done: Done) -> None:
         stale = self._pop(index)
         if stale is not None:
+            self.failed += 1
             stale[2](Unknown("the entry was overridden by another leader's"))
         self._by_index[index] = (term, size_bytes, done)
         self.bytes += size_bytes
@@ -37,6 +40,7 @@ class Waiters:
         if waiter[0] == entry.term:
             waiter[2](Applied(entry.index, entry.term, results))
         else:
+            self.failed += 1
             waiter[2](Unknown("the entry was overridden by another leader's"))
 
     def fail_above(self, index: Index, message: str, leader: NodeId | None) -> None:
@@ -54,6 +58,7 @@ class Waiters:
     def _fail(self, index: Index, message: str, leader: NodeId | None) -> None:
         waiter = self._pop(index)
         if waiter is not None:
+            self.failed += 1
             waiter[2](Unknown(message, leader))
 
     def _pop(self, index: Index) -> tuple[Term, int, Done] | None:

@@ -40,10 +40,12 @@ class WalWorker:
         persisted: Callable[[WriteSeq], None],
         post: Callable[[Callable[[], None]], None],
         inline: bool = True,
+        measure: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """persisted: called through `post`, on the network thread. inline: False for ever on the
-        thread.
+        thread. measure: told how long each write and its sync took, by whoever did them.
         """
+        self._measure = measure
         self._log = log
         self._clock = clock
         self._persisted = persisted
@@ -157,6 +159,7 @@ class WalWorker:
         self.no_space = False
         ended = self._clock.now()
         self._last_write, self._idle_due = ended, True
+        self._measure(ended - started)
         if ended - started > INLINE_SYNC_SECONDS_MAX:
             self._inline_from = ended + self._inline_pause
             self._inline_pause = min(2 * self._inline_pause, INLINE_PAUSE_SECONDS_MAX)

@@ -1,0 +1,66 @@
+"""/metrics of a live cluster: names that dashboards know, and figures that fit what was done."""
+
+from __future__ import annotations
+
+import pytest
+
+from raftd.client import RaftdError
+from scripts.nodes import Node, wait_until
+from tests.cluster.conftest import MakeCluster
+
+pytestmark = pytest.mark.cluster
+
+WRITES = 50
+
+
+def value(node: Node, name: str) -> float:
+    found = node.metric(name)
+    assert found is not None, f"{node.id} has no {name}"
+    return found
+
+
+def test_a_cluster_under_its_dashboards(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(3).start()
+    client = cluster.client()
+    for number in range(WRITES):
+        client.put(b"key", b"%d" % number)
+    last = cluster.wait_level()
+    leader, followers = cluster.leader(), cluster.followers()
+
+    def caught_up() -> bool:
+        return all(node.metric("etcd_server_proposals_applied_total") == last for node in followers)
+
+    wait_until(caught_up, 10, "the followers' metrics to show the last write", cluster.nodes)
+    for node in cluster.nodes:
+        assert value(node, "etcd_server_has_leader") == 1
+        assert value(node, "etcd_server_is_leader") == (node is leader)
+        assert value(node, "etcd_server_leader_changes_seen_total") >= 1
+        assert value(node, "etcd_server_proposals_committed_total") == last
+        assert value(node, "etcd_server_proposals_pending") == 0
+        syncs = value(node, "etcd_disk_wal_fsync_duration_seconds_count")
+        assert syncs >= WRITES, "one caller, so every write is synced for itself"
+        assert 0 < value(node, "etcd_disk_wal_fsync_duration_seconds_sum") < 10 * syncs
+        assert value(node, "raftd_term") == cluster.term()
+    for follower in followers:
+        trips = f'etcd_network_peer_round_trip_time_seconds_count{{To="{follower.id}"}}'
+        wait_until(lambda name=trips: (leader.metric(name) or 0) >= 3, 10, trips, [leader])  # type: ignore[misc]
+
+
+def test_what_fails_is_counted_and_nothing_stays_pending(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(3).start()
+    leader = cluster.leader()
+    client = cluster.client([leader], timeout=1.0)
+    client.put(b"key", b"before")
+    for node in cluster.followers():
+        node.kill()
+    with pytest.raises(RaftdError):
+        client.put(b"key", b"after")  # taken, and never committed
+
+    def told() -> bool:
+        return (
+            (leader.metric("etcd_server_proposals_failed_total") or 0) >= 1
+            and leader.metric("etcd_server_proposals_pending") == 0
+            and leader.metric("etcd_server_has_leader") == 0
+        )
+
+    wait_until(told, 15, "the old leader to step down and say so", [leader])

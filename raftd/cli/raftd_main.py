@@ -93,11 +93,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
+    loaded = settings_flags.read(arguments)
     # As process 1 of a container, a signal that nobody has asked for is not even fatal: a stop that
     # comes while the imports below take their time would be lost. The daemon puts its own in place.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _not_started_yet)
-    loaded = settings_flags.read(arguments)
     # gRPC reads its switches from the environment when it is first imported: after this line.
     from raftd.daemon import serve
 

@@ -91,14 +91,15 @@ def test_sample_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 EARLY = """
-import os, signal, sys, time
+import os, signal, sys, time, types
 from raftd.cli import raftd_main
 
-def read(arguments):
+def serve(loaded):
     os.kill(os.getpid(), signal.{name})
     time.sleep(30)
 
-raftd_main.settings_flags.read = read
+raftd_main.settings_flags.read = lambda arguments: None
+sys.modules["raftd.daemon"] = types.SimpleNamespace(serve=serve)
 sys.exit(raftd_main.main(["serve"]))
 """
 

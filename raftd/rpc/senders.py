@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,9 @@ from raftd.rpc.lines import Line
 from raftd.rpc.link import Link, readable
 
 CONTROL_INFLIGHT_MAX = 64
+CHUNK_BYTES_MIN = 32 << 10
+CHUNK_BYTES_MAX = 16 << 20
+"""Bounds of what is made of a chunk here; how much is read is the node's setting."""
 
 
 class ControlSender:
@@ -126,6 +130,31 @@ class ControlSender:
         await asyncio.sleep(0)  # the tasks' callbacks settle their requests
 
 
+class ChunkSize:
+    """How much of a snapshot goes into one call: less after each failure, more after each success.
+
+    A chunk that a slow line cannot carry before its deadline would be sent again and again, and
+    never arrive; and what a cut costs is what was under way.
+    """
+
+    def __init__(self) -> None:
+        self._most = CHUNK_BYTES_MAX
+        self._sent = 0
+
+    def cut(self, request: m.SnapshotRequest) -> m.SnapshotRequest:
+        """`request` with no more data than may be sent now."""
+        self._sent = min(self._most, len(request.data))
+        if self._sent == len(request.data):
+            return request
+        return replace(request, data=request.data[: self._sent])
+
+    def failed(self) -> None:
+        self._most = max(CHUNK_BYTES_MIN, self._sent // 2)
+
+    def arrived(self) -> None:
+        self._most = min(CHUNK_BYTES_MAX, max(self._most, 2 * self._sent))
+
+
 class BulkSender:
     """Chunks of snapshots, one call in flight. Network thread only; the file is read elsewhere."""
 
@@ -133,6 +162,7 @@ class BulkSender:
         self._link = link
         self._line = line
         self._wanted = asyncio.Event()
+        self._size = ChunkSize()
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(self._task_ended)
 
@@ -163,7 +193,7 @@ class BulkSender:
         try:
             assert isinstance(request, m.SnapshotRequest)
             async with asyncio.timeout(link.settings.bulk_timeout):
-                filled = await link.node.read_chunk(request)
+                filled = self._size.cut(await link.node.read_chunk(request))
             call = self._line.stub.InstallSnapshot(
                 codec.encode_snapshot(filled, link.envelopes.request_to(link.peer)),
                 timeout=link.settings.bulk_timeout,
@@ -178,8 +208,10 @@ class BulkSender:
             failure = error
         finally:
             if reply is not None:
+                self._size.arrived()
                 link.replied(request, reply)
             else:
+                self._size.failed()
                 link.failed(request, failure)
         return reply is not None
 

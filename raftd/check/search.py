@@ -229,7 +229,7 @@ def _useful(unknown: Sequence[Op], required: Sequence[Op], exact: bool) -> list[
 
 def _sees_indirectly(op: Op) -> bool:
     """It learned of a put without being shown its value."""
-    if op.version is not None or op.versions is not None:
+    if op.version is not None or op.versions is not None or op.more:
         return True
     if op.kind == CAS:
         return not op.done and not op.told

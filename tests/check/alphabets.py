@@ -62,6 +62,8 @@ TWO_KEYS: Letters = [
     shows((A, ONE), (B, ONE)),
     batch((A, ONE), (B, ONE)),
     batch((A, TWO), (B, None), outcome="unknown"),
+    shows((A, ONE), limit=1, more=True),
+    perhaps("put", B, value=TWO),
     ok("put", B, value=ONE),
     shows((A, TWO)),
     shows((B, ONE)),

@@ -108,8 +108,10 @@ def _same_range(op: Op, store: Store) -> bool:
     there = [
         key for key in sorted(store) if key.startswith(op.key) and (not op.after or key > op.after)
     ]
-    shown = {key: item.value for key, item in op.items}
-    return shown == {key: store[key][0] for key in there}
+    wanted = there[: op.limit or None]
+    if op.more is not None and op.more != (len(there) > len(wanted)):
+        return False
+    return [(key, item.value) for key, item in op.items] == [(key, store[key][0]) for key in wanted]
 
 
 def interval_orders(count: int) -> Iterator[list[tuple[int, int]]]:

@@ -26,7 +26,7 @@ SMALL: list[tuple[str, Letters, int]] = [
     ("register", REGISTER[:5], 4),
     ("register", [REGISTER[0], REGISTER[2]], 5),
     ("two keys", TWO_KEYS, 2),
-    ("two keys", TWO_KEYS[:9], 3),
+    ("two keys", TWO_KEYS[:10], 3),
     ("two keys", TWO_KEYS[:4], 4),
 ]
 SMALL_REVISIONS: list[tuple[str, Letters, int]] = [
@@ -39,7 +39,7 @@ LARGE: list[tuple[str, Letters, int]] = [
     ("register", REGISTER[:10], 4),
     ("register", REGISTER[:5], 5),
     ("two keys", TWO_KEYS, 3),
-    ("two keys", TWO_KEYS[:8], 4),
+    ("two keys", TWO_KEYS[:9], 4),
 ]
 LARGE_REVISIONS: list[tuple[str, Letters, int]] = [
     ("revisions", REVISIONS, 3),

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 
 from raftd.client import Client, RaftdError
 from scripts.nodes import (
@@ -137,6 +138,8 @@ class Series:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     nodes = make_nodes(BASE, ["n1", "n2", "n3"])
     try:
         return _run(nodes, arguments)
@@ -147,6 +150,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         kill_all(nodes)
         if not arguments.keep:
             remove_tree(BASE)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -178,11 +185,15 @@ def _run(nodes: list[Node], arguments: argparse.Namespace) -> int:
     with Client(endpoints(nodes), timeout=CALL_SECONDS) as client:
         load = Load(client, arguments.threads)
         elections = calm(nodes, load, arguments.calm) if arguments.calm else 0
-        for _ in range(arguments.kills):
-            kill.faults.append(one_fault(nodes, load, signal.SIGKILL))
-        after_kills = len(load.failed)
-        for _ in range(arguments.terms):
-            term.faults.append(one_fault(nodes, load, signal.SIGTERM))
+        try:
+            for _ in range(arguments.kills):
+                kill.faults.append(one_fault(nodes, load, signal.SIGKILL))
+            after_kills = len(load.failed)
+            for _ in range(arguments.terms):
+                term.faults.append(one_fault(nodes, load, signal.SIGTERM))
+        except KeyboardInterrupt:
+            after_kills = len(load.failed)
+            print("interrupted; so far:")
         load.stop()
     print(f"{len(load.acks)} writes acknowledged by {arguments.threads} threads")
     for series in (kill, term):

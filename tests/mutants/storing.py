@@ -64,7 +64,7 @@ STORING = (
             "        metas.extend(meta for _, meta in s.pending_markers)\n",
             "",
         ),
-        by="recovery",
+        by="snapshot-files-kept",
     ),
     plant(
         "file-of-an-unrestored-snapshot-deleted",
@@ -74,7 +74,7 @@ STORING = (
             "metas = [s.snapshot, s.marked_snapshot, *s.installs_out]",
             "metas = [s.snapshot, s.marked_snapshot]",
         ),
-        by="crash recovery",
+        by="snapshot-files-kept",
     ),
     plant(
         "snapshot-renamed-before-its-sync",

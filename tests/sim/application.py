@@ -40,6 +40,10 @@ class Application:
             self._apply_queue.append(effects.install)
         self._apply_queue.extend(effects.committed)
 
+    def to_restore(self) -> list[SnapshotMeta]:
+        """Snapshots that are given out and not restored yet."""
+        return [item for item in self._apply_queue if isinstance(item, SnapshotMeta)]
+
     def go_on(self) -> None:
         if self._apply_queue and not self._apply_busy:
             self.start_applying()

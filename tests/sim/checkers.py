@@ -18,6 +18,7 @@ term-is-durable            no message shows a term that is not synced
 record-is-durable          no Hello claims a record that is not synced
 admission                  a node that is not (durably) admitted answers and campaigns for nothing
 snapshot-before-marker     no marker in the log before its snapshot file is durable
+snapshot-files-kept        no file goes that a mark, on disk or queued, or the machine needs
 release-after-marker       no log is dropped that a durable snapshot does not cover
 read-index                 a confirmed read's index is at least what was committed when the read
 arrived
@@ -32,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from raftd.core.types import Entry, HardState, Index, NodeId, Recovered, Role, Write
+from raftd.core.types import Entry, HardState, Index, NodeId, Recovered, Role, SnapshotMeta, Write
 from tests.sim.promises import Promises
 from tests.sim.shadow import Shadow
 from tests.sim.views import NodeView
@@ -158,6 +159,16 @@ class Checkers(Promises):
             self.fail(
                 "snapshot-before-marker", f"{name} marks snapshot {index} without a durable file"
             )
+
+    def retained(
+        self, name: NodeId, keep: Sequence[SnapshotMeta], to_restore: Sequence[SnapshotMeta]
+    ) -> None:
+        view = self.views[name]
+        marked = [view.disk.snapshot] if view.disk.snapshot is not None else []
+        queued = [write.marker.meta for write in view.pending if write.marker is not None]
+        for meta in (*marked, *queued, *to_restore):
+            if meta not in keep:
+                self.fail("snapshot-files-kept", f"{name} deletes {meta.index}, keeps {keep}")
 
     def release(self, name: NodeId, index: Index) -> None:
         snapshot = self.views[name].disk.snapshot

@@ -241,7 +241,10 @@ class SnapshotWorker:
         self._add(self._retain)
 
     def _retain(self) -> Callable[[], None]:
-        self._process.stores.snapshots.retain(self._process.core.snapshots_in_use())
+        process = self._process
+        keep = process.core.snapshots_in_use()
+        process.checkers.retained(process.node.name, keep, process.app.to_restore())
+        process.stores.snapshots.retain(keep)
         return _nothing
 
     # receiving

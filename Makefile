@@ -11,6 +11,7 @@ SECONDS ?= 600
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.raftd-ready
+READY_B := $(VENV)/.raftd-bench-ready
 
 export TMPDIR := $(CURDIR)/.run/tmp
 export PYTEST_DEBUG_TEMPROOT := $(TMPDIR)
@@ -75,6 +76,14 @@ mutants: $(READY) ## plant bugs; the suite must catch every one
 failover: $(READY) ## how long writes are silent when the leader dies, many times
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m scripts.failover
+
+bench: $(READY_B) ## raftd beside etcd and PySyncObj: a table, docs/bench/ (5 minutes; QUICK=--quick)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m scripts.bench $(QUICK)
+
+$(READY_B): $(READY)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	@touch $(READY_B)
 
 compose-test: $(READY) ## containers: build, kill, pause, cut off (needs docker and compose)
 	@mkdir -p $(TMPDIR)

@@ -207,14 +207,16 @@ def raftd_side(keys: int, entries: int, scale: float, say: Say) -> dict[str, Any
         found["log_bytes_filled"] = cluster.metrics("raftd_log_bytes")
         say(f"{keys:,} keys are in ({load['rate']:,.0f}/s); snapshots under load ...")
         found["snapshot"] = under_load(cluster, 6 * scale, 24 * scale)
+        found["restart_clean"] = restart(cluster)
+        settle(cluster)
+        found["resident_restarted"] = resident(cluster.pids())
+        found["log_bytes_restarted"] = cluster.metrics("raftd_log_bytes")
         say("a follower that missed a snapshot ...")
         found["missed"] = missed(cluster, max(1.0, 3 * scale))
         say("entries after the snapshot ...")
         settle(cluster)
         found["entries"] = entries_after_snapshot(cluster, entries, say)
         found["restart"] = restart(cluster)
-        settle(cluster)
-        found["resident_restarted"] = resident(cluster.pids())
         found["per_key_filled"] = per_key(found["resident_filled"], empty, keys)
         found["per_key_restarted"] = per_key(found["resident_restarted"], empty, keys)
     finally:
@@ -266,8 +268,18 @@ def verdicts(found: dict[str, Any], etcd: dict[str, Any] | None) -> list[Verdict
             f"7 restart, {keys}, {after}",
             found["restart"]["ready_seconds"], "s", 10, None, False,
         ),
-        Verdict("7 memory per key, filled", found["per_key_filled"], "bytes", None, None),
-        Verdict("7 memory per key, restarted", found["per_key_restarted"], "bytes", None, None),
+        Verdict(
+            "7 restart without those entries",
+            found["restart_clean"]["ready_seconds"], "s", None, None,
+        ),
+        Verdict(
+            f"7 memory per key, filled ({max(found['log_bytes_filled']) / 1e6:.0f} MB are log)",
+            found["per_key_filled"], "bytes", None, None,
+        ),
+        Verdict(
+            f"7 memory per key, restarted ({max(found['log_bytes_restarted']) / 1e6:.0f} MB log)",
+            found["per_key_restarted"], "bytes", None, None,
+        ),
     ]  # fmt: skip
     if etcd is not None:
         rows += [

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clusters import Cluster, Etcd, PySync, Raftd, etcd_load, raftd_load
+from bench.facts import cpu_seconds
 
 Figures = dict[str, Any]
 
@@ -88,8 +89,16 @@ def one(sides: Sides, work: Work, seconds: float) -> Figures:
         # It wakes 20 times a second and more, so it only lives while it is measured.
         sides.pysyncobj.start()
         try:
-            sides.pysyncobj.leader()
-            return sides.pysyncobj.load(work.options["line"].format(seconds))
+            leader, pids = sides.pysyncobj.leader(), sides.pysyncobj.pids()
+            before = [cpu_seconds(pid) for pid in pids]
+            figures = sides.pysyncobj.load(work.options["line"].format(seconds))
+            spent = {
+                str(pid): cpu_seconds(pid) - first for pid, first in zip(pids, before, strict=True)
+            }
+            # The load is made inside the leader's process.
+            figures |= {"client_cpu_s": 0.0, "server_cpu_s": spent}
+            figures["cpu_us"] = cpu_per_command(figures, pids, leader)
+            return figures
         finally:
             sides.pysyncobj.stop()
     cluster = sides.cluster(work.side)

@@ -119,7 +119,7 @@ class Bench:
             self.verdicts.append(Verdict(text, lies, "faults", 0, 0, False))
 
     def _count(self, cluster: Cluster, load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        return honesty.count_syncs(cluster, load, BASE)
+        return honesty.count_syncs(cluster, load, BASE, exactly=cluster.name == "raftd")
 
     def part_fail(self) -> None:
         kills = self.options.kills or (3 if self.quick else 15)

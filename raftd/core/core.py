@@ -84,7 +84,7 @@ class RaftCore:
         """
         snapshot = recovered.snapshot or SnapshotMeta(0, 0, configuration)
         log = log_of(recovered, snapshot)
-        # The disk drops whole segments only: of what it still holds, keep what a running node would.
+        # The disk drops whole segments only: keep of what it holds what a running node would.
         log.compact(log.tail_start(snapshot.index, settings.keep_entries, settings.keep_bytes))
         term = max(recovered.hard_state.term, log.last_term)
         if term != recovered.hard_state.term and log.last_term > 0:
@@ -182,18 +182,16 @@ class RaftCore:
     def link_lost(self, peer: NodeId, now: float) -> Effects:
         """The connections to `peer` broke and a quick probe failed. If it led, ask at once whether
         the others have lost it too: a pre-vote, so that one broken path disturbs nobody. At most
-        once per election timeout, and staggered: all followers see a leader's death in the same
-        millisecond.
+        once per leader and election timeout, and staggered: all followers see a leader's death in
+        the same millisecond.
         """
         fx = Effects()
         s = self._s
-        recent = (
-            s.link_lost_at is not None and now - s.link_lost_at < s.settings.election_timeout_min
-        )
+        since = now - s.link_lost_at
+        recent = s.link_lost_to == peer and since < s.settings.election_timeout_min
         if s.role is not Role.FOLLOWER or s.leader_id != peer or s.link_lost or recent:
             return fx
-        s.link_lost, s.link_lost_at, s.link_lost_tries = True, now, 0
-        s.link_lost_to = peer
+        s.link_lost, s.link_lost_at, s.link_lost_to, s.link_lost_tries = True, now, peer, 0
         s.election_deadline = now + s.uniform(0.0, s.settings.link_lost_stagger_max)
         s.event(fx, "leader", f"the link to leader {peer} broke", peer)
         return self._done(fx)

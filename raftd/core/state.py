@@ -141,7 +141,7 @@ class State:
     leader_id: NodeId | None = None
     leader_contact: float | None = None
     link_lost: bool = False
-    link_lost_at: float | None = None
+    link_lost_at: float = 0.0
     link_lost_to: NodeId | None = None
     link_lost_tries: int = 0
     verified_index: Index = 0  # what this term's leader has checked of our log

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,8 +22,8 @@ from tests.chaos.proxy import Edge, Proxies
 CLIENTS = "clients"
 SETTINGS = {
     "log_format": "json",
-    "snapshot_entries": "1500",
-    "keep_entries": "400",
+    "snapshot_entries": "300",
+    "keep_entries": "60",
     "segment_bytes": "256KiB",
 }
 """Small, so that a node that was away for some seconds needs a snapshot."""
@@ -29,11 +32,17 @@ SETTINGS = {
 class ChaosCluster:
     """Nodes n1..nN under `base`. One thread at a time.
 
-    program: what `python -m` runs as the daemon; tests plant bugs with it.
+    program: what `python -m` runs as the daemon; tests plant bugs with it. settings: of the nodes,
+    besides SETTINGS.
     """
 
     def __init__(
-        self, base: Path, size: int, seed: int, program: str = "raftd.cli.raftd_main"
+        self,
+        base: Path,
+        size: int,
+        seed: int,
+        program: str = "raftd.cli.raftd_main",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         ports = iter(free_ports(3 * size))
         environment = {"PYTHONPATH": str(ROOT)}
@@ -55,7 +64,7 @@ class ChaosCluster:
                     self._add(source.id, target.id, target.ports.peer)
             self._add(CLIENTS, target.id, target.ports.client)
         for node in self.nodes:
-            self._write_config(node, SETTINGS)
+            self._write_config(node, {**SETTINGS, **(settings or {})})
 
     def _add(self, source: str, target: str, port: int) -> None:
         self._edges[source, target] = self.proxies.add(source, target, port)
@@ -166,6 +175,23 @@ class ChaosCluster:
 
         wait_until(level, timeout, "all nodes to have applied everything", self.nodes)
         return int(applied()[0])
+
+    def coverage(self) -> str:
+        """What the nodes went through, by their logs: a calm run proves little."""
+        counts: Counter[str] = Counter()
+        for node in self.nodes:
+            for line in node.log_path.read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    record = json.loads(line)
+                    kind = record.get("event")
+                    counts["elections" if kind == "role" else kind or ""] += (
+                        kind != "role" or record.get("role") == "leader"
+                    )
+        return (
+            f"nodes: {counts['start']} starts, {counts['elections']} elections won, "
+            f"{counts['truncated']} truncations, {counts['snapshot_taken']} snapshots taken, "
+            f"{counts['snapshot_installed']} installed"
+        )
 
     def close(self) -> None:
         kill_all(self.nodes)

@@ -25,6 +25,7 @@ class Findings:
     """
 
     nodes: int = 0
+    coverage: str = ""
     index: int = 0
     digests: set[str] = field(default_factory=set)
     differing: list[str] = field(default_factory=list)
@@ -44,6 +45,7 @@ class Findings:
     def lines(self) -> list[str]:
         same = "all equal" if len(self.digests) == 1 and not self.differing else "DIFFERENT"
         lines = [
+            self.coverage,
             f"{self.nodes} nodes, {same}: applied index {self.index}, "
             f"state {' '.join(sorted(self.digests))}",
             f"keys written once: {self.acked} acknowledged, {len(self.lost)} lost, "
@@ -62,13 +64,14 @@ def look(cluster: ChaosCluster, ops: Iterable[Op]) -> Findings:
     with Client(cluster.client_endpoints(), timeout=CALL_SECONDS) as client:
         contents = _read_all(client, findings.ops)
     findings.index = cluster.wait_level()
+    findings.coverage = cluster.coverage()
     for node in cluster.nodes:
         with Client([node.client_address], timeout=CALL_SECONDS) as client:
             findings.digests.add(client.digest(node.client_address).digest.hex()[:16])
             if _read_all(client, None) != contents:
                 findings.differing.append(node.id)
         findings.nodes += 1
-    _compare(findings, contents, ops)
+    compare(findings, contents, ops)
     return findings
 
 
@@ -97,7 +100,8 @@ def _read_all(client: Client, ops: list[Op] | None) -> Contents:
         after = page.kvs[-1].key
 
 
-def _compare(findings: Findings, contents: Contents, ops: Iterable[Op]) -> None:
+def compare(findings: Findings, contents: Contents, ops: Iterable[Op]) -> None:
+    """Note in `findings` what became of the keys that are written once."""
     for op in ops:
         if op.kind != PUT or not op.key.startswith(OWN_PREFIX):
             continue

@@ -20,6 +20,8 @@ MORE_WRITES = 15
 """Acknowledged between a kill and the start, if a majority is up, and after it."""
 PATIENCE_SECONDS = 60
 REPORT_CYCLES = 25
+SNAPSHOTS = {"snapshot_entries": "1000", "keep_entries": "100"}
+"""Tens of thousands of keys come together: a snapshot costs more than in a chaos run."""
 
 
 @dataclass
@@ -65,7 +67,7 @@ def run(
     base: Path, *, nodes: int, cycles: int, seconds: float, seed: int, say: Callable[[str], None]
 ) -> KillReport:
     """`cycles` of them, or what fits into `seconds`."""
-    cluster = ChaosCluster(base, nodes, seed)
+    cluster = ChaosCluster(base, nodes, seed, settings=SNAPSHOTS)
     draw = random.Random(seed)
     tally, trouble = Tally(), ""
     workers: Workers | None = None

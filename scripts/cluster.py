@@ -11,6 +11,7 @@ python -m scripts.cluster wipe             stop all, remove the data
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,12 +32,13 @@ from scripts.nodes import (
 
 BASE = ROOT / ".run" / "nodes"
 FIRST_PORT = 7001
+PORT_VARIABLE = "CLUSTER_FIRST_PORT"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    local = Local(arguments.directory.resolve(), arguments.first_port)
     try:
+        arguments = parser().parse_args(argv)
+        local = Local(arguments.directory.resolve(), arguments.first_port)
         code: int = arguments.run(local, arguments)
     except NodeTrouble as error:
         print(f"cluster: {error}", file=sys.stderr)
@@ -54,7 +56,11 @@ def parser() -> argparse.ArgumentParser:
         "--directory", type=Path, default=BASE, help="where the nodes' files are (.run/nodes)"
     )
     made.add_argument(
-        "--first-port", type=int, default=FIRST_PORT, metavar="PORT", help="default 7001"
+        "--first-port",
+        type=int,
+        default=default_port(),
+        metavar="PORT",
+        help=f"default: ${PORT_VARIABLE}, or {FIRST_PORT}",
     )
     verbs = made.add_subparsers(metavar="VERB", required=True)
     up = verbs.add_parser("up", help="start N nodes and wait until they serve")
@@ -77,6 +83,14 @@ def parser() -> argparse.ArgumentParser:
         verb.add_argument("node", help="n1, n2, ...")
         verb.set_defaults(run=act)
     return made
+
+
+def default_port() -> int:
+    """Raises NodeTrouble."""
+    text = os.environ.get(PORT_VARIABLE, str(FIRST_PORT))
+    if not text.isdigit():
+        raise NodeTrouble(f"{PORT_VARIABLE} is {text!r}; expected a port number")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -126,9 +140,16 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     print("  .venv/bin/raftctl put greeting hello")
     print("  .venv/bin/raftctl get greeting")
     print("  .venv/bin/raftctl status")
-    print("  .venv/bin/python -m scripts.cluster kill n1     # and `start n1` again")
-    print("  make down")
+    again = f".venv/bin/python -m scripts.cluster{_flags(local)}"
+    print(f"  {again} kill n1     # and `start n1` again")
+    print("  make down" if not _flags(local) else f"  {again} down")
     return 0
+
+
+def _flags(local: Local) -> str:
+    """What has to be said again to mean these nodes."""
+    said = "" if local.base == BASE else f" --directory {_short(local.base)}"
+    return said if local.first_port == default_port() else f"{said} --first-port {local.first_port}"
 
 
 def _settled(node: Node) -> bool:
@@ -167,8 +188,20 @@ def _start(local: Local, arguments: argparse.Namespace) -> int:
     node = local.one(arguments.node)
     if node.pid() is None:
         node.start()
+    nodes = local.existing()
+    up, needed = sum(other.pid() is not None for other in nodes), len(nodes) // 2 + 1
+    if up < needed:
+        wait_until(lambda: _alive(node), 30, f"{node.id} to be there", [node])
+        print(f"{node.id} runs, and waits: {up} of {len(nodes)} do, a leader needs {needed}")
+    else:
         wait_until(lambda: _settled(node), 30, f"{node.id} to serve", [node])
     return 0
+
+
+def _alive(node: Node) -> bool:
+    if node.pid() is None:
+        raise NodeTrouble(f"{node.id} ended at once; its log says:\n{node.log_tail()}")
+    return node.http("/livez")[0] == 200
 
 
 def _stop(local: Local, arguments: argparse.Namespace) -> int:

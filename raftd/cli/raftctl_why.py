@@ -39,7 +39,9 @@ def explain(reports: Mapping[str, NodeStatus | RaftdError]) -> list[str]:
     ]
     if not nodes:
         return [*sentences, "No node answered: check the endpoints, and that the daemons run."]
-    sentences += _strangers(nodes) + _waiting(nodes) + _leadership(nodes, len(reports))
+    too_few = _too_few(nodes, len(reports))
+    sentences += too_few + _strangers(nodes) + _waiting(nodes)
+    sentences += _leadership(nodes, len(reports), hopeless=bool(too_few))
     sentences += _behind(nodes) + _problems(nodes)
     if sentences:
         return sentences
@@ -72,12 +74,29 @@ def _waiting(nodes: list[NodeStatus]) -> list[str]:
     return sentences
 
 
-def _leadership(nodes: list[NodeStatus], asked: int) -> list[str]:
+def _too_few(nodes: list[NodeStatus], asked: int) -> list[str]:
+    """No majority of the voters, by the view of the node with the highest term, has answered."""
+    newest = max(nodes, key=lambda node: node.term)
+    voters = {newest.node_id, *(peer.id for peer in newest.peers if peer.voter)}
+    answered = sorted(voters & {node.node_id for node in nodes})
+    needed = len(voters) // 2 + 1
+    if len(answered) >= needed:
+        return []
+    names = f"{', '.join(answered)} of the {len(voters)} voters {', '.join(sorted(voters))}"
+    if asked < len(voters):
+        return [] if newest.leader_id else [f"Of {names} only: give the endpoints of all to know."]
+    return [
+        f"There is no majority: only {names} answered, and {needed} are needed to elect a leader "
+        "and to commit. Nothing can be written, nor read but with --stale, until more are back."
+    ]
+
+
+def _leadership(nodes: list[NodeStatus], asked: int, hopeless: bool) -> list[str]:
     """No leader, an old one, or one that nobody follows."""
     leaders = [node for node in nodes if node.role == "leader"]
     top = max(node.term for node in nodes)
     if not leaders:
-        return _no_leader(nodes, top, asked)
+        return [] if hopeless else _no_leader(nodes, top, asked)
     newest = max(leaders, key=lambda node: node.term)
     sentences = [
         f"{old.node_id} still believes that it leads in term {old.term}; {newest.node_id} leads in "

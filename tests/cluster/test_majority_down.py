@@ -1,0 +1,100 @@
+"""What `make up`'s tools and `raftctl why` tell when a majority is down: the truth, and soon."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.cluster import Local
+from scripts.nodes import ROOT, Node, endpoints, free_ports, kill_all, wait_until
+
+pytestmark = pytest.mark.cluster
+
+Said = tuple[int, str]
+
+
+def run(*words: str) -> Said:
+    done = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Local]:
+    made = Local(tmp_path / "nodes", free_ports(1)[0])
+    yield made
+    kill_all(made.existing())
+
+
+def verbs(local: Local) -> Callable[..., Said]:
+    flags = ("--directory", str(local.base), "--first-port", str(local.first_port))
+    return lambda *words: run("scripts.cluster", *flags, *words)
+
+
+def why(nodes: list[Node]) -> Said:
+    return run(
+        "raftd.cli.raftctl", "--timeout", "3s", "--endpoints", ",".join(endpoints(nodes)), "why"
+    )
+
+
+def no_leader(node: Node) -> Callable[[], bool]:
+    return lambda: node.metric("raftd_has_leader") == 0
+
+
+def test_the_story_of_a_majority_that_is_down(local: Local) -> None:
+    cluster = verbs(local)
+    assert cluster("up", "--nodes", "3")[0] == 0
+    nodes = local.existing()
+    code, out = why(nodes)
+    assert (code, out.startswith("All is well")) == (0, True), out
+
+    # Two are killed: said at once, also while an old leader still believes that it leads.
+    assert cluster("kill", "n1")[0] == cluster("kill", "n2")[0] == 0
+    for moment in ("at once", "when the last one knows"):
+        code, out = why(nodes)
+        assert code == 1, f"{moment}: {out}"
+        assert "only n3 of the 3 voters n1, n2, n3 answered, and 2 are needed" in out, moment
+        assert out.count("cannot be reached") == 2, moment
+        assert "All is well" not in out
+        assert "There is no leader yet" not in out, "it would be a false hope"
+        wait_until(no_leader(nodes[2]), 15, "n3 to know that nobody leads", nodes)
+    code, out = cluster("status")
+    assert "n1: not running" in out
+    assert "n2: not running" in out
+
+    # The last one is asleep: its port is open, and it does not answer.
+    nodes[2].pause()
+    code, out = why(nodes)
+    assert (code, "No node answered" in out) == (1, True), out
+    nodes[2].kill()
+
+    # One of three is brought back. It runs, and cannot serve: no error and no long wait.
+    code, out = cluster("start", "n1")
+    assert (code, out) == (0, "n1 runs, and waits: 1 of 3 do, a leader needs 2\n")
+    code, out = why(nodes)
+    assert (code, "only n1 of the 3 voters" in out) == (1, True), out
+    code, out = why(nodes[:1])
+    assert (code, "give the endpoints of all" in out) == (1, True), out
+
+    # Two are a majority: the story is about the missing one only.
+    assert cluster("start", "n2") == (0, "")
+    code, out = why(nodes)
+    assert code == 1
+    assert "no majority" not in out
+    assert f"{nodes[2].client_address} cannot be reached" in out
+    assert cluster("start", "n3") == (0, "")
+
+    def well() -> bool:
+        return why(nodes)[1].startswith("All is well")
+
+    wait_until(well, 20, "all to be well again", nodes)

@@ -169,6 +169,19 @@ REPLICATION = (
         by="bounds",
     ),
     plant(
+        "window-without-a-bound",
+        "what is in flight to a follower is bounded",
+        core(
+            "leader",
+            "    return (\n"
+            "        len(progress.inflight) < s.settings.window_messages_max\n"
+            "        and progress.inflight_bytes < s.settings.window_bytes_max\n"
+            "    )\n",
+            "    return True\n",
+        ),
+        by="bounds",
+    ),
+    plant(
         "stored-on-all-last-indexes",
         '"stored on all" from remembered or last indexes commits too much',
         core(

@@ -147,6 +147,7 @@ class Network:
         if stream is None:
             stream = self._streams[me, call.peer] = Stream()
         stream.calls.append(call)
+        call.sender.checkers.in_flight(me, call.peer, [c.request for c in stream.calls])
         if (me, call.peer) in self.cut:
             world.stats["lost"] += 1
             return

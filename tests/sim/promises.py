@@ -73,6 +73,14 @@ class Promises(Facts):
                 self.fail("log-matching", f"{view.name} sends {entry.index} after {before}")
             before = entry.index
 
+    def in_flight(self, name: NodeId, peer: NodeId, requests: Sequence[Request]) -> None:
+        """Up to two windows: one that was given up but not answered yet, and the one after it."""
+        most = 2 * self._settings.window_messages_max
+        if len(requests) > most:
+            appends = sum(1 for r in requests if isinstance(r, AppendRequest) and r.entries)
+            if appends > most:
+                self.fail("bounds", f"{name} has {appends} appends under way to {peer}")
+
     def _count_resend(self, view: NodeView, peer: NodeId, request: AppendRequest) -> None:
         if request.entries:
             sent = view.sent_to.get((peer, request.term), 0)

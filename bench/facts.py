@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import time
@@ -122,11 +121,13 @@ def _cpu_model() -> str:
 
 
 def _file_system(directory: Path) -> str:
-    tool = shutil.which("stat")
-    if tool is None:
-        return "unknown file system"
-    run = subprocess.run([tool, "-f", "-c", "%T", directory], capture_output=True, check=False)
-    return run.stdout.decode().strip() or "unknown file system"
+    """Type of the mount that holds `directory`."""
+    where, found = directory.resolve(), ("", "unknown file system")
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        point, kind = line.split()[1:3]
+        if where.is_relative_to(point) and len(point) >= len(found[0]):
+            found = (point, kind)
+    return found[1]
 
 
 def _commit() -> str:

@@ -26,26 +26,26 @@ class Work:
 
 
 WORKS = (
-    Work("raftd", "bulk", "pipelined puts (put_many, 2 callers)", 3, {"op": "bulk", "callers": 2}),
-    Work("etcd", "put64", "64 callers, single puts", 3, {"op": "put", "clients": 64}),
-    Work("raftd", "put64", "64 blocking callers, single puts", 3, {"op": "put", "callers": 64}),
+    Work("raftd", "bulk", "pipelined puts (put_many, 2 callers)", 2, {"op": "bulk", "callers": 2}),
+    Work("etcd", "put64", "64 callers, single puts", 2, {"op": "put", "clients": 64}),
+    Work("raftd", "put64", "64 blocking callers, single puts", 2, {"op": "put", "callers": 64}),
     Work(
-        "etcd", "txn128", "8 callers, transactions of 128 puts", 3,
+        "etcd", "txn128", "8 callers, transactions of 128 puts", 2,
         {"op": "txn", "clients": 8, "batch": 128},
     ),
-    Work("raftd", "put256", "256 blocking callers, single puts", 2, {"op": "put", "callers": 256}),
-    Work("etcd", "put256", "256 callers, single puts", 2, {"op": "put", "clients": 256}),
-    Work("raftd", "put1", "one caller, one put at a time", 2, {"op": "put", "callers": 1}),
+    Work("raftd", "put256", "256 blocking callers, single puts", 1.5, {"op": "put", "callers": 256}),
+    Work("etcd", "put256", "256 callers, single puts", 1.5, {"op": "put", "clients": 256}),
+    Work("raftd", "put1", "one caller, one put at a time", 1.5, {"op": "put", "callers": 1}),
     Work(
-        "etcd", "put1", "one caller, one put at a time", 2, {"op": "put", "clients": 1, "conns": 1}
+        "etcd", "put1", "one caller, one put at a time", 1.5, {"op": "put", "clients": 1, "conns": 1}
     ),
-    Work("raftd", "get64", "64 blocking callers, gets", 2, {"op": "get", "callers": 64}),
-    Work("etcd", "get64", "64 callers, gets", 2, {"op": "get", "clients": 64}),
-    Work("raftd", "aget64", "64 async callers, gets", 2, {"op": "aget", "callers": 64}),
-    Work("raftd", "aput64", "64 async callers, single puts", 2, {"op": "aput", "callers": 64}),
-    Work("pysyncobj", "put1", "one caller, one put at a time", 2, {"line": "one {}"}),
-    Work("pysyncobj", "put64", "64 blocking callers", 2, {"line": "threads {} 64"}),
-    Work("pysyncobj", "bulk", "pipelined, 1000 in flight", 2, {"line": "pipelined {} 1000"}),
+    Work("raftd", "get64", "64 blocking callers, gets", 1.5, {"op": "get", "callers": 64}),
+    Work("etcd", "get64", "64 callers, gets", 1.5, {"op": "get", "clients": 64}),
+    Work("raftd", "aget64", "64 async callers, gets", 1.5, {"op": "aget", "callers": 64}),
+    Work("raftd", "aput64", "64 async callers, single puts", 1.5, {"op": "aput", "callers": 64}),
+    Work("pysyncobj", "put1", "one caller, one put at a time", 1, {"line": "one {}"}),
+    Work("pysyncobj", "put64", "64 blocking callers", 1, {"line": "threads {} 64"}),
+    Work("pysyncobj", "bulk", "pipelined, 1000 in flight", 1, {"line": "pipelined {} 1000"}),
 )  # fmt: skip
 """Gets are linearizable everywhere (PySyncObj has none); gets read the keys that put64 wrote."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +34,14 @@ WORKS = (
         "etcd", "txn128", "8 callers, transactions of 128 puts", 2,
         {"op": "txn", "clients": 8, "batch": 128},
     ),
-    Work("raftd", "put256", "256 blocking callers, single puts", 1.5, {"op": "put", "callers": 256}),
+    Work(
+        "raftd", "put256", "256 blocking callers, single puts", 1.5, {"op": "put", "callers": 256}
+    ),
     Work("etcd", "put256", "256 callers, single puts", 1.5, {"op": "put", "clients": 256}),
     Work("raftd", "put1", "one caller, one put at a time", 1.5, {"op": "put", "callers": 1}),
     Work(
-        "etcd", "put1", "one caller, one put at a time", 1.5, {"op": "put", "clients": 1, "conns": 1}
+        "etcd", "put1", "one caller, one put at a time", 1.5,
+        {"op": "put", "clients": 1, "conns": 1},
     ),
     Work("raftd", "get64", "64 blocking callers, gets", 1.5, {"op": "get", "callers": 64}),
     Work("etcd", "get64", "64 callers, gets", 1.5, {"op": "get", "clients": 64}),
@@ -81,6 +85,21 @@ def rounds(
             found[f"{work.side}/{work.name}"].append(figures)
         say(f"round {number + 1} of {count} done")
     return found
+
+
+def idle(sides: Sides, seconds: float) -> dict[str, float]:
+    """CPU milliseconds a second of each side, all nodes together, while nobody asks anything."""
+    clusters = [cluster for cluster in (sides.raftd, sides.etcd) if cluster is not None]
+
+    def spent() -> list[float]:
+        return [sum(map(cpu_seconds, cluster.pids())) for cluster in clusters]
+
+    before = spent()
+    time.sleep(seconds)
+    return {
+        cluster.name: (after - first) * 1e3 / seconds
+        for cluster, first, after in zip(clusters, before, spent(), strict=True)
+    }
 
 
 def one(sides: Sides, work: Work, seconds: float) -> Figures:

@@ -70,8 +70,12 @@ class Bench:
     def part_rounds(self) -> None:
         count, scale = (2, 0.3) if self.quick else (self.options.rounds, 1.0)
         with self._sides() as sides:
+            time.sleep(1.0)  # what starting leaves behind
+            idle = series.idle(sides, 1.0 if self.quick else 4.0)
             self.rounds = series.rounds(sides, count, scale, self.say)
-        self.document["rounds"] = self.rounds
+        self.document |= {"rounds": self.rounds, "idle_cpu_ms_per_s": idle}
+        cost = ", ".join(f"{side} {spent:.0f} ms a second" for side, spent in idle.items())
+        self.tell("", f"CPU time of three idle nodes: {cost}")
         self.tell("", f"medians of {count} interleaved rounds", *report.series_table(self.rounds))
         self.verdicts += report.series_verdicts(self.rounds)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from raftd.core import leader
-from raftd.core.effects import Effects
+from raftd.core.effects import BrokenInvariant, Effects
 from raftd.core.state import State
+from raftd.core.types import SnapshotMarker, SnapshotMeta
 
 
 def due(s: State) -> bool:
@@ -31,3 +32,28 @@ def compact(s: State, fx: Effects, now: float) -> None:
         fx.released = max(fx.released, to)
     while len(s.configurations) > 1 and s.configurations[1][0] <= s.snapshot.index:
         s.configurations.pop(0)
+
+
+def snapshot_taken(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
+    """Mark our own durable snapshot in the log; compaction waits for the mark to be durable."""
+    if meta.index <= s.snapshot.index:
+        return
+    if meta.index > s.handed_index:
+        raise BrokenInvariant(
+            f"a snapshot at {meta.index}, but only {s.handed_index} was handed to the machine"
+        )
+    seq = s.write(fx, now, marker=SnapshotMarker(meta, reset=False))
+    s.snapshot = meta
+    s.compact_after = (seq, meta)
+    s.event(fx, "snapshot_taken", f"at {meta.index}, {meta.size_bytes} bytes")
+
+
+def snapshots_in_use(s: State) -> tuple[SnapshotMeta, ...]:
+    """Whose files must stay; ascending."""
+    metas = [s.snapshot, s.marked_snapshot, *s.installs_out]
+    metas.extend(meta for _, meta in s.pending_markers)
+    if s.leadership is not None:
+        sendings = (p.sending for p in s.leadership.progress.values())
+        metas.extend(sending.meta for sending in sendings if sending is not None)
+    unique = {(meta.index, meta.crc): meta for meta in metas if meta.index > 0}
+    return tuple(meta for _, meta in sorted(unique.items()))

@@ -20,17 +20,20 @@ from collections.abc import Sequence
 from raftd.core import (
     answers,
     candidate,
+    compaction,
     durability,
     follower,
     leader,
     membership,
     picture,
+    proposals,
     reads,
+    recover,
     requests,
     roles,
     timers,
 )
-from raftd.core.effects import BrokenInvariant, Effects, NotLeader, Token, Unavailable
+from raftd.core.effects import BrokenInvariant, Effects, Token
 from raftd.core.log import RaftLog
 from raftd.core.messages import (
     AppendRequest,
@@ -46,12 +49,9 @@ from raftd.core.messages import (
     VoteReply,
     VoteRequest,
 )
-from raftd.core.recover import log_of
-from raftd.core.state import Rng, State, Transfer
+from raftd.core.state import Rng
 from raftd.core.types import (
     Configuration,
-    Entry,
-    EntryType,
     Identity,
     Incarnation,
     Index,
@@ -60,7 +60,6 @@ from raftd.core.types import (
     Recovered,
     Role,
     Settings,
-    SnapshotMarker,
     SnapshotMeta,
     Term,
     WriteSeq,
@@ -77,40 +76,11 @@ class RaftCore:
         rng: Rng,
         now: float,
     ) -> None:
-        """A node as its disk left it. `configuration` is the first one, the virtual snapshot at (0,
-        0).
+        """A node as its disk left it. `configuration`: the first one, the virtual snapshot's.
 
         Raises BrokenInvariant if `recovered` has a gap between its snapshot and its log.
         """
-        snapshot = recovered.snapshot or SnapshotMeta(0, 0, configuration)
-        log = log_of(recovered, snapshot)
-        # The disk drops whole segments only: keep of what it holds what a running node would.
-        log.compact(log.tail_start(snapshot.index, settings.keep_entries, settings.keep_bytes))
-        term = max(recovered.hard_state.term, log.last_term)
-        if term != recovered.hard_state.term and log.last_term > 0:
-            raise BrokenInvariant(
-                f"the log ends in term {log.last_term}, "
-                f"the disk remembers term {recovered.hard_state.term}"
-            )
-        self._s = State(
-            identity=identity,
-            settings=settings,
-            rng=rng,
-            current_term=term,
-            voted_for=recovered.hard_state.vote,
-            log=log,
-            admitted=recovered.admitted,
-            records=dict(recovered.records),
-            snapshot=snapshot,
-            marked_snapshot=snapshot,
-            durable_records=dict(recovered.records),
-            configurations=[(snapshot.index, snapshot.configuration)],
-            commit_index=snapshot.index,
-            handed_index=snapshot.index,
-            applied_index=0,
-        )
-        after = log.between(snapshot.index + 1, log.last_index)
-        membership.note_appended(self._s, tuple(after))
+        self._s = recover.state_of(identity, settings, configuration, recovered, rng)
         roles.arm_election(self._s, now)
 
     def start(self, now: float) -> Effects:
@@ -235,49 +205,19 @@ class RaftCore:
     def persisted(self, seq: WriteSeq, now: float) -> Effects:
         """Every write up to and including `seq` is durable: release what rests on them."""
         fx = Effects()
-        s = self._s
-        before = s.durable_seq
-        term_was_durable, could_vote = s.term_is_durable, s.may_vote
-        s.durable_seq = max(before, seq)
-        while s.unsynced and s.unsynced[0][0] <= seq:
-            s.unsynced.popleft()
-        s.log.persisted(seq)
-        new_records = durability.note_records_and_markers(s)
-        durability.release_held(s, fx, now)
-        if not term_was_durable or not could_vote or new_records:
-            s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
-        if s.may_vote and not could_vote:
-            roles.arm_election(s, now)
-        durability.snapshot_is_marked(s, fx, before, now)
-        durability.own_vote_is_durable(s, fx, now)
-        if s.leadership is not None and leader.maybe_commit(s):
-            reads.confirm(s, fx)
+        durability.persisted(self._s, fx, seq, now)
         return self._done(fx)
 
     # -- clients --
 
     def propose(self, batches: Sequence[bytes], now: float) -> Effects:
-        """Append one entry per batch; `assigned` says where. Committed means (index, term) comes
-        out of
+        """Append one entry per batch; `assigned` says where. It is committed when that (index,
+        term) comes out of `committed`.
 
-        `committed`. Raises NotLeader or Unavailable: then nothing was appended, and never will be.
+        Raises NotLeader or Unavailable: then nothing was appended, and never will be.
         """
-        s = self._s
-        if s.leadership is None:
-            raise NotLeader(s.leader_id)
-        if s.leadership.transfer is not None:
-            raise Unavailable(f"leadership is being handed to {s.leadership.transfer.target}")
-        if s.unsynced and now - s.unsynced[0][1] > s.settings.disk_stall_refuse:
-            raise Unavailable("the leader's disk has not synced for a while")
         fx = Effects()
-        first, term = s.log.last_index + 1, s.current_term
-        entries = tuple(
-            Entry(first + offset, term, EntryType.BATCH, batch)
-            for offset, batch in enumerate(batches)
-        )
-        if entries:
-            roles.append(s, fx, now, entries)
-            fx.assigned = [(entry.index, term) for entry in entries]
+        proposals.propose(self._s, fx, batches, now)
         return self._done(fx)
 
     def read(self, now: float, token: Token) -> Effects:
@@ -297,21 +237,8 @@ class RaftCore:
         """Hand leadership to `target`, or to whoever has most (dissertation 3.10). Ends with a role
         event or, after an election timeout, a transfer event. Raises NotLeader, Unavailable.
         """
-        s = self._s
-        if s.leadership is None:
-            raise NotLeader(s.leader_id)
-        voters = [p for p in s.leadership.progress.values() if p.peer in s.configuration.voters]
-        if target is None and voters:
-            target = max(voters, key=lambda p: (p.match, p.acked_number)).peer
-        if target not in [p.peer for p in voters]:
-            raise Unavailable(f"cannot hand leadership to {target!r}: not another voter")
-        if s.leadership.transfer is not None:
-            raise Unavailable(f"leadership is being handed to {s.leadership.transfer.target}")
         fx = Effects()
-        s.leadership.transfer = Transfer(target, now + s.settings.election_timeout_max)
-        s.event(fx, "transfer", f"handing leadership to {target}", target)
-        fx.wake[(target, Channel.CONTROL)] = None
-        fx.wake[(target, Channel.APPEND)] = None
+        proposals.transfer(self._s, fx, target, now)
         return self._done(fx)
 
     # -- snapshots and the machine --
@@ -336,21 +263,9 @@ class RaftCore:
         return self._done(fx)
 
     def snapshot_taken(self, meta: SnapshotMeta, now: float) -> Effects:
-        """Our own snapshot of the applied state at `meta.index` is durable: mark it, then
-        compact.
-        """
+        """Our own snapshot of what is applied, at `meta.index`, is durable: mark it, compact."""
         fx = Effects()
-        s = self._s
-        if meta.index <= s.snapshot.index:
-            return fx
-        if meta.index > s.handed_index:
-            raise BrokenInvariant(
-                f"a snapshot at {meta.index}, but only {s.handed_index} was handed to the machine"
-            )
-        seq = s.write(fx, now, marker=SnapshotMarker(meta, reset=False))
-        s.snapshot = meta
-        s.compact_after = (seq, meta)
-        s.event(fx, "snapshot_taken", f"at {meta.index}, {meta.size_bytes} bytes")
+        compaction.snapshot_taken(self._s, fx, meta, now)
         return self._done(fx)
 
     def applied(self, index: Index, now: float) -> Effects:
@@ -367,14 +282,7 @@ class RaftCore:
         """The snapshot files that must stay: the newest, the one that the log on disk marks until a
         newer mark is durable, those that the machine has yet to restore, those that are being sent.
         """
-        s = self._s
-        metas = [s.snapshot, s.marked_snapshot, *s.installs_out]
-        metas.extend(meta for _, meta in s.pending_markers)
-        if s.leadership is not None:
-            sendings = (p.sending for p in s.leadership.progress.values())
-            metas.extend(sending.meta for sending in sendings if sending is not None)
-        unique = {(meta.index, meta.crc): meta for meta in metas if meta.index > 0}
-        return tuple(meta for _, meta in sorted(unique.items()))
+        return compaction.snapshots_in_use(self._s)
 
     # -- looking in --
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from raftd.core import candidate, compaction, roles
+from raftd.core import candidate, compaction, leader, reads, roles
 from raftd.core.effects import Effects
-from raftd.core.messages import VoteReply
+from raftd.core.messages import Channel, VoteReply
 from raftd.core.state import State
 from raftd.core.types import Role, Term, WriteSeq
 
@@ -65,3 +65,23 @@ def snapshot_is_marked(s: State, fx: Effects, before: WriteSeq, now: float) -> N
         s.event(fx, "snapshot_installed", f"at {meta.index}, {meta.size_bytes} bytes")
     if s.compact_after is not None and before < s.compact_after[0] <= s.durable_seq:
         compaction.compact(s, fx, now)
+
+
+def persisted(s: State, fx: Effects, seq: WriteSeq, now: float) -> None:
+    """Every write up to and including `seq` is durable: release what rests on them, in order."""
+    before = s.durable_seq
+    term_was_durable, could_vote = s.term_is_durable, s.may_vote
+    s.durable_seq = max(before, seq)
+    while s.unsynced and s.unsynced[0][0] <= seq:
+        s.unsynced.popleft()
+    s.log.persisted(seq)
+    new_records = note_records_and_markers(s)
+    release_held(s, fx, now)
+    if not term_was_durable or not could_vote or new_records:
+        s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
+    if s.may_vote and not could_vote:
+        roles.arm_election(s, now)
+    snapshot_is_marked(s, fx, before, now)
+    own_vote_is_durable(s, fx, now)
+    if s.leadership is not None and leader.maybe_commit(s):
+        reads.confirm(s, fx)

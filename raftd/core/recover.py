@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from raftd.core import membership
 from raftd.core.effects import BrokenInvariant
 from raftd.core.log import RaftLog
-from raftd.core.types import Recovered, SnapshotMeta
+from raftd.core.state import Rng, State
+from raftd.core.types import Configuration, Identity, Recovered, Settings, SnapshotMeta
 
 
 def log_of(recovered: Recovered, snapshot: SnapshotMeta) -> RaftLog:
@@ -25,3 +27,43 @@ def log_of(recovered: Recovered, snapshot: SnapshotMeta) -> RaftLog:
     # A tail before the snapshot: its first entry only serves as the position before the rest.
     boundary = recovered.entries[0]
     return RaftLog(boundary.index, boundary.term, recovered.entries[1:])
+
+
+def state_of(
+    identity: Identity,
+    settings: Settings,
+    configuration: Configuration,
+    recovered: Recovered,
+    rng: Rng,
+) -> State:
+    """Raises BrokenInvariant if `recovered` contradicts itself."""
+    snapshot = recovered.snapshot or SnapshotMeta(0, 0, configuration)
+    log = log_of(recovered, snapshot)
+    # The disk drops whole segments only: keep of what it holds what a running node would.
+    log.compact(log.tail_start(snapshot.index, settings.keep_entries, settings.keep_bytes))
+    term = max(recovered.hard_state.term, log.last_term)
+    if term != recovered.hard_state.term and log.last_term > 0:
+        raise BrokenInvariant(
+            f"the log ends in term {log.last_term}, "
+            f"the disk remembers term {recovered.hard_state.term}"
+        )
+    s = State(
+        identity=identity,
+        settings=settings,
+        rng=rng,
+        current_term=term,
+        voted_for=recovered.hard_state.vote,
+        log=log,
+        admitted=recovered.admitted,
+        records=dict(recovered.records),
+        snapshot=snapshot,
+        marked_snapshot=snapshot,
+        durable_records=dict(recovered.records),
+        configurations=[(snapshot.index, snapshot.configuration)],
+        commit_index=snapshot.index,
+        handed_index=snapshot.index,
+        applied_index=0,
+    )
+    after = log.between(snapshot.index + 1, log.last_index)
+    membership.note_appended(s, tuple(after))
+    return s

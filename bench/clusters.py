@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from scripts.nodes import (
     ROOT,
     Node,
+    NodeTrouble,
     endpoints,
     free_ports,
     kill_all,
@@ -75,13 +76,15 @@ class Raftd:
         self.wait_ready()
 
     def wait_ready(self) -> float:
-        """Seconds until all serve."""
-        return wait_until(
-            lambda: all(node.ready() for node in self.nodes),
-            START_SECONDS,
-            "the nodes to serve",
-            self.nodes,
-        )
+        """Seconds until all serve. Raises NodeTrouble."""
+
+        def serve() -> bool:
+            for node in self.nodes:
+                if node.pid() is None:
+                    raise NodeTrouble(f"{node.id} ended at once; its log says:\n{node.log_tail()}")
+            return all(node.ready() for node in self.nodes)
+
+        return wait_until(serve, START_SECONDS, "the nodes to serve", self.nodes)
 
     def endpoints(self) -> str:
         return ",".join(endpoints(self.nodes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bench import bigstate
@@ -141,10 +141,9 @@ def state_size(seconds: float, scale: float) -> str:
     return table(["keys", *HEAD, "restart s", "resident MB"], rows)
 
 
-def measure(scale: float, say: Say) -> dict[str, str]:
-    """Title -> table."""
+def measure(scale: float, say: Say) -> Iterator[tuple[str, str]]:
+    """Title and table, one after the other."""
     seconds = max(0.5, 3 * scale)
-    found = {}
     cluster = Raftd(BASE / "growth")
     try:
         cluster.start()
@@ -153,14 +152,12 @@ def measure(scale: float, say: Say) -> dict[str, str]:
             ("Concurrent blocking callers on one client, 256-byte values", callers),
             ("Puts in one put_many, one caller", batch),
         ):
-            say(title)
-            found[title] = part(cluster, seconds)
+            yield title, part(cluster, seconds)
     finally:
         cluster.stop()
     say("cluster size")
-    found["Cluster size, all nodes on the same cores"] = cluster_size(seconds)
+    yield "Cluster size, all nodes on the same cores", cluster_size(seconds)
     say("log length")
-    found["Log length"] = log_length(seconds)
+    yield "Log length", log_length(seconds)
     say("state size")
-    found["State size (256-byte values, 64 blocking callers)"] = state_size(seconds, scale)
-    return found
+    yield "State size (256-byte values, 64 blocking callers)", state_size(seconds, scale)

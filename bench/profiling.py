@@ -8,9 +8,8 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.clusters import BASE, BenchTrouble, Raftd
 from bench.facts import cpu_seconds
@@ -131,16 +130,14 @@ def one(cluster: Raftd, words: Sequence[str], seconds: int) -> str:
     return table(["stage", *results], rows)
 
 
-def measure(scale: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """Title -> table. Raises BenchTrouble without py-spy."""
+def measure(scale: float, say: Callable[[str], None]) -> Iterator[tuple[str, str]]:
+    """Title and table, one after the other. Raises BenchTrouble without py-spy."""
     spy()
     cluster = Raftd(BASE / "profile")
-    found = {}
     try:
         cluster.start()
         for title, words in WORKS:
             say(title)
-            found[title] = one(cluster, words, max(2, round(6 * scale)))
+            yield title, one(cluster, words, max(2, round(6 * scale)))
     finally:
         cluster.stop()
-    return found

@@ -19,7 +19,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,13 +179,14 @@ class Bench:
     def part_profile(self) -> None:
         self._tables("profile", profiling.measure(0.3 if self.quick else 1.0, self.say))
 
-    def _tables(self, name: str, found: dict[str, str]) -> None:
-        for title, text in found.items():
-            self.tell("", title, "", text)
-        lines = [line for title, text in found.items() for line in (f"### {title}", "", text, "")]
-        path = self.out / f"{name}.md"
+    def _tables(self, name: str, found: Iterable[tuple[str, str]]) -> None:
+        """Written anew after each one: what is there already survives trouble."""
+        path, text = self.out / f"{name}.md", ""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("\n".join(lines))
+        for title, table in found:
+            self.tell("", title, "", table)
+            text += f"### {title}\n\n{table}\n\n"
+            path.write_text(text.rstrip() + "\n")
 
     # -- round them ------------------------------------------------------------------------
 
@@ -221,7 +222,9 @@ class Bench:
             getattr(self, f"part_{part}")()
         except (BenchTrouble, NodeTrouble) as error:
             self.troubles.append(part)
-            self.note(f"part {part} could not be measured: {error}")
+            first, _, rest = str(error).partition("\n")
+            self.note(f"part {part} could not be measured: {first}")
+            print(rest, file=sys.stderr)
 
     def _finish(self, name: str) -> None:
         if self.verdicts:

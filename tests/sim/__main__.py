@@ -1,43 +1,46 @@
-"""`python -m tests.sim`: run seeds, print one line, and for a failed seed its trace and how to
-replay it.
-"""
+"""`python -m tests.sim`: run seeds, print one line; for a failed seed its trace and its replay."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from pathlib import Path
 
+from tests.sim import ledger
 from tests.sim.swarm import EVENTS, Campaign, Result, report, run_many, run_seed
 
-PROGRESS_SECONDS = 5.0
+PROGRESS_SECONDS = 2.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=200, help="how many (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="the first one (default %(default)s)")
-    parser.add_argument(
-        "--events", type=int, default=EVENTS, help="a seed, at least (default %(default)s)"
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
-    parser.add_argument(
-        "--verbose", action="store_true", help="a line a seed; the whole trace of a single one"
-    )
-    parser.add_argument(
-        "--keep-going", action="store_true", help="do not stop at the first failed seed"
-    )
-    options = parser.parse_args()
+    options = _options()
     if options.verbose and options.seeds == 1:
         return _replay(options.seed, options.events)
-    shown = _Shown(options.verbose, options.keep_going, options.seeds)
+    shown = _Shown(options)
     seeds = range(options.seed, options.seed + options.seeds)
     try:
-        campaign = run_many(seeds, options.events, options.jobs, shown.result)
+        left = [seed for seed in seeds if not shown.known(seed)]
+        run_many(left, options.events, options.jobs, shown.result)
     except _Stop as stop:
-        return _fail(stop.result, options.events, shown.campaign)
-    _say(campaign.summary())
-    return 1 if campaign.failures else 0
+        _say(report(stop.result, options.events))
+    except KeyboardInterrupt:
+        _say("stopped" + (f"; the same command goes on from {options.log}" if options.log else ""))
+    _say(shown.campaign.summary())
+    return 1 if shown.campaign.failures else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    add = parser.add_argument
+    add("--seeds", type=int, default=200, help="how many (default %(default)s)")
+    add("--seed", type=int, default=1, help="the first one (default %(default)s)")
+    add("--events", type=int, default=EVENTS, help="a seed, at least (default %(default)s)")
+    add("--jobs", type=int, default=1, help="processes (default %(default)s)")
+    add("--verbose", action="store_true", help="a line a seed; of a single one its whole trace")
+    add("--keep-going", action="store_true", help="do not stop at the first failed seed")
+    add("--log", type=Path, help="keep results in this file, and do not run again what is in it")
+    return parser.parse_args()
 
 
 class _Stop(Exception):
@@ -47,50 +50,61 @@ class _Stop(Exception):
 
 
 class _Shown:
-    """What is printed while seeds come in."""
+    """What is printed and kept while seeds come in."""
 
-    def __init__(self, verbose: bool, keep_going: bool, total: int) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
         self.campaign = Campaign()
-        self._verbose = verbose
-        self._keep_going = keep_going
-        self._total = total
+        self._options = options
         self._next = time.perf_counter() + PROGRESS_SECONDS
+        self._done = ledger.load(options.log) if options.log else {}
+        self._run = 0
+
+    def known(self, seed: int) -> bool:
+        """Its result is in the file already; it counts, and is not run again."""
+        if seed not in self._done:
+            return False
+        self.campaign.add(self._done[seed])
+        return True
 
     def result(self, result: Result) -> None:
+        options = self._options
         self.campaign.add(result)
-        if self._verbose:
-            _say(
-                f"seed {result.seed}: events {result.events}, {result.seconds:.1f} s, "
-                f"{result.invariant or 'ok'}"
-            )
+        self._run += 1
+        if options.log:
+            ledger.append(options.log, result)
+        if options.verbose:
+            verdict = result.invariant or "ok"
+            _say(f"seed {result.seed}: {result.events} events, {result.seconds:.1f} s, {verdict}")
         if result.invariant:
-            if not self._keep_going:
+            if not options.keep_going:
                 raise _Stop(result)
             _say(f"seed {result.seed} broke {result.invariant}: {result.detail}")
-        if time.perf_counter() > self._next and sys.stderr.isatty():
-            self._next = time.perf_counter() + PROGRESS_SECONDS
-            wall = time.perf_counter() - self.campaign.started
-            left = wall / self.campaign.seeds * (self._total - self.campaign.seeds)
-            sys.stderr.write(f"\r{self.campaign.seeds}/{self._total} seeds, {left:.0f} s left ")
+        self._progress()
+
+    def _progress(self) -> None:
+        if time.perf_counter() < self._next or not sys.stderr.isatty():
+            return
+        self._next = time.perf_counter() + PROGRESS_SECONDS
+        campaign, total = self.campaign, self._options.seeds
+        wall = time.perf_counter() - campaign.started
+        left = wall / self._run * (total - campaign.seeds)
+        bar = ("#" * (30 * campaign.seeds // total)).ljust(30, ".")
+        rate = campaign.events / campaign.cpu_seconds if campaign.cpu_seconds else 0.0
+        sys.stderr.write(
+            f"\r[{bar}] {campaign.seeds}/{total} seeds, {campaign.events} events, "
+            f"{rate:.0f}/s, {left:.0f} s left "
+        )
 
 
 def _replay(seed: int, events: int) -> int:
     result = run_seed(seed, events, lines=1_000_000, hashing=True)
+    verdict = result.invariant or "ok"
     _say("\n".join(result.trace))
-    _say(
-        f"seed {seed}: events {result.events}, trace sha256 {result.trace_hash}, "
-        f"{result.invariant or 'ok'}"
-    )
+    _say(f"seed {seed}: {result.events} events, trace sha256 {result.trace_hash}, {verdict}")
     _say(", ".join(f"{name} {count}" for name, count in sorted(result.stats.items())))
     if result.invariant:
         _say(f"broke {result.invariant}: {result.detail}")
     return 1 if result.invariant else 0
-
-
-def _fail(result: Result, events: int, campaign: Campaign) -> int:
-    _say(report(result, events))
-    _say(campaign.summary())
-    return 1
 
 
 def _say(text: str) -> None:

@@ -22,7 +22,7 @@ from tests.sim.network import Network
 from tests.sim.node import Clock, Node
 from tests.sim.plan import Plan
 from tests.sim.workload import Client
-from tests.sim.world import Violation, World
+from tests.sim.world import TRACE_LINES, Violation, World
 
 if TYPE_CHECKING:
     from tests.sim.process import Process
@@ -34,8 +34,15 @@ EVENTS_MAX = 400_000
 
 
 class Cluster:
-    def __init__(self, seed: int, plan: Plan, *, hashing: bool = False) -> None:
-        self.world = World(seed, hashing=hashing)
+    def __init__(
+        self,
+        seed: int,
+        plan: Plan,
+        *,
+        hashing: bool = False,
+        trace_lines: int = TRACE_LINES,
+    ) -> None:
+        self.world = World(seed, hashing=hashing, trace_lines=trace_lines)
         self.plan = plan
         voters = tuple(f"n{i + 1}" for i in range(plan.nodes))
         learners = tuple(f"x{i + 1}" for i in range(plan.learners))

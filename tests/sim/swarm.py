@@ -59,7 +59,7 @@ def run_seed(
     """Run one seed to its end or to its first violation."""
     plan = draw(seed)
     began = time.process_time()
-    cluster = Cluster(seed, plan, hashing=hashing)
+    cluster = Cluster(seed, plan, hashing=hashing, trace_lines=lines)
     result = Result(seed)
     try:
         cluster.run(events)
@@ -75,7 +75,7 @@ def run_seed(
     result.cpu_seconds = time.process_time() - began
     if hashing:
         result.trace_hash = world.trace_hash()
-    if result.invariant:
+    if result.invariant or lines > TRACE_SHOWN:
         result.trace = world.last_lines(lines)
         result.trace.append(f"plan: {plan.summary()}")
         result.trace.append(f"state: {cluster.describe()}")

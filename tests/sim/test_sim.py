@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.sim import ledger
 from tests.sim.swarm import EVENTS, Campaign, report, run_many, run_seed
 
 SEEDS = 200
@@ -104,3 +105,15 @@ def test_a_failed_seed_says_how_to_replay_it(monkeypatch: pytest.MonkeyPatch) ->
     assert "replay: python -m tests.sim --seed 7 --seeds 1 --verbose" in text
     assert "plan: " in text
     assert EVENTS >= 2_000
+
+
+def test_a_campaign_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.jsonl"
+    first = run_seed(3, 300)
+    ledger.append(path, first)
+    with path.open("a") as file:
+        file.write('{"seed": 4, "ev')  # cut off in the middle of a line
+    held = ledger.load(path)
+    assert list(held) == [3]
+    assert held[3].events == first.events
+    assert held[3].stats["elections"] == first.stats["elections"]

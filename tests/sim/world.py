@@ -31,14 +31,14 @@ class Violation(AssertionError):
 class World:
     """The heap. `now` is true time in seconds; nodes see it through their own clocks."""
 
-    def __init__(self, seed: int, *, hashing: bool = False) -> None:
+    def __init__(self, seed: int, *, hashing: bool = False, trace_lines: int = TRACE_LINES) -> None:
         self.seed = seed
         self.now = 0.0
         self.events = 0
         self.stats: Counter[str] = Counter()
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
-        self._trace: deque[tuple[float, str, str, Any]] = deque(maxlen=TRACE_LINES)
+        self._trace: deque[tuple[float, str, str, Any]] = deque(maxlen=trace_lines)
         self._sha = hashlib.sha256() if hashing else None
 
     def stream(self, name: str) -> random.Random:

@@ -93,17 +93,19 @@ def answers_of(parcels: Sequence[Parcel], decode: Callable[[bytes], Answer]) -> 
     answers: list[Answer] = []
     mixed: list[Answer | RaftdError] = []
     for parcel in parcels:
-        if parcel.error is not None or parcel.results is None:
-            error = parcel.error or ProtocolError("settled without an answer")
-            mixed.extend([error] * parcel.count)
-            continue
-        for offset, (status, data) in enumerate(parcel.results):
+        results, error = parcel.results, parcel.error
+        if error is not None or results is None:
+            error = error or ProtocolError("settled without an answer")
+            results = parcel.answered  # the first of them may have their answers all the same
+        for offset, (status, data) in enumerate(results):
             if status == batch.OK:
                 answer = decoded(decode, data)
                 answers.append(answer)
                 mixed.append(answer)
             else:
                 mixed.append(_error(status, data, parcel, offset))
+        if error is not None:
+            mixed.extend([error] * (parcel.count - len(results)))
     if len(answers) == len(mixed):
         return answers
     first = next(item for item in mixed if isinstance(item, RaftdError))

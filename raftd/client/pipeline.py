@@ -111,26 +111,28 @@ class Lane(ABC):
             await engine.session_ready(address)
         self.address = address
         stream = self._stream = calls.pipeline()
+        ending: Verdict | None = None
         try:
             if self._depth == 1:
                 await self._drive(stream)
             else:
                 await self._drive_deep(stream)
         except aio.AioRpcError as error:
-            self._verdict = self._verdict or judge_rpc(error)
+            ending = judge_rpc(error)
         except asyncio.InvalidStateError:
-            self._verdict = self._verdict or Verdict(Next.ROTATE, False, "the stream has ended")
+            ending = Verdict(Next.ROTATE, False, "the stream has ended")
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             text = "no answer in time" if self._stalled else "the stream was cancelled"
-            self._verdict = self._verdict or Verdict(Next.ROTATE, False, text)
+            ending = Verdict(Next.ROTATE, False, text)
         finally:
+            self._verdict = self._verdict or ending
             self._stalled = False
             self._stream = None
             stream.cancel()
-            self._lost()
+            self._lost(ending)
 
     async def _drive(self, stream: Stream) -> None:
         """Write one frame, read its answer, and so on. Returns when the stream should be left."""
@@ -219,14 +221,18 @@ class Lane(ABC):
                 parcel.alone = True
         self.inbox.back(parcels)
 
-    def _lost(self) -> None:
-        """The stream is gone: nobody knows about what was in flight."""
+    def _lost(self, ending: Verdict | None) -> None:
+        """The stream is gone: nobody knows about what was in flight, unless its own end tells.
+
+        `_verdict` may be of another frame, refused before: that says nothing about these.
+        """
         flights, self.flights = self.flights, {}
         parcels = [parcel for flight in flights.values() for parcel in flight.parcels]
         if not parcels:
             return
-        text = self._verdict.message if self._verdict else "the stream was closed"
-        certain = self._verdict is not None and self._verdict.certain
+        told = ending or self._verdict
+        text = told.message if told else "the stream was closed"
+        certain = ending is not None and ending.certain
         for parcel in parcels:
             parcel.in_flight = False
             parcel.unknown = parcel.unknown or not certain

@@ -1,0 +1,108 @@
+"""Several frames in flight: what befalls one of them says nothing about the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from raftd.client import BulkError, Client, NotDone, OutcomeUnknown, SessionExpired
+from raftd.client.engine import BULK_COUNT
+from tests.client.fake_server import FakeCluster
+from tests.client.faults import Fault
+
+Connect = Callable[..., Client]
+
+COMMANDS = [b"%d" % number for number in range(2 * BULK_COUNT)]
+FIRST, SECOND = slice(0, BULK_COUNT), slice(BULK_COUNT, None)
+
+
+def one_is_refused_and_the_next_hangs(tally: FakeCluster, connect: Connect) -> Client:
+    """The first frame is certainly not done; the second is done, and its answer never comes."""
+    client = connect(tally, attempt_timeout=0.2)
+    client.submit(b"warm")
+    node = tally.nodes["n1"]
+    node.faults.extend([Fault.OVERLOADED, Fault.HANG_AFTER])
+    frames = node.frames
+
+    def wait() -> None:
+        """Both frames are on their way before the first answer."""
+        if node.frames == frames + 1:
+            time.sleep(0.05)
+
+    node.delay = wait
+    return client
+
+
+def test_a_refused_frame_does_not_make_its_neighbours_certain(
+    tally: FakeCluster, connect: Connect
+) -> None:
+    client = one_is_refused_and_the_next_hangs(tally, connect)
+    tally.nodes["n1"].faults.extend([Fault.OVERLOADED] * 1000)
+    with pytest.raises(BulkError) as caught:
+        client.submit_many(COMMANDS, timeout=0.7)
+    assert tally.executed()[1:] == COMMANDS[SECOND]
+    results = caught.value.results
+    assert all(isinstance(result, NotDone) for result in results[FIRST])
+    assert all(isinstance(result, OutcomeUnknown) for result in results[SECOND])
+
+
+def test_a_neighbour_of_a_refused_frame_is_not_done_twice(
+    tally: FakeCluster, connect: Connect
+) -> None:
+    """In a new session nothing would tell the second attempt from the first."""
+    client = one_is_refused_and_the_next_hangs(tally, connect)
+    node = tally.nodes["n1"]
+    frames, wait = node.frames, node.delay
+
+    def slow_then_forgetful() -> None:
+        assert wait is not None
+        wait()
+        if node.frames == frames + 3:
+            tally.expire_sessions()
+
+    node.delay = slow_then_forgetful
+    with pytest.raises(BulkError) as caught:
+        client.submit_many(COMMANDS)
+    executed = tally.executed()
+    assert len(executed) == len(set(executed)), "done twice"
+    assert all(isinstance(result, SessionExpired) for result in caught.value.results[SECOND])
+
+
+def test_what_was_answered_before_the_deadline_is_not_called_undone(connect: Connect) -> None:
+    """SESSION_FULL splits a frame: what got in is done and answered, whatever befalls the rest."""
+
+    class Wordy:
+        quick = True
+
+        def __init__(self) -> None:
+            self.seen: list[bytes] = []
+
+        def apply(self, command: bytes) -> bytes:
+            self.seen.append(command)
+            return command * 20_000
+
+        def query(self, request: bytes) -> bytes:
+            return b""
+
+        def capture(self) -> list[bytes]:
+            return []
+
+        def restore(self, reader: object) -> None: ...
+
+    with FakeCluster(machine=Wordy()) as cluster:
+        client = connect(cluster)
+        node = cluster.nodes["n1"]
+        commands = [b"%03d" % number for number in range(BULK_COUNT)]
+        frames = node.frames
+        node.delay = lambda: node.faults.extend(
+            [Fault.OVERLOADED] if node.frames > frames + 1 else []
+        )
+        with pytest.raises(BulkError) as caught:
+            client.submit_many(commands, timeout=2.0)
+        executed = cluster.executed()
+        assert 0 < len(executed) < len(commands)
+        for command, result in zip(commands, caught.value.results, strict=True):
+            assert isinstance(result, NotDone) == (command not in executed), command
+        client.close()

@@ -18,7 +18,7 @@ from tests.sim import history as histories
 ROUNDS = 3
 ROUND_SECONDS = 5.0
 LOG_FACTOR = 8
-PAUSE_MAX = 0.05
+PAUSE_MAX = 0.1
 PAUSE_MAX_MANY = 0.2
 MANY = 10
 """Clients, from which on each pauses longer."""

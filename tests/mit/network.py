@@ -40,7 +40,7 @@ class Mode:
 
 
 class LabNetwork(Network):
-    """Between servers. `lab_cut` of the base class, `cut`, holds the directed links that are off."""
+    """Between servers. `cut` of the base class holds the directed links that are off."""
 
     mode: Mode
     requests: dict[NodeId, int]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.mit.clerk import Clerk
 from tests.mit.generic import OP_SECONDS, Shape, check_appends, generic, linearizable
-from tests.mit.lab import ELECTION_SECONDS, Lab
 from tests.mit.helpers import check_one_leader
+from tests.mit.lab import ELECTION_SECONDS, Lab
 from tests.mit.tasks import Steps, Task
 
 SPEED_OPS = 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.mit.clerk import Clerk
 from tests.mit.generic import LOG_FACTOR, OP_SECONDS, Shape, generic, linearizable
 from tests.mit.lab import ELECTION_SECONDS, Lab
-from tests.mit.test_3a import speed
 from tests.mit.tasks import Steps
+from tests.mit.test_3a import speed
 
 MAX_RAFT_STATE = 1000
 SNAPSHOT_BYTES_MAX = 500

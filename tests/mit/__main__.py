@@ -1,0 +1,58 @@
+"""`python -m tests.mit [--seeds 20] [--only NAME]`: the labs' scenarios over many seeds.
+
+`--real --times 20` runs the ten main ones on real processes instead, so many times in a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from tests.mit.campaign import ALL_PARTS, Row, run_all
+
+HEADS = ("scenario", "seeds", "events", "worst figure of its limit", "verdict")
+FAILURES_SHOWN = 3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mit", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="each (default %(default)s)")
+    parser.add_argument("--seeds-more", type=int, default=0, help="those of 2C and 2D (as --seeds)")
+    parser.add_argument("--seed", type=int, default=1, help="the first one (default %(default)s)")
+    parser.add_argument("--only", default="", help="scenarios whose name contains this")
+    parser.add_argument("--parts", default=",".join(ALL_PARTS), help="default %(default)s")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default %(default)s)")
+    return _simulated(parser.parse_args())
+
+
+def _simulated(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    _say("| " + " | ".join(HEADS) + " |")
+    _say("| --- | ---: | ---: | --- | --- |")
+    rows: list[Row] = []
+    more = options.seeds_more or options.seeds
+    parts = [part for part in ALL_PARTS if part in options.parts.upper().split(",")]
+    for row in run_all(options.seeds, more, options.seed, options.only, parts, options.jobs):
+        _say("| " + " | ".join(row.cells()) + " |")
+        rows.append(row)
+    failed = [outcome for row in rows for outcome in row.failures]
+    runs, events = sum(row.seeds for row in rows), sum(row.events for row in rows)
+    cpu = sum(row.cpu_seconds for row in rows)
+    _say(
+        f"\nscenarios {len(rows)}, runs {runs}, failed {len(failed)}, events {events}, "
+        f"CPU {cpu:.0f} s, wall {time.monotonic() - began:.0f} s"
+    )
+    for outcome in failed[:FAILURES_SHOWN]:
+        replay = f"python -m tests.mit --only {outcome.name} --seed {outcome.seed} --seeds 1"
+        _say(f"\n{outcome.name} seed {outcome.seed}: {replay}\n{outcome.failure}")
+    return 1 if failed else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

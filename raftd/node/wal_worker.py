@@ -77,9 +77,11 @@ class WalWorker:
             writes = self._claim()
             if writes:
                 was_due = self._idle_due
-                self._commit(writes)
-                self._unclaim(wake=not was_due)
-                self._persisted(writes[-1].seq)
+                if self._try_commit(writes):
+                    self._unclaim(wake=not was_due)
+                    self._persisted(writes[-1].seq)
+                else:
+                    self._give_back(writes)
                 return
         with self._ready:
             if self._writes or self._release:
@@ -101,6 +103,13 @@ class WalWorker:
             self._busy = False
             if wake or self._writes or self._stopping:
                 self._ready.notify()
+
+    def _give_back(self, writes: list[Write]) -> None:
+        """No room: the thread waits for some, the network thread must go on turning."""
+        with self._ready:
+            self._busy = False
+            self._writes.extendleft(reversed(writes))
+            self._ready.notify()
 
     # -- raft-wal thread
     # -----------------------------------------------------------------------------
@@ -146,16 +155,19 @@ class WalWorker:
     # -----------------------------------------------------------
 
     def _commit(self, writes: list[Write]) -> None:
-        while True:
-            started = self._clock.now()
-            try:
-                self._log.commit(writes)
-            except Exception as error:
-                if not getattr(error, "retryable", False):
-                    raise
-                self._wait_for_space()
-                continue
-            break
+        while not self._try_commit(writes):
+            self._wait_for_space()
+
+    def _try_commit(self, writes: list[Write]) -> bool:
+        """False: there is no room for the next segment, and nothing was written."""
+        started = self._clock.now()
+        try:
+            self._log.commit(writes)
+        except Exception as error:
+            if not getattr(error, "retryable", False):
+                raise
+            self.no_space = True
+            return False
         self.no_space = False
         ended = self._clock.now()
         self._last_write, self._idle_due = ended, True
@@ -165,12 +177,10 @@ class WalWorker:
             self._inline_pause = min(2 * self._inline_pause, INLINE_PAUSE_SECONDS_MAX)
         elif self._inline_pause > INLINE_PAUSE_SECONDS_MIN and ended >= self._inline_from:
             self._inline_pause = max(self._inline_pause / 2, INLINE_PAUSE_SECONDS_MIN)
+        return True
 
     def _wait_for_space(self) -> None:
-        """No room for the next segment: nothing was written and nothing is acknowledged until there
-        is.
-        """
-        self.no_space = True
+        """Nothing is acknowledged until there is room."""
         threading.Event().wait(NO_SPACE_RETRY_SECONDS)
 
     def stop(self) -> None:

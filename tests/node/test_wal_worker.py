@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,6 +19,7 @@ class Bench:
         self.fatal = FatalNote()
         self.posted = Posted()
         self.durable: list[int] = []
+        self.roomy = threading.Event()
         self.wal = WalWorker(self.log, self.clock, self.fatal, self._persisted, self.posted, inline)
         self.started = False
 
@@ -152,6 +154,43 @@ def test_no_space_is_waited_out_and_then_written(
     assert not bench.wal.no_space
 
 
+def test_no_space_is_never_waited_out_on_the_network_thread(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A follower with a full disk still answers: the thread waits, and then writes, in order."""
+    monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.001)
+    waited_on: set[str] = set()
+
+    class NoSpace(Exception):
+        retryable = True
+
+    bench = make()
+    wait = bench.wal._wait_for_space
+
+    def waiting() -> None:
+        waited_on.add(threading.current_thread().name)
+        bench.log.error = None if bench.roomy.is_set() else NoSpace("still no room")
+        wait()
+
+    monkeypatch.setattr(bench.wal, "_wait_for_space", waiting)
+    bench.log.error = NoSpace("no room for the next segment")
+    bench.put(1, inline=True)
+    assert bench.wal.no_space
+    assert bench.durable == []
+    bench.log.error = NoSpace("no room for the next segment")
+    bench.put(2, inline=True)
+    bench.log.error = NoSpace("no room for the next segment")
+    bench.start()
+    _until(lambda: "raft-wal" in waited_on)
+    bench.roomy.set()
+    bench.posted.wait(1)
+    bench.posted.run()
+    assert waited_on == {"raft-wal"}
+    assert bench.log.committed == [1, 2]
+    assert bench.durable == [2]
+    assert not bench.wal.no_space
+
+
 def test_idle_marks_once_after_the_last_write(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.start()
@@ -186,8 +225,6 @@ def test_release_goes_to_the_log_after_the_writes(make: Callable[..., Bench]) ->
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    import threading
-
     for _ in range(2000):
         if condition():
             return

@@ -1,4 +1,4 @@
-"""Sessions passes on to a machine what it has methods for, and asks nothing of one that has none."""
+"""Sessions hands a machine what it has methods for, and asks nothing of one that has none."""
 
 from __future__ import annotations
 

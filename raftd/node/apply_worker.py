@@ -255,10 +255,13 @@ class ApplyWorker:
         while self._waiting and self._waiting[0][0] <= self.applied_index:
             self._query(heapq.heappop(self._waiting)[2], done)
 
-    def waiting_queries(self) -> list[Query]:
-        """Take the queries that wait for an index. Owner's thread, or after it has ended."""
+    def take_queries(self) -> list[Query]:
+        """Take all queries that are not answered. Owner's thread, or after it has ended."""
         waiting = [query for _, _, query in self._waiting]
         self._waiting.clear()
+        with self._lock:
+            waiting += [job for job in self._jobs if isinstance(job, Query)]
+            self._jobs.clear()
         return waiting
 
     def _restore_is_over(self) -> None:

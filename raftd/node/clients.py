@@ -94,7 +94,8 @@ class Clients:
         core, replica = self._core, self._replica
 
         def confirmed(index: Index, refusal: NotLeader | None) -> None:
-            self._door.reads_done(waiting)
+            if not self._door.reads_done(waiting):
+                return
             for queries, done in waiting:
                 if refusal is not None:
                     done(Refused(Refusal.NOT_LEADER, refusal.reason, refusal.leader))
@@ -115,11 +116,17 @@ class Clients:
         self.waiters.fail_above(commit, "leadership was lost", leader)
 
     def stop(self, why: str) -> None:
-        """Answer everybody who waits."""
+        """Answer everybody who waits here; `stop_queries` answers those whom the machine has."""
         self.waiters.fail_above(0, why, None)
-        refused = Refused(Refusal.UNAVAILABLE, why)
-        answer([query.done for query in self._replica.apply.waiting_queries()], refused)
-        answer(self._door.everybody(), refused)
+        self.refuse(self._door.everybody(), why)
+
+    def stop_queries(self, why: str) -> None:
+        """After `stop`, when the machine's owner has ended (or is this thread)."""
+        self.refuse([query.done for query in self._replica.apply.take_queries()], why)
+
+    def refuse(self, dones: Sequence[Done], why: str) -> None:
+        """Certainly not done, or only asked."""
+        answer(dones, Refused(Refusal.UNAVAILABLE, why))
 
 
 def answer(dones: Iterable[Done], outcome: Outcome) -> None:

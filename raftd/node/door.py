@@ -24,6 +24,7 @@ class Door:
         self._dones: list[Done] = []
         self._bytes = 0
         self._reads: Reads = []
+        self._confirming: dict[int, Reads] = {}
         self._queries = 0
 
     @property
@@ -65,14 +66,23 @@ class Door:
         return len(self._reads) == 1
 
     def take_reads(self) -> Reads:
+        """They stay known here until `reads_done`."""
         taken, self._reads = self._reads, []
+        if taken:
+            self._confirming[id(taken)] = taken
         return taken
 
-    def reads_done(self, reads: Reads) -> None:
+    def reads_done(self, reads: Reads) -> bool:
+        """False: they have had their answer already."""
+        if self._confirming.pop(id(reads), None) is None:
+            return False
         self._queries -= sum(len(queries) for queries, _ in reads)
+        return True
 
     def everybody(self) -> list[Done]:
         """Take everything that waits here, to refuse it."""
-        dones = self._dones + [done for _, done in self._reads]
+        rounds = [*self._confirming.values(), self._reads]
+        dones = self._dones + [done for reads in rounds for _, done in reads]
         self._batches, self._dones, self._reads = [], [], []
+        self._confirming.clear()
         return dones

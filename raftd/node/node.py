@@ -99,6 +99,8 @@ class Node:
         self._desk.bulk.stop()
         self._apply.stop()
         ended = [worker.join(STOP_SECONDS) for worker in self._workers]
+        if self._apply.worker is None or ended[-1]:
+            self.replica.clients.stop_queries(why)
         if ended[0]:
             self._log.close()
         return all(ended)

@@ -124,15 +124,20 @@ class Replica:
         """Let the core decide. Raises NotLeader, Unavailable (nothing was done) and NodeStopped."""
         if self.stopped:
             raise NodeStopped(self.stopped)
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 fx = call(self._clock.now())
                 self._queue(fx)
-            except (NotLeader, Unavailable):
-                raise
-            except BaseException as error:
-                raise self._fail("the core", error) from error
-        self._deliver(fx)
+        except (NotLeader, Unavailable):
+            raise
+        except BaseException as error:
+            raise self._fail("the core", error) from error
+        try:
+            self._deliver(fx)
+        except NodeStopped:
+            raise
+        except BaseException as error:
+            raise self._fail("acting on what the core decided", error) from error
         return fx
 
     def _queue(self, fx: Effects) -> None:
@@ -157,8 +162,7 @@ class Replica:
         if fx.events:
             self.tell(fx.events)
         if fx.install is not None:
-            message = "a snapshot jumped over the entry"
-            self.clients.waiters.fail_up_to(fx.install.index, message)
+            self.clients.waiters.fail_up_to(fx.install.index, "a snapshot jumped over the entry")
             self.snapshotting.retain()
         if fx.install is not None or fx.committed or fx.events:
             self.apply_now()
@@ -176,9 +180,8 @@ class Replica:
 
     def tell(self, events: Sequence[Event]) -> None:
         """Record events, tell the observer, and act on a change of role."""
-        now = self._clock.now()
         for event in events:
-            self._events.add(now, event)
+            self._events.add(self._clock.now(), event)
             self._observer(event)
         leading = self._core.role is Role.LEADER
         if self.leading and not leading:
@@ -240,21 +243,18 @@ class Replica:
 
     def unreachable(self, peer: str, sent: Request) -> None:
         if not self.stopped:
-            core = self._core
-            self.enter(lambda now: core.unreachable(peer, sent, now))
+            self.enter(lambda now: self._core.unreachable(peer, sent, now))
 
     def link_lost(self, peer: str) -> None:
         if not self.stopped:
-            core = self._core
-            self.enter(lambda now: core.link_lost(peer, now))
+            self.enter(lambda now: self._core.link_lost(peer, now))
 
     # -- disk and machine --
 
     def persisted(self, seq: WriteSeq) -> None:
         """Posted by the raft-wal thread, or called at once after an inline write."""
         if not self.stopped:
-            core = self._core
-            self.enter(lambda now: core.persisted(seq, now))
+            self.enter(lambda now: self._core.persisted(seq, now))
 
     def apply_now(self) -> None:
         """A quick machine works right here; what does not fit the slice goes on in the next
@@ -288,6 +288,7 @@ class Replica:
 
     def _applied(self, done: Slice) -> None:
         if self.stopped:
+            self.clients.refuse([callback for callback, _ in done.answers], self.stopped)
             return
         with self._lock:
             self._core.applied(done.index, self._clock.now())

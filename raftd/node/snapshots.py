@@ -15,11 +15,22 @@ from raftd.core.messages import SnapshotRequest
 from raftd.core.types import Configuration, NodeId, SnapshotMeta
 from raftd.node.apply_worker import Captured
 from raftd.node.job_worker import JobWorker
-from raftd.node.ports import FatalPort, IncomingSnapshot, MachineHost, SnapshotStore
+from raftd.node.ports import (
+    FatalPort,
+    IncomingSnapshot,
+    MachineHost,
+    SnapshotSink,
+    SnapshotStore,
+)
 
 NO_ROOM_RETRY_SECONDS = 1.0
 
 Post = Callable[[Callable[[], None]], None]
+
+
+def _is_expected(error: Exception) -> bool:
+    """No room, or a file's own trouble: what the store calls retryable, and the system's errors."""
+    return isinstance(error, OSError) or bool(getattr(error, "retryable", False))
 
 
 class SnapshotDesk:
@@ -46,7 +57,7 @@ class SnapshotDesk:
         captured: Captured,
         configuration: Configuration,
         done: Callable[[SnapshotMeta], None],
-        failed: Callable[[OSError], None],
+        failed: Callable[[Exception], None],
     ) -> None:
         """Write what was captured to a file; `done` when it is durable, `failed` if there was no
         room.
@@ -54,15 +65,19 @@ class SnapshotDesk:
 
         def job() -> None:
             index, term, sessions, chunks = captured
-            sink = self._store.create(index, term, configuration, sessions)
+            sink: SnapshotSink | None = None
             try:
+                sink = self._store.create(index, term, configuration, sessions)
                 for chunk in chunks:
                     sink.write(chunk)
                 meta = sink.commit()
-            except OSError as error:
+            except Exception as error:
+                if not _is_expected(error):
+                    raise
                 # Nothing rests on a snapshot that was not made: the log is still whole. A failed
                 # sync of a temporary file says nothing of the log's own.
-                sink.discard()
+                if sink is not None:
+                    sink.discard()
                 oops = error
                 self._post(lambda: failed(oops))
             else:
@@ -128,11 +143,11 @@ class SnapshotDesk:
             try:
                 incoming = self._incoming_for(request)
                 next_offset = incoming.store(request.offset, request.data)
-            except OSError:
+            except Exception as error:
+                if not _is_expected(error):
+                    raise
                 # No room. The transfer goes on, slowly, from the start when there is.
-                self._incoming = None
-                threading.Event().wait(NO_ROOM_RETRY_SECONDS)
-                self._post(lambda: stored(0))
+                self._start_over(stored)
                 return
             if next_offset < request.meta.size_bytes:
                 self._post(lambda: stored(next_offset))
@@ -141,13 +156,21 @@ class SnapshotDesk:
             try:
                 meta = incoming.commit()
             except Exception as error:
-                if not getattr(error, "start_over", False):
+                if getattr(error, "retryable", False):
+                    self._start_over(stored)
+                elif getattr(error, "start_over", False):
+                    self._post(lambda: stored(0))
+                else:
                     raise
-                self._post(lambda: stored(0))
             else:
                 self._post(lambda: received(meta))
 
         self.bulk.put(job)
+
+    def _start_over(self, stored: Callable[[int], None]) -> None:
+        self._incoming = None
+        threading.Event().wait(NO_ROOM_RETRY_SECONDS)
+        self._post(lambda: stored(0))
 
     def _incoming_for(self, request: SnapshotRequest) -> IncomingSnapshot:
         if self._incoming is not None:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 Done = Callable[[Outcome], None]
 
+RETRY_SECONDS = 10.0
+"""After a snapshot that could not be written. Meanwhile the log grows, up to log_memory_limit."""
+
+DIGESTS_MAX = 16
+"""Digests being computed: each is a walk over the whole state."""
+
 STAGGER = 0.25
 """Nodes wait up to this much longer than the settings say, so that they do not all snapshot at
 once.
@@ -44,8 +50,12 @@ class Snapshotting:
         self._desk = desk
         self._scale = 1.0 + STAGGER * stagger
         self._bytes = 0
+        self._bytes_taken = 0
         self._running = False
+        self._pausing = False
         self._wanted: list[Done] = []
+        self._digests: dict[int, Done] = {}
+        self._digest = 0
 
     # -- our own --
 
@@ -59,14 +69,19 @@ class Snapshotting:
         entries = applied - self._core.snapshot_index
         settings, scale = self._settings, self._scale
         return entries > 0 and (
-            entries >= settings.snapshot_entries * scale
-            or self._bytes >= settings.snapshot_bytes * scale
-            or bool(self._wanted)
+            bool(self._wanted)
+            or (
+                not self._pausing
+                and (
+                    entries >= settings.snapshot_entries * scale
+                    or self._bytes >= settings.snapshot_bytes * scale
+                )
+            )
         )
 
     def _take(self) -> None:
         self._running = True
-        self._bytes = 0
+        self._bytes_taken, self._bytes = self._bytes, 0
 
         def captured(what: Captured) -> None:
             configuration = self._replica.configuration_at(what[0])
@@ -85,12 +100,21 @@ class Snapshotting:
         wanted, self._wanted = self._wanted, []
         answer(wanted, Applied(meta.index, meta.term, b""))
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         self._running = False
+        self._bytes += self._bytes_taken
+        self._pausing = True
+        self._replica.later(RETRY_SECONDS, self._retry)
         message = f"the snapshot could not be written: {error}"
         wanted, self._wanted = self._wanted, []
         answer(wanted, Refused(Refusal.UNAVAILABLE, message))
         self._tell_failed(message)
+
+    def _retry(self) -> None:
+        """Nothing may be applied until then: a full log takes no proposals, so nobody would ask."""
+        self._pausing = False
+        if not self._replica.stopped:
+            self.applied(self._replica.apply.applied_index, 0, jumped=False)
 
     def _tell_failed(self, message: str) -> None:
         state = self._replica.state()
@@ -117,7 +141,7 @@ class Snapshotting:
                 self._replica.enter(lambda now: self._core.snapshot_taken(meta, now))
                 self.retain()
 
-        def failed(error: OSError) -> None:
+        def failed(error: Exception) -> None:
             written()
             self._tell_failed(f"the snapshot handed in at {index} could not be written: {error}")
 
@@ -151,19 +175,34 @@ class Snapshotting:
             done(Refused(Refusal.UNAVAILABLE, self._replica.stopped))
             return
 
+        if len(self._digests) >= DIGESTS_MAX:
+            text = f"{DIGESTS_MAX} digests are being computed: try again later"
+            done(Refused(Refusal.OVERLOADED, text))
+            return
+        self._digest += 1
+        number = self._digest
+        self._digests[number] = done
+
         def captured(what: Captured) -> None:
-            self._desk.digest(what, lambda value: done(Answered(what[0], [(0, value)])))
+            self._desk.digest(what, lambda value: self._digested(number, what[0], value))
 
         self._replica.apply.put(Capture(captured))
         self._replica.apply_now()
+
+    def _digested(self, number: int, index: Index, value: bytes) -> None:
+        done = self._digests.pop(number, None)
+        if done is not None:
+            done(Answered(index, [(0, value)]))
 
     def retain(self) -> None:
         """Drop the files of snapshots that nobody needs any more."""
         self._desk.retain(self._replica.snapshots_in_use())
 
     def stop(self, why: str) -> None:
-        wanted, self._wanted = self._wanted, []
-        answer(wanted, Refused(Refusal.UNAVAILABLE, why))
+        waiting = [*self._wanted, *self._digests.values()]
+        self._wanted = []
+        self._digests.clear()
+        answer(waiting, Refused(Refusal.UNAVAILABLE, why))
 
     # -- a leader's, and for a follower --
 

@@ -38,7 +38,12 @@ class CorruptLog(StorageError):
 
 
 class CorruptSnapshot(StorageError):
-    """A snapshot file is missing, short or has another checksum than the log says."""
+    """A snapshot file is missing, short or has another checksum than the log says.
+
+    start_over: of one that is being received it only says that the transfer has to begin anew.
+    """
+
+    start_over = True
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(f"snapshot is damaged: {path}: {what}; {REPAIR_HINT}")

@@ -1,0 +1,149 @@
+"""A node whose disk is full, whose callers ask for too much, or that stops in the middle of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from raftd.core.messages import SnapshotRequest
+from raftd.core.types import Configuration, SnapshotMeta
+from raftd.node import snapshotting
+from raftd.node.errors import NodeStopped
+from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused, Unknown
+from raftd.node.wal_worker import WalWorker
+from tests.node.alone import Diary, plain, running
+from tests.storage.memory_fs import MemoryFileSystem
+
+
+@pytest.mark.parametrize("room", [0, 300])
+def test_no_room_for_a_snapshot_is_told_and_tried_again(
+    room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when nothing more is applied: a full log takes no proposals that would ask for one."""
+    monkeypatch.setattr(snapshotting, "RETRY_SECONDS", 0.05)
+
+    async def go() -> None:
+        fs = MemoryFileSystem()
+        diary = Diary(quick=True)
+        async with running(diary, fs) as bench:
+            replica = bench.node.replica
+            await bench.submit(plain(b"x" * 2000))
+            used = sum(map(len, fs.files().values()))
+            fs.capacity_bytes = used + room
+            asked: list[Outcome] = []
+            replica.snapshot_now(asked.append)
+            await bench.until(lambda: asked)
+            assert isinstance(asked[0], Refused)
+            assert "could not be written" in asked[0].message
+            await bench.until(lambda: diary.events("snapshot_failed"))
+            replica.snapshotting._bytes = 1 << 40  # it is due, and was in vain
+            fs.capacity_bytes = None
+            await bench.until(lambda: replica.state().snapshot_index > 0)
+            assert not bench.fatal.reports
+
+    asyncio.run(go())
+
+
+def test_a_chunk_without_room_starts_the_transfer_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raftd.node.snapshots.NO_ROOM_RETRY_SECONDS", 0.001)
+
+    async def go() -> None:
+        fs = MemoryFileSystem()
+        async with running(Diary(quick=True), fs) as bench:
+            fs.capacity_bytes = sum(map(len, fs.files().values()))
+            meta = SnapshotMeta(1000, 1, Configuration(("n1",)), size_bytes=100_000, crc=1)
+            request = SnapshotRequest(1, "n2", meta, 0, data=b"x" * 50_000)
+            stored: list[int] = []
+            received: list[SnapshotMeta] = []
+            bench.node._desk.store_chunk(request, stored.append, received.append)
+            await bench.until(lambda: stored)
+            assert stored == [0]
+            fs.capacity_bytes = None
+            bench.node._desk.store_chunk(request, stored.append, received.append)
+            await bench.until(lambda: len(stored) == 2)
+            # Whole, but not what was announced: once more from the start.
+            rest = SnapshotRequest(1, "n2", meta, 50_000, data=b"y" * 50_000)
+            bench.node._desk.store_chunk(rest, stored.append, received.append)
+            await bench.until(lambda: len(stored) == 3)
+            assert stored == [0, 50_000, 0]
+            assert not received
+
+    asyncio.run(go())
+
+
+def test_digests_are_bounded() -> None:
+    async def go() -> None:
+        async with running(Diary(quick=True), MemoryFileSystem()) as bench:
+            await bench.submit(plain(b"x"))
+            outcomes: list[Outcome] = []
+            for _ in range(1000):
+                bench.node.replica.digest(outcomes.append)
+            await bench.until(lambda: len(outcomes) == 1000)
+            done = [outcome for outcome in outcomes if isinstance(outcome, Answered)]
+            refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
+            assert len(done) >= snapshotting.DIGESTS_MAX
+            assert len(done) + len(refused) == 1000
+            assert all(outcome.refusal is Refusal.OVERLOADED for outcome in refused)
+
+    asyncio.run(go())
+
+
+def test_everybody_is_answered_once_when_the_node_stops() -> None:
+    """Queries and digests that the machine has not come to, too."""
+
+    async def go() -> None:
+        diary = Diary(quick=False)
+        gate = threading.Event()
+        async with running(diary, MemoryFileSystem()) as bench:
+            await bench.submit(plain(b"x"))
+            diary.on = lambda what, detail: gate.wait(10) if what == "apply" else None  # type: ignore[assignment]
+            replica = bench.node.replica
+            writes: list[Outcome] = []
+            reads: list[Outcome] = []
+            others: list[Outcome] = []
+            replica.submit(plain(b"y"), writes.append)
+            await bench.until(lambda: ("apply", b"y") in diary.lines)
+            replica.submit(plain(b"z"), writes.append)
+            for stale in (True, False):
+                replica.query([b"q"], stale, reads.append)
+            await asyncio.sleep(0)
+            replica.query([b"q"], False, reads.append)
+            replica.digest(others.append)
+            replica.snapshot_now(others.append)
+            threading.Timer(0.1, gate.set).start()
+            assert bench.node.stop()
+            await asyncio.sleep(0.05)
+            assert len(writes) == 2
+            assert all(isinstance(outcome, Applied | Unknown | Refused) for outcome in writes)
+            assert len(reads) == 3
+            assert len(others) == 2
+            assert not bench.fatal.reports
+
+    asyncio.run(go())
+
+
+def test_what_fails_while_effects_are_delivered_stops_the_node() -> None:
+    """A write on the network thread, say: whoever called must not take it for his own trouble."""
+
+    async def go() -> None:
+        async with running(Diary(quick=True), MemoryFileSystem()) as bench:
+            replica = bench.node.replica
+            outcomes: list[Outcome] = []
+
+            def kick(inline: bool) -> None:
+                raise OSError(5, "Input/output error")
+
+            replica._wal.kick = kick  # type: ignore[method-assign]
+            replica.submit(plain(b"x"), outcomes.append)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert [type(outcome) for outcome in outcomes] == [Unknown]
+            reports, bench.fatal.reports = bench.fatal.reports, []
+            assert [str(error) for _, error in reports] == ["[Errno 5] Input/output error"]
+            with pytest.raises(NodeStopped):
+                replica.enter(replica._core.tick)
+            replica._wal.kick = WalWorker.kick.__get__(replica._wal)  # type: ignore[method-assign]
+
+    asyncio.run(go())

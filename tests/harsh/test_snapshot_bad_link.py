@@ -32,11 +32,12 @@ class Case:
     state_bytes: int
     rate_bytes: float
     snapshot_entries: int
+    chunk: str
 
 
 CASES = [
-    pytest.param(Case(20 << 20, 6 << 20, 150), id="20MiB"),
-    pytest.param(Case(200 << 20, 16 << 20, 400), id="200MiB", marks=pytest.mark.soak),
+    pytest.param(Case(20 << 20, 6 << 20, 150, "256KiB"), id="20MiB"),
+    pytest.param(Case(200 << 20, 16 << 20, 400, "1MiB"), id="200MiB", marks=pytest.mark.soak),
 ]
 
 
@@ -96,7 +97,11 @@ def test_it_arrives_once_and_nobody_campaigns(make_cluster: MakeCluster, case: C
 
 
 def _run(cluster: Cluster, lines: Lines, case: Case) -> None:
-    settings = {"snapshot_entries": str(case.snapshot_entries), "keep_entries": "20"}
+    settings = {
+        "snapshot_entries": str(case.snapshot_entries),
+        "keep_entries": "20",
+        "snapshot_chunk_bytes": case.chunk,  # a cut costs up to one
+    }
     ways = connect(cluster, lines, settings)
     cluster.start()
     leader, victim = cluster.leader(), cluster.followers()[0]

@@ -21,7 +21,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
@@ -37,6 +36,7 @@ from scripts.nodes import (
     wait_until,
     write_configs,
 )
+from scripts.stages import STAGES, stages_of
 
 BASE = ROOT / ".run" / f"failover-{os.getpid()}"
 CALL_SECONDS = 10.0
@@ -94,9 +94,6 @@ class Fault:
 
     silence: float
     stages: dict[str, float] = field(default_factory=dict)
-
-
-STAGES = ("noticed", "pre-vote", "election", "leader", "served")
 
 
 @dataclass
@@ -260,7 +257,7 @@ def one_fault(nodes: Sequence[Node], load: Load, number: int) -> Fault:
     load.wait_more(WARM_UP_ACKS, nodes)
     wait_until(lambda: time.monotonic() - began > SETTLE_SECONDS, 5, "the load to settle")
     silence, ended = load.longest_gap(began)
-    stages = _stages(others, marks, wall)
+    stages = stages_of(others, marks, wall)
     stages["served"] = ended - began
     leader.start()
     wait_until(lambda: all(map(_level, nodes)), 30, f"{leader.id} to be back", nodes)
@@ -285,54 +282,6 @@ def _level(node: Node) -> bool:
         return False
     applied, last = node.metric("raftd_applied_index"), node.metric("raftd_log_last_index")
     return applied is not None and last is not None and last - applied < 200
-
-
-def _stages(nodes: Sequence[Node], marks: dict[str, int], since: float) -> dict[str, float]:
-    """When the survivors noticed, and when the new leader took each step; seconds since `since`."""
-    noticed: list[float] = []
-    steps: dict[str, float] = {}
-    for node in nodes:
-        mine: dict[str, float] = {}
-        for at, event, text in _events(node, marks[node.id]):
-            if at < since:
-                continue
-            if "link to leader" in text:
-                noticed.append(at)
-            elif event == "role":
-                stage = _stage_of(text)
-                if stage == "leader":
-                    steps = {**mine, "leader": at}
-                elif stage:
-                    mine[stage] = at
-    if noticed:
-        steps["noticed"] = min(noticed)
-    return {stage: at - since for stage, at in steps.items()}
-
-
-def _stage_of(text: str) -> str:
-    for stage, words in (
-        ("pre-vote", "-> pre-candidate"),
-        ("election", "-> candidate"),
-        ("leader", "-> leader"),
-    ):
-        if words in text:
-            return stage
-    return ""
-
-
-def _events(node: Node, mark: int) -> list[tuple[float, str, str]]:
-    """(seconds since 1970, event, message) of each line written after `mark` bytes."""
-    found = []
-    with node.log_path.open("rb") as log:
-        log.seek(mark)
-        for line in log:
-            try:
-                said = json.loads(line)
-                at = datetime.fromisoformat(said["ts"]).timestamp()
-            except (ValueError, KeyError, TypeError):
-                continue
-            found.append((at, str(said.get("event", "")), str(said.get("msg", ""))))
-    return found
 
 
 if __name__ == "__main__":

@@ -169,7 +169,10 @@ class HelloReply:
 
 @dataclass(frozen=True, slots=True)
 class NotAdmitted:
-    """The answer of a node that is not admitted, to everything but Hello. It counts for nothing."""
+    """The answer of a node that is not admitted, to everything but Hello. It counts for nothing.
+
+    So does that of a node whose disk is stuck, past what it may hold back.
+    """
 
     number: int = 0
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from raftd.core.effects import Effects, Event, Token
 from raftd.core.log import RaftLog
-from raftd.core.messages import Channel, ReadIndexRequest, Reply
+from raftd.core.messages import Channel, NotAdmitted, ReadIndexRequest, Reply
 from raftd.core.progress import Progress
 from raftd.core.types import (
     Configuration,
@@ -32,6 +32,10 @@ from raftd.core.types import (
     Write,
     WriteSeq,
 )
+
+HELD_MAX = 1024
+"""Replies that wait for the disk. A leader goes on asking a node whose disk hangs or is full; what
+is asked beyond this is answered with what counts for nothing."""
 
 
 class Rng(Protocol):
@@ -234,6 +238,8 @@ class State:
         seq = max(seq, self.term_seq)
         if seq <= self.durable_seq:
             fx.replies.append((token, make()))
+        elif len(self.held) >= HELD_MAX and not survives_term:
+            fx.replies.append((token, NotAdmitted(getattr(make(), "number", 0))))
         else:
             self.held.append(Held(seq, token, make, self.current_term, survives_term))
 

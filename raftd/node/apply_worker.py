@@ -255,6 +255,11 @@ class ApplyWorker:
         while self._waiting and self._waiting[0][0] <= self.applied_index:
             self._query(heapq.heappop(self._waiting)[2], done)
 
+    @property
+    def backlog(self) -> int:
+        """Jobs that wait, and queries for their index. Any thread; a moment's value."""
+        return len(self._jobs) + len(self._waiting)
+
     def take_queries(self) -> list[Query]:
         """Take all queries that are not answered. Owner's thread, or after it has ended."""
         waiting = [query for _, _, query in self._waiting]

@@ -79,11 +79,11 @@ class Clients:
         """Answer from the applied state: after a ReadIndex round, or as it is now if `stale`."""
         if self._replica.stopped:
             done(Refused(Refusal.UNAVAILABLE, self._replica.stopped))
+        elif self._door.full(queries, self._replica.apply.backlog):
+            done(Refused(Refusal.OVERLOADED, "too many reads are waiting: try again later"))
         elif stale:
             self._replica.apply.put(Query(0, queries, done))
             self._replica.apply_now()
-        elif self._door.full(queries):
-            done(Refused(Refusal.OVERLOADED, "too many reads are waiting: try again later"))
         elif self._door.read(queries, done):
             self._replica.soon(self._read)
 

@@ -56,8 +56,10 @@ class Door:
         self._batches, self._dones, self._bytes = [], [], 0
         return taken
 
-    def full(self, queries: Sequence[bytes]) -> bool:
-        return self._queries + len(queries) > self._settings.pending_queries_max
+    def full(self, queries: Sequence[bytes], backlog: int) -> bool:
+        """backlog: what the machine has not come to: a slow one must not collect reads for ever."""
+        most = self._settings.pending_queries_max
+        return self._queries + len(queries) > most or backlog >= most
 
     def read(self, queries: Sequence[bytes], done: Done) -> bool:
         """True for the first of a turn: schedule the read."""

@@ -24,6 +24,11 @@ class JobWorker:
         self._stopping = False
         self.worker = Worker(name, self.run, fatal)
 
+    @property
+    def stopping(self) -> bool:
+        """For a long job that may as well be given up. Any thread."""
+        return self._stopping
+
     def put(self, job: Callable[[], None]) -> None:
         """Never blocks. Any thread. Raises OverflowError past JOBS_MAX."""
         with self._ready:

@@ -69,6 +69,9 @@ class SnapshotDesk:
             try:
                 sink = self._store.create(index, term, configuration, sessions)
                 for chunk in chunks:
+                    if self.slow.stopping:  # a large one would hold up the end for its own sake
+                        sink.discard()
+                        return
                     sink.write(chunk)
                 meta = sink.commit()
             except Exception as error:

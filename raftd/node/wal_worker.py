@@ -138,7 +138,8 @@ class WalWorker:
 
     def _work(self, writes: list[Write], release: Index) -> None:
         if writes:
-            self._commit(writes)
+            if not self._commit(writes):
+                return
             seq = writes[-1].seq
             self._post(lambda: self._persisted(seq))
         elif not release:
@@ -154,9 +155,13 @@ class WalWorker:
     # -- whoever has claimed the log store
     # -----------------------------------------------------------
 
-    def _commit(self, writes: list[Write]) -> None:
+    def _commit(self, writes: list[Write]) -> bool:
+        """False: the node stops and there is still no room. Nothing was promised on these."""
         while not self._try_commit(writes):
+            if self._stopping:
+                return False
             self._wait_for_space()
+        return True
 
     def _try_commit(self, writes: list[Write]) -> bool:
         """False: there is no room for the next segment, and nothing was written."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +14,7 @@ from raftd.core.types import Configuration, SnapshotMeta
 from raftd.node import snapshotting
 from raftd.node.errors import NodeStopped
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused, Unknown
+from raftd.node.settings import NodeSettings
 from raftd.node.wal_worker import WalWorker
 from tests.node.alone import Diary, plain, running
 from tests.storage.memory_fs import MemoryFileSystem
@@ -120,6 +123,52 @@ def test_everybody_is_answered_once_when_the_node_stops() -> None:
             assert len(reads) == 3
             assert len(others) == 2
             assert not bench.fatal.reports
+
+    asyncio.run(go())
+
+
+def test_a_slow_machine_does_not_collect_queries_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go() -> None:
+        diary = Diary(quick=False)
+        gate = threading.Event()
+        async with running(diary, MemoryFileSystem()) as bench:
+            await bench.submit(plain(b"x"))
+            diary.on = lambda what, detail: gate.wait(10) if what == "apply" else None  # type: ignore[assignment]
+            replica = bench.node.replica
+            replica.submit(plain(b"y"), lambda outcome: None)
+            await bench.until(lambda: ("apply", b"y") in diary.lines)
+            most = NodeSettings().pending_queries_max
+            reads: list[Outcome] = []
+            for _ in range(most + 100):
+                replica.query([b"q"], True, reads.append)
+            refused = [outcome for outcome in reads if isinstance(outcome, Refused)]
+            assert len(refused) >= 100
+            assert all(outcome.refusal is Refusal.OVERLOADED for outcome in refused)
+            gate.set()
+            await bench.until(lambda: len(reads) == most + 100)
+
+    asyncio.run(go())
+
+
+def test_a_long_snapshot_does_not_hold_up_the_end() -> None:
+    async def go() -> None:
+        class Endless(Diary):
+            started = threading.Event()
+
+            def capture(self) -> Iterator[bytes]:
+                while True:
+                    yield b"more"
+                    self.started.set()
+                    time.sleep(0.001)
+
+        machine = Endless(quick=True)
+        fs = MemoryFileSystem()
+        async with running(machine, fs) as bench:
+            await bench.submit(plain(b"x"))
+            bench.node.replica.snapshot_now(lambda outcome: None)
+            await bench.until(machine.started.is_set)
+            assert bench.node.stop()
+            assert not [name for name in fs.files() if "snap" in name]
 
     asyncio.run(go())
 

@@ -191,6 +191,28 @@ def test_no_space_is_never_waited_out_on_the_network_thread(
     assert not bench.wal.no_space
 
 
+def test_no_space_does_not_hold_up_the_end(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.001)
+
+    class NoSpace(Exception):
+        retryable = True
+
+    def commit(writes: list[Write]) -> None:
+        raise NoSpace("no room, for ever")
+
+    bench = make()
+    monkeypatch.setattr(bench.log, "commit", commit)
+    bench.start()
+    bench.put(1)
+    _until(lambda: bench.wal.no_space)
+    bench.wal.stop()
+    assert bench.wal.worker.join(10)
+    assert bench.posted.calls == []
+    assert not bench.fatal.reports
+
+
 def test_idle_marks_once_after_the_last_write(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.start()

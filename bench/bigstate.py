@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.clusters import BASE, Etcd, Raftd, etcd_load, raftd_load, until
 from bench.facts import percentile, resident_bytes
+from bench.load import fill_key, filled_value
 from bench.report import Verdict
 from raftd.client import Client
 from scripts.nodes import Node
@@ -21,6 +22,7 @@ Say = Callable[[str], None]
 SNAPSHOT_SECONDS = 300.0
 LEVEL_ENTRIES = 200
 FILL_SECONDS = 1800.0
+FILL_CALLERS = 2
 
 
 class Background:
@@ -185,6 +187,16 @@ def restart(cluster: Raftd) -> dict[str, Any]:
     return {"ready_seconds": ready, "first_put_seconds": time.monotonic() - began}
 
 
+def lost(cluster: Raftd, keys: int) -> int:
+    """How many of a thousand keys do not have the value that they were filled with."""
+    wrong = 0
+    with Client(cluster.endpoints(), timeout=60) as client:
+        for number in range(0, keys - keys % FILL_CALLERS, max(1, keys // 1000)):
+            item = client.get(fill_key(number)).kv
+            wrong += item is None or item.value != filled_value(number, keys, FILL_CALLERS, 256)
+    return wrong
+
+
 def resident(pids: list[int]) -> list[int]:
     return [resident_bytes(pid) for pid in pids]
 
@@ -217,6 +229,7 @@ def raftd_side(keys: int, entries: int, scale: float, say: Say) -> dict[str, Any
         settle(cluster)
         found["entries"] = entries_after_snapshot(cluster, entries, say)
         found["restart"] = restart(cluster)
+        found["lost"] = lost(cluster, keys)
         found["per_key_filled"] = per_key(found["resident_filled"], empty, keys)
         found["per_key_restarted"] = per_key(found["resident_restarted"], empty, keys)
     finally:
@@ -258,11 +271,13 @@ def verdicts(found: dict[str, Any], etcd: dict[str, Any] | None) -> list[Verdict
     grew = shot["during"]["p99_ms"] / max(shot["before"]["p99_ms"], 1e-9)
     moved = f"{shot['before']['p99_ms']:.1f} -> {shot['during']['p99_ms']:.1f} ms"
     elections = shot["elections"] + back["elections"]
+    wrong = found["lost"] + shot["wrong"] + back["wrong"]
     how = "by snapshot" if back["needed_snapshot"] else "from the log"
     after = f"{min(found['entries']):,} entries after the snapshot"
     rows = [
         Verdict(f"7 snapshots, {keys}: p99 during / before ({moved})", grew, "x", 5, None, False),
         Verdict("7 elections meanwhile", elections, "", 0, 0, False),
+        Verdict("7 values that differ, after all of it", wrong, "", 0, 0, False),
         Verdict(f"7 a follower that missed it is level, {how}", back["seconds"], "s", None, None),
         Verdict(
             f"7 restart, {keys}, {after}",

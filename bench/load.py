@@ -27,6 +27,7 @@ from raftd.wire import kv
 
 TIMEOUT = 30.0
 READ_BACK = 1000
+FILL_CHUNK = 8192
 
 
 @dataclass
@@ -109,13 +110,24 @@ def bulk(chunk: int, caller: Caller, client: Client, until: float) -> None:
 
 def fill(first: int, last: int, caller: Caller, client: Client, until: float) -> None:
     """Fresh keys number `first` to `last`, once, however long that takes."""
-    chunk = 8192
-    for start in range(first, last, chunk):
+    for start in range(first, last, FILL_CHUNK):
         began = time.monotonic()
         value = caller.value(start)
-        numbers = range(start, min(start + chunk, last))
-        client.put_many([(b"fill-%012d" % number, value) for number in numbers], timeout=120)
+        numbers = range(start, min(start + FILL_CHUNK, last))
+        client.put_many([(fill_key(number), value) for number in numbers], timeout=120)
         caller.note(began, len(numbers))
+
+
+def fill_key(number: int) -> bytes:
+    return b"fill-%012d" % number
+
+
+def filled_value(number: int, keys: int, callers: int, size: int) -> bytes:
+    """What `fill` from 0 put there."""
+    share = keys // callers
+    caller = Caller(min(number // share, callers - 1), 1, size)
+    first = caller.number * share
+    return caller.value(first + (number - first) // FILL_CHUNK * FILL_CHUNK)
 
 
 async def aput(caller: Caller, client: AsyncClient, until: float) -> None:

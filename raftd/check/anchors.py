@@ -32,7 +32,7 @@ class Anchors:
                 pinned.setdefault(key, set()).add(op.revision or 0)
                 if writer.get(op.revision or 0) is op:
                     self._pinned_by_write.add((key, op.revision or 0))
-            for key, item in _shown_by(op):
+            for key, item in shown_by(op):
                 if item is None:
                     versions.setdefault(key, {}).setdefault(op.revision or 0, 0)
                 elif item.mod_revision is not None:
@@ -97,7 +97,8 @@ class Anchors:
         return NEEDED if wanted >= cell.version else UNLIKELY
 
 
-def _shown_by(op: Op) -> list[tuple[bytes, Item | None]]:
+def shown_by(op: Op) -> list[tuple[bytes, Item | None]]:
+    """Keys that a read, or a cas that failed, was shown."""
     if op.kind == GET or op.told:
         return [(op.key, op.found)]
     return list(op.items)
@@ -117,7 +118,7 @@ def _tells_version(op: Op) -> bool:
         return True
     if op.expect is not None and op.expect.kind == "version":
         return True
-    return any(item is not None and item.version is not None for _, item in _shown_by(op))
+    return any(item is not None and item.version is not None for _, item in shown_by(op))
 
 
 def _settled_by(op: Op, versions: bool) -> list[bytes]:
@@ -126,7 +127,7 @@ def _settled_by(op: Op, versions: bool) -> list[bytes]:
     """
     settled = [
         key
-        for key, item in _shown_by(op)
+        for key, item in shown_by(op)
         if item is None
         or (
             item.value is not None

@@ -40,6 +40,8 @@ class Gaps:
         self._anchors = anchors
         self._start = start
         self.unknown = unknown
+        self.steps = 0
+        """Operations looked at."""
         known = timeline.last - start
         self.missing = known - len(timeline.writer)
         """How many there are."""
@@ -69,6 +71,7 @@ class Gaps:
         else:
             early = bisect_right(self.unknown, limit, key=lambda op: op.call)
             suspects = [*maybe, *self.unknown[:early]]
+        self.steps += len(suspects)
         return [op for op in suspects if _can_have_made(op, revision, limit, seen)]
 
     def blame(self, key: bytes, revision: int, *, before: bool) -> Conflict:
@@ -89,6 +92,7 @@ class Gaps:
             else bisect_right(self.revisions, revision)
         )
         naming = self._naming.get(key, ())
+        self.steps += (end - at) * len(naming)
         for gap in self.revisions[at:end]:
             limit, seen = self.limit(gap), self._anchors.seen_at(gap)
             if any(_can_have_made(op, gap, limit, seen) for op in naming):

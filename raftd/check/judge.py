@@ -15,7 +15,7 @@ from raftd.check.window import smallest
 
 Method = Literal["auto", "revisions", "search"]
 METHODS: Final = ("auto", "revisions", "search")
-STEPS_DEFAULT: Final = 20_000_000
+STEPS_DEFAULT: Final = 100_000_000
 """Minutes of work; a usual history of a million operations takes a few million steps."""
 
 LINEARIZABLE: Final = "LINEARIZABLE"

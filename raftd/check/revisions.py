@@ -2,7 +2,7 @@
 
  1. Real time agrees with revisions: nothing has a lower revision than what had returned before it
     was called, and no write the same one.
- 2. No revision belongs to two writes.
+ 2. No revision belongs to two writes, and no two answers contradict each other.
  3. Walking up the revisions, every answer fits the state at its revision: gets, ranges, failed
     compares and the versions that writes were told.
  4. A revision of which no answer tells was made by an operation whose outcome is unknown, that was
@@ -32,6 +32,7 @@ from raftd.check.operations import (
     UNKNOWN,
     Op,
 )  # fmt: skip
+from raftd.check.plain import plain_fault
 from raftd.check.telling import Telling
 from raftd.check.timeline import Fault, Timeline
 
@@ -60,7 +61,7 @@ def check(
     """`initial` is the store at `revision`, before all operations. Needs `lacking(ops) is None`."""
     known = [op for op in ops if op.outcome == OK]
     timeline = Timeline(known)
-    fault = timeline.fault(revision)
+    fault = timeline.fault(revision) or plain_fault(known, timeline)
     if fault is not None:
         return Result(False, len(known), fault)
     return _Walk(ops, model, initial, revision, timeline, budget).run()
@@ -129,7 +130,7 @@ class _Walk:
         revision = self._revision
         standing = self._reads_fit(revision, None)
         while True:
-            if self._steps > self._budget:
+            if self._steps + self._gaps.steps > self._budget:
                 return Result(None, self._steps, self._telling.fault)
             if not standing:
                 back = self._back()
@@ -200,7 +201,7 @@ class _Walk:
 
     def _back(self) -> int | None:
         """Take back the last choice that can be to blame, and choose again. None: none is left."""
-        while self._choices and self._steps <= self._budget:
+        while self._choices and self._steps + self._gaps.steps <= self._budget:
             choice = self._choices[-1]
             self._take_back(choice)
             if not self._conflict.everything and choice.revision not in self._conflict.gaps:
@@ -211,7 +212,7 @@ class _Walk:
                 return choice.revision
             if not choice.left and self._conflict is choice.conflict:
                 self._choices.pop()
-        return None if self._steps <= self._budget else self._revision
+        return None if self._steps + self._gaps.steps <= self._budget else self._revision
 
     def _take_back(self, choice: _Choice) -> None:
         while len(self._undo) > choice.undo_length:
@@ -230,6 +231,7 @@ class _Walk:
         choice's own) there is none.
         """
         choice = self._choices[-1]
+        self._skip_what_would_not_help(choice)
         if not choice.left:
             self._conclude(choice)
             self._conflict = choice.conflict
@@ -239,18 +241,29 @@ class _Walk:
         self._used_at[id(op)] = choice.revision
         return self._advance(choice.revision, op)
 
+    @staticmethod
+    def _skip_what_would_not_help(choice: _Choice) -> None:
+        """If nothing tried so far touched the keys that the failures are about, another operation
+        that does not would fail in the same way.
+        """
+        conflict = choice.conflict
+        if (
+            choice.tried
+            and not conflict.everything
+            and not _any_touches(choice.tried, conflict.keys)
+        ):
+            while choice.left and not conflict.keys.intersection(choice.left[-1].named()):
+                choice.left.pop()
+
     def _conclude(self, choice: _Choice) -> None:
         """Nothing is left to try there: which choices before it stood in the way of others?"""
         conflict = choice.conflict
         keys = conflict.keys
-        open_to_all = (
-            conflict.everything
-            or not choice.tried
-            or any(keys.intersection(op.named()) for op in choice.tried)
-        )
+        open_to_all = conflict.everything or not choice.tried or _any_touches(choice.tried, keys)
+        tried = {id(op) for op in choice.tried}
         for op in self._gaps.makers(choice.revision):
             named = op.named()
-            if op in choice.tried or not (open_to_all or keys.intersection(named)):
+            if id(op) in tried or not (open_to_all or keys.intersection(named)):
                 continue
             used_at = self._used_at.get(id(op))
             if used_at is not None:
@@ -289,6 +302,10 @@ class _Walk:
         if not found:
             self._telling.note_gap(revision, self._used_at)
         return [op for _, _, op in sorted(found, key=lambda item: item[:2])]
+
+
+def _any_touches(ops: Sequence[Op], keys: set[bytes]) -> bool:
+    return any(keys.intersection(op.named()) for op in ops)
 
 
 def _fits(cell: Cell | None, item: object) -> bool:

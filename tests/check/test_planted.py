@@ -128,7 +128,9 @@ def test_windows_are_small_and_named() -> None:
     text = "\n".join(verdict.lines())
     assert text.startswith("NOT LINEARIZABLE: 3 operations (3 ok, 0 unknown, 0 fail) on 1 keys")
     assert "smallest offending window: 3 operations, 0.000000 to 2.250000" in text
-    assert "it shows 1, expected 2" in "\n".join(judge(History(STALE_READ)).lines())
+    stale = judge(History(STALE_READ))
+    assert "it shows k=1 of revision 2, but revision 3 had changed that key" in stale.reason
+    assert stale.window == STALE_READ[1:]
     double = judge(History(DOUBLE_APPLY))
     assert "so it was done twice" in double.reason
     assert DOUBLE_APPLY[0] in double.window

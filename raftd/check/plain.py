@@ -1,0 +1,61 @@
+"""Faults that two answers show by themselves, whatever became of operations without an answer.
+
+Most real faults are of this kind. They are looked for first: they make the plainest report, and the
+walk up the revisions would have to try many explanations before it could blame the same two.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+
+from raftd.check.anchors import shown_by
+from raftd.check.operations import Item, Op, shown
+from raftd.check.timeline import Fault, Timeline
+
+
+def plain_fault(known: Sequence[Op], timeline: Timeline) -> Fault | None:
+    """The one at the lowest revision, or None. known: answered operations."""
+    touched: dict[bytes, list[int]] = {}
+    for revision in sorted(timeline.writer):
+        for key in timeline.writer[revision].named():
+            touched.setdefault(key, []).append(revision)
+    worst: tuple[int, Fault] | None = None
+    for op in known:
+        revision = op.revision or 0
+        if worst is not None and revision >= worst[0]:
+            continue
+        for reason, other in _contradictions(op, revision, timeline, touched):
+            ops = [op] if other is None else [other, op]
+            worst = (revision, Fault(f"at revision {revision}: {reason}", ops))
+            break
+    return worst[1] if worst is not None else None
+
+
+def _contradictions(
+    op: Op, revision: int, timeline: Timeline, touched: dict[bytes, list[int]]
+) -> Iterator[tuple[str, Op | None]]:
+    for key, item in shown_by(op):
+        if item is None or item.mod_revision is None:
+            continue
+        mod = item.mod_revision
+        if mod > revision:
+            yield f"it shows {shown(key)} of revision {mod}, which is later", None
+        revisions = touched.get(key, [])
+        at = bisect_right(revisions, revision)
+        if at and revisions[at - 1] > mod:
+            later = timeline.writer[revisions[at - 1]]
+            what = f"it shows {shown(key)}={shown(item.value)} of revision {mod}"
+            yield f"{what}, but revision {revisions[at - 1]} had changed that key", later
+        writer = timeline.writer.get(mod)
+        if writer is not None and not _can_have_written(writer, key, item):
+            what = f"it shows {shown(key)}={shown(item.value)} of revision {mod}"
+            yield f"{what}, which was made by another write", writer
+
+
+def _can_have_written(writer: Op, key: bytes, item: Item) -> bool:
+    if writer.operations:
+        value = dict(writer.operations).get(key)
+    else:
+        value = writer.value if writer.key == key else None
+    return value is not None and item.value in (None, value)

@@ -162,6 +162,8 @@ def write_plot(
                 side = name.partition("/")[0]
                 if not series or key.partition(".")[0] not in series[0]:
                     continue
+                if key == "p50_ms" and at == 0:
+                    continue  # calls of quite different sizes
                 shift = (list(colours).index(side) - 1) * 0.27
                 outer, _, inner = key.partition(".")
                 values = [f[outer][inner] if inner else f[outer] for f in series]
@@ -176,7 +178,7 @@ def write_plot(
         axis.spines[["top", "right"]].set_visible(False)
     shown = [side for side in colours if any(name.startswith(side) for name in found)]
     handles = [plots.Rectangle((0, 0), 1, 1, color=colours[side]) for side in shown]
-    axes[0].legend(handles, shown, frameon=False)
+    figure.legend(handles, shown, loc="outside lower center", ncols=len(shown), frameon=False)
     figure.suptitle(title, fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -1,6 +1,6 @@
 """`python -m tests.mit [--seeds 20] [--only NAME]`: the labs' scenarios over many seeds.
 
-`--real --times 20` runs the ten main ones on real processes instead, so many times in a row.
+`--real --times 20` runs the main ones on real processes instead, so many times in a row.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import time
 
 from tests.mit.campaign import ALL_PARTS, Row, run_all
+from tests.mit.real_campaign import run_real
 
 HEADS = ("scenario", "seeds", "events", "worst figure of its limit", "verdict")
 FAILURES_SHOWN = 3
@@ -23,7 +24,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="scenarios whose name contains this")
     parser.add_argument("--parts", default=",".join(ALL_PARTS), help="default %(default)s")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default %(default)s)")
-    return _simulated(parser.parse_args())
+    parser.add_argument("--real", action="store_true", help="real processes on loopback")
+    parser.add_argument("--times", type=int, default=20, help="with --real (default %(default)s)")
+    options = parser.parse_args()
+    return run_real(options.times, options.only) if options.real else _simulated(options)
 
 
 def _simulated(options: argparse.Namespace) -> int:

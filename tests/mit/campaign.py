@@ -11,7 +11,7 @@ from multiprocessing import get_context
 
 from raftd.core.effects import BrokenInvariant
 from tests.mit.catalogue import PARTS, scenarios
-from tests.mit.lab import RUNS, Figure
+from tests.mit.records import RUNS, Figure
 from tests.sim.world import Violation
 
 ALL_PARTS = tuple(PARTS)

@@ -12,6 +12,7 @@ from typing import Any
 
 from raftd.wire import batch as wire
 from raftd.wire import kv
+from raftd.wire.batch import encode_batch
 from tests.mit.lab import Lab
 from tests.mit.machine import encode_append
 from tests.mit.tasks import Promise, Steps
@@ -65,7 +66,7 @@ class Clerk:
         op = self._lab.history.call(self.number, "put", key, value, self._world.now)
         if kind == "append":
             self._lab.appends.add(op)
-        payload = wire.encode_batch(self._session, self._seq - 1, [(self._seq, command)])
+        payload = encode_batch(self._session, self._seq - 1, [(self._seq, command)])
         results = yield from self._until_answered(lambda p, done: p.app.submit(payload, done))
         ((status, answer),) = wire.decode_results(results)
         assert status == wire.OK, f"{kind} {self._seq} of session {self._session}: {status}"

@@ -10,7 +10,7 @@ import os
 import pytest
 
 from tests.mit.catalogue import HEAVY
-from tests.mit.lab import RUNS
+from tests.mit.records import RUNS
 
 SEEDS = int(os.environ.get("RAFTD_MIT_SEEDS", "2"))
 

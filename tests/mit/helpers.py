@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from tests.mit.lab import Lab, as_command
+from tests.mit.lab import Lab
+from tests.mit.service import as_command
 from tests.mit.tasks import Steps
 
 LEADER_ROUNDS = 10

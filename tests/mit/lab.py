@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from raftd.core.effects import NotLeader, Unavailable
-from raftd.core.types import Entry, EntryType, Index, NodeId, Role, Settings, Term
-from raftd.machine.sessions import Sessions
+from raftd.core.types import Entry, Index, NodeId, Role, Term
 from raftd.storage.record import RECORD
 from raftd.wire import batch as wire
-from raftd.wire import kv
-from tests.mit.machine import AppendModel, AppendStore
 from tests.mit.network import LabNetwork, Mode
+from tests.mit.records import RUNS, Figure, Run
+from tests.mit.service import Image, Witness, as_command, is_command, timers_of
 from tests.mit.tasks import Steps, Task
-from tests.sim.checkers import Checkers
 from tests.sim.cluster import Cluster
 from tests.sim.history import Op
 from tests.sim.node import Node
 from tests.sim.plan import NetworkPlan, Plan
 from tests.sim.process import Process
-from tests.sim.stores import DiskImage, Stores
 
 ELECTION_SECONDS = 1.0
 """The labs' RaftElectionTimeout: how long the tests give an election."""
@@ -37,82 +33,6 @@ FORM_SECONDS = 5.0
 SNAPSHOT_POLL = 0.005
 """The labs take snapshots in place; ours take a while, and the next one is asked for then."""
 TRACE_SHOWN = 80
-KEY = b"x"
-
-
-@dataclass(slots=True)
-class Figure:
-    name: str
-    value: float
-    limit: float
-
-
-@dataclass(slots=True)
-class Run:
-    """What one scenario on one seed came to."""
-
-    seed: int
-    events: int = 0
-    seconds: float = 0.0
-    figures: list[Figure] = field(default_factory=list)
-
-
-RUNS: list[Run] = []
-"""Appended to by every Lab that is left; the campaign takes them from here."""
-
-
-def timers_of(seed: int) -> Settings:
-    """Odd seeds have the timers that ship, even ones those of a quick lab solution."""
-    if seed % 2:
-        return Settings(keep_entries=0)
-    return Settings(
-        keep_entries=0,
-        heartbeat_interval=0.06,
-        election_timeout_min=0.25,
-        election_timeout_max=0.5,
-        candidate_retry_min=0.05,
-        candidate_retry_max=0.25,
-    )
-
-
-class Image(DiskImage):
-    """A disk whose store knows the labs' Append."""
-
-    def _open(self, node: Node) -> Stores:
-        stores = super()._open(node)
-        stores.host = Sessions(AppendStore())
-        return stores
-
-
-class Witness(Checkers):
-    """All checkers of the simulator; it also tells the lab what is applied where."""
-
-    def __init__(self, lab: Lab) -> None:
-        super().__init__(lab.world, lab.configuration, lab.plan)
-        self._lab = lab
-        self._model = AppendModel(lab.world.stats)
-
-    def applying(self, name: NodeId, entry: Entry) -> None:
-        super().applying(name, entry)
-        self._lab.note_applied(name, entry)
-
-    def applied_result(self, name: NodeId, index: Index, payload: bytes, result: bytes) -> None:
-        super().applied_result(name, index, payload, result)
-        self._lab.maybe_snapshot(name)
-
-    def installed(self, name: NodeId, index: Index) -> None:
-        super().installed(name, index)
-        self._lab.note_installed(name, index)
-
-
-def is_command(entry: Entry) -> bool:
-    """An entry of the machine's; with sessions its head says so in its second byte."""
-    return entry.type is EntryType.BATCH and entry.payload[1] in (wire.PLAIN, wire.IN_SESSION)
-
-
-def as_command(value: bytes) -> bytes:
-    """What the Raft tests propose: any bytes, put under one key."""
-    return kv.encode_put(KEY, value)
 
 
 class Lab(Cluster):
@@ -163,13 +83,13 @@ class Lab(Cluster):
     def _form(self) -> None:
         for node in self.nodes.values():
             self.world.at(self._rng.random() * 0.02, node.start)
-        unreliable, self.network.mode.unreliable = self.network.mode.unreliable, False
+        asked, self.network.mode = self.network.mode, Mode(long_delays=False)
         self.wait_for(
             lambda: all(view.disk.admitted for view in self.checkers.views.values()),
             FORM_SECONDS,
             "the cluster to form",
         )
-        self.network.mode.unreliable = unreliable
+        self.network.mode = asked
 
     # with
 

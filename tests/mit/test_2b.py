@@ -10,7 +10,8 @@ from tests.mit.helpers import (
     random_value,
     wait_applied,
 )
-from tests.mit.lab import ELECTION_SECONDS, Lab, as_command
+from tests.mit.lab import ELECTION_SECONDS, Lab
+from tests.mit.service import as_command
 
 TRIES = 5
 RPC_COMMAND_BYTES = 5000

@@ -13,7 +13,8 @@ from tests.mit.helpers import (
     random_value,
     wait_applied,
 )
-from tests.mit.lab import ELECTION_SECONDS, Lab, as_command
+from tests.mit.lab import ELECTION_SECONDS, Lab
+from tests.mit.service import as_command
 from tests.mit.tasks import Steps
 
 FIGURE_8_ROUNDS = 1000

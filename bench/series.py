@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.clusters import Cluster, Etcd, PySync, Raftd, etcd_load, raftd_load
+from bench.clusters import Cluster, Etcd, Raftd, etcd_load, raftd_load
 from bench.facts import cpu_seconds
+from bench.pysync import PySync
 
 Figures = dict[str, Any]
 

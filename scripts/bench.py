@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import bigstate, facts, failing, flat, growth, honesty, peers, profiling, report, series
-from bench.clusters import BASE, BenchTrouble, Cluster, Etcd, PySync, Raftd, etcd_load, raftd_load
+from bench.clusters import BASE, BenchTrouble, Cluster, Etcd, Raftd, etcd_load, raftd_load
+from bench.pysync import PySync
 from bench.report import Verdict
 from scripts.nodes import ROOT, NodeTrouble
 

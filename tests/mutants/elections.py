@@ -109,7 +109,7 @@ ELECTIONS = (
             "        and s.current_term == (sent.term - 1 if sent.pre else sent.term)\n",
             "        campaign is not None\n",
         ),
-        by="election-safety",
+        by="elected-by-votes election-safety",
     ),
     plant(
         "candidate-gives-its-vote-away",
@@ -157,7 +157,7 @@ ELECTIONS = (
         "vote-forgotten-at-restart",
         "votedFor survives a restart",
         core(
-            "core",
+            "recover",
             "voted_for=recovered.hard_state.vote",
             "voted_for=None",
         ),
@@ -259,12 +259,12 @@ ELECTIONS = (
         "proposals-during-a-transfer",
         "no proposals while leadership is handed over (3.10)",
         core(
-            "core",
-            "        if s.leadership.transfer is not None:\n"
-            '            raise Unavailable(f"leadership is being handed to '
+            "proposals",
+            "    if s.leadership.transfer is not None:\n"
+            '        raise Unavailable(f"leadership is being handed to '
             '{s.leadership.transfer.target}")\n'
-            "        if s.unsynced",
-            "        if s.unsynced",
+            "    if s.unsynced",
+            "    if s.unsynced",
         ),
         by="script:transfer",
     ),

@@ -123,8 +123,8 @@ REPLICATION = (
         "match rises only by what a reply says is durable",
         core(
             "leader",
-            "    progress.matched(reply.durable)\n    if in_window:",
-            "    progress.matched(progress.next - 1)\n    if in_window:",
+            "    if progress.matched(reply.durable):\n",
+            "    if progress.matched(progress.next - 1):\n",
         ),
         by="committed-is-durable",
     ),

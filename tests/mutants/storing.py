@@ -19,12 +19,9 @@ STORING = (
         "log-dropped-before-the-marker",
         "the log goes only when the snapshot is marked",
         core(
-            "core",
-            '        s.event(fx, "snapshot_taken"',
-            "        from raftd.core import compaction\n"
-            "\n"
-            "        compaction.compact(s, fx, now)\n"
-            '        s.event(fx, "snapshot_taken"',
+            "compaction",
+            '    s.event(fx, "snapshot_taken"',
+            '    compact(s, fx, now)\n    s.event(fx, "snapshot_taken"',
         ),
         by="release-after-marker",
     ),
@@ -60,8 +57,8 @@ STORING = (
         "file-of-a-queued-mark-deleted",
         "a snapshot file stays while a mark of it may reach the disk",
         core(
-            "core",
-            "        metas.extend(meta for _, meta in s.pending_markers)\n",
+            "compaction",
+            "    metas.extend(meta for _, meta in s.pending_markers)\n",
             "",
         ),
         by="snapshot-files-kept",
@@ -70,7 +67,7 @@ STORING = (
         "file-of-an-unrestored-snapshot-deleted",
         "a snapshot file stays until the machine has restored it",
         core(
-            "core",
+            "compaction",
             "metas = [s.snapshot, s.marked_snapshot, *s.installs_out]",
             "metas = [s.snapshot, s.marked_snapshot]",
         ),

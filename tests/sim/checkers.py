@@ -1,6 +1,7 @@
 """The invariants, checked after every event, each with a name that the mutants are caught by.
 
 election-safety            at most one leader a term (Figure 3)
+elected-by-votes           a majority of voters has durably voted for a leader (5.2)
 leader-append-only         a leader never overwrites or removes its entries (Figure 3)
 log-matching               (index, term) decides the whole log up to it (Figure 3)
 leader-completeness        a new leader holds all that was committed in earlier terms (Figure 3)
@@ -33,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from raftd.core.types import Entry, HardState, Index, NodeId, Recovered, Role, SnapshotMeta, Write
+from raftd.core.types import Entry, HardState, Index, NodeId, Recovered, Role, Write
 from tests.sim.promises import Promises
 from tests.sim.shadow import Shadow
 from tests.sim.views import NodeView
@@ -154,30 +155,6 @@ class Checkers(Promises):
             self.fail("admission", f"{name} lost its disk and is admitted again")
         del view.pending[: len(writes)]
 
-    def marker(self, name: NodeId, index: Index, file_durable: bool) -> None:
-        if not file_durable:
-            self.fail(
-                "snapshot-before-marker", f"{name} marks snapshot {index} without a durable file"
-            )
-
-    def retained(
-        self, name: NodeId, keep: Sequence[SnapshotMeta], to_restore: Sequence[SnapshotMeta]
-    ) -> None:
-        view = self.views[name]
-        marked = [view.disk.snapshot] if view.disk.snapshot is not None else []
-        queued = [write.marker.meta for write in view.pending if write.marker is not None]
-        for meta in (*marked, *queued, *to_restore):
-            if meta not in keep:
-                self.fail("snapshot-files-kept", f"{name} deletes {meta.index}, keeps {keep}")
-
-    def release(self, name: NodeId, index: Index) -> None:
-        snapshot = self.views[name].disk.snapshot
-        if index > (snapshot.index if snapshot else 0):
-            self.fail(
-                "release-after-marker",
-                f"{name} drops its log to {index}, durable snapshot: {snapshot}",
-            )
-
     # after each call into a core
 
     def after(self, name: NodeId, core: RaftCore) -> None:
@@ -213,6 +190,9 @@ class Checkers(Promises):
         if view.name in self.learners:
             self.fail("election-safety", f"{view.name} is a learner and leads term {term}")
         self._vote(view.name, term, view.name)
+        given = sum(self.votes.get((voter, term)) == view.name for voter in self.voters)
+        if given < self.majority:
+            self.fail("elected-by-votes", f"{view.name} leads term {term} with {given} votes")
         held = view.disk.hard_state
         if held != HardState(term, view.name):
             self.fail("vote-is-durable", f"{view.name} leads term {term}, synced {held}")

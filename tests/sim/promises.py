@@ -18,7 +18,7 @@ from raftd.core.messages import (
     VoteReply,
     VoteRequest,
 )
-from raftd.core.types import Index, NodeId, Term
+from raftd.core.types import Index, NodeId, SnapshotMeta, Term
 from tests.sim.views import Facts, NodeView
 
 if TYPE_CHECKING:
@@ -149,3 +149,29 @@ class Promises(Facts):
                     "ack-is-durable",
                     f"{view.name} sends {reply}, write #{write.seq} will undo that",
                 )
+
+    # files
+
+    def marker(self, name: NodeId, index: Index, file_durable: bool) -> None:
+        if not file_durable:
+            self.fail(
+                "snapshot-before-marker", f"{name} marks snapshot {index} without a durable file"
+            )
+
+    def retained(
+        self, name: NodeId, keep: Sequence[SnapshotMeta], to_restore: Sequence[SnapshotMeta]
+    ) -> None:
+        view = self.views[name]
+        marked = [view.disk.snapshot] if view.disk.snapshot is not None else []
+        queued = [write.marker.meta for write in view.pending if write.marker is not None]
+        for meta in (*marked, *queued, *to_restore):
+            if meta not in keep:
+                self.fail("snapshot-files-kept", f"{name} deletes {meta.index}, keeps {keep}")
+
+    def release(self, name: NodeId, index: Index) -> None:
+        snapshot = self.views[name].disk.snapshot
+        if index > (snapshot.index if snapshot else 0):
+            self.fail(
+                "release-after-marker",
+                f"{name} drops its log to {index}, durable snapshot: {snapshot}",
+            )

@@ -110,7 +110,10 @@ class Sessions:
         A query changes nothing, so a bug in one is logged and answered, not fatal.
         """
         try:
-            return wire.OK, self.machine.query(request)
+            answer: object = self.machine.query(request)
+            if isinstance(answer, bytes):
+                return wire.OK, answer
+            raise TypeError(f"it answered {type(answer).__name__}, not bytes")
         except MachineError as error:
             return wire.MACHINE_ERROR, _message(error)
         except Exception as error:

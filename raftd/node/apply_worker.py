@@ -106,7 +106,8 @@ class ApplyWorker:
         self._services: Services | None = None
         self._owner = 0
         self._between_entries = True
-        self._events_waiting = self._events_dropped = 0
+        self._events_told = self._events_dropped = 0  # the network thread counts
+        self._events_seen = 0  # the owner counts
         self.applied_index: Index = 0
         self.applied_term: Term = 0
         self.quick = host.quick
@@ -137,10 +138,10 @@ class ApplyWorker:
         """For a machine that watches. Network thread."""
         if not self._watched:
             return
-        if self._events_waiting >= EVENTS_WAITING_MAX:
+        if self._events_told - self._events_seen >= EVENTS_WAITING_MAX:
             self._events_dropped += 1
             return
-        self._events_waiting += 1
+        self._events_told += 1
         if self._events_dropped:
             lost, self._events_dropped = self._events_dropped, 0
             text = f"{lost} events before this one were dropped: the machine was too slow"
@@ -210,7 +211,7 @@ class ApplyWorker:
             sessions, chunks = self._host.capture()
             job.done((self.applied_index, self.applied_term, sessions, chunks))
         elif isinstance(job, Tell):
-            self._events_waiting -= 1
+            self._events_seen += 1
             self._host.on_event(job.event)
         else:
             self._restoring = job.meta

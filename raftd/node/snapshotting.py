@@ -67,16 +67,14 @@ class Snapshotting:
 
     def _is_due(self, applied: Index) -> bool:
         entries = applied - self._core.snapshot_index
+        if entries <= 0 or self._wanted or self._pausing:
+            return entries > 0 and bool(self._wanted)
         settings, scale = self._settings, self._scale
-        return entries > 0 and (
-            bool(self._wanted)
-            or (
-                not self._pausing
-                and (
-                    entries >= settings.snapshot_entries * scale
-                    or self._bytes >= settings.snapshot_bytes * scale
-                )
-            )
+        return (
+            entries >= settings.snapshot_entries * scale
+            or self._bytes >= settings.snapshot_bytes * scale
+            # The door is closed: only a snapshot makes room, and nothing else will ask for one.
+            or self._core.log.bytes > settings.log_memory_limit_bytes
         )
 
     def _take(self) -> None:

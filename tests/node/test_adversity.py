@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -45,6 +46,32 @@ def test_no_room_for_a_snapshot_is_told_and_tried_again(
             fs.capacity_bytes = None
             await bench.until(lambda: replica.state().snapshot_index > 0)
             assert not bench.fatal.reports
+
+    asyncio.run(go())
+
+
+def test_a_log_at_its_memory_limit_makes_room_by_itself() -> None:
+    """Whatever is set for snapshots: no proposal comes in any more that could make one due."""
+
+    async def go() -> None:
+        async with running(Diary(quick=True), MemoryFileSystem()) as bench:
+            replica = bench.node.replica
+            settings = replace(
+                NodeSettings(),
+                log_memory_limit_bytes=20_000,
+                snapshot_entries=1 << 40,
+                snapshot_bytes=1 << 40,
+            )
+            replica.snapshotting._settings = replica.clients._door._settings = settings
+            for _ in range(3):
+                outcomes: list[Outcome] = []
+                for _ in range(50):
+                    replica.submit(plain(b"x" * 1000), outcomes.append)
+                    await asyncio.sleep(0)
+                await bench.until(lambda done=outcomes: len(done) == 50)  # type: ignore[misc]
+                assert any(isinstance(outcome, Applied) for outcome in outcomes)
+                await bench.until(lambda: replica.state().log_bytes < 20_000, 3)
+            assert replica.state().snapshot_index > 0
 
     asyncio.run(go())
 

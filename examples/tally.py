@@ -52,15 +52,17 @@ class Tally:
         return b"%d" % (row[0] if row else 0)
 
     def on_applied(self, index: int) -> None:
-        if index % EVERY == 0 and self._host is not None:
-            marked, sessions = self._host.mark_snapshot()
-            self._db.execute("DELETE FROM place")
-            self._db.execute("INSERT INTO place VALUES (?, ?)", [marked, sessions])
-            self._db.execute("COMMIT")
+        if self._host is None or index % EVERY:
+            return
+        marked, sessions = self._host.mark_snapshot()
+        self._db.execute("DELETE FROM place")
+        self._db.execute("INSERT INTO place VALUES (?, ?)", [marked, sessions])
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN")
+        if marked > self._host.state().snapshot_index:  # else it was restored just now
             # RuntimeError: the last one is still being written. The next one will do.
             with contextlib.suppress(RuntimeError):
                 self._host.hand_in(marked, self.capture())
-            self._db.execute("BEGIN")
 
     def on_event(self, event: Event) -> None:
         applied = self._host.state().applied_index if self._host else 0

@@ -72,6 +72,10 @@ def test_it_survives_kills_with_nothing_but_its_own_snapshots(make_cluster: Make
     leader.start()  # its machine begins with its own snapshot's file
     cluster.wait_ready([leader])
     cluster.wait_level()
+    seen = rows(away, "SELECT applied, detail FROM events WHERE kind = 'snapshot_installed'")
+    for applied, detail in seen:
+        assert f"at {applied}" in str(detail), "told when it was restored, and before what follows"
+    assert seen
     assert client.query(b"one") == b"%d" % ((sent + 2) // 3)
     assert len(set(cluster.digests().values())) == 1
     for node in cluster.nodes:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from raftd.core.core import RaftCore
 
 
+WINDOWS_MAX = 4
+
+
 class Promises(Facts):
     """The driver calls `request` and `reply` before the message is handed to the network."""
 
@@ -74,8 +77,8 @@ class Promises(Facts):
             before = entry.index
 
     def in_flight(self, name: NodeId, peer: NodeId, requests: Sequence[Request]) -> None:
-        """Up to two windows: one that was given up but not answered yet, and the one after it."""
-        most = 2 * self._settings.window_messages_max
+        """A few windows: those that were given up but not answered yet, and the one after them."""
+        most = WINDOWS_MAX * self._settings.window_messages_max
         if len(requests) > most:
             appends = sum(1 for r in requests if isinstance(r, AppendRequest) and r.entries)
             if appends > most:

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.nodes import ROOT
-from tests.chaos import disk_faults, kills
+from tests.chaos.disk_faults import FAULTS, missing
+from tests.chaos.kills import run as run_kills
 from tests.chaos.run import Chaos, Options
 
 BASE = ROOT / ".run" / "chaos"
@@ -88,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _kills(arguments: argparse.Namespace) -> int:
-    report = kills.run(
+    report = run_kills(
         _fresh(BASE / "kills"),
         nodes=arguments.nodes,
         cycles=arguments.cycles,
@@ -102,9 +103,9 @@ def _kills(arguments: argparse.Namespace) -> int:
 
 
 def _faults(_: argparse.Namespace) -> int:
-    missing = disk_faults.missing()
-    for name in disk_faults.FAULTS:
-        print(name + (f" (not here: {missing[name]})" if name in missing else ""))
+    reasons = missing()
+    for name in FAULTS:
+        print(name + (f" (not here: {reasons[name]})" if name in reasons else ""))
     return 0
 
 

@@ -53,13 +53,17 @@ class Row:
                 self.worst[figure.name] = figure
 
     def cells(self) -> tuple[str, ...]:
-        figures = [f"{f.name} {f.value:.4g} of {f.limit:g}" for f in self.worst.values()]
+        figures = [f"{f.name} {_short(f.value)} of {_short(f.limit)}" for f in self.worst.values()]
         verdict = "pass"
         if self.failures:
             seeds = sorted(outcome.seed for outcome in self.failures)
             verdict = f"FAIL on {len(seeds)} (seeds {', '.join(map(str, seeds[:8]))})"
         name = self.name.removeprefix("test_")
         return name, str(self.seeds), str(self.events), "; ".join(figures), verdict
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value % 1 and value < 100 else f"{value:,.0f}"
 
 
 def run_one(part: str, name: str, seed: int) -> Outcome:

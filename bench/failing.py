@@ -46,13 +46,19 @@ def etcd_side(binary: Path, kills: int) -> list[float]:
     try:
         cluster.start()
         for _ in range(kills):
-            leader = cluster.leader()
-            timer = threading.Timer(ETCD_KILL_AFTER, cluster.kill, [leader])
+            killed: list[int] = []
+
+            def kill(killed: list[int] = killed) -> None:
+                # Looked up now: on a busy machine leadership may have moved meanwhile.
+                killed.append(cluster.leader())
+                cluster.kill(killed[0])
+
+            timer = threading.Timer(ETCD_KILL_AFTER, kill)
             timer.start()
             figures = etcd_load(binary, cluster, op="put", clients=4, secs=ETCD_SECONDS)
             timer.join()
             silences.append(figures["silence_ms"])
-            cluster.restart(leader)
+            cluster.restart(killed[0])
             cluster.wait_ready()
             time.sleep(1.0)
     finally:

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from bench import bigstate, facts, failing, flat, growth, honesty, peers, profiling, report, series
@@ -244,6 +246,11 @@ class Bench:
         self.say(f"written: {self.out}/{name}.*")
 
 
+def _stop(number: int, _: FrameType | None) -> None:
+    """SIGTERM, from `timeout` for instance: every node that we started is to end with us."""
+    raise SystemExit(128 + number)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.bench",
@@ -264,6 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("bench: needs Linux (/proc)", file=sys.stderr)
         return 2
     BASE.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, _stop)
     return Bench(parser.parse_args(argv)).run()
 
 

@@ -64,6 +64,7 @@ class Lane(ABC):
         self._stalls = 0
         self._stalled = False
         self._refusals = 0
+        self._replies = 0
         self._verdict: Verdict | None = None
 
     # -- the lane's own task ------------------------------------------------------------------
@@ -112,6 +113,7 @@ class Lane(ABC):
         self.address = address
         stream = self._stream = calls.pipeline()
         ending: Verdict | None = None
+        self._replies = 0
         try:
             if self._depth == 1:
                 await self._drive(stream)
@@ -178,6 +180,7 @@ class Lane(ABC):
                 Next.ROTATE, False, "the node ended the stream"
             )
             return False
+        self._replies += 1
         flight = self.flights.pop(reply.number, None)
         if flight is None:
             return True
@@ -232,7 +235,8 @@ class Lane(ABC):
             return
         told = ending or self._verdict
         text = told.message if told else "the stream was closed"
-        certain = ending is not None and ending.certain
+        # A status that is certain for a call (a proxy's, say) is not for a stream that has served.
+        certain = ending is not None and ending.certain and not self._replies
         for parcel in parcels:
             parcel.in_flight = False
             parcel.unknown = parcel.unknown or not certain

@@ -118,7 +118,7 @@ def test_what_was_answered_before_the_deadline_is_not_called_undone(connect: Con
         def restore(self, reader: object) -> None: ...
 
     with FakeCluster(machine=Wordy()) as cluster:
-        client = connect(cluster)
+        client = connect(cluster, attempt_timeout=30.0)
         node = cluster.nodes["n1"]
         commands = [b"%03d" % number for number in range(BULK_COUNT)]
         frames = node.frames
@@ -126,7 +126,7 @@ def test_what_was_answered_before_the_deadline_is_not_called_undone(connect: Con
             [Fault.OVERLOADED] if node.frames > frames + 1 else []
         )
         with pytest.raises(BulkError) as caught:
-            client.submit_many(commands, timeout=2.0)
+            client.submit_many(commands, timeout=3.0)
         executed = cluster.executed()
         assert 0 < len(executed) < len(commands)
         for command, result in zip(commands, caught.value.results, strict=True):

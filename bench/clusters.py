@@ -196,6 +196,11 @@ class Etcd:
     def term(self) -> int:
         return max(int((self._status(port) or {}).get("raftTerm", 0)) for port in self._client)
 
+    def revision(self) -> int:
+        """The highest that a node knows: one more for each put."""
+        said = [self._status(port) for port in self._client]
+        return max((int(one["header"].get("revision", 0)) for one in said if one), default=0)
+
     def _status(self, port: int) -> dict[str, Any] | None:
         url = f"http://127.0.0.1:{port}/v3/maintenance/status"
         try:

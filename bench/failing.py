@@ -15,9 +15,9 @@ from bench.clusters import BASE, BenchTrouble, Etcd, etcd_load
 from bench.report import Verdict
 from scripts.nodes import ROOT
 
-ETCD_SECONDS = 9.0
-ETCD_KILL_AFTER = 3.0
-"""Late enough that the generator runs, also on a slow machine; early enough for etcd's timeout."""
+ETCD_SECONDS = 8.0
+WARM_UP_PUTS = 200
+WARM_UP_SECONDS = 0.5
 
 
 def raftd_side(kills: int, terms: int) -> dict[str, Any]:
@@ -47,16 +47,12 @@ def etcd_side(binary: Path, kills: int) -> list[float]:
         cluster.start()
         for _ in range(kills):
             killed: list[int] = []
-
-            def kill(killed: list[int] = killed) -> None:
-                # Looked up now: on a busy machine leadership may have moved meanwhile.
-                killed.append(cluster.leader())
-                cluster.kill(killed[0])
-
-            timer = threading.Timer(ETCD_KILL_AFTER, kill)
-            timer.start()
+            killer = threading.Thread(target=_kill_leader, args=(cluster, killed))
+            killer.start()
             figures = etcd_load(binary, cluster, op="put", clients=4, secs=ETCD_SECONDS)
-            timer.join()
+            killer.join()
+            if not killed:
+                raise BenchTrouble("the load on etcd did not begin: its leader was not killed")
             silences.append(figures["silence_ms"])
             cluster.restart(killed[0])
             cluster.wait_ready()
@@ -64,6 +60,19 @@ def etcd_side(binary: Path, kills: int) -> list[float]:
     finally:
         cluster.stop()
     return silences
+
+
+def _kill_leader(cluster: Etcd, killed: list[int]) -> None:
+    """Once the load runs, not by the clock: a generator may take seconds to connect."""
+    first, deadline = cluster.revision(), time.monotonic() + ETCD_SECONDS
+    while cluster.revision() < first + WARM_UP_PUTS:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.02)
+    time.sleep(WARM_UP_SECONDS)
+    leader = cluster.leader()
+    cluster.kill(leader)
+    killed.append(leader)
 
 
 def verdicts(found: dict[str, Any], etcd: list[float]) -> list[Verdict]:

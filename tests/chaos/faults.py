@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import combinations
 
-from scripts.nodes import Node
+from scripts.nodes import Node, wait_until
 from tests.chaos.cluster import ChaosCluster, names
 from tests.chaos.proxy import Delay
 from tests.chaos.stirring import Stirring
 
 Begin = Callable[[ChaosCluster, random.Random], AbstractContextManager[str]]
 FAULTS: dict[str, Begin] = {}
+READY_SECONDS = 30.0
 
 
 def fault(name: str) -> Callable[[Callable[[ChaosCluster, random.Random], Iterator[str]]], Begin]:
@@ -78,9 +79,10 @@ def _orderly(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
         if node.pid() is not None:
             node.stop()
         node.start()
+        wait_until(node.ready, READY_SECONDS, f"{node.id} to serve again", [node])
 
-    with Stirring(strike, lambda: 0.8):
-        yield "SIGTERM and start, one node at a time, the leader first"
+    with Stirring(strike, lambda: 0.2):
+        yield "SIGTERM, start, wait until it serves; one node after the other, the leader first"
 
 
 def _paused(victims: list[Node]) -> Iterator[str]:

@@ -167,7 +167,20 @@ class Replica:
         if fx.install is not None or fx.committed or fx.events:
             self.apply_now()
         if fx.persist or fx.released:
-            self._wal.kick(inline=not self.leading)
+            if self.leading:
+                # The senders that were woken above run first: the peers' disks work while ours does.
+                self._loop.call_soon(self._kick)
+            else:
+                self._wal.kick(inline=True)
+
+    def _kick(self) -> None:
+        """A leader's own write, a turn of the loop after the peers' messages have left."""
+        try:
+            self._wal.kick(inline=not self.stopped)
+        except NodeStopped:
+            raise
+        except BaseException as error:
+            raise self._fail("writing the log", error) from error
 
     def _fail(self, what: str, error: BaseException) -> NodeStopped:
         """The node cannot go on safely: poison it and report; returns what to raise."""

@@ -16,19 +16,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+from raftd.core import types
 from raftd.core.core import RaftCore
 from raftd.core.effects import BrokenInvariant, Effects, Event, NotLeader, Unavailable
 from raftd.core.messages import Channel, Reply, Request
-from raftd.core.types import (
-    Configuration,
-    Identity,
-    Index,
-    RaftState,
-    Role,
-    SnapshotMeta,
-    WriteSeq,
-)
+from raftd.core.types import Identity, Index, RaftState, Role, WriteSeq
 from raftd.node import health
 from raftd.node.apply_worker import ApplyWorker, Slice
 from raftd.node.clients import Clients
@@ -43,13 +37,13 @@ from raftd.node.snapshots import SnapshotDesk
 from raftd.node.snapshotting import Snapshotting
 from raftd.node.wal_worker import WalWorker
 
+T = TypeVar("T")
+
 TICK_SECONDS_MIN = 0.001
 """What is due stays due until a sender pulls it: without a pause a stuck sender would spin us."""
 
 TICK_SECONDS_MAX = 0.02
-"""The timer is set by the core's `wake_at`, but never further: what moves it needs no
-bookkeeping.
-"""
+"""The timer is set by `wake_at`, but never further: what moves it needs no bookkeeping."""
 
 
 class Replica:
@@ -108,9 +102,7 @@ class Replica:
         self._arm_timer()
 
     def stop(self, why: str) -> None:
-        """Take no more calls and answer everybody who waits: what is in the log is unknown to
-        them.
-        """
+        """Take no more calls; answer everybody who waits: what is in the log is unknown to them."""
         self.stopped = self.stopped or why
         if self._timer is not None:
             self._timer.cancel()
@@ -132,12 +124,7 @@ class Replica:
             raise
         except BaseException as error:
             raise self._fail("the core", error) from error
-        try:
-            self._deliver(fx)
-        except NodeStopped:
-            raise
-        except BaseException as error:
-            raise self._fail("acting on what the core decided", error) from error
+        self._guarded("acting on what the core decided", lambda: self._deliver(fx))
         return fx
 
     def _queue(self, fx: Effects) -> None:
@@ -168,25 +155,30 @@ class Replica:
             self.apply_now()
         if fx.persist or fx.released:
             if self.leading:
-                # The senders that were woken above run first: the peers' disks work while ours does.
+                # The senders woken above run first: the peers' disks work while ours does.
                 self._loop.call_soon(self._kick)
             else:
                 self._wal.kick(inline=True)
 
     def _kick(self) -> None:
         """A leader's own write, a turn of the loop after the peers' messages have left."""
+        self._guarded("writing the log", lambda: self._wal.kick(inline=not self.stopped))
+
+    def _guarded(self, what: str, call: Callable[[], T]) -> T:
+        """Whatever `call` raises is fatal to the node, whoever happens to be calling."""
         try:
-            self._wal.kick(inline=not self.stopped)
+            return call()
         except NodeStopped:
             raise
         except BaseException as error:
-            raise self._fail("writing the log", error) from error
+            raise self._fail(what, error) from error
 
     def _fail(self, what: str, error: BaseException) -> NodeStopped:
         """The node cannot go on safely: poison it and report; returns what to raise."""
         kind = "broken invariant" if isinstance(error, BrokenInvariant) else "unexpected error"
         self.stopped = f"{kind} in {what}"
         self._fatal.fatal(self.stopped, error)
+        self._loop.call_soon(self.clients.stop, self.stopped)
         return NodeStopped(self.stopped)
 
     # -- events and time --
@@ -270,18 +262,12 @@ class Replica:
             self.enter(lambda now: self._core.persisted(seq, now))
 
     def apply_now(self) -> None:
-        """A quick machine works right here; what does not fit the slice goes on in the next
-        turn.
-        """
+        """A quick machine works right here; the rest of a long slice waits for the next turn."""
         if not self.apply.quick or self._applying:
             return
         self._applying = True
         try:
-            more = self.apply.step()
-        except NodeStopped:
-            raise
-        except BaseException as error:
-            raise self._fail("the state machine", error) from error
+            more = self._guarded("the state machine", self.apply.step)
         finally:
             self._applying = False
         if more:
@@ -321,12 +307,12 @@ class Replica:
         with self._lock:
             return self._core.state(self._clock.now())
 
-    def configuration_at(self, index: Index) -> Configuration:
+    def configuration_at(self, index: Index) -> types.Configuration:
         """Any thread."""
         with self._lock:
             return self._core.configuration_at(index)
 
-    def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
+    def snapshots_in_use(self) -> tuple[types.SnapshotMeta, ...]:
         """Any thread."""
         with self._lock:
             return self._core.snapshots_in_use()

@@ -213,8 +213,8 @@ def test_what_fails_while_effects_are_delivered_stops_the_node() -> None:
 
             replica._wal.kick = kick  # type: ignore[method-assign]
             replica.submit(plain(b"x"), outcomes.append)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+            for _ in range(5):  # turns of the loop: propose, write, answer
+                await asyncio.sleep(0)
             assert [type(outcome) for outcome in outcomes] == [Unknown]
             reports, bench.fatal.reports = bench.fatal.reports, []
             assert [str(error) for _, error in reports] == ["[Errno 5] Input/output error"]

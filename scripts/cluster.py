@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -199,9 +200,14 @@ def _start(local: Local, arguments: argparse.Namespace) -> int:
 
 
 def _alive(node: Node) -> bool:
+    """Its client port is open; the admin port answers before that."""
     if node.pid() is None:
         raise NodeTrouble(f"{node.id} ended at once; its log says:\n{node.log_tail()}")
-    return node.http("/livez")[0] == 200
+    try:
+        socket.create_connection(("127.0.0.1", node.ports.client), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _stop(local: Local, arguments: argparse.Namespace) -> int:

@@ -48,6 +48,8 @@ class Ack(NamedTuple):
     key: bytes
     value: bytes
 
+ERROR_PAUSE_SECONDS = 0.1
+
 
 class Writers:
     """Threads that put new keys through one client, and every acknowledgement that they got."""
@@ -93,6 +95,7 @@ class Writers:
                     self._client.put(key, value)
                 except RaftdError as error:
                     self.errors.append(error)
+                    self._stop.wait(ERROR_PAUSE_SECONDS)  # a closed client refuses at once
                 else:
                     self.acks.append(Ack(time.monotonic(), key, value))
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises

@@ -31,6 +31,10 @@ def left_behind(directory: Path) -> list[str]:
     return found
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def demo() -> Iterator[subprocess.Popen[str]]:
     """The demo, started; interrupted at the end if it still runs."""
@@ -41,6 +45,8 @@ def demo() -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # A suite that runs as a shell's background job has SIGINT ignored, and so would the demo.
+        preexec_fn=_heed_interrupts,
     )
     with process:
         yield process

@@ -136,7 +136,7 @@ def test_empty_and_huge_batches(stub: client_pb2_grpc.KVStub) -> None:
     assert str(kv.OPERATIONS_MAX) in details
 
 
-@pytest.mark.parametrize("timeout", [-1.0, 0.0, 1e-9])
+@pytest.mark.parametrize("timeout", [-1.0, -1e-3])
 def test_deadline_in_the_past(stub: client_pb2_grpc.KVStub, timeout: float) -> None:
     for call in (
         lambda: stub.Put(pb.PutRequest(key=b"late", value=b"x"), timeout=timeout),

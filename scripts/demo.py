@@ -48,6 +48,7 @@ class Ack(NamedTuple):
     key: bytes
     value: bytes
 
+
 ERROR_PAUSE_SECONDS = 0.1
 
 

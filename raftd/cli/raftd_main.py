@@ -20,7 +20,6 @@ from raftd.config import ConfigError
 from raftd.config.render import sample, show
 
 EXIT_OK = 0
-EXIT_DAMAGE = 1
 EXIT_USAGE = 2
 
 

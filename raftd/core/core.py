@@ -1,10 +1,9 @@
 """RaftCore: one node of Raft as values in, values out.
 
 It does no I/O, reads no clock, draws no randomness of its own and starts no thread. Durability is
-an
-input: the core withholds every promise (a vote, an acknowledgement, its own vote, its own match, a
-term that it shows, a record) until `persisted` covers the write that the promise rests on. The
-daemon, the simulator and a trace replay drive this same class; their duties are in `effects.py`.
+an input: the core withholds every promise (a vote, an acknowledgement, its own vote, its own match,
+a term that it shows, a record) until `persisted` covers the write that the promise rests on. The
+daemon and the simulator drive this same class; their duties are in `effects.py`.
 
 Where things are: the paper's state is in `state.py`, receiver rules in `follower.py`, votes in
 `candidate.py`, replication and commit in `leader.py`, ReadIndex in `reads.py`, Hello and admission

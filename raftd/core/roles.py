@@ -73,9 +73,7 @@ def _refuse_held(s: State) -> None:
     for place, held in enumerate(s.held):
         if not held.survives_term:
             refusal = _as_refusal(held.make(), s.current_term)
-            s.held[place] = Held(
-                s.term_seq, held.token, _constant(refusal), s.current_term, survives_term=True
-            )
+            s.held[place] = Held(s.term_seq, held.token, _constant(refusal), survives_term=True)
 
 
 def _constant(reply: Reply) -> Callable[[], Reply]:
@@ -167,12 +165,10 @@ def judge(s: State, fx: Effects, now: float) -> None:
             start_election(s, fx, now, "pre-vote won")
         elif s.me in campaign.votes:
             become_leader(s, fx, now)
-        else:
-            _vote_for_self_last(
-                s, fx, now
-            )  # the others sufficed, but no leader without its own vote
+        else:  # the others sufficed, but there is no leader without its own vote
+            _vote_for_self_last(s, fx, now)
     elif result is VoteResult.LOST and s.settings.concede:
-        _concede(s, fx, now, campaign)
+        _concede(s, fx, now)
     elif s.settings.self_vote_last and not campaign.pre:
         _vote_for_self_last(s, fx, now)
 
@@ -193,7 +189,7 @@ bit later. So is a split vote, which is likely when all of them see it at once.
 """
 
 
-def _concede(s: State, fx: Effects, now: float, campaign: Campaign) -> None:
+def _concede(s: State, fx: Effects, now: float) -> None:
     """A majority of refusals: this candidacy cannot be won, so stop asking. It gives its vote to
     nobody.
     """

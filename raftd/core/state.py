@@ -99,7 +99,6 @@ class Held:
     seq: WriteSeq
     token: Token
     make: Callable[[], Reply]
-    term: Term
     survives_term: bool
 
 
@@ -241,7 +240,7 @@ class State:
         elif len(self.held) >= HELD_MAX and not survives_term:
             fx.replies.append((token, NotAdmitted(getattr(make(), "number", 0))))
         else:
-            self.held.append(Held(seq, token, make, self.current_term, survives_term))
+            self.held.append(Held(seq, token, make, survives_term))
 
     def event(self, fx: Effects, kind: str, detail: str, peer: NodeId | None = None) -> None:
         fx.events.append(Event(kind, self.current_term, self.role, self.leader_id, detail, peer))

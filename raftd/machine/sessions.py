@@ -44,7 +44,6 @@ from raftd.wire import batch as wire
 from raftd.wire.errors import WireError
 
 ERROR_BYTES_MAX: Final = 4096
-DIGEST_BYTES: Final = 16
 
 log = logging.getLogger(__name__)
 
@@ -169,11 +168,15 @@ class Sessions:
         self._kept_bytes = sum(session.kept_bytes for session in table.values())
 
     def digest(self) -> bytes:
-        """16 bytes over all that a snapshot holds; equal on all nodes at an equal applied index.
+        """Over all that a snapshot holds, as of now; costs a walk over the whole state."""
+        return self.digest_of(*self.capture())
 
-        Costs a walk over the whole state; `digest_of(*capture())` does it on another thread.
-        """
-        return digest_of(*self.capture())
+    def digest_of(self, sessions: bytes, chunks: Iterable[bytes]) -> bytes:
+        """SHA-256 of what `capture` returned; equal on all nodes at an equal index. Any thread."""
+        whole = hashlib.sha256(sessions)
+        for chunk in chunks:
+            whole.update(chunk)
+        return whole.digest()
 
     def session_count(self) -> int:
         return len(self._sessions)
@@ -275,16 +278,6 @@ class Sessions:
             return wire.RESULT_HEAD.pack(wire.OK, len(answer)) + answer
         except MachineError as error:
             return _result(wire.MACHINE_ERROR, _message(error))
-
-
-def digest_of(sessions: bytes, chunks: Iterable[bytes]) -> bytes:
-    """The digest of what `Sessions.capture` returned. Any thread."""
-    whole = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    whole.update(len(sessions).to_bytes(8, "little"))
-    whole.update(sessions)
-    for chunk in chunks:
-        whole.update(chunk)
-    return whole.digest()
 
 
 def _again(kept: bytes, crc: int) -> bytes:

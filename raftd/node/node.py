@@ -8,7 +8,7 @@ from collections.abc import Callable
 from raftd.core.core import RaftCore
 from raftd.core.effects import Event
 from raftd.core.state import Rng
-from raftd.core.types import Configuration, Identity, Recovered, Settings
+from raftd.core.types import Configuration, Identity, Recovered, Settings, SnapshotMeta
 from raftd.node.apply_worker import ApplyWorker
 from raftd.node.hosting import Hosting
 from raftd.node.ports import Clock, FatalPort, LogStore, MachineHost, PeerTransport, SnapshotStore
@@ -65,12 +65,12 @@ class Node:
             snapshots, machine, fatal, post, core_settings.snapshot_chunk_bytes
         )
 
-        def restore(meta: object, then: Callable[[], None]) -> None:
+        def restore(meta: SnapshotMeta, then: Callable[[], None]) -> None:
             def restored() -> None:
                 then()
                 post(self.replica.resume_applying)
 
-            self._desk.restore(meta, restored)  # type: ignore[arg-type]
+            self._desk.restore(meta, restored)
 
         self._apply = ApplyWorker(machine, clock, fatal, self.replica.report, restore)
         self.replica.attach(self._wal, self._apply, self._desk, node_settings, rng.random())

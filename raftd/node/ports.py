@@ -201,8 +201,8 @@ class MachineHost(Protocol):
         """Replace the whole state."""
         ...
 
-    def digest(self) -> bytes:
-        """A hash of sessions and machine state: equal on all nodes at an equal applied index."""
+    def digest_of(self, sessions: bytes, chunks: Iterable[bytes]) -> bytes:
+        """A hash of what `capture` returned: equal on all nodes at an equal index. Any thread."""
         ...
 
 

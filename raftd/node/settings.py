@@ -22,4 +22,4 @@ class NodeSettings:
     snapshot_chunk_bytes: int = 1 << 20
     transfer_seconds: float = 5.0
     inline_writes: bool = True
-    """A follower may write its log on the network thread while the disk is quick."""
+    """Write the log on the network thread while the disk is quick; else always on raft-wal."""

@@ -6,7 +6,6 @@ moves chunks. A local snapshot that takes seconds must not stall a follower's tr
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -102,10 +101,7 @@ class SnapshotDesk:
     def digest(self, captured: Captured, done: Callable[[bytes], None]) -> None:
         def job() -> None:
             _, _, sessions, chunks = captured
-            digest = hashlib.sha256(sessions)
-            for chunk in chunks:
-                digest.update(chunk)
-            value = digest.digest()
+            value = self._host.digest_of(sessions, chunks)
             self._post(lambda: done(value))
 
         self.slow.put(job)

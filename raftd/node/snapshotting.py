@@ -67,8 +67,10 @@ class Snapshotting:
 
     def _is_due(self, applied: Index) -> bool:
         entries = applied - self._core.snapshot_index
-        if entries <= 0 or self._wanted or self._pausing:
-            return entries > 0 and bool(self._wanted)
+        if entries <= 0:
+            return False
+        if self._wanted or self._pausing:
+            return bool(self._wanted)
         settings, scale = self._settings, self._scale
         return (
             entries >= settings.snapshot_entries * scale

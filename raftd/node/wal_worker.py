@@ -1,9 +1,9 @@
 """Everything that becomes durable in the log goes through here: one queue, in the core's order.
 
 While one batch syncs, the next ones gather; they become one write and one sync. The queue is filled
-under the replica's lock (never blocking) and started by `kick` outside it. On a follower a write
-may be done inline, on the network thread, which saves two thread hand-overs on the way to the
-acknowledgement; only when nothing is queued or being written, and not while syncs are slow.
+under the replica's lock (never blocking) and started by `kick` outside it. A write may be done
+inline, on the network thread, which saves two thread hand-overs on the way to the acknowledgement:
+only when nothing is queued or being written, and not while syncs are slow.
 """
 
 from __future__ import annotations
@@ -111,8 +111,7 @@ class WalWorker:
             self._writes.extendleft(reversed(writes))
             self._ready.notify()
 
-    # -- raft-wal thread
-    # -----------------------------------------------------------------------------
+    # -- raft-wal thread --
 
     def run(self) -> None:
         while self.step():
@@ -152,8 +151,7 @@ class WalWorker:
             self._log.idle()
             self._idle_due = False
 
-    # -- whoever has claimed the log store
-    # -----------------------------------------------------------
+    # -- whoever has claimed the log store --
 
     def _commit(self, writes: list[Write]) -> bool:
         """False: the node stops and there is still no room. Nothing was promised on these."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -37,7 +37,6 @@ APPENDS_INFLIGHT_MAX = 256
 APPEND_BYTES_INFLIGHT_MAX = 64 << 20
 
 Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
-MessageT = TypeVar("MessageT")
 AppendStream = ServerStream[pb.AppendRequest, pb.AppendReply]
 
 _REFUSED = grpc.StatusCode.FAILED_PRECONDITION

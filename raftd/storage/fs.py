@@ -47,8 +47,6 @@ class File(Protocol):
 
     def size(self) -> int: ...
 
-    def truncate(self, size: int) -> None: ...
-
     def preallocate(self, size: int) -> None:
         """Grow to `size` bytes that read as zeros and that later writes need no room for."""
         ...
@@ -100,10 +98,6 @@ class FileSystem(Protocol):
 
     def lock(self, path: str) -> Lock:
         """An exclusive lock on a file, made if missing. Raises BlockingIOError."""
-        ...
-
-    def free_bytes(self, path: str) -> int:
-        """What an ordinary user may still write to that disk."""
         ...
 
 
@@ -158,9 +152,6 @@ class OsFile:
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
-
-    def truncate(self, size: int) -> None:
-        os.ftruncate(self._fd, size)
 
     def preallocate(self, size: int) -> None:
         start = self.size()
@@ -242,7 +233,3 @@ class OsFileSystem:
 
     def lock(self, path: str) -> Lock:
         return OsLock(path)
-
-    def free_bytes(self, path: str) -> int:
-        info = os.statvfs(path)
-        return info.f_bavail * info.f_frsize

@@ -38,7 +38,6 @@ class LogStats:
     writes: int = 0
     bytes: int = 0
     syncs: int = 0
-    rolls: int = 0
     segments: int = 0
 
 
@@ -279,7 +278,6 @@ class Wal:
         self._file, self._number, self._offset = fresh, number, header.size
         self._limit = header.allocated - RESERVE_BYTES
         self._previous = header.crc
-        self.stats.rolls += 1
         self.stats.segments += 1
         file.close()
         return fresh

@@ -96,8 +96,8 @@ class FakeHost:
     def restore(self, sessions: bytes, body: BinaryIO) -> None:
         self.payloads = body.read().split(b"|")
 
-    def digest(self) -> bytes:
-        return b"|".join(self.payloads)
+    def digest_of(self, sessions: bytes, chunks: Iterable[bytes]) -> bytes:
+        return sessions + b"".join(chunks)
 
     def sessions(self) -> bytes:
         return b"sessions"

@@ -31,9 +31,9 @@ class Muted(Exception):
 
 
 class Operation(NamedTuple):
-    """name: create, open, listdir, mkdir, rename, unlink, sync_directory, lock, size, free_bytes;
+    """name: create, open, listdir, mkdir, rename, unlink, sync_directory, lock, size;
 
-    and of open files: read, write, datasync, sync, truncate, preallocate, forget, close.
+    and of open files: read, write, datasync, sync, preallocate, forget, close.
     """
 
     number: int
@@ -113,11 +113,6 @@ class MemoryFile:
     def size(self) -> int:
         self._enter("size")
         return len(self._inode.data)
-
-    def truncate(self, size: int) -> None:
-        self._enter("truncate", size)
-        self._fs.take(size - len(self._inode.data))
-        self._inode.resize(size)
 
     def preallocate(self, size: int) -> None:
         self._enter("preallocate", size)

@@ -116,10 +116,6 @@ class MemoryFileSystem:
         self.locks.add(path)
         return MemoryLock(self, path)
 
-    def free_bytes(self, path: str) -> int:
-        self.enter("free_bytes", path)
-        return 1 << 40 if self.capacity_bytes is None else self.capacity_bytes - self.used_bytes()
-
     # What tests do to it.
 
     def crash(self, rng: random.Random, keep: float | None = None, garbage: bool = True) -> None:

@@ -1,5 +1,6 @@
-"""How raftctl shows things. Bytes stay what they are: raw on stdout, or base64 in JSON, never
-guessed.
+"""How raftctl shows things.
+
+Bytes stay what they are: raw on stdout, or base64 in JSON, never guessed.
 """
 
 from __future__ import annotations

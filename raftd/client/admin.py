@@ -1,5 +1,6 @@
-"""What a program may ask a node about itself: status, health, digest. Coroutines on the client's
-loop.
+"""What a program may ask a node about itself: status, health, digest.
+
+Coroutines on the client's loop.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class Peer(NamedTuple):
 
 
 class NodeStatus(NamedTuple):
-    """One node's own view. Indexes are log positions; role: follower, pre-candidate, candidate,
-    leader.
+    """One node's own view.
+
+    Indexes are log positions; role: follower, pre-candidate, candidate, leader.
     """
 
     endpoint: str

@@ -83,8 +83,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Ends what still waits (unknown if it was sent), closes the session. Takes 0.2 s at most
-        or so.
+        """Ends what still waits (unknown if it was sent), closes the session.
+
+        Takes 0.2 s at most or so.
         """
         if self._closed:
             return
@@ -152,8 +153,9 @@ class Client:
     def batch(
         self, operations: Sequence[tuple[bytes, bytes | None]], *, timeout: float | None = None
     ) -> kv.BatchResult:
-        """Puts (key, value) and deletes (key, None), all or nothing, one revision. A key may appear
-        once.
+        """Puts (key, value) and deletes (key, None), all or nothing, one revision.
+
+        A key may appear once.
         """
         command = calls.encoded(kv.encode_batch_ops, operations)
         return calls.decoded(kv.decode_batch_ops, self._one(self._engine.small, command, timeout))

@@ -73,8 +73,9 @@ class Engine:
         parcel.wake()
 
     def expire(self, parcels: Iterable[Parcel], why: str = "the deadline has passed") -> None:
-        """Their callers wait no longer. What was sent and not answered is unknown, the rest was not
-        done.
+        """Their callers wait no longer.
+
+        What was sent and not answered is unknown, the rest was not done.
         """
         for parcel in parcels:
             if parcel.settled:
@@ -100,8 +101,9 @@ class Engine:
             self.settle(parcel, error)
 
     def hopeless(self, parcel: Parcel, verdict: Verdict, address: str) -> None:
-        """A refusal that will stay. An earlier attempt that nobody knows about stays unknown
-        (pitfall 90).
+        """A refusal that will stay.
+
+        An earlier attempt that nobody knows about stays unknown (pitfall 90).
         """
         error = error_of(verdict, address)
         if parcel.unknown and parcel.session:

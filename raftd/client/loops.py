@@ -35,8 +35,9 @@ class LoopThread:
         self._thread.start()
 
     def call(self, coroutine: Coroutine[Any, Any, Result], timeout: float) -> Result:
-        """Run it there; any other thread. Raises TimeoutError after `timeout` seconds, and cancels
-        it.
+        """Run it there; any other thread.
+
+        Raises TimeoutError after `timeout` seconds, and cancels it.
         """
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:

@@ -117,8 +117,9 @@ class Gate:
             return True
 
     def leave(self, commands: int, size: int) -> None:
-        """Wakes all that wait: they try again, and most find room. Called where parcels are
-        settled.
+        """Wakes all that wait: they try again, and most find room.
+
+        Called where parcels are settled.
         """
         with self._lock:
             self._commands -= commands

@@ -83,8 +83,9 @@ class Lane(ABC):
                 await self._react(address, verdict)
 
     def check(self, now: float) -> bool:
-        """The watch: give up on a stream whose oldest frame is too old. True: something is in
-        flight.
+        """The watch: give up on a stream whose oldest frame is too old.
+
+        True: something is in flight.
         """
         if not self.flights:
             return False

@@ -63,8 +63,9 @@ def judge_prevote(s: State, request: VoteRequest) -> bool:
 
 
 def judge_vote(s: State, request: VoteRequest) -> bool:
-    """Figure 2, RequestVote, receiver rules 1 and 2. The term was adopted before, if it was
-    higher.
+    """Figure 2, RequestVote, receiver rules 1 and 2.
+
+    The term was adopted before, if it was higher.
     """
     if request.term < s.current_term or s.role is Role.LEADER:
         return False
@@ -78,8 +79,9 @@ def refuse(s: State, fx: Effects, request: VoteRequest, token: Token) -> None:
 
 
 def grant(s: State, fx: Effects, request: VoteRequest, now: float, token: Token) -> None:
-    """Remember the vote; the grant leaves when it is durable. A vote given again waits for the same
-    write.
+    """Remember the vote; the grant leaves when it is durable.
+
+    A vote given again waits for the same write.
     """
     if s.voted_for is None:
         s.voted_for = request.candidate

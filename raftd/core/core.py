@@ -141,8 +141,9 @@ class RaftCore:
         return self._done(fx)
 
     def unreachable(self, peer: NodeId, sent: Request, now: float) -> Effects:
-        """No answer to `sent` will come: lost, refused below Raft, or too late. It may have
-        arrived.
+        """No answer to `sent` will come: lost, refused below Raft, or too late.
+
+        It may have arrived.
         """
         fx = Effects()
         answers.lost(self._s, fx, peer, sent, now)

@@ -10,8 +10,9 @@ from raftd.core.types import Role, Term, WriteSeq
 
 
 def note_records_and_markers(s: State) -> bool:
-    """What may be shown, and which snapshot file the log on disk rests on. True if records are
-    new.
+    """What may be shown, and which snapshot file the log on disk rests on.
+
+    True if records are new.
     """
     new_records = False
     while s.pending_records and s.pending_records[0][0] <= s.durable_seq:

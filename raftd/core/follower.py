@@ -10,15 +10,17 @@ from raftd.core.types import Index, SnapshotMarker, SnapshotMeta
 
 
 def durable_for_leader(s: State) -> Index:
-    """How much of this term's leader's log is durable here. What is committed agrees with any
-    leader.
+    """How much of this term's leader's log is durable here.
+
+    What is committed agrees with any leader.
     """
     return min(s.log.durable_index, max(s.verified_index, s.commit_index))
 
 
 def refuse_append(s: State, fx: Effects, request: AppendRequest, token: Token) -> None:
-    """Rule 1: the request is of an older term. The answer shows ours, so that the sender steps
-    down.
+    """Rule 1: the request is of an older term.
+
+    The answer shows ours, so that the sender steps down.
     """
     reply = AppendReply(s.current_term, False, 0, number=request.number)
     s.hold(fx, token, 0, lambda: reply)

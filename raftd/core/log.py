@@ -18,8 +18,9 @@ from raftd.core.types import Entry, Index, Term, WriteSeq
 
 
 class RaftLog:
-    """Entries `base_index + 1 .. last_index`, contiguous. Not thread-safe: the core's lock guards
-    it.
+    """Entries `base_index + 1 .. last_index`, contiguous.
+
+    Not thread-safe: the core's lock guards it.
     """
 
     __slots__ = ("_entries", "_runs", "base_index", "base_term", "bytes", "durable_index")
@@ -161,8 +162,9 @@ class RaftLog:
         return at
 
     def last_index_of_term(self, term: Term, at_most: Index) -> Index | None:
-        """The last index <= `at_most` whose entry has `term`; None if there is none. Terms never
-        fall.
+        """The last index <= `at_most` whose entry has `term`; None if there is none.
+
+        Terms never fall.
         """
         low, high = self.base_index, min(at_most, self.last_index)
         while low < high:

@@ -133,8 +133,9 @@ def _greet_later(s: State, greeting: Greeting, now: float) -> None:
 
 
 def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
-    """Returns the refusal, or an empty string. The first incarnation heard for an id stands for
-    ever.
+    """Returns the refusal, or an empty string.
+
+    The first incarnation heard for an id stands for ever.
     """
     node, incarnation = identity.node, identity.incarnation
     if node == s.me:

@@ -82,8 +82,9 @@ class AppendReply:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRequest:
-    """InstallSnapshot (Figure 13), one chunk. `data` is filled in by the shell, from its own
-    files.
+    """InstallSnapshot (Figure 13), one chunk.
+
+    `data` is filled in by the shell, from its own files.
     """
 
     term: Term

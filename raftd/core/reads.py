@@ -27,8 +27,9 @@ def add(s: State, fx: Effects, token: Token, remote: ReadIndexRequest | None = N
 
 
 def confirm(s: State, fx: Effects) -> None:
-    """Release every read whose round a majority has answered. A round's acks count for earlier
-    reads only.
+    """Release every read whose round a majority has answered.
+
+    A round's acks count for earlier reads only.
     """
     lead = leadership(s)
     if not lead.reads or s.commit_index < lead.first_index:

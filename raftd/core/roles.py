@@ -48,8 +48,9 @@ def arm_retry(s: State, now: float) -> None:
 
 
 def adopt_term(s: State, fx: Effects, term: Term, now: float, why: str) -> None:
-    """Figure 2, "All servers": a higher term makes a follower of anybody. Only here is the vote
-    cleared.
+    """Figure 2, "All servers": a higher term makes a follower of anybody.
+
+    Only here is the vote cleared.
     """
     if term <= s.current_term:
         raise BrokenInvariant(f"term would go from {s.current_term} to {term}")
@@ -190,8 +191,9 @@ bit later. So is a split vote, which is likely when all of them see it at once.
 
 
 def _concede(s: State, fx: Effects, now: float) -> None:
-    """A majority of refusals: this candidacy cannot be won, so stop asking. It gives its vote to
-    nobody.
+    """A majority of refusals: this candidacy cannot be won, so stop asking.
+
+    It gives its vote to nobody.
     """
     become_follower(s, fx, None, now, "refused by too many voters")
     arm_retry(s, now)

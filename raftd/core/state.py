@@ -68,8 +68,9 @@ class Transfer:
 
 @dataclass(slots=True)
 class PendingRead:
-    """A read waiting for its round (dissertation 6.4). Only requests pulled after `stamp` confirm
-    it.
+    """A read waiting for its round (dissertation 6.4).
+
+    Only requests pulled after `stamp` confirm it.
     """
 
     token: Token
@@ -92,8 +93,9 @@ class Leadership:
 
 @dataclass(slots=True)
 class Held:
-    """A reply that rests on writes that are not durable yet. `make` builds it at the moment of
-    release.
+    """A reply that rests on writes that are not durable yet.
+
+    `make` builds it at the moment of release.
     """
 
     seq: WriteSeq
@@ -207,8 +209,9 @@ class State:
         records: tuple[tuple[NodeId, Incarnation], ...] = (),
         admitted: bool = False,
     ) -> WriteSeq:
-        """Queue one write; returns its number. Nothing may be said that rests on it until it is
-        durable.
+        """Queue one write; returns its number.
+
+        Nothing may be said that rests on it until it is durable.
         """
         seq = self.next_seq
         self.next_seq = seq + 1

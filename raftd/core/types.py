@@ -28,8 +28,9 @@ ENTRY_OVERHEAD_BYTES = 32
 
 
 class EntryType(IntEnum):
-    """What the bytes of an entry mean. The numbers are in the disk and wire formats: never reuse
-    one.
+    """What the bytes of an entry mean.
+
+    The numbers are in the disk and wire formats: never reuse one.
     """
 
     NOOP = 1
@@ -38,8 +39,9 @@ class EntryType(IntEnum):
 
 
 class Entry(NamedTuple):
-    """One log entry (Figure 2, "log[]"). `payload` is opaque to all but sessions and the
-    machine.
+    """One log entry (Figure 2, "log[]").
+
+    `payload` is opaque to all but sessions and the machine.
     """
 
     index: Index  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
@@ -188,8 +190,9 @@ class PeerState:
 
 @dataclass(frozen=True, slots=True)
 class RaftState:
-    """A picture of one node, for people and machines. Invariant: snapshot <= applied <= commit <=
-    last.
+    """A picture of one node, for people and machines.
+
+    Invariant: snapshot <= applied <= commit <= last.
     """
 
     node: NodeId

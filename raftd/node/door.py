@@ -14,8 +14,9 @@ Reads = list[tuple[Sequence[bytes], Done]]
 
 
 class Door:
-    """What arrived in this turn of the loop, waiting to become one append or one read. Network
-    thread.
+    """What arrived in this turn of the loop, waiting to become one append or one read.
+
+    Network thread.
     """
 
     def __init__(self, settings: NodeSettings) -> None:

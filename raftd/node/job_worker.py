@@ -14,8 +14,9 @@ JOBS_MAX = 256
 
 
 class JobWorker:
-    """Runs jobs in order, one at a time. An exception in a job is fatal: jobs catch what they
-    expect.
+    """Runs jobs in order, one at a time.
+
+    An exception in a job is fatal: jobs catch what they expect.
     """
 
     def __init__(self, name: str, fatal: FatalPort) -> None:

@@ -41,8 +41,9 @@ class Node:
         loop: asyncio.AbstractEventLoop,
         observer: Callable[[Event], None],
     ) -> None:
-        """log: open already; `recovered` is what it found. Raises BrokenInvariant if that has a
-        gap.
+        """log: open already; `recovered` is what it found.
+
+        Raises BrokenInvariant if that has a gap.
         """
 
         def post(what: Callable[[], None]) -> None:

@@ -30,8 +30,9 @@ class LogStore(Protocol):
     """The write-ahead log. All methods: raft-wal thread only, after `open` on the main thread."""
 
     def open(self) -> Recovered:
-        """Recover what the disk holds. Raises storage.errors.StorageError (one line, names file and
-        offset).
+        """Recover what the disk holds.
+
+        Raises storage.errors.StorageError (one line, names file and offset).
         """
         ...
 
@@ -84,8 +85,9 @@ class IncomingSnapshot(Protocol):
     next_offset: int
 
     def store(self, offset: int, data: bytes) -> int:
-        """Store a chunk that starts at `next_offset` (another offset changes nothing). Returns
-        next_offset.
+        """Store a chunk that starts at `next_offset` (another offset changes nothing).
+
+        Returns next_offset.
         """
         ...
 
@@ -153,8 +155,9 @@ class Services(Protocol):
 
 
 class MachineHost(Protocol):
-    """Sessions round a user's machine, as the node sees them. Called on the machine's owner thread
-    only.
+    """Sessions round a user's machine, as the node sees them.
+
+    Called on the machine's owner thread only.
     """
 
     quick: bool

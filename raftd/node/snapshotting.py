@@ -1,5 +1,6 @@
-"""When to take a snapshot, and what the replica does with those that come and go. Network
-thread.
+"""When to take a snapshot, and what the replica does with those that come and go.
+
+Network thread.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Who waits for which entry. Keyed by (index, term): another term's entry at that index is no
-answer.
+"""Who waits for which entry.
+
+Keyed by (index, term): another term's entry at that index is no answer.
 """
 
 from __future__ import annotations

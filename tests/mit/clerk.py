@@ -57,7 +57,7 @@ class Clerk:
         status, answer = yield from self._until_answered(lambda p, done: p.app.read(query, done))
         assert status == wire.OK, f"a get was refused: {answer!r}"
         self._lab.history.done(op, answer, self._world.now)
-        return op.seen.value if op.seen is not None else b""
+        return (op.found.value if op.found is not None else None) or b""
 
     def _write(self, kind: str, key: bytes, value: bytes, command: bytes) -> Steps:
         if not self._session:
@@ -65,7 +65,7 @@ class Clerk:
         self._seq += 1
         op = self._lab.history.call(self.number, "put", key, value, self._world.now)
         if kind == "append":
-            self._lab.appends.add(op)
+            self._lab.appends.add(id(op))
         payload = encode_batch(self._session, self._seq - 1, [(self._seq, command)])
         results = yield from self._until_answered(lambda p, done: p.app.submit(payload, done))
         ((status, answer),) = wire.decode_results(results)
@@ -132,7 +132,7 @@ class Clerk:
             self._world.after(DEAD_POLL, self._look, node, process, promise)
 
 
-def fill_appends(ops: Iterable[Op], appends: set[Op]) -> None:
+def fill_appends(ops: Iterable[Op], appends: set[int]) -> None:
     """Give every append the whole value that it made, by the order of the revisions.
 
     Raises AssertionError if an operation is unanswered: clerks never give up.
@@ -140,8 +140,8 @@ def fill_appends(ops: Iterable[Op], appends: set[Op]) -> None:
     values: dict[bytes, bytes] = {}
     writes = [op for op in ops if op.kind == "put"]
     assert all(op.outcome == "ok" for op in writes), "an operation was never answered"
-    for op in sorted(writes, key=lambda op: op.revision):
+    for op in sorted(writes, key=lambda op: op.revision or 0):
         assert op.value is not None
-        if op in appends:
+        if id(op) in appends:
             op.value = values.get(op.key, b"") + op.value
         values[op.key] = op.value

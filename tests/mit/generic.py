@@ -152,4 +152,5 @@ def _judge(lab: Lab, shape: Shape) -> None:
 def linearizable(lab: Lab, ops: Iterable[histories.Op]) -> None:
     known = list(ops)
     fill_appends(known, lab.appends)
-    lab.world.stats["ops judged"] += histories.check(known)
+    histories.check(known)
+    lab.world.stats["ops judged"] += len(known)

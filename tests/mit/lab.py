@@ -21,7 +21,6 @@ from tests.mit.records import RUNS, Figure, Run
 from tests.mit.service import Image, Witness, as_command, is_command, timers_of
 from tests.mit.tasks import Steps, Task
 from tests.sim.cluster import Cluster
-from tests.sim.history import Op
 from tests.sim.node import Node
 from tests.sim.plan import NetworkPlan, Plan
 from tests.sim.process import Process
@@ -70,8 +69,8 @@ class Lab(Cluster):
         """Machine commands applied, or covered by the snapshot, in each server's present life."""
         self.commands: list[bytes] = [b""]
         """By index: what was applied there, on every server that has (the checkers see to it)."""
-        self.appends: set[Op] = set()
-        """Which of the history's puts were appends: `value` is then only what they added."""
+        self.appends: set[int] = set()
+        """Which of the history's puts (by id) were appends: `value` is only what they added."""
         self.snapshots = 0
         self._numbers: list[int] = [0]
         """By raft index: how many machine commands there are up to it."""

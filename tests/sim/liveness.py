@@ -19,6 +19,8 @@ SPARE_SECONDS = 5.0
 """What was under way when the faults ended takes its time: replies are held for up to 2.2 s."""
 DONE_SECONDS = 60.0
 TRY_SECONDS = 1.0
+NOBODY = -1
+"""Whose write that is, in the history."""
 
 
 class Liveness:
@@ -53,12 +55,26 @@ class Liveness:
 
     def _write(self, core: list[Node]) -> None:
         """A write through whoever leads must be committed, however often leaders change."""
-        payload = wire.encode_batch(0, 0, [(0, kv.encode_put(b"last", b"write"))])
+        world, history = self._world, self._cluster.history
 
         def attempt(answer: Callable[[str, Any], None]) -> None:
             node = self._cluster.leader()
-            if node is not None and node in core and node.process is not None:
-                node.process.app.submit(payload, answer)
+            if node is None or node not in core or node.process is None:
+                return
+            value = b"write at %.6f" % world.now
+            op = history.call(NOBODY, "put", b"last", value, world.now)
+
+            def answered(kind: str, result: Any) -> None:
+                if kind == "ok":
+                    history.done(op, wire.decode_results(result)[0][1], world.now)
+                else:
+                    history.lost(op, world.now, unsure=kind == "unknown")
+                answer(kind, result)
+
+            number = len(history.ops)
+            history.sent(op, 0, number)
+            payload = wire.encode_batch(0, 0, [(number, kv.encode_put(b"last", value))])
+            node.process.app.submit(payload, answered)
 
         self._insist(attempt, "write committed")
 

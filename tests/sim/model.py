@@ -21,6 +21,8 @@ class Model:
         self._sessions: dict[int, tuple[list[int], dict[int, bytes]]] = {}
         self._store: dict[bytes, tuple[bytes, int, int]] = {}
         self._revision = 1
+        self.made: dict[tuple[int, int], int] = {}
+        """By session (0: none) and number: the revision that a command made, 0 if it made none."""
 
     def apply(self, index: int, payload: bytes, results: bytes) -> None:
         """Raises Violation if `results` are not what they must be."""
@@ -31,8 +33,8 @@ class Model:
         elif batch.kind == wire.CLOSE:
             self._sessions.pop(batch.session, None)
         elif batch.kind == wire.PLAIN:
-            for offset, (_, command) in enumerate(batch.commands):
-                self._compare(index, (wire.OK, self._execute(command)), got[offset])
+            for offset, (seq, command) in enumerate(batch.commands):
+                self._compare(index, (wire.OK, self._first(0, seq, command)), got[offset])
         else:
             self._in_session(index, batch, got)
 
@@ -68,12 +70,18 @@ class Model:
                         f"entry {index} number {seq} at or below the floor was executed",
                     )
             else:
-                seen[seq] = self._execute(command)
+                seen[seq] = self._first(batch.session, seq, command)
                 self._compare(index, (wire.OK, seen[seq]), got[offset])
 
     def _compare(self, index: int, expected: tuple[int, bytes], got: tuple[int, bytes]) -> None:
         if expected != got:
             raise Violation("exactly-once", f"entry {index} was answered {got}, must be {expected}")
+
+    def _first(self, session: int, seq: int, command: bytes) -> bytes:
+        before = self._revision
+        answer = self._execute(command)
+        self.made[session, seq] = self._revision if self._revision != before else 0
+        return answer
 
     def _execute(self, command: bytes) -> bytes:
         kind = command[0]
@@ -83,28 +91,61 @@ class Model:
             version = self._put(command[at : at + size], command[at + size :])
             return kv.PUT_ANSWER.pack(kv.PUT, self._revision, version)
         if kind == kv.DELETE:
-            key = command[kv.KEYED_HEAD.size :]
-            found = self._store.pop(key, None)
-            self._revision += found is not None
-            return kv.FLAG_ANSWER.pack(kv.DELETE, self._revision, found is not None)
+            found = self._delete(command[kv.KEYED_HEAD.size :])
+            return kv.FLAG_ANSWER.pack(kv.DELETE, self._revision, found)
+        if kind == kv.BATCH:
+            return self._batch(command)
         return self._compare_and_set(command)
 
     def _put(self, key: bytes, value: bytes) -> int:
         self._revision += 1
+        return self._set(key, value, self._revision)
+
+    def _set(self, key: bytes, value: bytes, revision: int) -> int:
         version = self._store[key][2] + 1 if key in self._store else 1
-        create = self._store[key][1] >> 32 if key in self._store else self._revision
-        self._store[key] = (value, create << 32 | self._revision, version)
+        create = self._store[key][1] >> 32 if key in self._store else revision
+        self._store[key] = (value, create << 32 | revision, version)
         return version
 
+    def _delete(self, key: bytes) -> bool:
+        found = self._store.pop(key, None) is not None
+        self._revision += found
+        return found
+
+    def _batch(self, command: bytes) -> bytes:
+        """One revision for all of it, or none."""
+        count, at = kv.KEYED_HEAD.unpack_from(command)[1], kv.KEYED_HEAD.size
+        versions, changed = b"", False
+        for _ in range(count):
+            action, key_bytes, value_bytes = kv.OPERATION_HEAD.unpack_from(command, at)
+            at += kv.OPERATION_HEAD.size
+            key, value = command[at : at + key_bytes], command[at + key_bytes :][:value_bytes]
+            at += key_bytes + value_bytes
+            if action == kv.PUT:
+                version, changed = self._set(key, value, self._revision + 1), True
+            else:
+                version = 0
+                changed |= self._store.pop(key, None) is not None
+            versions += kv.VERSIONS_ITEM.pack(version)
+        self._revision += changed
+        return kv.COUNT_ANSWER.pack(kv.BATCH, self._revision, count) + versions
+
     def _compare_and_set(self, command: bytes) -> bytes:
-        """Only what the clients here send: expect a mod_revision, put a value."""
-        _, size, _, _, number, expected_size = kv.CAS_HEAD.unpack_from(command)
+        _, size, kind, action, number, expected_size = kv.CAS_HEAD.unpack_from(command)
         at = kv.CAS_HEAD.size
-        key, value = command[at : at + size], command[at + size + expected_size :]
-        _, revisions, _ = self._store.get(key, (b"", 0, 0))
-        succeeded = (revisions & 0xFFFFFFFF) == number
-        if succeeded:
-            self._put(key, value)
+        key, expected = command[at : at + size], command[at + size :][:expected_size]
+        shown, revisions, version = self._store.get(key, (b"", 0, 0))
+        there = key in self._store
+        succeeded = {
+            kv.ABSENT: not there,
+            kv.VALUE: there and shown == expected,
+            kv.VERSION: version == number,
+            kv.MOD_REVISION: (revisions & 0xFFFFFFFF) == number,
+        }[kind]
+        if succeeded and action == kv.PUT:
+            self._put(key, command[at + size + expected_size :])
+        elif succeeded:
+            self._delete(key)
         answer = kv.FLAG_ANSWER.pack(kv.CAS, self._revision, succeeded)
         if key not in self._store:
             return answer

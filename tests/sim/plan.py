@@ -88,6 +88,14 @@ class Plan:
     """Probability that an attempt goes to any node and not to the one that led last."""
     keys: int = 3
     value_bytes: int = 24
+    batches: float = 0.0
+    """Share of the commands that are atomic batches."""
+    ranges: float = 0.0
+    """Share of the reads that are ranges."""
+    cas_kinds: bool = False
+    """Compare-and-set with everything there is to compare with, and deletes by it."""
+    ops_max: int = 1_000_000
+    """Clients begin no more than so many operations together."""
     snapshot_entries: int = 0
     """Take a snapshot after so many applied entries; 0 = never."""
     segment_bytes: int = 1 << 16
@@ -150,7 +158,14 @@ def draw(seed: int) -> Plan:
     if profile < DIVERGING and plan.nodes > 2:
         plan.faults.partition_every = 2.5 * plan.settings.election_timeout_max
         plan.faults.partition_mean = 1.5 * plan.settings.election_timeout_max
+    _load(plan, random.Random(f"{seed}/plan load"))
     return plan
+
+
+def _load(plan: Plan, rng: random.Random) -> None:
+    plan.batches = rng.choice((0.0, 0.0, 0.1, 0.3, 0.6))
+    plan.ranges = rng.choice((0.0, 0.2, 0.5, 0.9))
+    plan.cas_kinds = rng.random() < 0.5
 
 
 def _possible(plan: Plan) -> None:

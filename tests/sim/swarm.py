@@ -33,6 +33,10 @@ COVERAGE = (
     ("power cuts", "power cuts"),
     ("partitions", "partitions"),
     ("ops judged", "ops judged"),
+    ("ranges judged", "range judged"),
+    ("pages after a page", "pages after a page"),
+    ("batches judged", "batch judged"),
+    ("cas judged", "cas judged"),
     ("idle seeds", "idle seeds"),
 )
 """What a campaign must have reached, under the name in the summary and in the counters."""

@@ -19,7 +19,17 @@ from tests.sim.swarm import EVENTS, Campaign, report, run_many, run_seed
 SEEDS = 200
 PARTS = 8
 FIRST_SEED = 1
-COVERED = ("elections", "truncations", "event snapshot_installed", "resends")
+COVERED = (
+    "elections",
+    "truncations",
+    "event snapshot_installed",
+    "resends",
+    "range judged",
+    "pages after a page",
+    "batch judged",
+    "cas judged",
+    "unknown writes judged",
+)
 COVERED_MIN = 100
 REGRESSIONS = Path(__file__).with_name("seeds.txt")
 

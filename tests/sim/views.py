@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from raftd.core.types import Configuration, Index, NodeId, Role, Term, Write
 from tests.sim.model import Model
 from tests.sim.plan import Plan
@@ -45,6 +47,11 @@ class Facts:
         """Chain by index: the one committed log."""
         self.commit_by_term: dict[Term, Index] = {}
         self.results: dict[Index, bytes] = {}
+
+    @property
+    def made(self) -> Mapping[tuple[int, int], int]:
+        """By session and number: the revision that a command in the log made; 0 for none."""
+        return self._model.made
 
     def fail(self, name: str, detail: str) -> None:
         raise Violation(name, detail)

@@ -1,5 +1,5 @@
-"""Clients with sessions that put, get, delete, compare and set, retry through other nodes and
-keep a history.
+"""Clients with sessions that write and read as load.py says, retry through other nodes and keep a
+history.
 
 A client numbers its commands within its session, sends them in frames of one to three, several
 frames at a time, and repeats a frame under the same numbers until it hears an answer or gives up.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from raftd.core.types import NodeId
 from raftd.wire import batch as wire
-from raftd.wire import kv
 from tests.sim.history import History, Op
+from tests.sim.load import Load
 from tests.sim.world import Violation, World
 
 if TYPE_CHECKING:
@@ -55,6 +55,19 @@ class Frame:
         self.finish: Callable[[], None] | None = None
 
 
+class Read:
+    """A get or a range until it is answered or given up."""
+
+    __slots__ = ("attempt", "deadline", "done", "op", "query")
+
+    def __init__(self, op: Op, query: bytes, deadline: float) -> None:
+        self.op = op
+        self.query = query
+        self.deadline = deadline
+        self.attempt = 0
+        self.done = False
+
+
 class Client:
     def __init__(self, cluster: Cluster, number: int) -> None:
         self._cluster = cluster
@@ -62,12 +75,12 @@ class Client:
         self._plan = cluster.plan
         self._rng: random.Random = cluster.world.stream(f"client {number}")
         self._history: History = cluster.history
+        self._load = Load(cluster, number, self._rng)
         self.number = number
         self._session = 0
         self._opening = False
         self._next_seq = 1
         self._open_seqs: dict[int, None] = {}
-        self._values = 0
         self._leader: NodeId | None = None
         self._waiting: list[Callable[[], None]] = []
 
@@ -76,7 +89,7 @@ class Client:
             self._world.after(self._rng.random() * 0.05, self._next)
 
     def _next(self) -> None:
-        if self._cluster.clients_stopped:
+        if self._cluster.clients_stopped or len(self._history.ops) >= self._plan.ops_max:
             return
         if self._rng.random() < 0.35:
             self._read()
@@ -118,35 +131,15 @@ class Client:
     def _write(self) -> None:
         commands, ops = [], []
         for _ in range(self._rng.choice((1, 1, 2, 3))):
-            op, command = self._command()
+            op, command = self._load.command()
             seq = self._next_seq
             self._next_seq += 1
             self._open_seqs[seq] = None
             commands.append((seq, command))
             ops.append(op)
+            self._history.sent(op, self._session, seq)
         frame = Frame(self._session, commands, ops, self._world.now + GIVE_UP_SECONDS)
         self._attempt(frame, self._payload(frame))
-
-    def _command(self) -> tuple[Op, bytes]:
-        rng = self._rng
-        key = b"k%d" % rng.randrange(self._plan.keys)
-        self._values += 1
-        value = b"c%d.%d" % (self.number, self._values)
-        value += b"." * max(0, self._plan.value_bytes - len(value))
-        kind = rng.random()
-        if kind < 0.7:
-            return self._history.call(
-                self.number, "put", key, value, self._world.now
-            ), kv.encode_put(key, value)
-        if kind < 0.78:
-            return self._history.call(
-                self.number, "delete", key, None, self._world.now
-            ), kv.encode_delete(key)
-        seen = self._history.last_seen(key)
-        expect = kv.expect_mod_revision(seen)
-        op = self._history.call(self.number, "cas", key, value, self._world.now)
-        op.expected = seen
-        return op, kv.encode_cas(key, value, expect)
 
     def _payload(self, frame: Frame) -> bytes:
         floor = min(self._open_seqs, default=self._next_seq) - 1
@@ -243,40 +236,40 @@ class Client:
     # reads
 
     def _read(self) -> None:
-        key = b"k%d" % self._rng.randrange(self._plan.keys)
-        op = self._history.call(self.number, "get", key, None, self._world.now)
-        self._read_attempt(op, self._world.now + GIVE_UP_SECONDS, 1)
+        op, query = self._load.read()
+        self._read_attempt(Read(op, query, self._world.now + GIVE_UP_SECONDS), 1)
 
-    def _read_attempt(self, op: Op, deadline: float, attempt: int) -> None:
-        if op.settled:
+    def _read_attempt(self, read: Read, attempt: int) -> None:
+        if read.done:
             return
-        op.attempt = attempt
+        read.attempt = attempt
         target = self._rng.choice(self._cluster.names) if self._rng.random() < 0.5 else self._pick()
 
         def answer(kind: str, value: Any) -> None:
-            self._world.after(self._hop(), self._read_answered, op, deadline, attempt, kind, value)
+            self._world.after(self._hop(), self._read_answered, read, attempt, kind, value)
 
-        query = kv.encode_get(op.key)
+        query = read.query
         self._cluster.to_node(target, self._rng, lambda p: p.app.read(query, answer), answer)
-        self._world.after(
-            ATTEMPT_SECONDS, self._read_answered, op, deadline, attempt, "timeout", None
-        )
+        self._world.after(ATTEMPT_SECONDS, self._read_answered, read, attempt, "timeout", None)
 
-    def _read_answered(self, op: Op, deadline: float, attempt: int, kind: str, value: Any) -> None:
-        if op.settled:
+    def _read_answered(self, read: Read, attempt: int, kind: str, value: Any) -> None:
+        if read.done:
             return
         if kind == "ok":
             status, answer = value
             if status != wire.OK:
-                raise Violation("linearizable", f"a get was refused: {answer!r}")
+                raise Violation("linearizable", f"a {read.op.kind} was refused: {answer!r}")
             self._world.stats["ops done"] += 1
-            self._history.done(op, answer, self._world.now)
+            read.done = True
+            self._history.done(read.op, answer, self._world.now)
+            self._load.answered(read.op)
             self._think()
-        elif attempt == op.attempt:
-            op.attempt += 1
-            if self._world.now >= deadline or self._cluster.clients_stopped:
-                self._history.lost(op, self._world.now, unsure=False)
+        elif attempt == read.attempt:
+            read.attempt += 1
+            if self._world.now >= read.deadline or self._cluster.clients_stopped:
+                read.done = True
+                self._history.lost(read.op, self._world.now, unsure=False)
                 self._think()
                 return
             self._world.stats["read retries"] += 1
-            self._world.after(RETRY_SECONDS, self._read_attempt, op, deadline, attempt + 1)
+            self._world.after(RETRY_SECONDS, self._read_attempt, read, attempt + 1)

@@ -3,7 +3,7 @@
 While one batch syncs, the next ones gather; they become one write and one sync. The queue is filled
 under the replica's lock (never blocking) and started by `kick` outside it. A write may be done
 inline, on the network thread, which saves two thread hand-overs on the way to the acknowledgement:
-only when nothing is queued or being written, and not while syncs are slow.
+only when nothing is queued or being written, and not while the disk is slow (disk_pace.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 
 from raftd.core.types import Index, Write, WriteSeq
+from raftd.node.disk_pace import DiskPace
 from raftd.node.ports import Clock, FatalPort, LogStore
 from raftd.node.supervision import Worker
 
@@ -20,13 +21,6 @@ IDLE_SECONDS = 0.010
 """Without a write for this long the last batch is marked as synced, so that damage to it is
 noticed.
 """
-
-INLINE_SYNC_SECONDS_MAX = 0.005
-"""A sync that takes longer ends inline writing for a while: it stalls the network thread."""
-
-INLINE_PAUSE_SECONDS_MIN = 1.0
-INLINE_PAUSE_SECONDS_MAX = 60.0
-"""For how long; doubled by each slow sync that follows, halved by each write that goes well."""
 
 NO_SPACE_RETRY_SECONDS = 1.0
 
@@ -58,8 +52,7 @@ class WalWorker:
         self._last_write = 0.0
         self._stopping = False
         self._inline = inline
-        self._inline_from = 0.0
-        self._inline_pause = INLINE_PAUSE_SECONDS_MIN
+        self._pace = DiskPace()
         self.no_space = False
         self.worker = Worker("raft-wal", self.run, fatal)
 
@@ -73,7 +66,7 @@ class WalWorker:
 
     def kick(self, inline: bool) -> None:
         """Do what was queued: here, if `inline` and it may be, else on the raft-wal thread."""
-        if inline and self._inline and self._clock.now() >= self._inline_from:
+        if inline and self._inline and self._pace.quick(self._clock.now()):
             writes = self._claim()
             if writes:
                 was_due = self._idle_due
@@ -175,11 +168,7 @@ class WalWorker:
         ended = self._clock.now()
         self._last_write, self._idle_due = ended, True
         self._measure(ended - started)
-        if ended - started > INLINE_SYNC_SECONDS_MAX:
-            self._inline_from = ended + self._inline_pause
-            self._inline_pause = min(2 * self._inline_pause, INLINE_PAUSE_SECONDS_MAX)
-        elif self._inline_pause > INLINE_PAUSE_SECONDS_MIN and ended >= self._inline_from:
-            self._inline_pause = max(self._inline_pause / 2, INLINE_PAUSE_SECONDS_MIN)
+        self._pace.took(ended - started, ended)
         return True
 
     def _wait_for_space(self) -> None:

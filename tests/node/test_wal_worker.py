@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from raftd.core.types import Write
-from raftd.node.wal_worker import INLINE_PAUSE_SECONDS_MIN, INLINE_SYNC_SECONDS_MAX, WalWorker
+from raftd.node.disk_pace import PAUSE_SECONDS_MIN, SYNC_SECONDS_MAX, WEIGHT
+from raftd.node.wal_worker import WalWorker
 from tests.node.fakes import FakeClock, FakeLog, FatalNote, Posted
 
 
@@ -114,13 +115,13 @@ def test_inline_takes_what_was_queued_before_it(make: Callable[..., Bench]) -> N
 def test_a_slow_sync_ends_inline_writing_for_a_while(make: Callable[..., Bench]) -> None:
     bench = make()
     bench.start()
-    bench.log.sync_seconds = INLINE_SYNC_SECONDS_MAX * 2
+    bench.log.sync_seconds = SYNC_SECONDS_MAX / WEIGHT * 1.1
     bench.put(1, inline=True)
     bench.put(2, inline=True)
     bench.posted.wait(1)
     assert bench.log.threads == {"MainThread", "raft-wal"}
     bench.log.sync_seconds = 0.0
-    bench.clock.time += INLINE_PAUSE_SECONDS_MIN * 2 + 1
+    bench.clock.time += PAUSE_SECONDS_MIN * 2 + 1
     bench.posted.run()
     bench.put(3, inline=True)
     assert bench.durable == [1, 2, 3]

@@ -93,6 +93,8 @@ class Cluster:
         if loss and rng.random() < loss:
             return
         copies = 2 if rng.random() < self.plan.network.duplicate else 1
+        if copies > 1:
+            answer = _refused_by_all(answer, copies)
         for _ in range(copies):
             world.after(0.0005 + rng.random() * 0.002, self._deliver, target, call, answer)
 
@@ -174,3 +176,22 @@ class Cluster:
             paused = " paused" if node.paused else ""
             parts.append(f"{node.name} {state} applied {node.process.app.applied}{paused}")
         return "; ".join(parts)
+
+
+def _refused_by_all(answer: Callable[[str, Any], None], copies: int) -> Callable[[str, Any], None]:
+    """What one copy of a request is refused, the other may be granted: certain only after both.
+
+    One copy went into a log, the process died, and the other found the port closed: told "refused",
+    the client called its command certainly not done.
+    """
+    left = copies
+
+    def told(kind: str, value: Any) -> None:
+        nonlocal left
+        if kind == "refused":
+            left -= 1
+            if left:
+                return
+        answer(kind, value)
+
+    return told

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from tests.mutants.answering import ANSWERING
 from tests.mutants.elections import ELECTIONS
 from tests.mutants.planted import FIRST_TEN, Mutant
 from tests.mutants.replication import REPLICATION
 from tests.mutants.storing import STORING
 
-_ALL = (*ELECTIONS, *REPLICATION, *STORING)
+_ALL = (*ELECTIONS, *REPLICATION, *STORING, *ANSWERING)
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(_ALL, key=lambda mutant: (mutant.name not in FIRST_TEN, _ALL.index(mutant)))

@@ -37,6 +37,7 @@ COVERAGE = (
     ("pages after a page", "pages after a page"),
     ("batches judged", "batch judged"),
     ("cas judged", "cas judged"),
+    ("unknown writes judged", "unknown writes judged"),
     ("idle seeds", "idle seeds"),
 )
 """What a campaign must have reached, under the name in the summary and in the counters."""

@@ -1,0 +1,73 @@
+"""Planted bugs of batches and ranges: what only a history of the clients' answers shows."""
+
+from __future__ import annotations
+
+from tests.mutants.patching import Patch
+from tests.mutants.planted import machine, plant
+
+ANSWERING = (
+    plant(
+        "range-before-applied",
+        "a read is answered when the state has reached its read index",
+        Patch(
+            "tests.sim.application",
+            "            if index > self.applied:\n",
+            "            if index > self.applied and self._read_floor[token][1][0] != 17:\n",
+        ),
+        by="linearizable",
+    ),
+    plant(
+        "range-from-an-old-order",
+        "a range sees keys that came since the last one",
+        machine(
+            "kv.table",
+            "        self.count += 1\n        self._orders[at] = None\n",
+            "        self.count += 1\n",
+        ),
+        by="linearizable",
+    ),
+    plant(
+        "range-skips-a-key-at-the-border",
+        "the next page begins right after the last key of this one",
+        machine(
+            "kv.table",
+            "        skip = bisect_right(order, start) if exclusive",
+            "        skip = bisect_right(order, start) + 1 if exclusive",
+        ),
+        by="linearizable",
+    ),
+    plant(
+        "range-forgets-that-there-is-more",
+        "a page that is full says whether more follows",
+        machine(
+            "kv.store",
+            "return commands.encode_range(self._revision, True, count, parts)",
+            "return commands.encode_range(self._revision, False, count, parts)",
+        ),
+        by="linearizable",
+    ),
+    plant(
+        "batch-applied-half",
+        "a batch is applied whole: all of it that was answered is there",
+        machine(
+            "kv.store",
+            "                versions.append(table.put(key, value, revision))\n",
+            "                head = table.get(key) or NO_RECORD\n"
+            "                if not versions:\n"
+            "                    table.put(key, value, revision)\n"
+            "                versions.append(wire.RECORD_HEAD.unpack_from(head)[2] + 1)\n",
+        ),
+        by="linearizable exactly-once",
+    ),
+    plant(
+        "batch-in-two-revisions",
+        "a batch is one revision for all of its keys",
+        machine(
+            "kv.store",
+            "                versions.append(table.put(key, value, revision))\n",
+            "                late = revision + bool(versions)\n"
+            "                versions.append(table.put(key, value, late))\n",
+        ),
+        by="linearizable exactly-once",
+    ),
+)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.sim import ledger
+from tests.sim.cut import KINDS, Cut
+from tests.sim.shrink import shrink
 from tests.sim.swarm import EVENTS, Campaign, Result, report, run_many, run_seed
 
 PROGRESS_SECONDS = 2.0
@@ -15,13 +18,16 @@ PROGRESS_SECONDS = 2.0
 
 def main() -> int:
     options = _options()
+    cut = cut_of(options)
+    if options.shrink:
+        return _shrink(options.seed, options.events, cut)
     if options.verbose and options.seeds == 1:
-        return _replay(options.seed, options.events)
+        return _replay(options.seed, options.events, cut)
     shown = _Shown(options)
     seeds = range(options.seed, options.seed + options.seeds)
     try:
         left = [seed for seed in seeds if not shown.known(seed)]
-        run_many(left, options.events, options.jobs, shown.result)
+        run_many(left, options.events, options.jobs, shown.result, cut)
     except _Stop as stop:
         _say(report(stop.result, options.events))
     except KeyboardInterrupt:
@@ -30,7 +36,8 @@ def main() -> int:
     return 1 if shown.campaign.failures else 0
 
 
-def _options() -> argparse.Namespace:
+def parser_of() -> argparse.ArgumentParser:
+    """Of this command's options."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     add = parser.add_argument
     add("--seeds", type=int, default=200, help="how many (default %(default)s)")
@@ -40,7 +47,40 @@ def _options() -> argparse.Namespace:
     add("--verbose", action="store_true", help="a line a seed; of a single one its whole trace")
     add("--keep-going", action="store_true", help="do not stop at the first failed seed")
     add("--log", type=Path, help="keep results in this file, and do not run again what is in it")
-    return parser.parse_args()
+    add(
+        "--shrink",
+        action="store_true",
+        help="make a failing seed smaller, say how to run it",
+    )
+    less = parser.add_argument_group("less than the seed's plan, as --shrink prints it")
+    add = less.add_argument
+    add("--without", type=_kinds, default=(), metavar="KIND,...", help=", ".join(KINDS))
+    add("--nodes", type=int, default=0, help="at most")
+    add("--clients", type=int, default=0, help="at most")
+    add("--ops", type=int, default=0, help="of all clients together, at most")
+    add("--dice", type=int, default=0, help="the same plan, other accidents")
+    return parser
+
+
+def _options() -> argparse.Namespace:
+    parser = parser_of()
+    options = parser.parse_args()
+    if options.log and cut_of(options) != Cut():
+        parser.error("--log keeps results of whole plans: leave out --without and the like")
+    return options
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in KINDS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no such kind: {', '.join(unknown)}")
+    return names
+
+
+def cut_of(options: argparse.Namespace) -> Cut:
+    """What the options leave out of each seed's plan."""
+    return Cut(options.without, options.nodes, options.clients, options.ops, options.dice)
 
 
 class _Stop(Exception):
@@ -96,8 +136,18 @@ class _Shown:
         )
 
 
-def _replay(seed: int, events: int) -> int:
-    result = run_seed(seed, events, lines=1_000_000, hashing=True)
+def _shrink(seed: int, events: int, cut: Cut) -> int:
+    small = shrink(seed, events, cut, _say)
+    if small is None:
+        _say(f"seed {seed} does not fail: nothing to make smaller")
+        return 0
+    _say(f"after {small.runs} runs: {small.result.trace[-2]}")
+    _say(report(replace(small.result, trace=[]), small.events))
+    return 1
+
+
+def _replay(seed: int, events: int, cut: Cut) -> int:
+    result = run_seed(seed, events, lines=1_000_000, hashing=True, cut=cut)
     verdict = result.invariant or "ok"
     _say("\n".join(result.trace))
     _say(f"seed {seed}: {result.events} events, trace sha256 {result.trace_hash}, {verdict}")

@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from raftd.core.effects import BrokenInvariant
 from tests.sim.cluster import Cluster
+from tests.sim.cut import Cut
 from tests.sim.plan import draw
 from tests.sim.world import Violation
 
@@ -19,6 +21,8 @@ EVENTS = 4_000
 TRACE_SHOWN = 200
 OPS_MEANINGFUL = 10
 """A seed that did less is counted as idle: it says little."""
+
+WHOLE = Cut()
 
 COVERAGE = (
     ("elections", "elections"),
@@ -56,16 +60,23 @@ class Result:
     detail: str = ""
     trace: list[str] = field(default_factory=list)
     trace_hash: str = ""
+    cut: Cut = WHOLE
 
 
 def run_seed(
-    seed: int, events: int = EVENTS, *, hashing: bool = False, lines: int = TRACE_SHOWN
+    seed: int,
+    events: int = EVENTS,
+    *,
+    hashing: bool = False,
+    lines: int = TRACE_SHOWN,
+    cut: Cut = WHOLE,
 ) -> Result:
     """Run one seed to its end or to its first violation."""
     plan = draw(seed)
+    cut.apply(plan)
     began = time.process_time()
-    cluster = Cluster(seed, plan, hashing=hashing, trace_lines=lines)
-    result = Result(seed)
+    cluster = Cluster(cut.world_seed(seed), plan, hashing=hashing, trace_lines=lines)
+    result = Result(seed, cut=cut)
     try:
         cluster.run(events)
     except Violation as error:
@@ -84,6 +95,7 @@ def run_seed(
         result.trace = world.last_lines(lines)
         result.trace.append(f"plan: {plan.summary()}")
         result.trace.append(f"state: {cluster.describe()}")
+    result.stats["ops begun"] += len(cluster.history.ops)
     result.stats["idle seeds"] += result.stats["ops done"] < OPS_MEANINGFUL
     return result
 
@@ -129,7 +141,9 @@ def report(result: Result, events: int = EVENTS) -> str:
     """All that is needed to look at a failed seed."""
     lines = [*result.trace, f"seed {result.seed} broke {result.invariant}: {result.detail}"]
     extra = f" --events {events}" if events != EVENTS else ""
+    extra += result.cut.options()
     lines.append(f"replay: python -m tests.sim --seed {result.seed} --seeds 1 --verbose{extra}")
+    lines.append(f"make it smaller: python -m tests.sim --seed {result.seed} --shrink{extra}")
     return "\n".join(lines)
 
 
@@ -138,20 +152,20 @@ def run_many(
     events: int = EVENTS,
     jobs: int = 1,
     on_result: Callable[[Result], None] | None = None,
+    cut: Cut = WHOLE,
 ) -> Campaign:
     campaign = Campaign(jobs=jobs)
-    for result in _results(seeds, events, jobs):
+    for result in _results(seeds, events, jobs, cut):
         campaign.add(result)
         if on_result is not None:
             on_result(result)
     return campaign
 
 
-def _results(seeds: Iterable[int], events: int, jobs: int) -> Iterator[Result]:
+def _results(seeds: Iterable[int], events: int, jobs: int, cut: Cut) -> Iterator[Result]:
+    run = partial(run_seed, events=events, cut=cut)
     if jobs <= 1:
-        for seed in seeds:
-            yield run_seed(seed, events)
+        yield from map(run, seeds)
         return
     with ProcessPoolExecutor(min(jobs, os.cpu_count() or 1)) as pool:
-        seeds = list(seeds)
-        yield from pool.map(run_seed, seeds, [events] * len(seeds), chunksize=4)
+        yield from pool.map(run, list(seeds), chunksize=4)

@@ -181,6 +181,29 @@ def test_names_that_yaml_would_turn_into_something_else(file: Path) -> None:
             GOOD + "batch_entries_max: 0\n",
             ["node.yaml:7: batch_entries_max: '0': expected at least 1"],
         ),
+        (
+            GOOD + 'cluster_token: t\n"two\\nlines": 1\n',
+            ["node.yaml:8: two\\nlines: is no setting"],
+        ),
+        (
+            GOOD + f"snapshot_bytes: {'9' * 19}\n",
+            [
+                f"node.yaml:7: snapshot_bytes: '{'9' * 19}': "
+                "expected a size such as 1.5MiB, 64KiB or a number of bytes"
+            ],
+        ),
+        (
+            GOOD + 'machine_path: "a\\0b"\n',
+            ["node.yaml:7: machine_path: 'a\\x00b': expected a path: embedded null byte"],
+        ),
+        (
+            GOOD + "machine_path: ~nobody-of-that-name/x\n",
+            [
+                "node.yaml:7: machine_path: '~nobody-of-that-name/x': "
+                "expected a path: Could not determine home directory."
+            ],
+        ),
+        ("- " * 100_000, ["node.yaml:1: is nested more than 16 levels deep"]),
         ("- a\n", ["node.yaml:1: expected `key: value` lines"]),
         ("id: [a\n", ["node.yaml:2: is not YAML: did not find expected ',' or ']'"]),
     ],

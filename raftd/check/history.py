@@ -7,7 +7,6 @@ would silently weaken the verdict. Names that start with "_" are for whoever wri
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -34,6 +33,9 @@ FORMAT: Final = "raftd-history"
 VERSION: Final = 1
 FIRST_REVISION: Final = 1
 """Of a fresh store."""
+TIME_MAX: Final = 1e300
+TEXT_MAX: Final = 1000
+"""Characters of an error."""
 
 _COMMON: Final = frozenset(("op", "outcome", "call", "return", "client", "revision"))
 _FIELDS: Final = {
@@ -80,15 +82,23 @@ def read(lines: Iterable[str]) -> History:
             else:
                 history.ops.append(_operation(number, record))
         except HistoryError as error:
-            raise HistoryError(f"line {number}: {error}") from None
+            raise _at(number, error) from None
         except ValueError as error:
-            raise HistoryError(f"line {number}: not JSON: {error}") from None
+            raise _at(number, f"not JSON: {error}") from None
+        except RecursionError:
+            raise _at(number, "nested too deep") from None
     for number, record in calls.values():
         try:
             history.ops.append(_operation(number, record))
         except HistoryError as error:
-            raise HistoryError(f"line {number}: {error}") from None
+            raise _at(number, error) from None
     return history
+
+
+def _at(number: int, what: object) -> HistoryError:
+    """In one line: names and values in a history may hold anything."""
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in str(what))
+    return HistoryError(f"line {number}: {text[:TEXT_MAX]}")
 
 
 def _header(record: dict[str, Any], history: History) -> None:
@@ -100,7 +110,10 @@ def _header(record: dict[str, Any], history: History) -> None:
     if not isinstance(initial, dict):
         raise HistoryError("initial: expected an object")
     history.revision = _count(initial, "revision", FIRST_REVISION) or 0
-    for item in initial.get("items", []):
+    items = initial.get("items", [])
+    if not isinstance(items, list):
+        raise HistoryError("initial: items: expected a list")
+    for item in items:
         value = _item(item)
         history.initial[_bytes(item, "key")] = value
 
@@ -192,7 +205,10 @@ def _read_answer(op: Op, record: dict[str, Any]) -> None:
             raise HistoryError("items: expected in byte order of their keys, each once")
         op.more = _flag(record, "more")
     elif op.kind == BATCH and record.get("versions") is not None:
-        op.versions = tuple(int(version) for version in record["versions"])
+        versions = record["versions"]
+        if not isinstance(versions, list):
+            raise HistoryError("versions: expected a list")
+        op.versions = tuple(_number("versions", version) for version in versions)
         if len(op.versions) != len(op.operations):
             raise HistoryError("versions: expected one for each operation")
 
@@ -242,14 +258,18 @@ def _decoded(value: Any, name: str) -> bytes:
     if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str):
         try:
             return base64.b64decode(value["base64"], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise HistoryError(f"{name}: {error}") from None
     raise HistoryError(f'{name}: expected text or {{"base64": "..."}}, not {value!r}')
 
 
 def _count(record: dict[str, Any], name: str, default: int | None = None) -> int | None:
     value = record.get(name, default)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+    return None if value is None else _number(name, value)
+
+
+def _number(name: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise HistoryError(f"{name}: expected a number from 0 on, not {value!r}")
     return value
 
@@ -263,6 +283,8 @@ def _flag(record: dict[str, Any], name: str) -> bool | None:
 
 def _time(record: dict[str, Any], name: str) -> float:
     value = record.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise HistoryError(f"{name}: expected a time, not {value!r}")
+    if not -TIME_MAX <= value <= TIME_MAX:  # so neither NaN nor Infinity
+        raise HistoryError(f"{name}: {value} is no time")
     return value

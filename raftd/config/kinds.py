@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|s|m|h)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|KB|kB|MB|GB)?")
+_NUMBER = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)"
+"""Longer ones would be infinite as a float, and are no size or duration of anything."""
+_DURATION = re.compile(_NUMBER + r"\s*(ms|us|s|m|h)")
+_SIZE = re.compile(_NUMBER + r"\s*(B|KiB|MiB|GiB|KB|kB|MB|GB)?")
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?|\[[0-9A-Fa-f:.%a-z]+\]")
 _MACHINE = re.compile(r"kv|[A-Za-z_][\w.]*:[A-Za-z_]\w*")

@@ -23,14 +23,23 @@ ENV_ELSEWHERE = frozenset({"RAFTD_CONFIG", "RAFTD_SOAK"})
 """Read by the command line and by the tests; not settings."""
 
 FILE_BYTES_MAX = 1 << 20
+DEPTH_MAX = 16
+"""Three are of use."""
 
 
 class ConfigError(Exception):
     """The configuration cannot be used. `lines`: one finding each: where, value, expectation."""
 
     def __init__(self, lines: list[str]) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+        self.lines = [one_line(line) for line in lines]
+        super().__init__("\n".join(self.lines))
+
+
+def one_line(text: str) -> str:
+    """Names in a file or in the environment may hold anything; a message stays one line."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class Origin(NamedTuple):
@@ -71,7 +80,7 @@ def load(
     if reader.faults:
         raise ConfigError([line for _, line in reader.faults])
     notes = [f"{reader.where(key)}: {key}: {what}" for key, what in warnings(config)]
-    return Loaded(config, reader.origins, tuple(reader.notes + notes))
+    return Loaded(config, reader.origins, tuple(map(one_line, reader.notes + notes)))
 
 
 class _Reader:
@@ -102,7 +111,9 @@ class _Reader:
         if len(data) > FILE_BYTES_MAX:
             raise ConfigError([f"{path}: is larger than 1 MiB; expected a configuration file"])
         try:
-            root = yaml.compose(data.decode("utf-8"), Loader=yaml.CSafeLoader)
+            text = data.decode("utf-8")
+            _check_depth(path, text)
+            root = yaml.compose(text, Loader=yaml.CSafeLoader)
         except UnicodeDecodeError:
             raise ConfigError([f"{path}: is not UTF-8 text"]) from None
         except yaml.YAMLError as error:
@@ -210,13 +221,37 @@ class _Reader:
         kind: Kind = SETTINGS[name].kind
         self.origins[name] = origin
         try:
-            value = kind.parse(text)
+            value = _absolute(text, base) if kind is PATH and text else kind.parse(text)
         except ValueError as error:
             self.fault(name, origin.text, f"{text!r}: {error}")
             return
-        if kind is PATH and value:
-            value = str((base / Path(value).expanduser()).resolve())
         self.values[name] = value
+
+
+def _absolute(text: str, base: Path) -> str:
+    """Raises ValueError."""
+    try:
+        return str((base / Path(text).expanduser()).resolve())
+    except (ValueError, RuntimeError, OSError) as error:  # a zero byte, ~nobody, a ring of links
+        raise ValueError(f"expected a path: {error}") from None
+
+
+def _check_depth(path: Path, text: str) -> None:
+    """`yaml.compose` recurses in C, without a limit: deep nesting would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_MAX:
+            raise ConfigError(
+                [f"{path}:{_line(event)}: is nested more than {DEPTH_MAX} levels deep"]
+            )
+
+
+def _line(event: yaml.Event) -> int:
+    return 0 if event.start_mark is None else event.start_mark.line + 1
 
 
 def _yaml_fault(path: Path, error: yaml.YAMLError) -> str:

@@ -33,11 +33,16 @@ def encode_configuration(configuration: Configuration) -> bytes:
 
 
 def decode_configuration(payload: bytes) -> Configuration:
-    """Raises ValueError if `payload` is no configuration."""
+    """Raises ValueError unless `payload` is what `encode_configuration` makes of some ids."""
+    if not payload.isascii() or payload.count(b"\n") != 1:
+        raise ValueError(f"not a configuration: {len(payload)} bytes {payload[:32].hex()}")
     voters, learners = payload.decode().split("\n")
-    return Configuration(
+    found = Configuration(
         tuple(v for v in voters.split(",") if v), tuple(v for v in learners.split(",") if v)
     )
+    if encode_configuration(found) != payload:
+        raise ValueError(f"a configuration with an empty id: {payload[:32].hex()}")
+    return found
 
 
 def note_appended(s: State, entries: tuple[Entry, ...]) -> None:

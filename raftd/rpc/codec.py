@@ -12,6 +12,7 @@ from struct import pack
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
+from raftd.core.membership import decode_configuration
 from raftd.core.types import (
     INDEX_MAX,
     TERM_MAX,
@@ -174,9 +175,22 @@ def _entries_in(message: pb.AppendRequest, payloads: list[bytes]) -> tuple[Entry
         kinds = [_ENTRY_TYPES[kind] for kind in types]
     except KeyError as error:
         raise Rejected(f"entry type {error.args[0]} is unknown to this version of raftd") from None
+    if EntryType.CONFIGURATION in kinds:
+        _check_configurations(kinds, payloads)
     if _crc(message.term, message.prev_index, terms, types, payloads) != message.entries_crc:
         raise Rejected(f"entries_crc does not fit entries {first}..{first + count - 1}: damaged")
     return tuple(map(Entry, range(first, first + count), terms, kinds, payloads))
+
+
+def _check_configurations(kinds: list[EntryType], payloads: list[bytes]) -> None:
+    """The one payload that the core itself reads, and from the moment the entry is appended."""
+    for kind, payload in zip(kinds, payloads):
+        if kind is EntryType.CONFIGURATION:
+            try:
+                found = decode_configuration(payload)
+            except ValueError as error:
+                raise Rejected(f"a configuration entry: {error}") from None
+            _configuration_in("a configuration entry's ", found.voters, found.learners)
 
 
 def decode_snapshot(message: pb.SnapshotRequest, sender: NodeId) -> m.SnapshotRequest:
@@ -201,21 +215,30 @@ def decode_snapshot(message: pb.SnapshotRequest, sender: NodeId) -> m.SnapshotRe
 
 
 def _meta_in(message: pb.SnapshotMeta) -> SnapshotMeta:
-    voters = checks.check_members("meta.voters", message.voters)
-    learners = checks.check_members("meta.learners", message.learners)
-    if not voters:
-        raise Rejected("meta.voters is empty")
-    if set(voters) & set(learners):
-        raise Rejected("meta.voters and meta.learners overlap")
+    configuration = _configuration_in("meta.", message.voters, message.learners)
     if message.size_bytes > checks.SIZE_MAX:
         raise Rejected(f"meta.size_bytes {message.size_bytes} is above 2^62")
     return SnapshotMeta(
         index=checks.check_index("meta.index", message.index, least=1),
         term=checks.check_term("meta.term", message.term),
-        configuration=Configuration(voters, learners),
+        configuration=configuration,
         size_bytes=message.size_bytes,
         crc=message.crc,
     )
+
+
+def _configuration_in(
+    where: str, voters: Sequence[NodeId], learners: Sequence[NodeId]
+) -> Configuration:
+    found = Configuration(
+        checks.check_members(f"{where}voters", voters),
+        checks.check_members(f"{where}learners", learners),
+    )
+    if not voters:
+        raise Rejected(f"{where}voters is empty")
+    if set(voters) & set(learners):
+        raise Rejected(f"{where}voters and {where}learners overlap")
+    return found
 
 
 def decode_read_index(message: pb.ReadIndexRequest, sender: NodeId) -> m.ReadIndexRequest:

@@ -150,7 +150,9 @@ class Envelopes:
 
 
 def _elsewhere(envelope: pb.Envelope, peer: NodeId) -> Mismatch:
-    found = envelope.sender or "a node without a name"
+    sender = envelope.sender
+    plain = len(sender) <= 64 and sender.isprintable()
+    found = (sender if plain else _shown(sender)) or "a node without a name"
     return Mismatch(f"{found} answered at the address of {peer}: check the peer addresses")
 
 

@@ -77,7 +77,16 @@ class Report:
 
 
 def text_lines(report: Report) -> Iterator[str]:
-    """For people."""
+    """For people. What names in it could do to a terminal, or to the lines, is escaped."""
+    for line in _text_lines(report):
+        yield line if line.isprintable() else "".join(map(_printable, line))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
+def _text_lines(report: Report) -> Iterator[str]:
     who = report.identity
     yield f"directory {report.root}"
     if who is not None:

@@ -52,6 +52,9 @@ def test_events_are_joined_to_operations() -> None:
     assert (delete.kind, delete.outcome) == ("delete", "unknown")
 
 
+BATCH = '{"op":"batch","operations":[["k","v"]],"call":1,"return":2,"outcome":"ok",'
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
@@ -71,6 +74,14 @@ def test_events_are_joined_to_operations() -> None:
         ('{"event":"return","id":1}', "a return without a call"),
         ('{"format":"other","version":1}', "expected format 'raftd-history' version 1"),
         ('{"op":"range","outcome":"ok","call":1,"return":2,"items":[3]}', "expected an object"),
+        ('{"op":"get","a\\nb":1}', "no such field: a\\nb"),
+        ('{"op":"get","key":"k","outcome":"ok","call":1,"return":Infinity}', "inf is no time"),
+        ('{"op":"put","key":{"base64":"\u00e9"},"value":"","outcome":"unknown","call":1}', "key: "),
+        ('{"event":"call","id":1,"op":"get","key":{"base64":"\u00e9"}}', "line 1: key: "),
+        (BATCH + '"versions":7}', "versions: expected a list"),
+        (BATCH + '"versions":[1e999]}', "versions: expected a number"),
+        ('{"format":"raftd-history","version":1,"initial":{"items":5}}', "items: expected a list"),
+        ("[" * 100_000, "line 1: nested too deep"),
     ],
 )
 def test_what_is_wrong_is_named(line: str, complaint: str) -> None:

@@ -81,6 +81,9 @@ def test_a_reply_must_come_from_whom_was_asked() -> None:
             envelopes().check_reply(incoming(sender="n3", sender_incarnation="i3"), "n2")
         with pytest.raises(Mismatch, match="n3 answered at the address of n2"):
             envelopes().check_hello_reply(incoming(sender="n3"), "n2")
+        with pytest.raises(Mismatch, match=r"^.n3\\nforged. answered at") as caught:
+            envelopes().check_reply(incoming(sender="n3\nforged"), "n2")
+        assert str(caught.value).isprintable()
     finally:
         del RECORDED["n3"]
     with pytest.raises(Mismatch, match="a node without a name answered"):

@@ -232,7 +232,7 @@ class _Source:
         parts = [self._data[self._at :]]
         have = len(parts[0])
         while have < size:
-            part = self._reader.read(max(READ_BYTES, size - have))
+            part = self._reader.read(READ_BYTES)  # never as much as a length in the bytes says
             if not part:
                 raise SnapshotFormatError("key-value snapshot: it ends too early")
             parts.append(part)

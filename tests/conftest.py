@@ -1,0 +1,47 @@
+"""How many cases the loops in the tests have tried: said at the end of a run, one line a room.
+
+A loop over thousands of cases is one test; `count` keeps its numbers, also across the processes of
+pytest-xdist, whose output nobody sees.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+
+import pytest
+
+Count = Callable[[str, int], None]
+PROPERTY = "count "
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Count:
+    """count("torn tails", 311): added up over all tests of a room (a directory of tests).
+
+    Numbers that belong together have a common start: count("matrix: available", 46).
+    """
+    room = request.path.parent.name
+
+    def add(what: str, number: int) -> None:
+        request.node.user_properties.append((PROPERTY + room, [what, number]))
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    groups: dict[str, dict[str, int]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "call":
+                continue
+            for name, (what, number) in report.user_properties:
+                if name.startswith(PROPERTY):
+                    group, _, what = what.rpartition(": ")
+                    title = ", ".join(filter(None, (name.removeprefix(PROPERTY), group)))
+                    counts = groups.setdefault(title, {})
+                    counts[what] = counts.get(what, 0) + number
+    for title, counts in sorted(groups.items()):
+        said = ", ".join(f"{number:,} {what}" for what, number in counts.items())
+        for line in textwrap.wrap(f"{title}: {said}", 100, subsequent_indent="  "):
+            terminalreporter.write_line(line)

@@ -1,0 +1,207 @@
+"""Four acknowledged entries on three nodes, each intact or damaged: all 4,096 clusters.
+
+The matrix is that of "Protocol-Aware Recovery for Consensus-Based Storage" (FAST 2018). Asked of
+each cluster after a restart: is it safe (nothing acknowledged is missing or another), and is it
+available (it elects, commits a new entry, and serves it beside the old ones)?
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import permutations
+from typing import NamedTuple
+
+import pytest
+
+from raftd.core.types import NodeId
+from raftd.storage import recovery
+from raftd.storage.errors import CorruptLog
+from tests.conftest import Count
+from tests.storage.corruption import (
+    Base,
+    Place,
+    in_any_way,
+    in_the_payload,
+    masks,
+    places_of,
+    run_cluster,
+)
+from tests.storage.memory_fs import MemoryFileSystem
+from tests.storage.trio import NAMES, Image, Ledger, Trio, disk_of, opened
+
+ENTRIES = (2, 3, 4, 5)
+"""Entry 1 is the leader's own, of its election."""
+ORDERS = tuple(permutations(NAMES))
+CLEAN = 0
+TAILS = frozenset({0b1000, 0b1100, 0b1110, 0b1111})
+"""Damage that reaches to the end of the log."""
+
+Damage = Callable[[bytes, Place, random.Random], bytes]
+Masks = tuple[int, int, int]
+
+
+def four_entries(idle: bool) -> Base:
+    """A cluster that has acknowledged four commands, all of them durable on all three nodes.
+
+    idle: it was left alone for 10 ms, so something on each disk says that the last was synced.
+    """
+    trio = Trio({name: MemoryFileSystem() for name in NAMES}, Ledger())
+    trio.start()
+    for number in range(4):
+        assert trio.commit(b"command %d" % number, copies=3)
+    if idle:
+        trio.idle()
+    trio.kill()
+    images: dict[NodeId, Image] = {name: trio.disks[name].files() for name in NAMES}
+    assert all(set(ENTRIES) <= set(places_of(image)) for image in images.values())
+    return Base(images, trio.ledger, trio.segment_bytes)
+
+
+class Node(NamedTuple):
+    """One of the 16 directories of a node. last: the end of its log, None: it refuses to start."""
+
+    image: Image
+    last: int | None
+
+
+def damaged_nodes(base: Base, damage: Damage, seed: int) -> dict[tuple[NodeId, int], Node]:
+    found = {}
+    for name in NAMES:
+        places = places_of(base.images[name])
+        for mask in range(16):
+            rng = random.Random(f"{seed} {name} {mask}")
+            files = dict(base.images[name])
+            for bit, index in enumerate(ENTRIES):
+                if mask >> bit & 1:
+                    place = places[index]
+                    files[place.path] = damage(files[place.path], place, rng)
+            found[name, mask] = Node(files, last_index(name, files, places, mask))
+    return found
+
+
+def last_index(name: NodeId, image: Image, places: dict[int, Place], mask: int) -> int | None:
+    """Start the node by itself; its refusal must name file, offset and index of the first damage.
+
+    (A damaged entry 2 is found after entry 1, and so on.)
+    """
+    fs = disk_of(image)
+    directory = opened(fs, name, 4096)
+    before = fs.files()
+    try:
+        return directory.recover().entries[-1].index
+    except CorruptLog as error:
+        refusal = error
+    first = ENTRIES[(mask & -mask).bit_length() - 1]
+    assert (refusal.path, refusal.offset) == places[first][:2]
+    assert refusal.index == first - 1
+    assert fs.files() == before, "a refusal changes nothing"
+    return None
+
+
+class Tally:
+    """Which of the clusters came out how."""
+
+    def __init__(self) -> None:
+        self.available: set[Masks] = set()
+        self.lost: set[Masks] = set()
+        self.refused_nodes = 0
+
+
+def run_matrix(base: Base, nodes: dict[tuple[NodeId, int], Node], seed: int) -> Tally:
+    tally, rng = Tally(), random.Random(seed)
+    for combination in masks():
+        images = images_of(nodes, combination)
+        tally.refused_nodes += len(NAMES) - len(images)
+        verdict = run_cluster(images, base.ledger, rng.choice(ORDERS))
+        if verdict.available:
+            tally.available.add(combination)
+        if verdict.wrong:
+            tally.lost.add(combination)
+    return tally
+
+
+def images_of(nodes: dict[tuple[NodeId, int], Node], combination: Masks) -> dict[NodeId, Image]:
+    """The directories of those that start."""
+    chosen = {name: nodes[name, mask] for name, mask in zip(NAMES, combination)}
+    return {name: node.image for name, node in chosen.items() if node.last is not None}
+
+
+def clean_majority(combination: Masks) -> bool:
+    return combination.count(CLEAN) >= 2
+
+
+def every_entry_somewhere(combination: Masks) -> bool:
+    """What a repair from other nodes could bring back."""
+    one, two, three = combination
+    return one & two & three == 0
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"), [(in_the_payload, "bit flips"), (in_any_way, "all sorts")]
+)
+def test_every_combination_is_safe(damage: Damage, what: str, count: Count) -> None:
+    base = four_entries(idle=True)
+    nodes = damaged_nodes(base, damage, seed=1)
+    assert {key[1] for key, node in nodes.items() if node.last is not None} == {CLEAN}
+    tally = run_matrix(base, nodes, seed=2)
+    assert tally.lost == set()
+    assert tally.available == set(filter(clean_majority, masks()))
+    assert (len(tally.available), tally.refused_nodes) == (46, 11_520)
+    assert sum(map(every_entry_somewhere, masks())) == 2401
+    count(f"matrix, {what}: clusters", 1 << 12)
+    count(f"matrix, {what}: available", len(tally.available))
+    count(f"matrix, {what}: unsafe", len(tally.lost))
+
+
+def dropped(combination: Masks) -> int:
+    """Nodes that take the damage to their last entries for a torn write."""
+    return sum(mask in TAILS for mask in combination)
+
+
+def test_what_can_be_lost_in_the_first_ten_milliseconds(count: Count) -> None:
+    """Before anything says that the last entry was synced, its damage looks like a torn write.
+
+    Then a node drops it, and all damaged entries right before it. A cluster loses it only where
+    a majority of nodes did; and if the third did not, only if another is the first to campaign.
+    """
+    base = four_entries(idle=False)
+    nodes = damaged_nodes(base, in_the_payload, seed=3)
+    assert {key[1] for key, node in nodes.items() if node.last is not None} == {CLEAN} | TAILS
+    lasts = {key: node.last for key, node in nodes.items() if key[1] in TAILS}
+    assert all(last == 5 - mask.bit_count() for (_, mask), last in lasts.items())
+    tally = run_matrix(base, nodes, seed=4)
+    can_lose = {combination for combination in masks() if dropped(combination) >= 2}
+    undecided = {combination for combination in can_lose if CLEAN in combination}
+    assert can_lose - undecided <= tally.lost <= can_lose
+    for combination in undecided:
+        images = images_of(nodes, combination)
+        verdicts = {order: run_cluster(images, base.ledger, order) for order in ORDERS}
+        lost = {order for order, verdict in verdicts.items() if verdict.wrong}
+        assert lost == {order for order, verdict in verdicts.items() if not verdict.available}
+        assert lost, "two that dropped it are a majority"
+        assert not any(combination[NAMES.index(first)] == CLEAN for first, *_ in lost)
+    safe = tally.available - can_lose
+    assert (len(can_lose), len(undecided), len(safe)) == (640, 48, 310)
+    count("matrix, last entry not marked as synced: clusters", 1 << 12)
+    count("matrix, last entry not marked as synced: available", len(safe))
+    count("matrix, last entry not marked as synced: lost it, a majority of nodes", len(can_lose))
+    count("matrix, last entry not marked as synced: unsafe otherwise", len(tally.lost - can_lose))
+
+
+def test_cutting_the_log_at_damage_would_lose_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matrix with the mistake it is for, on a part of it: it must notice."""
+
+    def cut(self: object, data: bytes, offset: int, limit: int, sequence: int) -> int:
+        return max(offset, len(data[:limit].rstrip(b"\0")))
+
+    monkeypatch.setattr(recovery._Reader, "_judge_tail", cut)
+    base = four_entries(idle=True)
+    nodes = damaged_nodes(base, in_the_payload, seed=5)
+    assert all(node.last is not None for node in nodes.values())
+    lost = 0
+    for mask in range(1, 16):
+        combination = {"n1": mask, "n2": mask, "n3": CLEAN}
+        images = {name: nodes[name, of].image for name, of in combination.items()}
+        lost += bool(run_cluster(images, base.ledger).wrong)
+    assert lost == 15

@@ -115,7 +115,7 @@ def judge(trio: Trio, meanwhile: Callable[[Trio], None] = lambda trio: None) -> 
     if served is not None and served != [*acknowledged, AFTER]:
         wrong.append(f"it serves {served}")
     if available:
-        trio.run(lambda: False, 0.5)  # whoever is behind catches up, or does not
+        trio.run(lambda: False, 0.3)  # whoever is behind catches up, or does not
     for member in trio.up.values():
         if member.state != trio.ledger.state(member.applied):
             wrong.append(f"{member.name} has another state at {member.applied}")

@@ -114,6 +114,7 @@ class Member:
         self.state: list[bytes] = []
         self.applied: Index = 0
         self.read_at: Index | None = None
+        self.due = 0.0
 
 
 @dataclass(slots=True)
@@ -198,7 +199,7 @@ class Trio:
         self._guard(leader, lambda: self._take(leader, effects))
         return effects.assigned[0][0]
 
-    def commit(self, payload: bytes, seconds: float = 5.0, copies: int = 2) -> bool:
+    def commit(self, payload: bytes, seconds: float = 4.0, copies: int = 2) -> bool:
         """Elect if need be, propose, and wait until so many nodes have applied it."""
         limit = self.now + seconds
         while self.now < limit and self.run(lambda: self.leader is not None, limit - self.now):
@@ -241,10 +242,10 @@ class Trio:
         """Let things happen until `done()`; False if it is not within so many seconds."""
         limit = self.now + seconds
         while not done():
-            due, who = min(
-                ((one.core.wake_at(self.now), one.name) for one in self.up.values()),
-                default=(limit + 1.0, ""),
-            )
+            due, who = limit + 1.0, ""
+            for member in self.up.values():
+                if member.due < due:
+                    due, who = member.due, member.name
             if self._events and self._events[0][0] <= due:
                 at, _, call, args = heapq.heappop(self._events)
                 self.now = max(self.now, at)
@@ -270,6 +271,7 @@ class Trio:
         """What would end a daemon's process."""
         try:
             work()
+            member.due = member.core.wake_at(self.now)
         except (StorageError, OSError) as error:
             self._refuse(member.name, error)
         except BrokenInvariant as error:

@@ -6,8 +6,9 @@ import random
 
 from raftd.core.types import NodeId
 from tests.storage.corruption import Base
+from tests.storage.member import NAMES, Image, Ledger
 from tests.storage.memory_fs import MemoryFileSystem
-from tests.storage.trio import NAMES, Image, Ledger, Trio
+from tests.storage.trio import Trio
 
 
 class Aged:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from raftd.core.types import Index, NodeId
 from raftd.storage import record
 from raftd.storage.record import BATCH_HEADER, RECORD, RecordType
-from tests.storage.trio import NAMES, Image, Ledger, Trio, disk_of
+from tests.storage.member import NAMES, Image, Ledger, disk_with
+from tests.storage.trio import Trio
 
 AFTER = b"after the damage"
 """The command that a restarted cluster must be able to commit, or is not available."""
@@ -98,7 +99,7 @@ def run_cluster(
     segment_bytes: int = 4096,
 ) -> Verdict:
     """Restart with these directories (no others), try to commit and to read, then look."""
-    disks = {name: disk_of(image) for name, image in images.items()}
+    disks = {name: disk_with(image) for name, image in images.items()}
     return judge(Trio(disks, ledger.copy(), order, segment_bytes))
 
 

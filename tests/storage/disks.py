@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from raftd.core.types import HardState, Recovered, SnapshotMarker, Write
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import StorageError
-from tests.storage.memory_fs import MemoryFileSystem
+from tests.storage.memory_fs import MemoryFileSystem, disk_of
 from tests.storage.model import CONFIGURATION, ROOT, Model, entry
 
 FIRST = f"{ROOT}/0000000000000001.wal"
@@ -25,6 +25,11 @@ def directory(
         new_incarnation=lambda: f"00112233aabbcc{node}",
         segment_bytes=segment_bytes,
     )
+
+
+def disk_at_rest(files: Mapping[str, bytes]) -> MemoryFileSystem:
+    """A disk with these files under ROOT: much quicker than a clone of one."""
+    return disk_of(files, "/data", ROOT, f"{ROOT}/snapshots")
 
 
 def recovered(fs: MemoryFileSystem) -> Recovered:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import errno
 import random
+from collections.abc import Mapping
 
 from raftd.storage.fs import File, Lock
 from tests.storage.memory_file import (
@@ -37,6 +38,7 @@ __all__ = [
     "Operation",
     "PowerCut",
     "ShortWrite",
+    "disk_of",
 ]
 
 
@@ -233,6 +235,16 @@ class MemoryFileSystem:
                 self._crash_directory(node, loss, seen)
             else:
                 node.crash(loss)
+
+
+def disk_of(files: Mapping[str, bytes], *directories: str) -> MemoryFileSystem:
+    """A disk that holds these files, durably. directories: those they are in, outer ones first."""
+    fs = MemoryFileSystem()
+    for path in directories:
+        fs.mkdir(path)
+    for path, content in files.items():
+        fs.put(path, content)
+    return fs
 
 
 def _parts(path: str) -> list[str]:

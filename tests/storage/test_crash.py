@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.conftest import Count
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, PowerCut
 from tests.storage.model import Session, run_until_cut, still_works, story
 
@@ -51,7 +52,7 @@ def crashed_at(number: int, sector_bytes: int) -> Session:
     return session
 
 
-def test_power_cut_at_every_operation(capsys: pytest.CaptureFixture[str]) -> None:
+def test_power_cut_at_every_operation(count: Count) -> None:
     total = operations_of_story()
     cases = 0
     for number in range(total):
@@ -64,13 +65,11 @@ def test_power_cut_at_every_operation(capsys: pytest.CaptureFixture[str]) -> Non
             session.open()
             still_works(session)
             cases += 1
-    with capsys.disabled():
-        print(f"[power cuts: {total} operations, {cases} cases] ", end="")
+    count("crashes: operations", total)
+    count("crashes: power cuts at them", cases)
 
 
-def test_process_killed_at_every_operation_then_power_cut(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_process_killed_at_every_operation_then_power_cut(count: Count) -> None:
     total = operations_of_story()
     for number in range(total):
         session = crashed_at(number, 512)
@@ -79,14 +78,14 @@ def test_process_killed_at_every_operation_then_power_cut(
         session.power_cut(random.Random(number), keep=0.0)
         session.open()
         still_works(session)
-    with capsys.disabled():
-        print(f"[kills: {total} cases] ", end="")
+    count("crashes: kills at them", total)
 
 
-def test_power_cut_during_recovery(capsys: pytest.CaptureFixture[str]) -> None:
+def test_power_cut_at_every_step_of_recovery(count: Count) -> None:
+    """After a crash at every operation."""
     total = operations_of_story()
     cases = 0
-    for number in range(0, total, 1 if FULL else 4):
+    for number in range(total):
         rng = random.Random(number)
         session = crashed_at(number, SECTORS[number % 3])
         session.power_cut(rng, 0.6)
@@ -104,5 +103,4 @@ def test_power_cut_during_recovery(capsys: pytest.CaptureFixture[str]) -> None:
             pytest.fail("recovery takes more than 40 changing operations")
         session.open()
         still_works(session)
-    with capsys.disabled():
-        print(f"[power cuts in recovery: {cases} cases] ", end="")
+    count("crashes: power cuts in the recovery from one", cases)

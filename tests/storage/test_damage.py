@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import replace
 
@@ -11,11 +10,14 @@ import pytest
 from raftd.core.types import HardState, Recovered, Write
 from raftd.storage.errors import CorruptIdentity, CorruptLog, CorruptSnapshot, StorageError
 from raftd.storage.segment import decode_header, encode_header
+from tests.conftest import Count
+from tests.storage.corruption import replaced
 from tests.storage.disks import (
     FIRST,
     SECOND,
     WRITES,
     directory,
+    disk_at_rest,
     filled,
     flips,
     last_segment,
@@ -27,8 +29,6 @@ from tests.storage.disks import (
 from tests.storage.memory_fs import MemoryFileSystem
 from tests.storage.model import ROOT, entry
 
-FULL = bool(os.environ.get("RAFTD_SOAK"))
-
 
 def damaged(content: bytes, at: int, kind: str, rng: random.Random) -> bytes:
     """The file from `at` on lost, in one of the ways in which a tail is lost."""
@@ -38,17 +38,18 @@ def damaged(content: bytes, at: int, kind: str, rng: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["zeros", "garbage"])
-def test_tail_torn_at_every_byte(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tail_torn_at_every_byte(kind: str, count: Count) -> None:
     fs, ends = filled()
     content = fs.files()[FIRST]
     models = states(WRITES)
-    start = ends[1]
-    for at in range(start, ends[-1] + 1):
+    tried = 0
+    for at in range(ends[1], ends[-1] + 1):
         torn = fs.clone()
         torn.put(FIRST, damaged(content, at, kind, random.Random(at)))
         whole = sum(end <= at for end in ends)
         if whole < len(WRITES) and content[at : ends[whole]].strip(b"\0") == b"":
             continue
+        tried += 1
         assert models[whole].differs(recovered(torn)) == "", at
         assert models[whole].differs(recovered(torn)) == "", "another start finds something else"
         again = directory(torn)
@@ -57,21 +58,21 @@ def test_tail_torn_at_every_byte(kind: str, capsys: pytest.CaptureFixture[str]) 
         again.wal.commit([Write(9, entries=(entry(last + 1, 2),))])
         torn.crash(random.Random(at), keep=0.0)
         assert recovered(torn).entries[-1] == entry(last + 1, 2)
-    with capsys.disabled():
-        print(f"[{ends[-1] - start + 1} tails of {kind}] ", end="")
+    count(f"torn tails: {kind}", tried)
 
 
-def test_file_cut_at_every_byte_refuses() -> None:
+def test_file_cut_at_every_byte_refuses(count: Count) -> None:
     """A segment is made with its full size: a shorter one has lost what nobody can name."""
     fs, _ = filled()
-    content = fs.files()[FIRST]
-    for at in range(0, len(content), 1 if FULL else 7):
-        cut = fs.clone()
-        cut.put(FIRST, content[:at])
+    files = fs.files()
+    content = files[FIRST]
+    for at in range(len(content)):
+        cut = disk_at_rest({**files, FIRST: content[:at]})
         with pytest.raises(CorruptLog) as caught:
             recovered(cut)
         assert caught.value.path == FIRST
         assert str(caught.value).count("\n") == 0
+    count("torn tails: cut", len(content))
 
 
 def test_same_tail_damage_after_an_idle_marker_refuses() -> None:
@@ -103,16 +104,13 @@ def test_parts_of_an_unsynced_batch_behind_a_hole_are_no_proof() -> None:
         assert states(WRITES)[-1].differs(recovered(torn)) == ""
 
 
-def test_every_bit_of_a_directory_flipped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_bit_of_a_directory_flipped(count: Count) -> None:
     fs, (before_last, last) = small_directory()
-    counts = {"refused": 0, "unacknowledgeable tail dropped": 0, "no effect": 0}
-    for path, content in fs.files().items():
-        for position, (at, changed) in enumerate(flips(content)):
-            if not FULL and position % 3:
-                continue
-            bad = fs.clone()
-            bad.poke(path, at, changed)
-            found = outcome(bad)
+    files = fs.files()
+    counts = {"refused": 0, "a tail that nothing proves dropped": 0, "no effect": 0}
+    for path, content in files.items():
+        for at, changed in flips(content):
+            found = outcome(disk_at_rest({**files, path: replaced(content, at, changed)}))
             if isinstance(found, StorageError):
                 counts["refused"] += 1
                 assert str(found).count("\n") == 0
@@ -121,103 +119,29 @@ def test_every_bit_of_a_directory_flipped(capsys: pytest.CaptureFixture[str]) ->
             else:
                 assert path == last_segment(fs)
                 assert before_last.differs(found) == "", (path, at)
-                counts["unacknowledgeable tail dropped"] += 1
+                counts["a tail that nothing proves dropped"] += 1
     assert counts["refused"] > 1000
-    with capsys.disabled():
-        print(f"[bit flips: {counts}] ", end="")
+    count("every bit of a directory: flipped", sum(counts.values()))
+    for came_out, number in counts.items():
+        count(f"every bit of a directory: {came_out}", number)
 
 
-def test_every_bit_flipped_after_an_orderly_stop_has_no_effect_or_refuses() -> None:
+def test_every_bit_flipped_after_an_orderly_stop_has_no_effect_or_refuses(count: Count) -> None:
     """With the idle marker there is no window left: nothing acknowledged is ever dropped."""
     fs, (_, last) = small_directory()
     opened = directory(fs, 700)
     opened.recover()
     opened.close()
+    files = fs.files()
+    counts = {"refused": 0, "no effect": 0}
     path = last_segment(fs)
-    content = fs.files()[path]
-    for position, (at, changed) in enumerate(flips(content)):
-        if not FULL and position % 5:
-            continue
-        bad = fs.clone()
-        bad.poke(path, at, changed)
-        found = outcome(bad)
+    for at, changed in flips(files[path]):
+        bad = {**files, path: replaced(files[path], at, changed)}
+        found = outcome(disk_at_rest(bad))
         assert not isinstance(found, Recovered) or last.differs(found) == "", at
-
-
-def test_every_file_missing() -> None:
-    fs, (_, last) = small_directory()
-    for path in fs.files():
-        if path.endswith("/lock"):
-            continue
-        missing = fs.clone()
-        missing.remove(path)
-        found = outcome(missing)
-        if isinstance(found, Recovered):  # all that it held is in the snapshot
-            assert path == FIRST
-            assert last.differs(found) == ""
-        else:
-            assert path.rsplit("/", 1)[1] in str(found)
-
-
-def test_every_file_empty_or_of_zeros() -> None:
-    fs, _ = small_directory()
-    for path, content in fs.files().items():
-        if path.endswith("/lock"):
-            continue
-        for other in (b"", bytes(len(content))):
-            bad = fs.clone()
-            bad.put(path, other)
-            with pytest.raises(StorageError):
-                recovered(bad)
-
-
-def test_every_two_files_swapped() -> None:
-    fs, _ = small_directory()
-    files = {path: content for path, content in fs.files().items() if not path.endswith("/lock")}
-    for one in files:
-        for other in files:
-            if one < other:
-                swapped = fs.clone()
-                swapped.put(one, files[other])
-                swapped.put(other, files[one])
-                with pytest.raises(StorageError):
-                    recovered(swapped)
-
-
-def test_every_file_of_another_node() -> None:
-    fs, _ = small_directory()
-    other = MemoryFileSystem()
-    opened = directory(other, 700, node="n2")
-    opened.recover()
-    for write in WRITES:
-        opened.wal.commit([write])
-    opened.close()
-    for path, content in other.files().items():
-        if not path.endswith("/lock"):
-            foreign = fs.clone()
-            foreign.put(path, content)
-            with pytest.raises(StorageError):
-                recovered(foreign)
-
-
-def test_stale_closed_segment_refuses() -> None:
-    """An older copy of a segment that has a successor lacks its seal."""
-    fs = MemoryFileSystem()
-    opened = directory(fs, 700)
-    opened.recover()
-    old: list[bytes] = []
-    for write in [*WRITES, Write(5, entries=(entry(5, 2, 300),))]:
-        opened.wal.commit([write])
-        old.append(fs.files()[FIRST])
-    opened.close()
-    assert SECOND in fs.files()
-    unsealed = [content for content in old if content != fs.files()[FIRST]]
-    assert len(unsealed) >= 2
-    for content in unsealed:
-        stale = fs.clone()
-        stale.put(FIRST, content)
-        with pytest.raises(CorruptLog, match="no seal here"):
-            recovered(stale)
+        counts["no effect" if isinstance(found, Recovered) else "refused"] += 1
+    for came_out, number in counts.items():
+        count(f"every bit of the last segment after a stop: {came_out}", number)
 
 
 def test_two_batches_swapped_or_one_repeated_refuses() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from raftd.storage.errors import LogFailed, NoSpace
+from tests.conftest import Count
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, ShortWrite
 from tests.storage.model import Session, Step, entry, still_works, story
 
@@ -45,7 +46,8 @@ def short_at(number: int, keep: Callable[[int], int], error: int) -> Hook:
     return hook
 
 
-def count(only: frozenset[str] | None) -> int:
+def operations(only: frozenset[str] | None) -> int:
+    """How many there are to fail."""
     fs = MemoryFileSystem()
     seen = 0
 
@@ -113,8 +115,8 @@ def check_latched(session: Session) -> None:
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
-def test_every_operation_fails_once(error: int, capsys: pytest.CaptureFixture[str]) -> None:
-    total = count(None)
+def test_every_operation_fails_once(error: int, count: Count) -> None:
+    total = operations(None)
     counts: dict[str, int] = {}
     for number in range(total):
         came_out = live_on(fail_at(number, error), number)
@@ -123,21 +125,21 @@ def test_every_operation_fails_once(error: int, capsys: pytest.CaptureFixture[st
         assert "retried" not in counts, "an input/output error is never retried"
     else:
         assert counts["retried"] > 20
-    with capsys.disabled():
-        print(f"[{errno.errorcode[error]} at {total} operations: {counts}] ", end="")
+    for came_out, number in counts.items():
+        count(f"{errno.errorcode[error]} at every operation: {came_out}", number)
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
-def test_every_write_stops_short(error: int, capsys: pytest.CaptureFixture[str]) -> None:
-    total = count(frozenset({"write"}))
+def test_every_write_stops_short(error: int, count: Count) -> None:
+    total = operations(frozenset({"write"}))
     counts: dict[str, int] = {}
     for number in range(total):
         for keep in (lambda size: 1, lambda size: size // 2, lambda size: size - 1):
             came_out = live_on(short_at(number, keep, error), number)
             counts[came_out] = counts.get(came_out, 0) + 1
     assert counts["fatal"] > 20
-    with capsys.disabled():
-        print(f"[short writes at {total} places: {counts}] ", end="")
+    for came_out, number in counts.items():
+        count(f"short writes, then {errno.errorcode[error]}: {came_out}", number)
 
 
 @pytest.mark.parametrize("name", ["write", "datasync"])
@@ -224,4 +226,4 @@ def test_full_disk_while_a_snapshot_is_made_or_received() -> None:
 
 
 def test_there_are_faults_to_inject() -> None:
-    assert count(CHANGING) > 150
+    assert operations(CHANGING) > 150

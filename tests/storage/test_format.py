@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from raftd.core.types import HardState, Recovered
-from tests.storage.disks import WRITES, outcome, small_directory
+from tests.conftest import Count
+from tests.storage.disks import WRITES, disk_at_rest, outcome, small_directory
 from tests.storage.memory_fs import MemoryFileSystem
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -26,16 +27,12 @@ def as_text() -> str:
 
 
 def load(path: Path) -> MemoryFileSystem:
-    fs = MemoryFileSystem()
-    for directory in ("/data", "/data/n1", "/data/n1/snapshots"):
-        fs.mkdir(directory)
-    for name, content in json.loads(path.read_text()).items():
-        fs.put(name, bytes.fromhex(content))
-    return fs
+    files = json.loads(path.read_text())
+    return disk_at_rest({name: bytes.fromhex(content) for name, content in files.items()})
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
-def test_every_released_format_is_read(path: Path) -> None:
+def test_every_released_format_is_read(path: Path, count: Count) -> None:
     found = outcome(load(path))
     assert isinstance(found, Recovered)
     assert found.hard_state == HardState(2, None)
@@ -45,6 +42,7 @@ def test_every_released_format_is_read(path: Path) -> None:
     assert found.entries[3] == WRITES[3].entries[0]
     assert found.snapshot is not None
     assert (found.snapshot.index, found.snapshot.term) == (3, 2)
+    count("golden directories: formats", 1)
 
 
 def test_the_present_format_is_what_is_written() -> None:

@@ -6,9 +6,8 @@ import os
 import random
 from contextlib import suppress
 
-import pytest
-
 from raftd.core.types import HardState
+from tests.conftest import Count
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, PowerCut
 from tests.storage.model import Session, entry
 
@@ -99,11 +98,12 @@ def one_step(session: Session, rng: random.Random, name: str) -> None:
         session.open()
 
 
-def test_random_lives_against_a_dictionary(capsys: pytest.CaptureFixture[str]) -> None:
+def test_random_lives_against_a_dictionary(count: Count) -> None:
     total: dict[str, int] = {}
     for seed in SEEDS:
         for name, times in random_life(seed, 80).items():
             total[name] = total.get(name, 0) + times
     assert min(total.values()) > 20
-    with capsys.disabled():
-        print(f"[{len(SEEDS)} random lives, {sum(total.values())} steps: {total}] ", end="")
+    count("random lives: lives", len(SEEDS))
+    count("random lives: steps", sum(total.values()))
+    count("random lives: power cuts on the way", total["cut"])

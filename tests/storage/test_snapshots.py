@@ -10,6 +10,7 @@ import pytest
 from raftd.core.types import Configuration, SnapshotMeta
 from raftd.storage.errors import CorruptSnapshot, UnknownFormat
 from raftd.storage.snapshots import Incoming, SnapshotFiles, snapshot_name
+from tests.conftest import Count
 from tests.storage.memory_fs import MemoryFileSystem, PowerCut
 from tests.storage.model import CONFIGURATION, body_of, foreign_snapshot
 from tests.storage.test_crash import cut_at
@@ -253,9 +254,7 @@ def test_reading_goes_on_while_the_file_is_removed() -> None:
         assert len(body.read()) == (3 << 20) - 10
 
 
-def test_power_cut_at_every_operation_leaves_all_or_nothing(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_power_cut_at_every_operation_leaves_all_or_nothing(count: Count) -> None:
     cases = 0
     for received in (False, True):
         for number in range(40):
@@ -282,5 +281,4 @@ def test_power_cut_at_every_operation_leaves_all_or_nothing(
             again.clean(None)
             assert fs.listdir("/s") == []
             cases += 1
-    with capsys.disabled():
-        print(f"[{cases} cuts] ", end="")
+    count("crashes: power cuts in a snapshot", cases)

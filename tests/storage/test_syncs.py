@@ -8,9 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-import pytest
-
 from raftd.storage.errors import CorruptLog, StorageError
+from tests.conftest import Count
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation
 from tests.storage.model import ROOT, Session, Violation, entry, run_until_cut, still_works, story
 from tests.storage.recording_fs import (
@@ -162,7 +161,7 @@ def shows(case: Case, mute: Site | None) -> bool:
     return False
 
 
-def test_every_sync_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_sync_is_needed(count: Count) -> None:
     reached: dict[Site, list[Case]] = {}
     cases = all_cases()
     for case in cases:
@@ -175,8 +174,8 @@ def test_every_sync_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
         str(site) for site, its in reached.items() if not any(shows(case, site) for case in its)
     ]
     assert unnoticed == [], "these could be left out without any test failing"
-    with capsys.disabled():
-        print(f"[{len(reached)} sync sites, each needed; {len(cases)} cases] ", end="")
+    count("syncs: places, each needed", len(reached))
+    count("syncs: cases", len(cases))
 
 
 def test_commit_returns_after_its_syncs() -> None:

@@ -8,9 +8,8 @@ machine is the plainest there is: the list of all commands so far.
 from __future__ import annotations
 
 import heapq
-import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Any
@@ -18,103 +17,15 @@ from typing import Any
 from raftd.core.core import RaftCore
 from raftd.core.effects import BrokenInvariant, Effects, NotLeader, Unavailable
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
-from raftd.core.types import (
-    Configuration,
-    Entry,
-    EntryType,
-    Index,
-    NodeId,
-    Recovered,
-    Role,
-    Settings,
-    SnapshotMeta,
-)
-from raftd.storage.directory import DataDirectory, open_directory
+from raftd.core.types import EntryType, Index, NodeId, Role, SnapshotMeta
 from raftd.storage.errors import CorruptSnapshot, StorageError
+from tests.storage.member import CONFIGURATION, NAMES, SETTINGS, Ledger, Member, Steady, opened
 from tests.storage.memory_fs import MemoryFileSystem
 
-ROOT = "/data"
-NAMES: tuple[NodeId, ...] = ("n1", "n2", "n3")
-CONFIGURATION = Configuration(NAMES)
-SETTINGS = Settings(
-    election_timeout_min=1.0,
-    election_timeout_max=2.0,
-    heartbeat_interval=0.1,
-    keep_entries=4,
-    snapshot_chunk_bytes=200,
-)
 LOST_AFTER = 0.05
 """Seconds until a caller hears that nobody answers."""
 CHUNK_AFTER = 0.01
 """Seconds that a chunk of a snapshot takes; all else takes no time at all."""
-
-Image = Mapping[str, bytes]
-"""A data directory at rest: path -> content."""
-
-
-def disk_of(image: Image) -> MemoryFileSystem:
-    fs = MemoryFileSystem()
-    for path in (ROOT, f"{ROOT}/snapshots"):
-        fs.mkdir(path)
-    for path, content in image.items():
-        fs.put(path, content)
-    return fs
-
-
-def opened(fs: MemoryFileSystem, name: NodeId, segment_bytes: int) -> DataDirectory:
-    return open_directory(
-        fs,
-        ROOT,
-        cluster="c0ffee",
-        node=name,
-        new_incarnation=lambda: f"00112233aabbcc{name}",
-        segment_bytes=segment_bytes,
-    )
-
-
-class Steady(random.Random):
-    """Timeouts at one place of their range: a test says who is first, not the dice."""
-
-    def __init__(self, place: float) -> None:
-        super().__init__(0)
-        self._place = place
-
-    def random(self) -> float:
-        return self._place
-
-
-@dataclass
-class Ledger:
-    """What was committed at each index, anywhere, in any life; and who contradicted it."""
-
-    chosen: dict[Index, Entry] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
-
-    def copy(self) -> Ledger:
-        return Ledger(dict(self.chosen))
-
-    def note(self, name: NodeId, entry: Entry) -> None:
-        if self.chosen.setdefault(entry.index, entry) != entry:
-            self.wrong.append(f"{name} commits another entry {entry.index}")
-
-    def state(self, index: Index) -> list[bytes]:
-        """The machine after `index`."""
-        chosen = [self.chosen[at] for at in range(1, index + 1)]
-        return [entry.payload for entry in chosen if entry.type is EntryType.BATCH]
-
-
-class Member:
-    """One life of one node."""
-
-    def __init__(self, name: NodeId, directory: DataDirectory, found: Recovered) -> None:
-        self.name = name
-        self.directory = directory
-        self.found = found
-        self.core: RaftCore
-        self.state: list[bytes] = []
-        self.applied: Index = 0
-        self.read_at: Index | None = None
-        self.due = 0.0
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 import pytest
 
@@ -98,18 +99,40 @@ def same(found: Recovered, state: Recovered) -> bool:
     )
 
 
+class Earlier(NamedTuple):
+    """What a node finds that drops its last segment from some batch on.
+
+    proofs: where the later batches lie that say that this batch was synced; start, end.
+    """
+
+    state: Recovered
+    path: str
+    proofs: tuple[tuple[int, int], ...]
+
+    def permitted(self, image: Image, whole: Image) -> bool:
+        """Whether no proof is left. Judged by the bytes, not by what storage makes of them."""
+        now, before = image.get(self.path, b""), whole[self.path]
+        return all(now[start:end] != before[start:end] for start, end in self.proofs)
+
+
 @cache
-def earlier_states(number: int, behind: bool, name: NodeId) -> list[Recovered]:
-    """What was there after each batch of the last segment: all that a dropped tail may leave."""
+def earlier_states(number: int, behind: bool, name: NodeId) -> list[Earlier]:
+    """All that a dropped tail may leave; nothing dropped comes first."""
     base = base_of(number, behind)
     image = base.images[name]
-    states = [Looked(name, image, base).found]
     path = max(path for path in image if path.endswith(".wal"))
     content = image[path]
-    for batch in find_batches(content, 0, len(content), None):
+    batches = list(find_batches(content, 0, len(content), None))
+    whole = undamaged(number, behind, name).found
+    assert whole is not None
+    found = [Earlier(whole, path, ())]
+    for place, batch in enumerate(batches):
         cut = content[: batch.offset].ljust(len(content), b"\0")
-        states.append(Looked(name, {**image, path: cut}, base).found)
-    return [state for state in states if state is not None]
+        state = Looked(name, {**image, path: cut}, base).found
+        later = [one for one in batches[place + 1 :] if one.synced_before > batch.sequence]
+        if state is not None:
+            found.append(Earlier(state, path, tuple((one.offset, one.end) for one in later)))
+    return found
 
 
 @cache
@@ -173,7 +196,7 @@ class Campaign:
         for name, image in images.items():
             if image is not base.images[name]:
                 looked[name] = Looked(name, image, base)
-                self._look(number, name, looked[name])
+                self._look(number, name, image, looked[name])
         starting = {name: images[name] for name in NAMES if looked[name].found is not None}
         if all(image is base.images[name] for name, image in starting.items()):
             verdict = with_only(number, self.behind, frozenset(starting))
@@ -189,16 +212,18 @@ class Campaign:
             assert majority_lacks, verdict.wrong
             self.counts["of them lost it"] += 1
 
-    def _look(self, number: int, name: NodeId, node: Looked) -> None:
-        """A damaged directory is refused, unharmed, or loses the end of its last segment."""
-        states = earlier_states(number, self.behind, name)
+    def _look(self, number: int, name: NodeId, image: Image, node: Looked) -> None:
+        """A damaged directory is refused, unharmed, or loses a tail that nothing there proves."""
+        whole = base_of(number, self.behind).images[name]
+        earlier = earlier_states(number, self.behind, name)
         self.counts["nodes damaged"] += 1
         if node.found is None:
             self.counts["refuse to start"] += 1
-        elif same(node.found, states[0]):
+        elif same(node.found, earlier[0].state):
             self.counts["unharmed"] += 1
         else:
-            assert any(same(node.found, state) for state in states)
+            permitted = [one.state for one in earlier if one.permitted(image, whole)]
+            assert any(same(node.found, state) for state in permitted), "it dropped proven entries"
             self.counts["drop a tail that nothing proves"] += 1
 
     def _majority_lacks(self, base: Base, looked: dict[NodeId, Looked]) -> bool:

@@ -27,6 +27,11 @@ recovery                   a restart finds exactly what was synced (and whole wr
 commit-is-verified         a follower commits only what its leader's log holds too
 exactly-once               answers are those of a naive model that executes each number once
 bounds                     batches, windows and queues keep to their limits
+
+And at the end of a seed:
+
+liveness                   a healed majority elects, commits, reads and agrees within bounds
+linearizable               one order of the clients' operations explains all that they saw
 """
 
 from __future__ import annotations

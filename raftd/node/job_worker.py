@@ -53,6 +53,11 @@ class JobWorker:
         job()
         return True
 
+    def pause(self, seconds: float) -> None:
+        """For a job that must wait: so long, or until the worker is stopped."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._stopping, seconds)
+
     def stop(self) -> None:
         """End after the job in progress; what waits is dropped. Any thread."""
         with self._ready:

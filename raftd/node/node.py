@@ -17,6 +17,8 @@ from raftd.node.settings import NodeSettings
 from raftd.node.snapshots import SnapshotDesk
 from raftd.node.wal_worker import WalWorker
 
+MakeCore = Callable[[Identity, Settings, Configuration, Recovered, Rng, float], RaftCore]
+
 STOP_SECONDS = 5.0
 """How long a worker may take to finish what it is doing when the node stops."""
 
@@ -40,8 +42,9 @@ class Node:
         fatal: FatalPort,
         loop: asyncio.AbstractEventLoop,
         observer: Callable[[Event], None],
+        make_core: MakeCore = RaftCore,
     ) -> None:
-        """log: open already; `recovered` is what it found.
+        """log: open already; `recovered` is what it found. make_core: for who watches it.
 
         Raises BrokenInvariant if that has a gap.
         """
@@ -50,7 +53,7 @@ class Node:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(what)
 
-        core = RaftCore(identity, core_settings, configuration, recovered, rng, clock.now())
+        core = make_core(identity, core_settings, configuration, recovered, rng, clock.now())
         self.replica = Replica(core, node_settings, clock, fatal, loop, observer)
         self._log = log
         self._wal = WalWorker(

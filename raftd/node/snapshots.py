@@ -6,7 +6,6 @@ moves chunks. A local snapshot that takes seconds must not stall a follower's tr
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -168,7 +167,7 @@ class SnapshotDesk:
 
     def _start_over(self, stored: Callable[[int], None]) -> None:
         self._incoming = None
-        threading.Event().wait(NO_ROOM_RETRY_SECONDS)
+        self.bulk.pause(NO_ROOM_RETRY_SECONDS)
         self._post(lambda: stored(0))
 
     def _incoming_for(self, request: SnapshotRequest) -> IncomingSnapshot:

@@ -113,31 +113,62 @@ class WalWorker:
     def step(self) -> bool:
         """Wait for work and do it; False when stopped and nothing is left to write."""
         with self._ready:
-            while self._busy or not (self._writes or self._release or self._stopping):
+            timed_out = False
+            while not self._is_due(timed_out):
                 timed_out = not self._ready.wait(IDLE_SECONDS if self._idle_due else None)
-                if timed_out and self._idle_due and not self._busy and not self._writes:
-                    break
             if self._stopping and not self._writes:
                 return False
-            self._busy = True
-            writes, release = list(self._writes), self._release
-            self._writes.clear()
-            self._release = 0
-        self._work(writes, release)
-        with self._ready:
-            self._busy = False
+            writes, release = self._take()
+        while not self.work(writes, release):
+            self._wait_for_space()
         return True
 
-    def _work(self, writes: list[Write], release: Index) -> None:
+    def _wait_for_space(self) -> None:
+        """Nothing is acknowledged until there is room, or the node stops."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._stopping, NO_SPACE_RETRY_SECONDS)
+
+    def claim(self, timed_out: bool = False) -> tuple[list[Write], Index] | None:
+        """What `step` would do next, taken, or None: for who drives this without a thread.
+
+        Never waits; `timed_out` says that IDLE_SECONDS have passed since it was None. Then `work`,
+        until that says True.
+        """
+        with self._ready:
+            return self._take() if self._is_due(timed_out) else None
+
+    def _is_due(self, timed_out: bool) -> bool:
+        """Requires the condition. timed_out: nothing was written for IDLE_SECONDS."""
+        if self._busy:
+            return False
+        idle = timed_out and self._idle_due
+        return bool(self._writes or self._release or self._stopping or idle)
+
+    def _take(self) -> tuple[list[Write], Index]:
+        """Requires the condition. The log store is claimed until `work` has done with these."""
+        self._busy = True
+        writes, release = list(self._writes), self._release
+        self._writes.clear()
+        self._release = 0
+        return writes, release
+
+    def work(self, writes: list[Write], release: Index) -> bool:
+        """Do what was claimed. False: there is no room, nothing was done, it is claimed still."""
         if writes:
-            if not self._commit(writes):
-                return
-            seq = writes[-1].seq
-            self._post(lambda: self._persisted(seq))
+            if self._try_commit(writes):
+                seq = writes[-1].seq
+                self._post(lambda: self._persisted(seq))
+            elif not self._stopping:
+                return False
+            else:
+                release = 0  # given up: nothing was promised on these
         elif not release:
             self._mark_idle()
         if release:
             self._log.release(release)
+        with self._ready:
+            self._busy = False
+        return True
 
     def _mark_idle(self) -> None:
         if self._idle_due and self._clock.now() - self._last_write >= IDLE_SECONDS / 2:
@@ -145,14 +176,6 @@ class WalWorker:
             self._idle_due = False
 
     # -- whoever has claimed the log store --
-
-    def _commit(self, writes: list[Write]) -> bool:
-        """False: the node stops and there is still no room. Nothing was promised on these."""
-        while not self._try_commit(writes):
-            if self._stopping:
-                return False
-            self._wait_for_space()
-        return True
 
     def _try_commit(self, writes: list[Write]) -> bool:
         """False: there is no room for the next segment, and nothing was written."""
@@ -170,10 +193,6 @@ class WalWorker:
         self._measure(ended - started)
         self._pace.took(ended - started, ended)
         return True
-
-    def _wait_for_space(self) -> None:
-        """Nothing is acknowledged until there is room."""
-        threading.Event().wait(NO_SPACE_RETRY_SECONDS)
 
     def stop(self) -> None:
         """Write what is queued, then end the thread. Any thread."""

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raftd.core.effects import Effects, NotLeader, Unavailable
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
+from tests.sim.process import Answer
 
 if TYPE_CHECKING:
-    from tests.sim.process import Process
-
-Answer = Callable[[str, Any], None]
-"""How a client hears: ("ok", ...), ("refused", leader hint) or ("unknown", None)."""
-
+    from tests.sim.light import LightProcess
 
 class Application:
     """Sessions and store of one process, applied in order and on their own time."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: LightProcess) -> None:
         self._process = process
         self._world = process.world
         self._plan = process.plan
@@ -120,6 +116,9 @@ class Application:
         )
 
     # clients
+
+    def waiting(self) -> int:
+        return len(self._waiters) + len(self._proposals) + len(self._read_floor)
 
     def submit(self, payload: bytes, answer: Answer) -> None:
         """A client's frame. All that arrive within a turn of the loop become one append."""

@@ -25,6 +25,10 @@ read-index                 a confirmed read's index is at least what was committ
 arrived
 recovery                   a restart finds exactly what was synced (and whole writes after it)
 commit-is-verified         a follower commits only what its leader's log holds too
+queue-order                the log gets all writes in the order in which the core asked for them
+persisted-is-synced        the core hears that a write is durable when it is
+answers                    a caller hears once, and an Applied is its own entry with its results
+everybody-answered         in a healed cluster nobody waits for an answer for ever
 exactly-once               answers are those of a naive model that executes each number once
 bounds                     batches, windows and queues keep to their limits
 
@@ -40,7 +44,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from raftd.core.types import Entry, HardState, Index, NodeId, Recovered, Role, Write
-from tests.sim.promises import Promises
+from tests.sim.shell_checks import ShellChecks
 from tests.sim.shadow import Shadow
 from tests.sim.views import NodeView
 
@@ -50,7 +54,7 @@ if TYPE_CHECKING:
 PENDING_WRITES_MAX = 20_000
 
 
-class Checkers(Promises):
+class Checkers(ShellChecks):
     """All of them. The driver calls a method at every place where something can be promised."""
 
     # lives
@@ -75,7 +79,7 @@ class Checkers(Promises):
             )
         view.disk = disk
         view.memory = disk.copy()
-        view.pending = []
+        view.pending, view.synced_seq = [], 0
         view.role, view.term, view.commit, view.applied = Role.FOLLOWER, found.hard_state.term, 0, 0
         view.up = True
         vote = found.hard_state
@@ -152,6 +156,7 @@ class Checkers(Promises):
     def synced(self, name: NodeId, writes: Sequence[Write]) -> None:
         """The log's sync has returned: these writes survive anything."""
         view = self.views[name]
+        self.in_order(view, writes)
         for write in writes:
             view.disk.apply(write)
             if write.hard_state is not None and write.hard_state.vote is not None:
@@ -272,7 +277,7 @@ class Checkers(Promises):
     def applied_result(self, name: NodeId, index: Index, payload: bytes, result: bytes) -> None:
         known = self.results.get(index)
         if known is None:
-            self.results[index] = result
+            self.results[index], self.payloads[index] = result, payload
             self._model.apply(index, payload, result)
         elif known != result:
             self.fail(

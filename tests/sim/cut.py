@@ -44,6 +44,17 @@ KINDS: Final[dict[str, tuple[tuple[str, str, Any], ...]]] = {
     "batches": (("", "batches", 0.0),),
     "ranges": (("", "ranges", 0.0),),
     "cas-kinds": (("", "cas_kinds", False),),
+    "inline": (("shell", "inline", False),),
+    "apply-thread": (("shell", "quick", True),),
+    "turn-delay": (("shell", "turn_delay", 0.0),),
+    "wake-delay": (("shell", "wake_delay", 0.0001),),
+    "fatal-returns": (("shell", "fatal_returns", False),),
+    "small-door": (
+        ("shell", "pending_batches_max", 16_384),
+        ("shell", "pending_queries_max", 65_536),
+        ("shell", "log_memory_limit_bytes", 1 << 30),
+    ),
+    "operator": (("shell", "operator_every", 0.0),),
 }
 """By name: which part of the plan, which field of it, and its value where the kind is off."""
 
@@ -52,13 +63,17 @@ DICE_APART: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is left out; 0 leaves a number as it was drawn. dice: the same plan, other accidents."""
+    """What is left out; 0 leaves a number as it was drawn. dice: the same plan, other accidents.
+
+    driver: one of DRIVERS, instead of the one that the seed draws.
+    """
 
     without: tuple[str, ...] = ()
     nodes: int = 0
     clients: int = 0
     ops: int = 0
     dice: int = 0
+    driver: str = ""
 
     def apply(self, plan: Plan) -> None:
         """Changes `plan`."""
@@ -68,6 +83,7 @@ class Cut:
         plan.nodes = min(plan.nodes, self.nodes or plan.nodes)
         plan.clients = min(plan.clients, self.clients or plan.clients)
         plan.ops_max = self.ops or plan.ops_max
+        plan.driver = self.driver or plan.driver
 
     def world_seed(self, seed: int) -> int:
         return seed + self.dice * DICE_APART
@@ -75,7 +91,7 @@ class Cut:
     def options(self) -> str:
         """Those of the command line, with a space before each."""
         text = f" --without {','.join(self.without)}" if self.without else ""
-        for name in ("nodes", "clients", "ops", "dice"):
+        for name in ("nodes", "clients", "ops", "dice", "driver"):
             if getattr(self, name):
                 text += f" --{name} {getattr(self, name)}"
         return text
@@ -86,7 +102,11 @@ def active(plan: Plan) -> list[str]:
     return [
         kind
         for kind, fields in KINDS.items()
-        if any(getattr(_part(plan, part), name) != value for part, name, value in fields)
+        if any(
+            getattr(_part(plan, part), name) != value
+            for part, name, value in fields
+            if part != "shell" or plan.driver == "node"
+        )
     ]
 
 

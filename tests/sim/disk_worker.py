@@ -14,6 +14,7 @@ from raftd.storage.errors import CorruptSnapshot, NoSpace, StorageError
 from tests.storage.memory_fs import PowerCut
 
 if TYPE_CHECKING:
+    from tests.sim.light import LightProcess
     from tests.sim.process import Process
 
 IDLE_SECONDS = 0.01
@@ -24,10 +25,21 @@ CUT_SHORT_CALLS = 14
 """A crash in the middle of an operation comes at one of its first so many file system calls."""
 
 
+def probe(process: Process) -> None:
+    """Now and then: what would a recovery find, had the power gone right now?"""
+    node = process.node
+    if node.disk.rng.random() < PROBE:
+        found = node.image.synced_only(
+            node.cluster.cluster_id, node.name, process.plan.segment_bytes
+        )
+        process.checkers.probed(node.name, found)
+        process.world.stats["recoveries probed"] += 1
+
+
 class LogWorker:
     """Queue, one commit for all that is queued, one sync, then `persisted`."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: LightProcess) -> None:
         self._process = process
         self._world = process.world
         self._disk = process.node.disk
@@ -95,23 +107,13 @@ class LogWorker:
         world.stats["syncs"] += 1
         world.trace(name, f"synced #{done[-1].seq}")
         process.checkers.synced(name, done)
-        self._probe()
+        probe(process)
         self._drop_released()
         if self._queue:
             self._begin()
         else:
             self._idle_soon()
         process.enter(process.core.persisted(done[-1].seq, process.node.now()))
-
-    def _probe(self) -> None:
-        """Now and then: what would a recovery find, had the power gone right now?"""
-        if self._disk.rng.random() < PROBE:
-            node = self._process.node
-            found = node.image.synced_only(
-                node.cluster.cluster_id, node.name, self._process.plan.segment_bytes
-            )
-            self._process.checkers.probed(node.name, found)
-            self._world.stats["recoveries probed"] += 1
 
     def stop(self) -> None:
         """An orderly stop: write and sync what is queued, then close."""
@@ -155,7 +157,7 @@ Job = Callable[[], Callable[[], None]]
 class SnapshotWorker:
     """Snapshots taken, received and read, one job at a time."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: LightProcess) -> None:
         self._process = process
         self._world = process.world
         self._disk = process.node.disk

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raftd.core.effects import NotLeader, Unavailable
 from raftd.core.types import NodeId
 from tests.sim.node import Node
 
@@ -23,6 +22,7 @@ class Faults:
         self._cluster = cluster
         self._world = cluster.world
         self._rng = cluster.world.stream("faults")
+        self._operator = cluster.world.stream("operator")
         self._network = cluster.network
         self._active = False
         self._wiped = False
@@ -31,6 +31,8 @@ class Faults:
     def begin(self) -> None:
         plan = self._cluster.plan.faults
         self._active = True
+        if self._cluster.plan.driver == "node" and self._cluster.plan.shell.operator_every:
+            self._operate()
         for every, fault in (
             (plan.crash_every, self._crash),
             (plan.pause_every, self._pause),
@@ -147,11 +149,17 @@ class Faults:
             return
         target = self._rng.choice(self._cluster.names)
         self._world.trace(leader.name, f"transfer to {target}")
-        try:
-            leader.process.enter(leader.process.core.transfer(target, leader.now()))
-            self._world.stats["transfers"] += 1
-        except (NotLeader, Unavailable):
-            return
+        leader.process.transfer(target)
+
+    def _operate(self) -> None:
+        """An operator asks some node for something, now and then."""
+        rng = self._operator
+        process = rng.choice(self._nodes()).process
+        if process is not None:
+            process.operate(rng)
+        if self._active:
+            every = self._cluster.plan.shell.operator_every
+            self._world.after(rng.expovariate(1.0 / every), self._operate)
 
     def _link_lost(self) -> None:
         node = self._rng.choice(self._nodes())

@@ -41,6 +41,7 @@ class Liveness:
         self._cluster.clients_stopped = True
         self._within(DONE_SECONDS, lambda: self._equal(core), "equal logs")
         self._compare(core)
+        self._answered(core)
 
     def _within(self, seconds: float, condition: Callable[[], bool], what: str) -> None:
         end = self._world.now + seconds
@@ -115,6 +116,20 @@ class Liveness:
             if process.core.log.last_index != known:
                 return False
         return True
+
+    def _answered(self, core: list[Node]) -> None:
+        """Whoever asked one of these nodes has heard how it ended."""
+        end = self._world.now + DONE_SECONDS
+
+        def waiting() -> dict[str, int]:
+            asked = {node.name: node.process.app.waiting() for node in core if node.process}
+            return {name: count for name, count in asked.items() if count}
+
+        self._cluster.until(lambda: not waiting() or self._world.now > end)
+        if waiting():
+            raise Violation(
+                "everybody-answered", f"{waiting()} still wait {DONE_SECONDS:.0f} s after the last"
+            )
 
     def _compare(self, core: list[Node]) -> None:
         digests = {node.process.stores.host.digest() for node in core if node.process is not None}

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 from raftd.core.types import Incarnation, NodeId
 from raftd.storage.errors import StorageError
 from tests.sim.disk import Disk
+from tests.sim.light import LightProcess
 from tests.sim.process import Process
+from tests.sim.shipped import ShippedProcess
 from tests.sim.stores import DiskImage
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
+
+
+DRIVERS: dict[str, type[Process]] = {"light": LightProcess, "node": ShippedProcess}
 
 
 class Clock:
@@ -79,7 +84,7 @@ class Node:
         self.world.trace(self.name, "resumed")
         backlog, self._backlog = self._backlog, []
         if self.process is not None:
-            self.process.wake_timer()
+            self.process.woken()
         for call, args in backlog:
             self.world.after(self.disk.rng.random() * 0.002, self.run, call, *args)
 
@@ -89,10 +94,10 @@ class Node:
             return
         self.lives += 1
         self.world.trace(self.name, "start")
-        process = Process(self)
+        process = DRIVERS[self.cluster.plan.driver](self)
         if process.begin():
             self.process = process
-            process.enter(process.core.start(self.now()))
+            process.go()
 
     def stop(self) -> None:
         """An orderly stop, as on SIGTERM; what follows it, be it a power cut, must lose nothing."""
@@ -100,7 +105,7 @@ class Node:
         if process is None or self.paused:
             return
         try:
-            process.log_worker.stop()
+            process.stop()
         except StorageError:
             return
         self.world.stats["orderly stops"] += 1

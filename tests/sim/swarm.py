@@ -42,6 +42,8 @@ COVERAGE = (
     ("batches judged", "batch judged"),
     ("cas judged", "cas judged"),
     ("unknown writes judged", "unknown writes judged"),
+    ("inline writes", "inline writes"),
+    ("outcomes unknown", "submit unknown"),
     ("idle seeds", "idle seeds"),
 )
 """What a campaign must have reached, under the name in the summary and in the counters."""
@@ -61,6 +63,7 @@ class Result:
     trace: list[str] = field(default_factory=list)
     trace_hash: str = ""
     cut: Cut = WHOLE
+    driver: str = ""
 
 
 def run_seed(
@@ -76,7 +79,7 @@ def run_seed(
     cut.apply(plan)
     began = time.process_time()
     cluster = Cluster(cut.world_seed(seed), plan, hashing=hashing, trace_lines=lines)
-    result = Result(seed, cut=cut)
+    result = Result(seed, cut=cut, driver=plan.driver)
     try:
         cluster.run(events)
     except Violation as error:

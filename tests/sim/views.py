@@ -19,6 +19,7 @@ class NodeView:
         self.memory = Shadow(tables)
         self.disk = Shadow(tables)
         self.pending: list[Write] = []
+        self.synced_seq = 0
         self.role = Role.FOLLOWER
         self.term: Term = 0
         self.commit: Index = 0
@@ -47,6 +48,8 @@ class Facts:
         """Chain by index: the one committed log."""
         self.commit_by_term: dict[Term, Index] = {}
         self.results: dict[Index, bytes] = {}
+        self.payloads: dict[Index, bytes] = {}
+        self.digests: dict[Index, bytes] = {}
 
     @property
     def made(self) -> Mapping[tuple[int, int], int]:

@@ -1,0 +1,269 @@
+"""The core and the ports of raftd/node as they are, with the checkers looking on.
+
+Every method does what it stands for and shows it: what the core hands out before the node sees it,
+what the disk holds when it holds it, what the machine is given. The checks are those of the light
+driver; only where they are called from is new.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from raftd.core.core import RaftCore
+from raftd.core.effects import Effects, Event, NotLeader, Token
+from raftd.core.messages import Reply, Request, SnapshotRequest
+from raftd.core.types import (
+    Configuration,
+    Entry,
+    EntryType,
+    Index,
+    NodeId,
+    Recovered,
+    Role,
+    SnapshotMeta,
+    Term,
+    Write,
+    WriteSeq,
+)
+from raftd.machine.sessions import Sessions
+from raftd.node.ports import IncomingSnapshot, Services, SnapshotSink
+from raftd.storage.errors import CorruptSnapshot
+from raftd.storage.snapshots import SnapshotFiles
+
+if TYPE_CHECKING:
+    from tests.sim.shipped import ShippedProcess
+
+
+class WatchedCore(RaftCore):
+    """Every call's effects are looked at before anybody acts on them."""
+
+    process: ShippedProcess
+
+    def watch(self, process: ShippedProcess) -> WatchedCore:
+        self.process = process
+        self.handed: deque[Entry] = deque()
+        """Committed entries that the machine has not been seen to apply."""
+        self.installs: deque[SnapshotMeta] = deque()
+        """Snapshots that the machine has not been seen to restore."""
+        self._leading_term: Term | None = None
+        return self
+
+    def _look(self, fx: Effects) -> Effects:
+        process = self.process
+        name, world, checkers = process.node.name, process.world, process.checkers
+        for write in fx.persist:
+            world.trace(name, "write", write)
+            if write.marker is not None:
+                durable = process.node.image.holds_snapshot(write.marker.meta)
+                checkers.marker(name, write.marker.meta.index, durable)
+            checkers.persist(name, write)
+        if fx.install is not None:
+            self.installs.append(fx.install)
+        self.handed.extend(fx.committed)
+        if fx.released:
+            checkers.release(name, fx.released)
+        checkers.after(name, self)
+        term = self.current_term if self.role is Role.LEADER else None
+        if self._leading_term is not None and term != self._leading_term:
+            world.stats["step-downs"] += 1
+        self._leading_term = term
+        return fx
+
+    def start(self, now: float) -> Effects:
+        return self._look(super().start(now))
+
+    def step(self, request: Request, now: float, token: Token) -> Effects:
+        return self._look(super().step(request, now, token))
+
+    def on_reply(self, peer: NodeId, sent: Request, reply: Reply, now: float) -> Effects:
+        return self._look(super().on_reply(peer, sent, reply, now))
+
+    def unreachable(self, peer: NodeId, sent: Request, now: float) -> Effects:
+        return self._look(super().unreachable(peer, sent, now))
+
+    def link_lost(self, peer: NodeId, now: float) -> Effects:
+        return self._look(super().link_lost(peer, now))
+
+    def tick(self, now: float) -> Effects:
+        if self.wake_at(now) <= now:
+            self.process.world.events += 1
+            self.process.world.trace(self.process.node.name, "tick")
+        return self._look(super().tick(now))
+
+    def persisted(self, seq: WriteSeq, now: float) -> Effects:
+        self.process.checkers.told_persisted(self.process.node.name, seq)
+        return self._look(super().persisted(seq, now))
+
+    def propose(self, batches: Sequence[bytes], now: float) -> Effects:
+        return self._look(super().propose(batches, now))
+
+    def read(self, now: float, token: Token) -> Effects:
+        process = self.process
+        floor = process.checkers.read_arrives()
+
+        def confirmed(index: Index, refusal: NotLeader | None) -> None:
+            if refusal is None:
+                process.world.trace(process.node.name, f"read confirmed at {index}")
+                process.checkers.read_confirmed(process.node.name, index, floor)
+                process.world.stats["reads confirmed"] += 1
+            else:
+                process.world.stats["reads failed"] += 1
+            token(index, refusal)
+
+        return self._look(super().read(now, confirmed))
+
+    def transfer(self, target: NodeId | None, now: float) -> Effects:
+        return self._look(super().transfer(target, now))
+
+    def chunk_stored(
+        self, token: Token, request: SnapshotRequest, next_offset: int, now: float
+    ) -> Effects:
+        return self._look(super().chunk_stored(token, request, next_offset, now))
+
+    def snapshot_received(
+        self, meta: SnapshotMeta, token: Token, request: SnapshotRequest, now: float
+    ) -> Effects:
+        self.process.world.stats["snapshots received"] += 1
+        return self._look(super().snapshot_received(meta, token, request, now))
+
+    def snapshot_taken(self, meta: SnapshotMeta, now: float) -> Effects:
+        self.process.world.stats["snapshots taken"] += 1
+        self.process.world.trace(self.process.node.name, "snapshot taken", meta)
+        return self._look(super().snapshot_taken(meta, now))
+
+    def applied(self, index: Index, now: float) -> Effects:
+        """What is no command never reaches the machine: it counts as applied from here on."""
+        self.pass_over(index + 1)
+        return self._look(super().applied(index, now))
+
+    def pass_over(self, before: Index) -> None:
+        """Entries that hold no commands, up to one that does or to a snapshot."""
+        process, handed = self.process, self.handed
+        while handed and handed[0].index < before:
+            entry = handed.popleft()
+            if entry.type is EntryType.BATCH:
+                process.checkers.fail(
+                    "state-machine-safety",
+                    f"{process.node.name} passes over {entry.index}, which it never applied",
+                )
+            process.checkers.applying(process.node.name, entry)
+
+    def restored(self, meta: SnapshotMeta) -> None:
+        self.pass_over(meta.index + 1)
+        self.installs.popleft()
+
+
+class WatchedLog:
+    """The LogStore of one process: the log that ships, on a disk that is slow, full or dying."""
+
+    def __init__(self, process: ShippedProcess) -> None:
+        self._process = process
+        self._wal = process.stores.wal
+
+    def open(self) -> Recovered:
+        raise AssertionError("it is open already")
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        self._process.commit(writes)
+
+    def idle(self) -> None:
+        self._wal.idle()
+
+    def release(self, index: Index) -> None:
+        self._process.checkers.release(self._process.node.name, index)
+        self._wal.release(index)
+
+    def close(self) -> None:
+        self._wal.close()
+
+
+class WatchedSnapshots:
+    """The SnapshotStore of one process."""
+
+    def __init__(self, process: ShippedProcess) -> None:
+        self._process = process
+        self._store: SnapshotFiles = process.stores.snapshots
+        self.opened: SnapshotMeta | None = None
+
+    def create(
+        self, index: Index, term: Term, configuration: Configuration, sessions: bytes
+    ) -> SnapshotSink:
+        return self._store.create(index, term, configuration, sessions)
+
+    def receive(self, sender: NodeId, meta: SnapshotMeta) -> IncomingSnapshot:
+        return self._store.receive(sender, meta)
+
+    def read_chunk(self, meta: SnapshotMeta, offset: int, size_bytes: int) -> bytes:
+        return self._store.read_chunk(meta, offset, size_bytes)
+
+    def open_body(self, meta: SnapshotMeta) -> tuple[bytes, BinaryIO]:
+        process = self._process
+        self.opened = meta
+        try:
+            return self._store.open_body(meta)
+        except (CorruptSnapshot, FileNotFoundError) as error:
+            if not process.dying:
+                process.checkers.fail("snapshot-files-kept", f"{process.node.name}: {error}")
+            raise
+
+    def retain(self, keep: Sequence[SnapshotMeta]) -> None:
+        process = self._process
+        if not process.dying:
+            process.checkers.retained(process.node.name, keep, list(process.core.installs))
+        self._store.retain(keep)
+
+
+class WatchedHost:
+    """The MachineHost of one process: sessions and store, at a price in time."""
+
+    watches = False
+
+    def __init__(self, process: ShippedProcess, snapshots: WatchedSnapshots) -> None:
+        self._process = process
+        self._host: Sessions = process.stores.host
+        self._snapshots = snapshots
+        self.quick = process.plan.shell.quick
+
+    def apply_batch(self, index: Index, term: Term, payload: bytes) -> bytes:
+        process, core = self._process, self._process.core
+        name, checkers = process.node.name, process.checkers
+        core.pass_over(index)
+        entry = Entry(index, term, EntryType.BATCH, payload)
+        if not core.handed or core.handed.popleft() != entry:
+            checkers.fail("state-machine-safety", f"{name} applies {index}, not handed out for it")
+        checkers.applying(name, entry)
+        process.costs(process.rng.random() * process.plan.apply_delay / 4)
+        results = self._host.apply_batch(index, term, payload)
+        checkers.applied_result(name, index, payload, results)
+        return results
+
+    def query(self, request: bytes) -> tuple[int, bytes]:
+        return self._host.query(request)
+
+    def capture(self) -> tuple[bytes, Iterable[bytes]]:
+        return self._host.capture()
+
+    def restore(self, sessions: bytes, body: BinaryIO) -> None:
+        process, meta = self._process, self._snapshots.opened
+        if not process.dying and meta is not None:
+            process.core.restored(meta)
+            process.checkers.installed(process.node.name, meta.index)
+            process.world.stats["snapshots installed"] += 1
+        self._host.restore(sessions, body)
+
+    def sessions(self) -> bytes:
+        return self._host.sessions()
+
+    def digest_of(self, sessions: bytes, chunks: Iterable[bytes]) -> bytes:
+        return self._host.digest_of(sessions, chunks)
+
+    def attach(self, services: Services) -> None:
+        raise AssertionError("it does not watch")
+
+    def on_applied(self, index: Index) -> None:
+        raise AssertionError("it does not watch")
+
+    def on_event(self, event: Event) -> None:
+        raise AssertionError("it does not watch")

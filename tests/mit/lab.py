@@ -21,9 +21,9 @@ from tests.mit.records import RUNS, Figure, Run
 from tests.mit.service import Image, Witness, as_command, is_command, timers_of
 from tests.mit.tasks import Steps, Task
 from tests.sim.cluster import Cluster
+from tests.sim.light import LightProcess
 from tests.sim.node import Node
 from tests.sim.plan import NetworkPlan, Plan
-from tests.sim.process import Process
 
 ELECTION_SECONDS = 1.0
 """The labs' RaftElectionTimeout: how long the tests give an election."""
@@ -147,8 +147,10 @@ class Lab(Cluster):
     def name(self, server: int) -> NodeId:
         return self.names[server]
 
-    def process(self, server: int) -> Process | None:
-        return self.nodes[self.names[server]].process
+    def process(self, server: int) -> LightProcess | None:
+        process = self.nodes[self.names[server]].process
+        assert process is None or isinstance(process, LightProcess)
+        return process
 
     def node_died(self, node: Node) -> None:
         """Nobody is told, and nobody restarts it: the test does."""
@@ -219,7 +221,7 @@ class Lab(Cluster):
         process.enter(effects)
         return number, term
 
-    def _number_of(self, process: Process, index: Index) -> int:
+    def _number_of(self, process: LightProcess, index: Index) -> int:
         log = process.core.log
         known = min(len(self._numbers) - 1, index)
         known = max(log.base_index, min(known, process.core.commit_index))
@@ -277,7 +279,7 @@ class Lab(Cluster):
         found = [self._log_bytes(p) for s in self.servers if (p := self.process(s)) is not None]
         return max(found, default=0)
 
-    def _log_bytes(self, process: Process) -> int:
+    def _log_bytes(self, process: LightProcess) -> int:
         log = process.core.log
         entries = log.between(log.first_index, log.last_index)
         return sum(RECORD.size + len(entry.payload) for entry in entries if is_command(entry))

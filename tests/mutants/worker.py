@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.patching import install
+from tests.mutants.planted import Mutant
 
 
 def main() -> int:
@@ -32,7 +33,7 @@ def main() -> int:
     if mutant.scripts:
         _scripts(found, mutant.scripts)
     if not found["by"] and mutant.invariants:
-        _seeds(found, mutant.invariants, range(options.seed, options.seed + options.seeds))
+        _seeds(found, mutant, range(options.seed, options.seed + options.seeds))
     sys.stdout.write(json.dumps(found) + "\n")
     return 0
 
@@ -51,15 +52,16 @@ def _scripts(found: dict[str, Any], names: tuple[str, ...]) -> None:
             return
 
 
-def _seeds(found: dict[str, Any], invariants: tuple[str, ...], seeds: range) -> None:
+def _seeds(found: dict[str, Any], mutant: Mutant, seeds: range) -> None:
     """Until an invariant of the mutant's own is broken; others on the way are counted."""
+    from tests.sim.cut import Cut
     from tests.sim.swarm import run_seed
 
     for seed in seeds:
-        result = run_seed(seed)
+        result = run_seed(seed, cut=Cut(driver=mutant.driver))
         found["seeds"] += 1
         found["events"] += result.events
-        if result.invariant in invariants:
+        if result.invariant in mutant.invariants:
             found["by"], found["detail"] = result.invariant, result.detail[:300]
             return
         if result.invariant:

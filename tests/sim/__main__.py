@@ -88,9 +88,7 @@ def _kinds(text: str) -> tuple[str, ...]:
 def cut_of(options: argparse.Namespace) -> Cut:
     """What the options leave out of each seed's plan."""
     driver = "" if options.driver == "both" else options.driver
-    return Cut(
-        options.without, options.nodes, options.clients, options.ops, options.dice, driver
-    )
+    return Cut(options.without, options.nodes, options.clients, options.ops, options.dice, driver)
 
 
 class _Stop(Exception):

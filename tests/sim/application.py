@@ -12,6 +12,7 @@ from tests.sim.process import Answer
 if TYPE_CHECKING:
     from tests.sim.light import LightProcess
 
+
 class Application:
     """Sessions and store of one process, applied in order and on their own time."""
 

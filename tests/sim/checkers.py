@@ -44,8 +44,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from raftd.core.types import Entry, HardState, Index, NodeId, Recovered, Role, Write
-from tests.sim.shell_checks import ShellChecks
 from tests.sim.shadow import Shadow
+from tests.sim.shell_checks import ShellChecks
 from tests.sim.views import NodeView
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ def load(path: Path) -> dict[int, Result]:
 def append(path: Path, result: Result) -> None:
     held = {
         "seed": result.seed,
+        "driver": result.driver,
         "events": result.events,
         "seconds": result.seconds,
         "cpu_seconds": result.cpu_seconds,

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 TICK_SPACING = 0.0002
 """Seconds between two ticks at least: what is due stays due until a sender pulls it."""
 
-class LightProcess(Process):
 
+class LightProcess(Process):
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.core: RaftCore
@@ -160,12 +160,12 @@ class LightProcess(Process):
             request = core.next_request(peer, channel, now)
             if request is None:
                 return
-            self._pulled(peer, request)
+            self.pulled(peer, request)
             if isinstance(request, SnapshotRequest):
                 self.snapshot_worker.send_chunk(peer, request)
             else:
-                self._transmit(peer, channel, request)
-        self._floods(peer)
+                self.transmit(peer, channel, request)
+        self.floods(peer)
 
     def receive(self, call: Call) -> None:
         if self.alive and self._accepts(call):

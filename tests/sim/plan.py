@@ -13,6 +13,7 @@ import random
 from dataclasses import dataclass, field, fields, replace
 
 from raftd.core.types import Settings
+from tests.sim.shell_plan import DRIVERS, ShellPlan, draw_shell
 
 DIVERGING = 0.2
 CRAWLING = 0.28
@@ -73,26 +74,6 @@ class FaultPlan:
 
 
 @dataclass(slots=True)
-class ShellPlan:
-    """How raftd/node is set and treated; the light driver knows nothing of it."""
-
-    inline: bool = True
-    quick: bool = True
-    """The machine lives on the network thread, or on one of its own."""
-    turn_delay: float = 0.0
-    """A turn of the loop begins up to so many seconds after what it is for."""
-    wake_delay: float = 0.0002
-    """A thread runs up to so many seconds after it was notified."""
-    fatal_returns: bool = False
-    """The fatal port returns, and the process ends a little later: a node embedded in a program."""
-    pending_batches_max: int = 16_384
-    pending_queries_max: int = 65_536
-    log_memory_limit_bytes: int = 1 << 30
-    operator_every: float = 0.0
-    """Mean seconds between digests and snapshots that an operator asks for; 0 = never."""
-
-
-@dataclass(slots=True)
 class Plan:
     driver: str = "light"
     """"light", or "node": what ships in raftd/node."""
@@ -148,16 +129,12 @@ class Plan:
         return " ".join(parts)
 
 
-DRIVERS = ("light", "node")
-
-
-def draw(seed: int, driver: str = "") -> Plan:
-    """The plan of a seed. driver: one of DRIVERS, or empty to have it drawn, too."""
+def draw(seed: int) -> Plan:
+    """The plan of a seed. The driver and what is only for it have a stream of their own."""
     plan = _draw_cluster(seed)
     rng = random.Random(f"{seed}/shell")
-    drawn = rng.choice(DRIVERS)
-    plan.driver = driver or drawn
-    plan.shell = _shell(rng, plan.settings)
+    plan.driver = rng.choice(DRIVERS)
+    plan.shell = draw_shell(rng, plan.settings)
     return plan
 
 
@@ -295,22 +272,6 @@ def _network(rng: random.Random) -> NetworkPlan:
         reply_hold=rng.choice((0.0, 0.0, 0.0, 0.02, 0.2)),
         fifo_appends=rng.random() < 0.6,
         notice_crash=rng.choice((0.0, 0.5, 1.0)),
-    )
-
-
-def _shell(rng: random.Random, settings: Settings) -> ShellPlan:
-    # Where a snapshot cannot make the log small the door would stay closed for ever.
-    shrinks = settings.keep_entries <= 10 and settings.pin_bytes_max <= 1 << 10
-    return ShellPlan(
-        inline=rng.random() < 0.7,
-        quick=rng.random() < 0.7,
-        turn_delay=rng.choice((0.0, 0.0, 0.0005, 0.003)),
-        wake_delay=rng.choice((0.0001, 0.002)),
-        fatal_returns=rng.random() < 0.5,
-        pending_batches_max=rng.choice((16_384, 16_384, 2)),
-        pending_queries_max=rng.choice((65_536, 65_536, 3)),
-        log_memory_limit_bytes=rng.choice((1 << 30, 40_000)) if shrinks else 1 << 30,
-        operator_every=rng.choice((0.0, 0.5, 2.0)),
     )
 
 

@@ -108,6 +108,7 @@ class Process(ABC):
 
     def operate(self, rng: random.Random) -> None:
         """An operator asks for something. Nobody can, of a driver that has no such door."""
+        return
 
     @abstractmethod
     def receive(self, call: Call) -> None:
@@ -139,18 +140,18 @@ class Process(ABC):
         self.world.trace(node.name, f"<- {call.sender.node.name}", call.request)
         return True
 
-    def _pulled(self, peer: NodeId, request: Request) -> None:
+    def pulled(self, peer: NodeId, request: Request) -> None:
         """The core has handed out a request: look at it before it leaves."""
         self.world.trace(self.node.name, f"-> {peer}", request)
         self.checkers.request(self.node.name, self.core, peer, request)
 
-    def _floods(self, peer: NodeId) -> None:
+    def floods(self, peer: NodeId) -> None:
         self.checkers.fail(
             "bounds",
             f"{self.node.name} hands out more than {PULLS_MAX} requests to {peer} at once",
         )
 
-    def _transmit(self, peer: NodeId, channel: Channel, request: Any) -> None:
+    def transmit(self, peer: NodeId, channel: Channel, request: Any) -> None:
         settings = self.plan.settings
         patience = settings.election_timeout_min / 2
         if channel is Channel.APPEND:
@@ -167,7 +168,7 @@ class Process(ABC):
 
     def transmit_chunk(self, peer: NodeId, request: SnapshotRequest) -> None:
         self.world.stats["snapshot chunks"] += 1
-        self._transmit(peer, Channel.BULK, request)
+        self.transmit(peer, Channel.BULK, request)
 
     def _send_reply(self, call: Call, reply: Reply) -> None:
         self.world.trace(self.node.name, f"=> {call.sender.node.name}", reply)

@@ -1,4 +1,4 @@
-"""What a driver owes to core and callers: order, no promise before its time, one answer a caller."""
+"""What a driver owes to core and callers: order, no promise before its time, one answer."""
 
 from __future__ import annotations
 

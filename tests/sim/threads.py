@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from raftd.core.types import Index, Write
 from raftd.node.apply_worker import ApplyWorker
@@ -22,6 +22,9 @@ from tests.storage.memory_fs import PowerCut
 
 if TYPE_CHECKING:
     from tests.sim.shipped import ShippedProcess
+
+
+T = TypeVar("T")
 
 
 class Died(BaseException):
@@ -47,7 +50,7 @@ class Bell(threading.Condition):
     def wait(self, timeout: float | None = None) -> bool:
         raise AssertionError("a worker was run with nothing to do")
 
-    def wait_for(self, predicate: Callable[[], bool], timeout: float | None = None) -> bool:
+    def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
         """A pause in the middle of work: what is posted after it comes so much later."""
         assert self._waited is not None
         assert timeout is not None

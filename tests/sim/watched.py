@@ -166,7 +166,7 @@ class WatchedLog:
         raise AssertionError("it is open already")
 
     def commit(self, writes: Sequence[Write]) -> None:
-        self._process.commit(writes)
+        self._process.commit(list(writes))
 
     def idle(self) -> None:
         self._wal.idle()

@@ -1,0 +1,200 @@
+"""Planted bugs of raftd/node: order, waiters, threads. The simulator runs the node that ships."""
+
+from __future__ import annotations
+
+from tests.mutants.patching import Patch
+from tests.mutants.planted import Mutant, node, plant
+
+
+def _shell(name: str, rule: str, *patches: Patch, by: str) -> Mutant:
+    return plant(name, rule, *patches, by=by, driver="node")
+
+
+NOT_TOLD = node(
+    "replica",
+    "self.clients.lost_leadership(self._core.commit_index, self._core.leader_id)",
+    "pass",
+)
+
+SHELL = (
+    _shell(
+        "persisted-before-an-inline-write",
+        "`persisted` comes after the sync, never before",
+        node(
+            "wal_worker",
+            "                if self._try_commit(writes):\n                    self._unclaim",
+            "                self._persisted(writes[-1].seq)\n"
+            "                if self._try_commit(writes):\n                    self._unclaim",
+        ),
+        by="persisted-is-synced",
+    ),
+    _shell(
+        "persisted-before-the-threads-write",
+        "the same, from the raft-wal thread",
+        node(
+            "wal_worker",
+            "        if writes:\n            if self._try_commit(writes):\n",
+            "        if writes:\n            first = writes[-1].seq\n"
+            "            self._post(lambda: self._persisted(first))\n"
+            "            if self._try_commit(writes):\n",
+        ),
+        by="persisted-is-synced",
+    ),
+    _shell(
+        "queue-turned-round",
+        "one queue, in the core's order",
+        node(
+            "wal_worker",
+            "            self._writes.extend(writes)\n",
+            "            self._writes.extendleft(writes)\n",
+        ),
+        by="queue-order",
+    ),
+    _shell(
+        "given-back-in-reverse",
+        "what found no room goes back to the queue's head in its order",
+        node("wal_worker", "extendleft(reversed(writes))", "extendleft(writes)"),
+        by="queue-order",
+    ),
+    _shell(
+        "inline-overtakes-the-thread",
+        "inline only when nothing is being written",
+        node(
+            "wal_worker",
+            "            if self._busy or not self._writes:",
+            "            if not self._writes:",
+        ),
+        by="queue-order",
+    ),
+    _shell(
+        "queued-outside-the-lock",
+        "effects are queued before anything can enter the core again",
+        node("replica", "                self._queue(fx)\n", ""),
+        node("replica", "        assert self._lock.locked()\n", ""),
+        node(
+            "replica",
+            "lambda: self._deliver(fx))\n        return fx\n",
+            "lambda: self._deliver(fx))\n        self._queue(fx)\n        return fx\n",
+        ),
+        by="queue-order",
+    ),
+    _shell(
+        "thread-not-notified",
+        "whoever queues and does not write wakes the thread",
+        node(
+            "wal_worker",
+            "            if self._writes or self._release:\n                self._ready.notify()\n",
+            "            pass\n",
+        ),
+        by="liveness",
+    ),
+    _shell(
+        "failed-sync-retried",
+        "after a failed sync the process ends",
+        node("wal_worker", 'getattr(error, "retryable", False)', "True"),
+        by="liveness",
+    ),
+    _shell(
+        "entries-before-the-snapshot",
+        "first the snapshot, then what follows it",
+        node(
+            "apply_worker",
+            "        if fx.install is not None:\n            self.put(Install(fx.install))\n",
+            "",
+        ),
+        node(
+            "apply_worker",
+            "            self.put(ApplyEntries(fx.committed))\n",
+            "            self.put(ApplyEntries(fx.committed))\n"
+            "        if fx.install is not None:\n            self.put(Install(fx.install))\n",
+        ),
+        by="state-machine-safety monotonic",
+    ),
+    _shell(
+        "read-not-held-for-its-index",
+        "a read waits until its index is applied",
+        node("apply_worker", "        if job.index > self.applied_index:", "        if False:"),
+        by="read-index",
+    ),
+    _shell(
+        "held-read-forgotten",
+        "a read that was held is answered when its index is applied",
+        node(
+            "apply_worker", "self._waiting[0][0] <= self.applied_index", "self._waiting[0][0] < 0"
+        ),
+        by="liveness everybody-answered",
+    ),
+    _shell(
+        "machine-not-resumed",
+        "after a restore the machine goes on",
+        node(
+            "node", "                post(self.replica.resume_applying)\n", "                pass\n"
+        ),
+        by="liveness",
+    ),
+    _shell(
+        "waiters-kept-by-a-lost-leader",
+        "who waits for what is not committed hears that leadership was lost",
+        NOT_TOLD,
+        by="everybody-answered",
+    ),
+    _shell(
+        "waiters-by-index-alone",
+        "another term's entry at that index is no answer",
+        NOT_TOLD,
+        node("waiters", "        if waiter[0] == entry.term:", "        if True:"),
+        by="answers",
+    ),
+    _shell(
+        "unknown-told-as-refused",
+        "once it is in the log, nothing is certain",
+        node(
+            "waiters",
+            "            waiter[2](Unknown(message, leader))",
+            "            waiter[2](Refused(Refusal.NOT_LEADER, message, leader))",
+        ),
+        node("waiters", "import Applied, Outcome,", "import Applied, Outcome, Refusal, Refused,"),
+        by="linearizable exactly-once",
+    ),
+    _shell(
+        "refused-and-proposed",
+        "what is refused at the door does not get in",
+        node(
+            "clients",
+            "            done(refused)\n        elif self._door.batch",
+            "            done(refused)\n        if self._door.batch",
+        ),
+        by="answers",
+    ),
+    _shell(
+        "answers-crossed",
+        "each caller waits for its own entry",
+        node(
+            "clients",
+            "zip(fx.assigned, batches, dones, strict=True)",
+            "zip(fx.assigned, batches, reversed(dones), strict=True)",
+        ),
+        by="answers",
+    ),
+    _shell(
+        "retained-only-the-newest",
+        "a file stays while a mark or the machine needs it",
+        node(
+            "snapshotting",
+            "self._desk.retain(self._replica.snapshots_in_use())",
+            "self._desk.retain(self._replica.snapshots_in_use()[:1])",
+        ),
+        by="snapshot-files-kept",
+    ),
+    _shell(
+        "snapshot-of-another-index",
+        "a snapshot is of the index at which it was captured",
+        node(
+            "snapshotting",
+            "self._desk.take(what, configuration, self._taken, self._failed)",
+            "self._desk.take((self._core.commit_index, *what[1:]), configuration, "
+            "self._taken, self._failed)",
+        ),
+        by="state-machine-safety exactly-once",
+    ),
+)

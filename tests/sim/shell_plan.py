@@ -1,0 +1,46 @@
+"""Which driver a seed runs, and how the node that ships is set under it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from raftd.core.types import Settings
+
+DRIVERS = ("light", "node")
+
+
+@dataclass(slots=True)
+class ShellPlan:
+    """How raftd/node is set and treated; the light driver knows nothing of it."""
+
+    inline: bool = True
+    quick: bool = True
+    """The machine lives on the network thread, or on one of its own."""
+    turn_delay: float = 0.0
+    """A turn of the loop begins up to so many seconds after what it is for."""
+    wake_delay: float = 0.0002
+    """A thread runs up to so many seconds after it was notified."""
+    fatal_returns: bool = False
+    """The fatal port returns, and the process ends a little later: a node embedded in a program."""
+    pending_batches_max: int = 16_384
+    pending_queries_max: int = 65_536
+    log_memory_limit_bytes: int = 1 << 30
+    operator_every: float = 0.0
+    """Mean seconds between digests and snapshots that an operator asks for; 0 = never."""
+
+
+def draw_shell(rng: random.Random, settings: Settings) -> ShellPlan:
+    # Where a snapshot cannot make the log small the door would stay closed for ever.
+    shrinks = settings.keep_entries <= 10 and settings.pin_bytes_max <= 1 << 10
+    return ShellPlan(
+        inline=rng.random() < 0.7,
+        quick=rng.random() < 0.7,
+        turn_delay=rng.choice((0.0, 0.0, 0.0005, 0.003)),
+        wake_delay=rng.choice((0.0001, 0.002)),
+        fatal_returns=rng.random() < 0.5,
+        pending_batches_max=rng.choice((16_384, 16_384, 2)),
+        pending_queries_max=rng.choice((65_536, 65_536, 3)),
+        log_memory_limit_bytes=rng.choice((1 << 30, 40_000)) if shrinks else 1 << 30,
+        operator_every=rng.choice((0.0, 0.5, 2.0)),
+    )

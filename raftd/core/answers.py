@@ -29,7 +29,9 @@ def on_vote_reply(
         roles.judge(s, fx, now)
 
 
-def on_follower_reply(s: State, fx: Effects, peer: NodeId, sent: Request, reply: Reply) -> None:
+def on_follower_reply(
+    s: State, fx: Effects, peer: NodeId, sent: Request, reply: Reply, now: float
+) -> None:
     if isinstance(sent, AppendRequest) and isinstance(reply, AppendReply):
         if sent.term != s.current_term:
             return
@@ -37,7 +39,7 @@ def on_follower_reply(s: State, fx: Effects, peer: NodeId, sent: Request, reply:
     elif isinstance(sent, SnapshotRequest) and isinstance(reply, SnapshotReply):
         if sent.term != s.current_term:
             return
-        leader.on_chunk_reply(s, fx, peer, sent, reply)
+        leader.on_chunk_reply(s, fx, peer, sent, reply, now)
     else:
         return
     leader.maybe_commit(s)

@@ -137,7 +137,7 @@ class RaftCore:
         elif isinstance(sent, VoteRequest) and isinstance(reply, VoteReply):
             answers.on_vote_reply(s, fx, peer, sent, reply, now)
         elif s.leadership is not None and reply.term == s.current_term:
-            answers.on_follower_reply(s, fx, peer, sent, reply)
+            answers.on_follower_reply(s, fx, peer, sent, reply, now)
         return self._done(fx)
 
     def unreachable(self, peer: NodeId, sent: Request, now: float) -> Effects:

@@ -53,8 +53,9 @@ class BrokenInvariant(Exception):
 class Event:
     """Something worth a log line. `kind` is one of the KINDS; `detail` is for people.
 
-    KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed, truncated,
-    admitted, refused, recorded, transfer, configuration, not_admitted.
+    KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed,
+    snapshot_restarted, truncated, admitted, refused, recorded, transfer, configuration,
+    not_admitted.
     """
 
     kind: str

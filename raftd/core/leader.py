@@ -13,7 +13,7 @@ from raftd.core.messages import (
     SnapshotRequest,
     TimeoutNowRequest,
 )
-from raftd.core.progress import Mode, Progress
+from raftd.core.progress import Mode, Progress, Sending
 from raftd.core.quorum import reached_by_majority
 from raftd.core.state import Leadership, State
 from raftd.core.types import Index, NodeId
@@ -125,7 +125,7 @@ def next_chunk(s: State, peer: NodeId, now: float) -> SnapshotRequest | None:
     if progress is None or progress.sending is None or now < progress.resume_at:
         return None
     sending = progress.sending
-    if sending.inflight is not None:
+    if sending.inflight is not None or now < sending.not_before:
         return None
     sending.inflight = s.next_number()
     return SnapshotRequest(
@@ -216,7 +216,7 @@ def on_append_lost(s: State, peer: NodeId, sent: AppendRequest, now: float) -> N
 
 
 def on_chunk_reply(
-    s: State, fx: Effects, peer: NodeId, sent: SnapshotRequest, reply: SnapshotReply
+    s: State, fx: Effects, peer: NodeId, sent: SnapshotRequest, reply: SnapshotReply, now: float
 ) -> None:
     progress = leadership(s).progress.get(peer)
     if progress is None:
@@ -228,11 +228,25 @@ def on_chunk_reply(
         sending.inflight = None
         if reply.next_offset > sending.offset:
             progress.pinned(sent.pulled_at)
+        elif not reply.done:
+            _no_further(s, fx, peer, sending, reply.next_offset, now)
         sending.offset = reply.next_offset
         if reply.done:
             progress.to_probe(sending.meta.index + 1)
     fx.wake[(peer, Channel.BULK)] = None
     fx.wake[(peer, Channel.APPEND)] = None
+
+
+def _no_further(
+    s: State, fx: Effects, peer: NodeId, sending: Sending, next_offset: int, now: float
+) -> None:
+    """It refused what it got, whole or in part: our file may have gone bad since it was written.
+
+    Sent again at once it would be refused again at once, for as long as this snapshot lasts.
+    """
+    sending.not_before = now + s.settings.election_timeout_min
+    what = f"{peer} wants snapshot {sending.meta.index} from offset {next_offset} again"
+    s.event(fx, "snapshot_restarted", what, peer)
 
 
 def on_chunk_lost(s: State, peer: NodeId, sent: SnapshotRequest, now: float) -> None:

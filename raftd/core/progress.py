@@ -23,6 +23,7 @@ class Sending:
     meta: SnapshotMeta
     offset: int = 0
     inflight: int | None = None
+    not_before: float = 0.0  # no chunk brought it further: the next one not at once
 
 
 @dataclass(slots=True)

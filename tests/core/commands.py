@@ -115,6 +115,14 @@ class Script(Building):
                 effects = node.core.snapshot_received(request.meta, wire, request, self.now)
             self._take(node, effects)
 
+    def do_refuse(self, name: str) -> None:
+        """refuse n2: the snapshot that n2 has received is damaged; it wants all of it again."""
+        node = self.nodes[name]
+        chunks, node.chunks = node.chunks, []
+        for wire, request in chunks:
+            self.say(f"{name} refuses snapshot {request.meta.index}")
+            self._take(node, node.core.chunk_stored(wire, request, 0, self.now))
+
     # clients
 
     def do_propose(self, name: str, *payloads: str) -> None:

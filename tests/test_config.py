@@ -9,13 +9,6 @@ import pytest
 import yaml
 
 from raftd.config import SETTINGS, ConfigError, Loaded, Peer, load
-from raftd.config.kinds import (
-    parse_address,
-    parse_duration,
-    parse_size,
-    render_duration,
-    render_size,
-)
 from raftd.config.render import sample, show
 from raftd.core.types import Settings as CoreSettings
 from raftd.node.settings import NodeSettings
@@ -251,41 +244,6 @@ def test_even_numbers_and_open_ports_are_warned_of(file: Path) -> None:
     first, second = read(file).warnings
     assert "2 voters tolerate no more failures than 1" in first
     assert "0.0.0.0:7001 can be reached from other machines, and there is no TLS" in second
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("150ms", 0.15), ("10s", 10.0), ("1.5s", 1.5), ("2m", 120.0), ("1h", 3600.0), ("500us", 5e-4)],
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
-    assert render_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "size_bytes"),
-    [("1.5MiB", 1_572_864), ("64KiB", 65_536), ("1GiB", 1 << 30), ("100B", 100)],
-)
-def test_sizes(text: str, size_bytes: int) -> None:
-    assert parse_size(text) == size_bytes
-    assert render_size(size_bytes) == text
-
-
-def test_sizes_without_unit_and_in_powers_of_ten() -> None:
-    assert parse_size("1_000") == 1000
-    assert parse_size("2MB") == 2_000_000
-
-
-@pytest.mark.parametrize(
-    "text", ["", "h", "h:", ":1", "h:0", "h:65536", "h:x", "a b:1", "h:1:2", "-h:1"]
-)
-def test_addresses_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        parse_address(text)
-
-
-def test_ipv6_address() -> None:
-    assert parse_address("[::1]:7001") == "[::1]:7001"
 
 
 def test_show_can_be_read_back(file: Path, tmp_path: Path) -> None:

@@ -57,17 +57,25 @@ def parse_duration(text: str) -> float:
         if text.strip() == "0":
             return 0.0
         raise ValueError("expected a duration with its unit, such as 150ms, 10s or 2m")
-    return float(match[1]) * _SECONDS[match[2]]
+    return round(float(match[1]) * _SECONDS[match[2]], 9)
 
 
 def render_duration(seconds: float) -> str:
+    """Exact to the nanosecond, as `parse_duration` is."""
     if seconds == 0:
         return "0s"
-    for unit in ("h", "m", "s", "ms", "us"):
+    for unit in ("h", "m", "s"):
         amount = seconds / _SECONDS[unit]
-        if amount >= 1 and (unit in ("ms", "us") or abs(amount - round(amount, 1)) < 1e-9):
-            return f"{round(amount, 3):g}{unit}"
-    return f"{seconds * 1e6:g}us"
+        if amount >= 1 and abs(amount - round(amount, 1)) < 1e-9:
+            return f"{_decimal(amount, 1)}{unit}"
+    if seconds >= 1e-3:
+        return f"{_decimal(seconds * 1e3, 6)}ms"
+    return f"{_decimal(seconds * 1e6, 3)}us"
+
+
+def _decimal(amount: float, places: int) -> str:
+    """Never with an exponent: it could not be read back."""
+    return f"{amount:.{places}f}".rstrip("0").rstrip(".")
 
 
 def parse_size(text: str) -> int:
@@ -81,7 +89,7 @@ def render_size(size_bytes: int) -> str:
     for unit in ("GiB", "MiB", "KiB"):
         amount = size_bytes / _BYTES[unit]
         if amount >= 1 and amount == round(amount, 2):
-            return f"{amount:g}{unit}"
+            return f"{_decimal(amount, 2)}{unit}"
     return f"{size_bytes}B"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 
@@ -18,6 +18,8 @@ HEADER = """\
 # variable (RAFTD_HEARTBEAT_INTERVAL=75ms): flag > environment > file > default.
 # This file is written by `raftd config sample`.
 """
+
+_PLAIN = re.compile(r"[A-Za-z0-9_/.][A-Za-z0-9_/.:-]*(?<!:)")
 
 SAMPLE_VALUES: dict[str, str] = {"id": "a", "data_dir": "data/a"}
 SAMPLE_PEERS = {
@@ -98,5 +100,13 @@ def _peer_lines(peers: Mapping[str, Peer]) -> list[str]:
 
 
 def _scalar(text: str) -> str:
-    plain = text and not set(text) & set("#{}[],&*?|<>=!%@\\\"'`") and text == text.strip()
-    return text if plain and ": " not in text and not text.endswith(":") else json.dumps(text)
+    """As YAML reads it back: plain where that is beyond doubt."""
+    if _PLAIN.fullmatch(text) and text.lower() != "null":
+        return text
+    return '"' + "".join(map(_quoted, text)) + '"'
+
+
+def _quoted(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

@@ -12,6 +12,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.raftd-ready
 READY_B := $(VENV)/.raftd-bench-ready
+READY_F := $(VENV)/.raftd-fuzz-ready
 
 export TMPDIR := $(CURDIR)/.run/tmp
 export PYTEST_DEBUG_TEMPROOT := $(TMPDIR)
@@ -19,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export GRPC_ENABLE_FORK_SUPPORT := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test check fmt proto sim mutants failover compose-test chaos soak clean
+.PHONY: help setup demo up down status test check fmt proto sim mutants fuzz failover compose-test chaos soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +73,15 @@ sim: $(READY) ## the simulator: SEEDS runs from SEED on
 
 mutants: $(READY) ## plant bugs; the suite must catch every one
 	$(BIN)/python -m tests.mutants --jobs $(JOBS)
+
+fuzz: SECONDS = 60
+fuzz: $(READY_F) ## every decoder under a coverage-guided fuzzer, SECONDS (60) for each; or one TARGET
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(if $(TARGET),--target $(TARGET))
+
+$(READY_F): $(READY)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --group fuzz
+	@touch $(READY_F)
 
 failover: $(READY) ## how long writes are silent when the leader dies, many times
 	@mkdir -p $(TMPDIR)

@@ -1,0 +1,253 @@
+"""Targets: what peers and clients send, from protobuf's bytes to what core and store are given.
+
+A message is put into the right envelope, and its checksums put right, where the knobs say so. What
+the codec lets through is handed to a core, which trusts it.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from contextlib import suppress
+from struct import error as StructError
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from raftd._pb import client_pb2, raft_pb2
+from raftd.core import messages as m
+from raftd.core.core import RaftCore
+from raftd.core.membership import decode_configuration, encode_configuration
+from raftd.core.types import (
+    Configuration,
+    Entry,
+    EntryType,
+    Identity,
+    NodeId,
+    Recovered,
+    Settings,
+    SnapshotMeta,
+)
+from raftd.machine.kv.store import KvStore
+from raftd.rpc import codec, codec_replies, kv_service, malformed
+from raftd.rpc.checks import Rejected
+from raftd.rpc.client_service import one_command
+from raftd.rpc.envelope import Envelopes, Mismatch
+from raftd.wire.errors import WireError
+from tests.fuzz.target import Target
+
+OWN = Identity("c0ffee", "n1", "i1")
+PEER = Identity("c0ffee", "n2", "i2")
+VOTERS = Configuration(("n1", "n2", "n3"))
+RECORDS = (("n2", "i2"), ("n3", "i3"))
+FIX_ENVELOPE, FIX_CHECKSUMS = 8, 16
+ABOUT = raft_pb2.About(protocol=1)
+
+
+def expected(node: NodeId) -> str | None:
+    return dict(RECORDS).get(node)
+
+
+HERE = Envelopes(OWN, expected)
+ENVELOPE = Envelopes(PEER, {"n1": "i1"}.get).request_to("n1")
+
+REQUESTS: tuple[tuple[Any, Any, Any], ...] = (
+    (raft_pb2.VoteRequest, codec.decode_vote, codec.encode_vote),
+    (raft_pb2.AppendRequest, codec.decode_append, codec.encode_append),
+    (raft_pb2.SnapshotRequest, codec.decode_snapshot, codec.encode_snapshot),
+    (raft_pb2.ReadIndexRequest, codec.decode_read_index, codec.encode_read_index),
+    (raft_pb2.TimeoutNowRequest, codec.decode_timeout_now, codec.encode_timeout_now),
+    (
+        raft_pb2.HelloRequest,
+        codec.decode_hello,
+        lambda request, envelope: codec.encode_hello(request, envelope, ABOUT),
+    ),
+)
+REPLIES: tuple[tuple[Any, Any], ...] = (
+    (raft_pb2.VoteReply, codec_replies.decode_vote_reply),
+    (raft_pb2.AppendReply, codec_replies.decode_append_reply),
+    (raft_pb2.SnapshotReply, codec_replies.decode_snapshot_reply),
+    (raft_pb2.ReadIndexReply, codec_replies.decode_read_index_reply),
+    (raft_pb2.TimeoutNowReply, codec_replies.decode_timeout_now_reply),
+    (raft_pb2.HelloReply, codec_replies.decode_hello_reply),
+)
+
+
+def _parsed(kind: Any, data: bytes, knobs: int) -> Any:
+    """The message, in an envelope that is accepted if the knobs say so. Raises Rejected."""
+    try:
+        message = kind.FromString(data)
+    except DecodeError:
+        raise Rejected(malformed.TEXT) from None
+    if knobs & FIX_ENVELOPE:
+        message.envelope.CopyFrom(ENVELOPE)
+    return message
+
+
+def peer_request(data: bytes) -> None:
+    knobs = data[0] if data else 0
+    kind, decode, encode = REQUESTS[(knobs & 7) % len(REQUESTS)]
+    message = _parsed(kind, data[1:], knobs)
+    if knobs & FIX_CHECKSUMS and kind is raft_pb2.AppendRequest:
+        lists = message.entry_terms, message.entry_types, message.entry_payloads
+        with suppress(StructError):  # a negative type, which is refused before the checksum
+            message.entries_crc = codec._crc(message.term, message.prev_index, *lists)
+    if knobs & FIX_CHECKSUMS and kind is raft_pb2.SnapshotRequest:
+        message.data_crc = zlib.crc32(message.data)
+    hello = kind is raft_pb2.HelloRequest
+    sender = (HERE.check_hello if hello else HERE.check_request)(message.envelope)
+    request = decode(message, sender)
+    again = kind.FromString(encode(request, message.envelope).SerializeToString())
+    assert decode(again, sender) == request
+    _core().step(request, 1.0, 1)
+
+
+def _core() -> RaftCore:
+    disk = Recovered(admitted=True, records=RECORDS)
+    core = RaftCore(OWN, Settings(), VOTERS, disk, random.Random(1), 0.0)
+    core.start(0.0)
+    return core
+
+
+def peer_reply(data: bytes) -> None:
+    knobs = data[0] if data else 0
+    kind, decode = REPLIES[(knobs & 7) % len(REPLIES)]
+    message = _parsed(kind, data[1:], knobs)
+    hello = kind is raft_pb2.HelloReply
+    (HERE.check_hello_reply if hello else HERE.check_reply)(message.envelope, "n2")
+    reply = decode(message)
+    args = (reply, message.number, message.envelope)
+    if hello:
+        again = codec_replies.encode_hello_reply(*args, ABOUT)
+    else:
+        again = codec_replies.encode_reply(*args, kind)
+    assert decode(kind.FromString(again.SerializeToString())) == reply
+
+
+def client_frame(data: bytes) -> None:
+    """What the service makes of a frame, the store must understand."""
+    try:
+        frame = client_pb2.KvRequest.FromString(data)
+    except DecodeError:
+        raise WireError(malformed.TEXT) from None
+    what = frame.WhichOneof("what")
+    if what is None:
+        raise WireError("a frame without an operation")
+    kind, request = kv_service.KINDS[what], getattr(frame, what)
+    command = kind.encode(request)
+    store = KvStore()
+    if kind.reads:
+        answer = store.query(command)
+    else:
+        one_command(request.session, command)
+        answer = store.apply(command)
+    kind.decode(answer, 1)
+
+
+def configuration(data: bytes) -> None:
+    found = decode_configuration(data)
+    assert decode_configuration(encode_configuration(found)) == found
+
+
+META = SnapshotMeta(7, 3, Configuration(("n1", "n2", "n3"), ("n4",)), 100, 0xFFFFFFFF)
+ENTRIES = (
+    Entry(6, 2, EntryType.NOOP, b""),
+    Entry(7, 3, EntryType.BATCH, b"payload"),
+    Entry(8, 3, EntryType.CONFIGURATION, encode_configuration(META.configuration)),
+)
+FIRST = (Entry(1, 1, EntryType.CONFIGURATION, encode_configuration(VOTERS)),)
+REQUEST_SEEDS: tuple[tuple[int, m.Request], ...] = (
+    (0, m.VoteRequest(3, "n2", 7, 2, False, False, 5)),
+    (0, m.VoteRequest(3, "n2", 0, 0, True, True, 5)),
+    (1, m.AppendRequest(3, "n2", 5, 2, ENTRIES, 5, 1)),
+    (1, m.AppendRequest(3, "n2", 0, 0, FIRST, 1, 1)),
+    (1, m.AppendRequest(3, "n2", 0, 0, (), 0, 1)),
+    (2, m.SnapshotRequest(4, "n2", META, 90, b"0123456789", number=9)),
+    (3, m.ReadIndexRequest(4, number=5)),
+    (4, m.TimeoutNowRequest(4, "n2", number=5)),
+    (5, m.HelloRequest(PEER, RECORDS, True, 6)),
+)
+REPLY_SEEDS: tuple[tuple[int, m.Reply], ...] = (
+    (0, m.VoteReply(7, True, True)),
+    (1, m.AppendReply(7, False, 2, 3, 4, number=5)),
+    (1, m.NotAdmitted(5)),
+    (2, m.SnapshotReply(7, 50, True, 9, number=5)),
+    (3, m.ReadIndexReply(7, True, 9, number=5)),
+    (4, m.TimeoutNowReply(7, number=5)),
+)
+
+
+def _request_seed(number: int, request: m.Request) -> bytes:
+    return REQUESTS[number][2](request, ENVELOPE).SerializeToString()  # type: ignore[no-any-return]
+
+
+def _reply_seed(number: int, reply: m.Reply) -> bytes:
+    kind = REPLIES[number][0]
+    message = codec_replies.encode_reply(reply, 5, ENVELOPE, kind)
+    return message.SerializeToString()  # type: ignore[no-any-return]
+
+
+HELLO_REPLY = codec_replies.encode_hello_reply(
+    m.HelloReply(PEER, RECORDS, "no", False, 6), 6, ENVELOPE, ABOUT
+).SerializeToString()
+PUT = client_pb2.PutRequest(
+    session=client_pb2.Session(id=1, seq=2, floor=1), key=b"key", value=b"value"
+)
+FRAMES = (
+    client_pb2.KvRequest(number=1, put=PUT),
+    client_pb2.KvRequest(number=1, delete=client_pb2.DeleteRequest(key=b"key")),
+    client_pb2.KvRequest(
+        compare_and_set=client_pb2.CompareAndSetRequest(key=b"k", value=b"v", expect_absent=True)
+    ),
+    client_pb2.KvRequest(
+        batch=client_pb2.BatchRequest(
+            operations=[
+                client_pb2.BatchOperation(put=PUT),
+                client_pb2.BatchOperation(delete=client_pb2.DeleteRequest(key=b"k")),
+            ]
+        )
+    ),
+    client_pb2.KvRequest(get=client_pb2.GetRequest(key=b"key")),
+    client_pb2.KvRequest(range=client_pb2.RangeRequest(prefix=b"k", limit=5, after=b"ka")),
+)
+
+CODEC = ("raftd/rpc/checks.py", "raftd/rpc/envelope.py")
+KNOBS = FIX_ENVELOPE | FIX_CHECKSUMS
+
+TARGETS = (
+    Target(
+        "peer-request",
+        peer_request,
+        (Rejected, Mismatch),
+        (
+            *(bytes((n | KNOBS,)) + _request_seed(n, request) for n, request in REQUEST_SEEDS),
+            b"\x00" + _request_seed(*REQUEST_SEEDS[0]),
+        ),
+        ("raftd/rpc/codec.py", *CODEC),
+    ),
+    Target(
+        "peer-reply",
+        peer_reply,
+        (Rejected, Mismatch),
+        (
+            *(bytes((n | KNOBS,)) + _reply_seed(n, reply) for n, reply in REPLY_SEEDS),
+            b"\x05" + HELLO_REPLY,
+            b"\x00" + _reply_seed(*REPLY_SEEDS[0]),
+        ),
+        ("raftd/rpc/codec_replies.py", *CODEC),
+    ),
+    Target(
+        "client-frame",
+        client_frame,
+        (WireError,),
+        tuple(frame.SerializeToString() for frame in FRAMES),
+        ("raftd/rpc/kv_service.py", "raftd/wire/kv.py", "raftd/machine/kv/commands.py"),
+    ),
+    Target(
+        "configuration",
+        configuration,
+        (ValueError,),
+        (encode_configuration(META.configuration), encode_configuration(VOTERS)),
+        ("raftd/core/membership.py",),
+    ),
+)

@@ -1,0 +1,16 @@
+"""The table of everything that decodes."""
+
+from __future__ import annotations
+
+from tests.fuzz import of_files, of_messages, of_texts, of_wire
+from tests.fuzz.target import Target
+
+ALL: dict[str, Target] = {
+    target.name: target
+    for target in (
+        *of_wire.TARGETS,
+        *of_files.TARGETS,
+        *of_messages.TARGETS,
+        *of_texts.TARGETS,
+    )
+}

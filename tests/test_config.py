@@ -260,27 +260,6 @@ def test_show_can_be_read_back(file: Path, tmp_path: Path) -> None:
             assert getattr(first, name) == getattr(second, name), name
 
 
-@pytest.mark.parametrize(
-    "token",
-    ["null", "Null", "~", "-", "- a", "a\nb", "\x7f", "\x85", "é \U0001f600", "a:", " ", '\\"'],
-)
-def test_show_quotes_what_yaml_would_take_for_something_else(token: str, tmp_path: Path) -> None:
-    path = tmp_path / "node.yaml"
-    path.write_text(GOOD)
-    text = show(load(path, {"RAFTD_CLUSTER_TOKEN": token}, {}, tmp_path))
-    path.write_text(text)
-    assert read(path).config.cluster_token == token
-
-
-@pytest.mark.parametrize("text", ["999.9999ms", "0.3333333s", "1.05h", "0.0005ms", "123456.789us"])
-def test_durations_are_shown_exactly(text: str) -> None:
-    assert parse_duration(render_duration(parse_duration(text))) == parse_duration(text)
-
-
-def test_large_sizes_are_shown_without_an_exponent() -> None:
-    assert parse_size(render_size(12_345_678 << 30)) == 12_345_678 << 30
-
-
 def test_sample_file_is_what_the_table_says() -> None:
     """`raftd config sample > config/sample.yaml` after a change of the table."""
     assert (ROOT / "config/sample.yaml").read_text() == sample()

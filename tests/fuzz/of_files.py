@@ -200,11 +200,13 @@ def snapshot_file(data: bytes) -> None:
     assert read_header(fs.open(f"{ROOT}/y"), "y.snap") == header
     assert header_size(header.configuration) == header.size
     store = SnapshotFiles(fs, ROOT)
+    whole = header.size + header.sessions_bytes + header.body_bytes
     incoming = store.receive("n2", meta)
     half = len(body) // 2
     assert incoming.store(0, body[:half]) == half
     assert incoming.store(half, body[half:]) == len(body)
     assert incoming.commit() == meta
+    assert whole == len(body)
     table, reader = store.open_body(meta)
     with reader:
         sessions = Sessions(KvStore())

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import Count
 from tests.fuzz.corpus import CORPUS, inputs, kept_files
 from tests.fuzz.reach import choose
 from tests.fuzz.target import NotOneLine, Target, attempt
@@ -37,7 +38,8 @@ def test_seeds_are_taken(target: Target) -> None:
 
 
 @targets
-def test_what_is_kept_is_taken_or_rightly_refused(target: Target) -> None:
+def test_what_is_kept_is_taken_or_rightly_refused(target: Target, count: Count) -> None:
+    count("seeds and kept inputs", len(inputs(target)))
     for data in inputs(target):
         tracemalloc.start()
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from raftd.core.types import HardState, Recovered
+from raftd.storage import record
 from tests.conftest import Count
 from tests.storage.disks import WRITES, disk_at_rest, outcome, small_directory
 from tests.storage.memory_fs import MemoryFileSystem
@@ -52,3 +53,11 @@ def test_the_present_format_is_what_is_written() -> None:
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     PRESENT.write_text(as_text())
+
+
+@pytest.mark.parametrize(("cut", "text"), [(1, "longer than its batch"), (6, "cut short")])
+def test_a_record_never_reaches_beyond_its_batch(cut: int, text: str) -> None:
+    """What lies behind may be read, and be anything."""
+    data = record.encode_record(record.RecordType.ENTRY, 2, 1, 1, b"12345") + bytes(50)
+    with pytest.raises(record.Malformed, match=text):
+        list(record.decode_records(data, 0, record.RECORD.size + 5 - cut))

@@ -25,7 +25,7 @@ from tests.sim.workload import Client
 from tests.sim.world import TRACE_LINES, Violation, World
 
 if TYPE_CHECKING:
-    from tests.sim.process import Process
+    from tests.sim.process import Answer, Process
 
 SECONDS_MAX = 90.0
 """Simulated; a seed whose cluster cannot move has too few events otherwise."""
@@ -85,10 +85,13 @@ class Cluster:
         self,
         target: NodeId,
         rng: random.Random,
-        call: Callable[[Process], None],
-        answer: Callable[[str, Any], None],
+        call: Callable[[Process, Answer], None],
+        answer: Answer,
     ) -> None:
-        """A client's request on its way: lost, doubled, refused by a dead port, or delivered."""
+        """A client's request on its way: lost, doubled, refused by a dead port, or delivered.
+
+        `call` gives each copy's answer to the callback that it is handed, never to `answer` itself.
+        """
         world, loss = self.world, self.plan.network.loss
         if loss and rng.random() < loss:
             return
@@ -99,18 +102,24 @@ class Cluster:
             world.after(0.0005 + rng.random() * 0.002, self._deliver, target, call, answer)
 
     def _deliver(
-        self, target: NodeId, call: Callable[[Process], None], answer: Callable[[str, Any], None]
+        self, target: NodeId, call: Callable[[Process, Answer], None], answer: Answer
     ) -> None:
         node = self.nodes[target]
         process = node.process
         if process is None:
             answer("refused", None)
         else:
-            node.run(self._hand_over, node, process, call)
+            node.run(self._hand_over, node, process, call, answer)
 
-    def _hand_over(self, node: Node, process: Process, call: Callable[[Process], None]) -> None:
+    def _hand_over(
+        self,
+        node: Node,
+        process: Process,
+        call: Callable[[Process, Answer], None],
+        answer: Answer,
+    ) -> None:
         if node.process is process:
-            call(process)
+            call(process, answer)
 
     def leader(self) -> Node | None:
         """The live leader of the highest term, as a bystander sees it."""
@@ -178,11 +187,11 @@ class Cluster:
         return "; ".join(parts)
 
 
-def _refused_by_all(answer: Callable[[str, Any], None], copies: int) -> Callable[[str, Any], None]:
+def _refused_by_all(answer: Answer, copies: int) -> Answer:
     """What one copy of a request is refused, the other may be granted: certain only after both.
 
-    One copy went into a log, the process died, and the other found the port closed: told "refused",
-    the client called its command certainly not done.
+    One copy went into a log, and the other found the door full, or the process dead: told
+    "refused", the client called its command certainly not done.
     """
     left = copies
 

@@ -162,7 +162,9 @@ class Client:
         def answer(kind: str, value: Any) -> None:
             self._world.after(self._hop(), self._answered, frame, attempt, target, kind, value)
 
-        self._cluster.to_node(target, self._rng, lambda p: p.app.submit(payload, answer), answer)
+        self._cluster.to_node(
+            target, self._rng, lambda p, told: p.app.submit(payload, told), answer
+        )
 
     def _hop(self) -> float:
         return 0.0005 + self._rng.random() * 0.002
@@ -249,7 +251,7 @@ class Client:
             self._world.after(self._hop(), self._read_answered, read, attempt, kind, value)
 
         query = read.query
-        self._cluster.to_node(target, self._rng, lambda p: p.app.read(query, answer), answer)
+        self._cluster.to_node(target, self._rng, lambda p, told: p.app.read(query, told), answer)
         self._world.after(ATTEMPT_SECONDS, self._read_answered, read, attempt, "timeout", None)
 
     def _read_answered(self, read: Read, attempt: int, kind: str, value: Any) -> None:

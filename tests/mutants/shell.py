@@ -76,7 +76,7 @@ SHELL = (
             "lambda: self._deliver(fx))\n        return fx\n",
             "lambda: self._deliver(fx))\n        self._queue(fx)\n        return fx\n",
         ),
-        by="queue-order",
+        by="queue-order liveness",
     ),
     _shell(
         "thread-not-notified",
@@ -95,18 +95,12 @@ SHELL = (
         by="liveness",
     ),
     _shell(
-        "entries-before-the-snapshot",
-        "first the snapshot, then what follows it",
+        "applied-during-a-restore",
+        "while a snapshot is restored the machine is left alone",
         node(
             "apply_worker",
-            "        if fx.install is not None:\n            self.put(Install(fx.install))\n",
-            "",
-        ),
-        node(
-            "apply_worker",
-            "            self.put(ApplyEntries(fx.committed))\n",
-            "            self.put(ApplyEntries(fx.committed))\n"
-            "        if fx.install is not None:\n            self.put(Install(fx.install))\n",
+            "        while self._restoring is None and self._jobs:",
+            "        while self._jobs:",
         ),
         by="state-machine-safety monotonic",
     ),
@@ -123,14 +117,6 @@ SHELL = (
             "apply_worker", "self._waiting[0][0] <= self.applied_index", "self._waiting[0][0] < 0"
         ),
         by="liveness everybody-answered",
-    ),
-    _shell(
-        "machine-not-resumed",
-        "after a restore the machine goes on",
-        node(
-            "node", "                post(self.replica.resume_applying)\n", "                pass\n"
-        ),
-        by="liveness",
     ),
     _shell(
         "waiters-kept-by-a-lost-leader",
@@ -182,7 +168,7 @@ SHELL = (
         node(
             "snapshotting",
             "self._desk.retain(self._replica.snapshots_in_use())",
-            "self._desk.retain(self._replica.snapshots_in_use()[:1])",
+            "self._desk.retain(self._replica.snapshots_in_use()[-1:])",
         ),
         by="snapshot-files-kept",
     ),

@@ -156,13 +156,15 @@ class Checkers(ShellChecks):
     def synced(self, name: NodeId, writes: Sequence[Write]) -> None:
         """The log's sync has returned: these writes survive anything."""
         view = self.views[name]
-        self.in_order(view, writes)
+        self.in_order(name, writes)
         for write in writes:
             view.disk.apply(write)
             if write.hard_state is not None and write.hard_state.vote is not None:
                 self._vote(name, write.hard_state.term, write.hard_state.vote)
         if view.wiped and view.disk.admitted:
             self.fail("admission", f"{name} lost its disk and is admitted again")
+        if writes:
+            view.synced_seq = writes[-1].seq
         del view.pending[: len(writes)]
 
     # after each call into a core

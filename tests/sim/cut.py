@@ -32,7 +32,7 @@ KINDS: Final[dict[str, tuple[tuple[str, str, Any], ...]]] = {
     "slow-disk": (("disk", "sync_mean", 0.0002), ("disk", "slow_nodes", 0.0)),
     "stall": (("disk", "stall", 0.0),),
     "sync-error": (("disk", "sync_error", 0.0),),
-    "no-space": (("disk", "no_space", 0.0),),
+    "no-space": (("disk", "no_space", 0.0), ("shell", "no_space", 0.0)),
     "short-commits": (("disk", "commit_max", 1_000),),
     "snapshots": (("", "snapshot_entries", 0),),
     "expiry": (("", "sessions_max", 10_000),),

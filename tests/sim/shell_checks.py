@@ -6,22 +6,20 @@ from collections.abc import Sequence
 
 from raftd.core.types import Index, NodeId, Write, WriteSeq
 from tests.sim.promises import Promises
-from tests.sim.views import NodeView
 
 
 class ShellChecks(Promises):
     # the log's queue
 
-    def in_order(self, view: NodeView, writes: Sequence[Write]) -> None:
-        """`writes` were synced together: they must be what was asked for first, and no others."""
+    def in_order(self, name: NodeId, writes: Sequence[Write]) -> None:
+        """`writes` are written together: they must be what was asked for first, and no others."""
+        view = self.views[name]
         if len(writes) > len(view.pending) or any(
             write is not asked for write, asked in zip(writes, view.pending, strict=False)
         ):
             got = [write.seq for write in writes]
             asked_for = [write.seq for write in view.pending[: len(writes)]]
             self.fail("queue-order", f"{view.name} writes {got}, asked for {asked_for} next")
-        if writes:
-            view.synced_seq = writes[-1].seq
 
     def told_persisted(self, name: NodeId, seq: WriteSeq) -> None:
         synced = self.views[name].synced_seq

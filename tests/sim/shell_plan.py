@@ -26,6 +26,8 @@ class ShellPlan:
     pending_batches_max: int = 16_384
     pending_queries_max: int = 65_536
     log_memory_limit_bytes: int = 1 << 30
+    no_space: float = 0.0
+    """Probability that a write begins a time without room, on top of the disk's own."""
     operator_every: float = 0.0
     """Mean seconds between digests and snapshots that an operator asks for; 0 = never."""
 
@@ -43,4 +45,5 @@ def draw_shell(rng: random.Random, settings: Settings) -> ShellPlan:
         pending_queries_max=rng.choice((65_536, 65_536, 3)),
         log_memory_limit_bytes=rng.choice((1 << 30, 40_000)) if shrinks else 1 << 30,
         operator_every=rng.choice((0.0, 0.5, 2.0)),
+        no_space=rng.choice((0.0, 0.0, 0.0, 0.05)),
     )

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tests.sim.node import Node
 
 NEVER = 1 << 60
+FULL_SECONDS_MAX = 1.0
 ENDS_WITHIN = 0.1
 """Seconds between a fatal error and the end of a process whose fatal port returns."""
 
@@ -50,6 +51,7 @@ class ShippedProcess(Process):
         self.dying = False
         self._failed = False
         self._stopping = False
+        self._full_until = 0.0
 
     def now(self) -> float:
         """The process's Clock."""
@@ -224,6 +226,7 @@ class ShippedProcess(Process):
             self.loop.settle()  # all that was said before the write is heard before its end
             self.spent = spent
         self.spent += wal.seconds
+        self.checkers.in_order(node.name, writes)
         try:
             with self.ill_will():
                 self.stores.wal.commit(writes)
@@ -239,10 +242,12 @@ class ShippedProcess(Process):
 
     @contextmanager
     def ill_will(self) -> Iterator[None]:
-        """Now and then the disk is full, or its next sync fails, while this lasts."""
+        """Now and then the disk is full for a while, or its next sync fails."""
         image, disk = self.node.image, self.node.disk
         if not self._stopping:
-            if disk.is_full():
+            if disk.is_full() or self.rng.random() < self.plan.shell.no_space:
+                self._full_until = self.world.now + self.rng.random() * FULL_SECONDS_MAX
+            if self.world.now < self._full_until and not disk.calm:
                 image.fill_disk()
             if disk.sync_fails():
                 image.fail_next_sync()

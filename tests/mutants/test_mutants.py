@@ -11,7 +11,12 @@ from tests.mutants.catalogue import MUTANTS
 from tests.mutants.patching import DoesNotApply, Patch, patched, source_of
 from tests.mutants.planted import FIRST_TEN, Mutant
 
-QUICK = MUTANTS[: len(FIRST_TEN)]
+OF_THE_SHELL = ("persisted-before-the-threads-write", "queue-turned-round")
+"""Caught by the first seed, with the node driver."""
+QUICK = [
+    *MUTANTS[: len(FIRST_TEN)],
+    *(mutant for mutant in MUTANTS if mutant.name in OF_THE_SHELL),
+]
 QUICK_SEEDS = 60
 
 

@@ -233,7 +233,10 @@ class Client:
         if status == wire.SESSION_EXPIRED and frame.session == self._session:
             self._session = 0
             self._world.stats["sessions expired"] += 1
-        self._history.lost(op, now, unsure=frame.unsure)
+        # The network may have carried it twice: what this copy found expired, the other, whose
+        # answer is still on its way, may have found alive.
+        doubled = status == wire.SESSION_EXPIRED and self._plan.network.duplicate > 0
+        self._history.lost(op, now, unsure=frame.unsure or doubled)
 
     # reads
 

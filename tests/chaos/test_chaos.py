@@ -1,4 +1,4 @@
-"""Half a minute of chaos on three real nodes, and a daemon with a planted bug, which must be seen.
+"""Some seconds of chaos on three real nodes, and a daemon with a planted bug, which must be seen.
 
 The long run is `make chaos`; `python -m scripts.chaos` has more.
 """
@@ -20,13 +20,19 @@ SHORT = ("kill-leader", "isolate-leader", "pause-leader", "cuts", "one-way", "ki
 DISKS = ("sync-fails", "full-disk")
 
 
-def _run(base: Path, *faults: str, program: str = "raftd.cli.raftd_main", seed: int = 3) -> Report:
+def _run(
+    base: Path,
+    *faults: str,
+    program: str = "raftd.cli.raftd_main",
+    seed: int = 3,
+    hold: tuple[float, float] = (2.0, 3.0),
+) -> Report:
     options = Options(
         base=base,
         nodes=3,
         faults=faults,
         seed=seed,
-        hold=(2.0, 3.0),
+        hold=hold,
         calm=0.3,
         processes=1,
         mixed=5,
@@ -40,7 +46,7 @@ def _run(base: Path, *faults: str, program: str = "raftd.cli.raftd_main", seed: 
 
 @pytest.mark.timeout(240)
 def test_clients_see_one_history(tmp_path: Path) -> None:
-    report = _run(tmp_path, *SHORT)
+    report = _run(tmp_path, *SHORT, hold=(1.0, 1.6))
     assert report.good, report.lines()
     assert report.phases == len(SHORT)
     assert report.verdict.counts["ok"] > 500

@@ -34,7 +34,8 @@ class LinkWatch:
         self._tasks: dict[NodeId, asyncio.Task[None]] = {}
         self._closed = False
 
-    def stream_lost(self, peer: NodeId) -> None:
+    def doubt(self, peer: NodeId) -> None:
+        """Its append stream ended, or somebody else asks for votes: does it still lead?"""
         loop = asyncio.get_running_loop()
         if self._closed or peer in self._tasks or self._node.state().leader != peer:
             return

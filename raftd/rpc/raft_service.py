@@ -53,15 +53,15 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         about: pb.About,
         fatal: FatalPort,
         now: Callable[[], float],
-        on_stream_lost: Callable[[NodeId], None],
+        on_doubt: Callable[[NodeId], None],
     ) -> None:
-        """on_stream_lost: that node's append stream ended, and not because a newer one came."""
+        """on_doubt: that node may be dead (`LinkWatch.doubt`)."""
         self._node = node
         self._directory = directory
         self._about = about
         self._fatal = fatal
         self._log = QuietLog(log, now)
-        self._on_stream_lost = on_stream_lost
+        self._on_doubt = on_doubt
         self._envelopes = Envelopes(node.identity, node.expected_incarnation)
         self._streams: dict[NodeId, AppendStream] = {}
         self._draining = False
@@ -70,7 +70,20 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def RequestVote(self, message: pb.VoteRequest, context: Context) -> pb.VoteReply:
         reply: pb.VoteReply = await self._unary(message, context, codec.decode_vote, pb.VoteReply)
+        if message.pre and not reply.granted:
+            self._look_at_leader()
         return reply
+
+    def _look_at_leader(self) -> None:
+        """We refused because we hear a leader, and the other one asks because he does not: who is
+        right?
+
+        A node that has just come back may have heard a heartbeat and have no stream from the leader
+        yet, whose end would tell that he died: it defended a dead one for an election timeout.
+        """
+        leader = self._node.state().leader
+        if leader not in (None, self._node.identity.node) and leader not in self._streams:
+            self._on_doubt(leader)
 
     async def Heartbeat(self, message: pb.AppendRequest, context: Context) -> pb.AppendReply:
         if message.entry_payloads or message.entry_terms:
@@ -203,7 +216,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             if self._streams.get(sender) is stream:
                 del self._streams[sender]
                 if not self._draining:
-                    self._on_stream_lost(sender)
+                    self._on_doubt(sender)
 
     def _opened_by(self, context: Context) -> tuple[NodeId, pb.Envelope]:
         for key, value in context.invocation_metadata() or ():

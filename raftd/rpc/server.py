@@ -103,7 +103,7 @@ class Servers:
         self._peers = peers
         self._settings = settings
         self._watch = LinkWatch(node, peers.probe, fatal)
-        self._raft = RaftService(node, directory, advertised, fatal, now, self._watch.stream_lost)
+        self._raft = RaftService(node, directory, advertised, fatal, now, self._watch.doubt)
         self._gate = Gate(node, directory, settings.clients, fatal)
         self._streams = StreamRegistry()
         self._health = HealthService(node.serving, CLIENT_SERVICES)

@@ -46,7 +46,7 @@ def _run(
 
 @pytest.mark.timeout(240)
 def test_clients_see_one_history(tmp_path: Path) -> None:
-    report = _run(tmp_path, *SHORT, hold=(1.0, 1.6))
+    report = _run(tmp_path, *SHORT, hold=(0.8, 1.3))
     assert report.good, report.lines()
     assert report.phases == len(SHORT)
     assert report.verdict.counts["ok"] > 500

@@ -66,7 +66,7 @@ def test_woken_leader_gives_no_stale_read_and_no_false_acknowledgement(
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "seconds", [8, pytest.param(60, marks=pytest.mark.soak)], ids=["short", "a-minute"]
+    "seconds", [5, pytest.param(60, marks=pytest.mark.soak)], ids=["short", "a-minute"]
 )
 def test_busy_leader_keeps_its_term_and_a_stopped_one_is_replaced(
     make_cluster: MakeCluster, seconds: int

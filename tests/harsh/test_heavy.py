@@ -59,7 +59,7 @@ def test_large_values_and_deep_pipelines(make_cluster: MakeCluster) -> None:
 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(
-    "seconds", [4, pytest.param(20, marks=pytest.mark.soak)], ids=["short", "twenty-seconds"]
+    "seconds", [3, pytest.param(20, marks=pytest.mark.soak)], ids=["short", "twenty-seconds"]
 )
 @pytest.mark.parametrize("catch_up", ["log", "snapshot"])
 def test_sleeping_follower(make_cluster: MakeCluster, seconds: int, catch_up: str) -> None:

@@ -65,7 +65,7 @@ def test_transfer_to_where_it_cannot_go(cluster: Cluster) -> None:
         assert words in err
         assert len(err.strip().splitlines()) == 1
     sleeper.pause()
-    code, _, err = raftctl(cluster, "--timeout", "8s", "transfer", sleeper.id)
+    code, _, err = raftctl(cluster, "--timeout", "4s", "transfer", sleeper.id)
     sleeper.resume()
     assert code != 0, "it said that a node leads which does not"
     assert err.strip()

@@ -100,8 +100,19 @@ class Cluster:
         return int(applied()[0])
 
     def digests(self) -> dict[str, bytes]:
-        """Each node's own hash of its applied state; call `wait_level` before."""
-        return {node.id: digest(node) for node in self.nodes}
+        """Each node's own hash of its applied state, all at one index.
+
+        Level nodes may still part for a moment: a new leader's entry, say, reaches them one by one,
+        and digests of different indexes say nothing.
+        """
+        found: dict[str, tuple[int, bytes]] = {}
+
+        def at_one_index() -> bool:
+            found.update((node.id, digest(node)) for node in self.nodes)
+            return len({index for index, _ in found.values()}) == 1
+
+        wait_until(at_one_index, 30, "digests at one index", self.nodes)
+        return {name: value for name, (_, value) in found.items()}
 
     def events(self, kind: str) -> int:
         """How many such events all nodes together have logged, over all their lives."""
@@ -129,10 +140,11 @@ def channel(node: Node) -> Iterator[grpc.Channel]:
         made.close()
 
 
-def digest(node: Node) -> bytes:
+def digest(node: Node) -> tuple[int, bytes]:
+    """(applied index, hash of the state there)."""
     with channel(node) as to:
         reply = admin_pb2_grpc.AdminStub(to).Digest(admin_pb2.DigestRequest(), timeout=30)
-    return bytes(reply.digest)
+    return reply.applied_index, bytes(reply.digest)
 
 
 def event_count(node: Node, kind: str) -> int:

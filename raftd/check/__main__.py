@@ -1,6 +1,7 @@
-"""python -m raftd.check HISTORY: linearizable or not, and if not, which operations show it.
+"""python -m raftd.check HISTORY...: linearizable or not, and if not, which operations show it.
 
-Exit codes: 0 linearizable, 1 not, 2 usage or an unreadable history, 4 undecided.
+Exit codes: 0 all linearizable, 1 one is not, 2 usage or an unreadable history, 4 one is undecided;
+of several, the first of 2, 1, 4 that applies.
 """
 
 from __future__ import annotations
@@ -29,13 +30,20 @@ def main(argv: Sequence[str] | None = None, out: TextIO = sys.stdout) -> int:
     """Returns the exit code."""
     arguments = _parser().parse_args(argv)
     gc.disable()  # a million small objects that all stay: the collector would only walk them
+    codes = {_judged(path, arguments, out) for path in arguments.history}
+    return next((code for code in (EXIT_USAGE, 1, 4) if code in codes), 0)
+
+
+def _judged(path: str, arguments: argparse.Namespace, out: TextIO) -> int:
+    """Judge one history and print the verdict, with its name before it if there are several."""
     try:
-        history = _history(arguments.history)
+        history = _history(path)
     except (OSError, UnicodeDecodeError, HistoryError) as error:
-        sys.stderr.write(f"check: {arguments.history}: {error}\n")
+        sys.stderr.write(f"check: {path}: {error}\n")
         return EXIT_USAGE
-    verdict = judge(history, arguments.by, arguments.steps)
-    out.write("\n".join(verdict.lines()) + "\n")
+    verdict = judge(history, arguments.by, arguments.steps, minimise=arguments.minimise)
+    name = f"{path}: " if len(arguments.history) > 1 else ""
+    out.write(name + "\n".join(verdict.lines()) + "\n")
     return EXIT_CODES[verdict.result]
 
 
@@ -49,19 +57,27 @@ def _history(path: str) -> History:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m raftd.check",
-        description="Is this history of a key-value store linearizable?",
-        epilog="exit codes: 0 linearizable, 1 not, 2 usage or an unreadable history, "
-        "4 undecided: the step budget ran out, which is no acquittal. "
+        description="Are these histories of a key-value store linearizable?",
+        epilog="exit codes: 0 all linearizable, 1 one is not, 2 usage or an unreadable history, "
+        "4 one is undecided: the step budget ran out, which is no acquittal. "
         "The format is in docs/history-format.md.",
         allow_abbrev=False,
     )
-    parser.add_argument("history", metavar="HISTORY", help="JSON lines; - reads standard input")
+    parser.add_argument(
+        "history", metavar="HISTORY", nargs="+", help="JSON lines; - reads standard input"
+    )
     parser.add_argument(
         "--by",
         choices=METHODS,
         default="auto",
         help="revisions: fast, needs them in every answer; search: needs none; "
         "auto (default): by revisions if they are there",
+    )
+    parser.add_argument(
+        "--minimise",
+        action="store_true",
+        help="after a search that found a violation, find the fewest operations that show it "
+        "(seconds for each history)",
     )
     parser.add_argument(
         "--steps",

@@ -111,7 +111,7 @@ def histories(letters: Letters, count: int) -> Iterator[list[Op]]:
 
 
 def by_search(ops: list[Op]) -> bool:
-    return judge(History(ops), "search", explain=False).result == LINEARIZABLE
+    return judge(History(ops), "search").result == LINEARIZABLE
 
 
 def by_revisions(ops: list[Op]) -> bool:

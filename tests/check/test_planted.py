@@ -87,7 +87,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "method"), CASES)
 def test_planted_violation_is_caught(name: str, method: Method) -> None:
-    verdict = judge(History(PLANTED[name]), method)
+    verdict = judge(History(PLANTED[name]), method, minimise=True)
     assert verdict.result == NOT_LINEARIZABLE
     assert verdict.window, verdict.lines()
     assert verdict.reason
@@ -100,7 +100,7 @@ def test_it_is_caught_among_hundreds_of_others(name: str, method: Method) -> Non
     moved = [_moved(op, 100.0, 100) for op in PLANTED[name]]
     top = max(op.revision or 0 for op in [*before, *moved])
     after = [put(t, b"x%d" % t, top + t - 199, b"other%d" % (t % 3)) for t in range(200, 300)]
-    verdict = judge(History([*before, *moved, *after]), method)
+    verdict = judge(History([*before, *moved, *after]), method, minimise=True)
     assert verdict.result == NOT_LINEARIZABLE
     assert 1 <= len(verdict.window) <= 4
     assert {id(op) for op in verdict.window} & {id(op) for op in [*moved, *after[:1]]}
@@ -123,7 +123,7 @@ def _moved(op: Op, seconds: float, revisions: int) -> Op:
 
 
 def test_windows_are_small_and_named() -> None:
-    verdict = judge(History(STALE_READ), "search")
+    verdict = judge(History(STALE_READ), "search", minimise=True)
     assert verdict.window == STALE_READ
     text = "\n".join(verdict.lines())
     assert text.startswith("NOT LINEARIZABLE: 3 operations (3 ok, 0 unknown, 0 fail) on 1 keys")

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import raftd
+from raftd.cli import streams
 
 OK, NO, USAGE, NOT_DONE, UNKNOWN, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 ENDPOINTS_VARIABLE = "RAFTCTL_ENDPOINTS"
@@ -34,6 +35,7 @@ before you repeat; 5 refused (by the state machine or a limit); 130 interrupted.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. argv: without the program's name; None: sys.argv."""
+    streams.prepare()
     parser = _parser()
     try:
         args = parser.parse_args(argv)

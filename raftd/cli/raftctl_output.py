@@ -50,15 +50,18 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 
 def printable(data: bytes, longest: int = 60) -> str:
-    """Bytes in a line of text: UTF-8 where it is printable, else backslash escapes; cut when
-    long.
+    """Bytes in a line of text: UTF-8 where it is printable, else backslash escapes; cut when long.
+
+    No bytes at all are shown as "", so that they differ from a cell without a value.
     """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        text = ""
-    if not data or not text.isprintable() or "\\" in text:
+        text = "\\"
+    if not text.isprintable() or "\\" in text:
         text = repr(data)[2:-1]
+    if not text:
+        return '""'
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 

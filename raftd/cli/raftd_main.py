@@ -7,7 +7,6 @@ safely, 130 stopped by a second signal.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from raftd import __version__
-from raftd.cli import settings_flags
+from raftd.cli import settings_flags, streams
 from raftd.config import ConfigError
 from raftd.config.render import sample, show
 
@@ -25,7 +24,7 @@ EXIT_USAGE = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script; returns the exit code."""
-    _fill_standard_streams()
+    streams.prepare()
     arguments = build_parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)
@@ -37,18 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.close()  # `raftd ... | head`: nobody reads any more, which is no failure
         return EXIT_OK
     return code
-
-
-def _fill_standard_streams() -> None:
-    """Started with a closed stderr, the next file opened would get its number: the log lines of
-
-    this process would go into its own data.
-    """
-    for fd in (0, 1, 2):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -96,16 +83,23 @@ def _serve(arguments: argparse.Namespace) -> int:
     # As process 1 of a container, a signal that nobody has asked for is not even fatal: a stop that
     # comes while the imports below take their time would be lost. The daemon puts its own in place.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _not_started_yet)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _not_started_yet)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _reload_later)
     # gRPC reads its switches from the environment when it is first imported: after this line.
     from raftd.daemon import serve
 
-    return serve(loaded)
+    return serve(loaded, lambda: settings_flags.read(arguments))
 
 
 def _not_started_yet(number: int, frame: FrameType | None) -> None:
     """Nothing has been opened so far: this is an orderly stop."""
     raise SystemExit(EXIT_OK)
+
+
+def _reload_later(number: int, frame: FrameType | None) -> None:
+    """The configuration has just been read: nothing to do, but no reason to end either."""
 
 
 def _check(arguments: argparse.Namespace) -> int:

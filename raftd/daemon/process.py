@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import platform
+import queue
 import resource
 import secrets
 import signal
@@ -27,6 +28,7 @@ from raftd.config import Config, Loaded
 from raftd.config.render import effective
 from raftd.daemon.fatal import EXIT_FATAL, EndProcess, one_line
 from raftd.daemon.network import CannotListen, NetworkThread
+from raftd.daemon.reload import Reload
 from raftd.daemon.watchdog import Watchdog
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
@@ -43,7 +45,7 @@ EXIT_INTERRUPTED = 130
 COLLECT_SECONDS = 60.0
 THAW_ROUNDS = 60
 
-STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 LOG = logging.getLogger("raftd.daemon")
 
@@ -56,8 +58,11 @@ class CannotStart(Exception):
         self.code = code
 
 
-def serve(loaded: Loaded) -> int:
-    """Run a node until it is told to stop. Main thread. Returns the exit code."""
+def serve(loaded: Loaded, read_again: Callable[[], Loaded] | None = None) -> int:
+    """Run a node until it is told to stop. Main thread. Returns the exit code.
+
+    read_again: reads the configuration anew when SIGHUP comes; raises ConfigError.
+    """
     config = loaded.config
     context = logs.Context(node=config.id)
     handler = logs.start(
@@ -67,7 +72,8 @@ def serve(loaded: Loaded) -> int:
     fatal = EndProcess(vitals, handler)
     fatal.watch_everything()
     try:
-        _Process(loaded, context, vitals, fatal, lambda: handler.dropped).run()
+        process = _Process(loaded, context, vitals, fatal, lambda: handler.dropped)
+        process.run(Reload(loaded, read_again))
         code = EXIT_OK
     except CannotStart as error:
         LOG.error("cannot start: %s", error)
@@ -91,10 +97,13 @@ class _Process:
         self._vitals = vitals
         self._fatal = fatal
         self._dropped = dropped
-        self._stop = threading.Event()
+        self._stopping = False
+        self._orders: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._reload: Callable[[], None]
 
-    def run(self) -> None:
+    def run(self, reload: Callable[[], None]) -> None:
         """Raises CannotStart."""
+        self._reload = reload
         self._announce()
         _raise_file_limit()
         self._catch_signals()
@@ -133,9 +142,15 @@ class _Process:
 
     def _wait_for_stop(self) -> None:
         rounds = 0
-        while not self._stop.wait(COLLECT_SECONDS):
-            rounds += 1
-            collect(thaw=rounds % THAW_ROUNDS == 0)
+        while True:
+            try:
+                if self._orders.get(timeout=COLLECT_SECONDS) in STOP_SIGNALS:
+                    return
+            except queue.Empty:
+                rounds += 1
+                collect(thaw=rounds % THAW_ROUNDS == 0)
+            else:
+                self._reload()
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -166,13 +181,16 @@ class _Process:
         """Signals come through a pipe to a thread of their own.
 
         The main thread may wait on a lock, and the system may hand a signal to any thread: such a
-        wait would then go on. The handlers themselves have nothing left to do.
+        wait would then go on. The handlers themselves have nothing left to do. A signal that this
+        process was born to ignore stays ignored: nohup does that with SIGHUP, and a shell with
+        SIGINT for its background jobs; a node that caught them would end with the terminal.
         """
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in STOP_SIGNALS:
-            signal.signal(number, _no_op)
+        for number in (*STOP_SIGNALS, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _no_op)
         threading.Thread(
             target=self._read_signals, args=(reader,), name="raft-signals", daemon=True
         ).start()
@@ -183,12 +201,14 @@ class _Process:
     def _read_signals(self, reader: int) -> None:
         while True:
             for number in os.read(reader, 64):
-                if number not in STOP_SIGNALS:
+                if number in STOP_SIGNALS:
+                    if self._stopping:
+                        os._exit(EXIT_INTERRUPTED)
+                    LOG.info("%s: stopping", signal.Signals(number).name)
+                    self._stopping = True
+                elif number != signal.SIGHUP:
                     continue
-                if self._stop.is_set():
-                    os._exit(EXIT_INTERRUPTED)
-                LOG.info("%s: stopping", signal.Signals(number).name)
-                self._stop.set()
+                self._orders.put(number)
 
     def _open_admin(self) -> AdminServer | None:
         address = self._config.listen_admin

@@ -109,6 +109,31 @@ def test_bytes_in_and_out(cluster: FakeCluster, tmp_path: Path) -> None:
     assert json.loads(found.stdout)["kv"]["key_base64"] == b64(b"k\xff")
 
 
+def test_bytes_that_are_no_text_are_escaped(cluster: FakeCluster) -> None:
+    """The story without it: such keys and values were shown as "-", as if there were none; and a
+    terminal that knows ASCII only got a traceback and the exit code that says "absent".
+    """
+
+    def ascii_only(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        endpoints = ",".join(cluster.endpoints)
+        return process(*words, stdin=stdin, PYTHONIOENCODING="ascii", RAFTCTL_ENDPOINTS=endpoints)
+
+    assert ascii_only("put", os.fsdecode(b"k\xff"), "-", stdin=b"\xfe\x00").returncode == 0
+    assert ascii_only("put", "k", "ä").returncode == 0
+    assert ascii_only("put", "kempty", "").returncode == 0
+    listed = ascii_only("get", "k", "--prefix")
+    assert (listed.returncode, listed.stderr) == (0, b"")
+    rows = [line.split() for line in listed.stdout.decode("ascii").splitlines()[1:]]
+    assert [(row[0], row[3]) for row in rows] == [
+        ("k", "\\xe4"),
+        ("kempty", '""'),
+        ("k\\xff", "\\xfe\\x00"),
+    ]
+    failed = ascii_only("cas", "k", "v", "--expect-absent")
+    assert (failed.returncode, failed.stderr) == (1, b"")
+    assert failed.stdout.endswith(b"value \\xe4\n")
+
+
 # -- anybody's machine ------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from raftd import __version__
 from raftd.cli.raftd_main import main
+from tests.signals import born_with
 
 GOOD = "id: a\ndata_dir: data\npeers:\n  a: {peer: 127.0.0.1:7001, client: 127.0.0.1:7002}\n"
 
@@ -94,7 +96,7 @@ EARLY = """
 import os, signal, sys, time, types
 from raftd.cli import raftd_main
 
-def serve(loaded):
+def serve(loaded, read_again):
     os.kill(os.getpid(), signal.{name})
     time.sleep(30)
 
@@ -108,5 +110,6 @@ sys.exit(raftd_main.main(["serve"]))
 def test_a_stop_before_anything_is_open_is_an_orderly_one(name: str) -> None:
     """As process 1 of a container, the default action would be to ignore it."""
     words = [sys.executable, "-c", EARLY.format(name=name)]
-    done = subprocess.run(words, capture_output=True, timeout=60, check=False)
+    with born_with(signal.SIGINT, signal.default_int_handler):
+        done = subprocess.run(words, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from raftd.client import RaftdError
 from scripts.nodes import Node, wait_until, write_configs
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster
+from tests.signals import born_with
 
 pytestmark = pytest.mark.cluster
 
@@ -140,7 +142,8 @@ def test_orderly_stop_and_second_signal(single: Cluster) -> None:
     assert node.stop() == 0
     assert time.monotonic() - began < 5
     assert last_line(node)["msg"] == "stopped"
-    node.start()
+    with born_with(signal.SIGINT, signal.SIG_DFL):
+        node.start()
     single.wait_ready([node])
     node.pause()
     node.signal(signal.SIGTERM)
@@ -149,6 +152,43 @@ def test_orderly_stop_and_second_signal(single: Cluster) -> None:
     node.wait_gone(10)
     assert node.process is not None
     assert node.process.returncode == 130
+
+
+def test_hangup_reads_the_configuration_again(single: Cluster) -> None:
+    single.start()
+    node = single.nodes[0]
+    text = node.config_path.read_text()
+    for change, line in (
+        ("log_level: debug\n", "log_level is debug now"),
+        ("no such setting: 1\n", "nothing is changed"),
+        ("segment_bytes: 32MiB\n", "segment_bytes has changed, which takes effect at the next"),
+    ):
+        node.config_path.write_text(text + change)
+        node.signal(signal.SIGHUP)
+        wait_until(partial(_has_logged, node, line), 10, line, [node])
+    assert node.stop() == 0
+
+
+def _has_logged(node: Node, text: str) -> bool:
+    return text in node.log_path.read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ignored_at_birth_stays_ignored(single: Cluster, number: signal.Signals) -> None:
+    """nohup ignores SIGHUP: a node that catches it again ends with the terminal it was typed in."""
+    node = single.nodes[0]
+    with born_with(number, signal.SIG_IGN):
+        node.start()
+    single.wait_ready([node])
+    node.signal(number)
+    status = Path(f"/proc/{node.pid()}/status")
+    if status.exists():
+        ignored = re.search(r"SigIgn:\s*([0-9a-f]+)", status.read_text())
+        assert ignored is not None
+        assert int(ignored[1], 16) >> (number - 1) & 1
+    assert node.ready()
+    assert node.stop() == 0
+    assert number.name not in node.log_path.read_text()
 
 
 def test_threads_are_dumped_on_request(single: Cluster) -> None:

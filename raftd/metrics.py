@@ -133,8 +133,7 @@ def _state(state: RaftState) -> Iterator[Metric]:
     )
     for peer in state.peers:
         lag.add_metric([peer.peer], state.last_index - peer.match)
-        if peer.contact_age is not None:
-            age.add_metric([peer.peer], peer.contact_age)
+        age.add_metric([peer.peer], peer.contact_age)
     yield lag
     yield age
 

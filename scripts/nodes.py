@@ -108,7 +108,9 @@ class Node:
         try:
             if Path("/proc/self").exists():
                 words = Path(f"/proc/{pid}/cmdline").read_bytes()
-                return b"raftd" in words and Path(f"/proc/{pid}/cwd").samefile(self.directory)
+                # Empty for a moment in a process that is just being born; a dead one has no cwd.
+                named = b"raftd" in words or not words
+                return named and Path(f"/proc/{pid}/cwd").samefile(self.directory)
             words = subprocess.run(
                 ["ps", "-p", str(pid), "-o", "command="], capture_output=True, check=False
             ).stdout

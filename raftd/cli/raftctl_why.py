@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from raftd.cli.raftctl_output import show_json
 from raftd.client.admin import NodeStatus
@@ -19,9 +19,11 @@ SILENT_SECONDS = 5.0
 
 def why(args: Namespace, client: Direct) -> int:
     """Exit 0: there is a leader with a majority and nothing to tell but that."""
-    reports = client.statuses()
-    sentences = explain(reports)
-    well = len(sentences) == 1 and sentences[0].startswith("All is well")
+    given = client.statuses()
+    learned = client.members(given)
+    answered = {at: report for at, report in learned.items() if isinstance(report, NodeStatus)}
+    sentences = explain({**given, **answered}, learned.keys() - answered.keys())
+    well = sentences[0].startswith("All is well")
     if args.output == "json":
         show_json({"well": well, "sentences": sentences})
     else:
@@ -29,8 +31,14 @@ def why(args: Namespace, client: Direct) -> int:
     return YES if well else NO
 
 
-def explain(reports: Mapping[str, NodeStatus | RaftdError]) -> list[str]:
-    """Sentences, the most important first."""
+def explain(
+    reports: Mapping[str, NodeStatus | RaftdError], out_of_sight: Collection[str] = ()
+) -> list[str]:
+    """Sentences, the most important first.
+
+    out_of_sight: addresses that members advertise and that cannot be reached from here. That says
+    nothing of the members: they may be meant for another network.
+    """
     nodes = [report for report in reports.values() if isinstance(report, NodeStatus)]
     sentences = [
         f"{endpoint} cannot be reached: {report.message}"
@@ -39,16 +47,28 @@ def explain(reports: Mapping[str, NodeStatus | RaftdError]) -> list[str]:
     ]
     if not nodes:
         return [*sentences, "No node answered: check the endpoints, and that the daemons run."]
-    too_few = _too_few(nodes, len(reports))
+    too_few = _too_few(nodes, len(reports), len(reports) + len(out_of_sight))
     sentences += too_few + _strangers(nodes) + _waiting(nodes)
     sentences += _leadership(nodes, len(reports), hopeless=bool(too_few))
     sentences += _behind(nodes) + _problems(nodes)
-    if sentences:
-        return sentences
-    leader = next(node for node in nodes if node.role == "leader")
+    unseen = _unseen(nodes, out_of_sight)
+    leader = max(nodes, key=lambda node: (node.role == "leader", bool(node.leader_id), node.term))
+    if sentences or not (leader.leader_id or leader.role == "leader"):
+        return sentences + unseen
+    asked = len(reports) + len(out_of_sight)
+    name = leader.node_id if leader.role == "leader" else leader.leader_id
     return [
-        f"All is well: {leader.node_id} leads in term {leader.term}, {len(nodes)} of "
-        f"{len(reports)} endpoints answered, commit index {leader.commit_index}."
+        f"All is well: {name} leads in term {leader.term}, {len(nodes)} of {asked} members asked "
+        f"have answered, commit index {leader.commit_index}.",
+        *unseen,
+    ]
+
+
+def _unseen(nodes: list[NodeStatus], out_of_sight: Collection[str]) -> list[str]:
+    names = {peer.client_address: peer.id for node in nodes for peer in node.peers}
+    return [
+        f"{names.get(address, 'A member')} advertises {address}, which cannot be reached from here."
+        for address in sorted(out_of_sight)
     ]
 
 
@@ -74,8 +94,11 @@ def _waiting(nodes: list[NodeStatus]) -> list[str]:
     return sentences
 
 
-def _too_few(nodes: list[NodeStatus], asked: int) -> list[str]:
-    """No majority of the voters, by the view of the node with the highest term, has answered."""
+def _too_few(nodes: list[NodeStatus], named: int, asked: int) -> list[str]:
+    """No majority of the voters, by the view of the node with the highest term, has answered.
+
+    named: endpoints that the operator gave or that answered; asked: with those out of sight.
+    """
     newest = max(nodes, key=lambda node: node.term)
     voters = {newest.node_id, *(peer.id for peer in newest.peers if peer.voter)}
     answered = sorted(voters & {node.node_id for node in nodes})
@@ -83,8 +106,10 @@ def _too_few(nodes: list[NodeStatus], asked: int) -> list[str]:
     if len(answered) >= needed:
         return []
     names = f"{', '.join(answered)} of the {len(voters)} voters {', '.join(sorted(voters))}"
+    if named < len(voters) and newest.leader_id:
+        return []
     if asked < len(voters):
-        return [] if newest.leader_id else [f"Of {names} only: give the endpoints of all to know."]
+        return [f"Of {names} only: give the endpoints of all to know."]
     return [
         f"There is no majority: only {names} answered, and {needed} are needed to elect a leader "
         "and to commit. Nothing can be written, nor read but with --stale, until more are back."
@@ -96,7 +121,7 @@ def _leadership(nodes: list[NodeStatus], asked: int, hopeless: bool) -> list[str
     leaders = [node for node in nodes if node.role == "leader"]
     top = max(node.term for node in nodes)
     if not leaders:
-        return [] if hopeless else _no_leader(nodes, top, asked)
+        return [] if hopeless or _followed(nodes, top) else _no_leader(nodes, top, asked)
     newest = max(leaders, key=lambda node: node.term)
     sentences = [
         f"{old.node_id} still believes that it leads in term {old.term}; {newest.node_id} leads in "
@@ -119,6 +144,15 @@ def _leadership(nodes: list[NodeStatus], asked: int, hopeless: bool) -> list[str
             f"and needs {needed - 1}: nothing can be committed."
         )
     return sentences
+
+
+def _followed(nodes: list[NodeStatus], top: int) -> bool:
+    """Whether a follower of today's term is in contact with a leader that was not asked."""
+    answered = {node.node_id for node in nodes}
+    return any(
+        node.healthy and node.term == top and node.leader_id and node.leader_id not in answered
+        for node in nodes
+    )
 
 
 def _no_leader(nodes: list[NodeStatus], top: int, asked: int) -> list[str]:
@@ -148,9 +182,7 @@ def _behind(nodes: list[NodeStatus]) -> list[str]:
     ]
     for leader in (node for node in nodes if node.role == "leader"):
         for peer in leader.peers:
-            if peer.contact_age is None:
-                sentences.append(f"{leader.node_id} has never heard from {peer.id}.")
-            elif peer.contact_age >= SILENT_SECONDS:
+            if _age(peer.contact_age) >= SILENT_SECONDS:
                 sentences.append(
                     f"{leader.node_id} has not heard from {peer.id} for {peer.contact_age:.1f} s."
                 )

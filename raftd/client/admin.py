@@ -5,7 +5,7 @@ Coroutines on the client's loop.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
@@ -29,7 +29,8 @@ Question = Callable[[aio.Channel, str, float], Awaitable[Answer]]
 class Peer(NamedTuple):
     """How a node sees another. match: index known to be durable there, if this node leads.
 
-    contact_age: seconds since it was last heard; None: never.
+    contact_age: seconds since it was last heard, or since the asked node leads if it never was;
+    None: the asked node does not lead.
     """
 
     id: str
@@ -75,6 +76,29 @@ class Digest(NamedTuple):
     digest: bytes
 
 
+class Event(NamedTuple):
+    """number: counts up by one; a gap means that this reader was too slow. seconds: the node's
+    clock.
+    """
+
+    number: int
+    seconds: float
+    kind: str
+    term: int
+    role: str
+    leader_id: str
+    peer: str
+    detail: str
+
+
+def event_from(reply: pb.EventReply) -> Event:
+    """The message as a plain value."""
+    return Event(
+        reply.number, reply.monotonic_seconds, reply.kind, reply.term, reply.role,
+        reply.leader_id, reply.peer, reply.detail,
+    )  # fmt: skip
+
+
 def status_from(endpoint: str, reply: pb.StatusReply) -> NodeStatus:
     """The message as a plain value."""
     peers = tuple(
@@ -90,6 +114,13 @@ def status_from(endpoint: str, reply: pb.StatusReply) -> NodeStatus:
         reply.durable_index, reply.commit_index, reply.applied_index, reply.snapshot_index,
         reply.admitted, tuple(reply.waiting_for), peers, reply.healthy, tuple(reply.problems),
     )  # fmt: skip
+
+
+def advertised(nodes: Sequence[NodeStatus]) -> list[str]:
+    """Client addresses of the members that these tell of and that are not among them, sorted."""
+    known = {node.node_id for node in nodes}
+    found = {peer.client_address for node in nodes for peer in node.peers if peer.id not in known}
+    return sorted(found - {""})
 
 
 def is_serving(answer: bytes) -> bool:

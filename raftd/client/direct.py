@@ -7,21 +7,30 @@ never reported as not done. One thread at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
 
 import grpc  # isort: skip
 
 from raftd._pb import admin_pb2, client_pb2
-from raftd.client.admin import ADMIN, HEALTH_CHECK, NodeStatus, is_serving, status_from
+from raftd.client.admin import (
+    ADMIN,
+    HEALTH_CHECK,
+    Event,
+    NodeStatus,
+    advertised,
+    event_from,
+    is_serving,
+    status_from,
+)
 from raftd.client.errors import OutcomeUnknown, RaftdError, Unavailable
 from raftd.client.failures import Next, Verdict, error_of, judge_rpc
-from raftd.client.routing import Router, parse_endpoints
+from raftd.client.routing import ENDPOINTS_MAX, Router, is_endpoint, parse_endpoints
 from raftd.client.settings import Clock
 
 COMMANDS = "/raftd.client.v1.Commands/"
@@ -48,21 +57,6 @@ class Submitted:
     result: bytes
     index: int
     term: int
-
-
-class Event(NamedTuple):
-    """number: counts up by one; a gap means that this reader was too slow. seconds: the node's
-    clock.
-    """
-
-    number: int
-    seconds: float
-    kind: str
-    term: int
-    role: str
-    leader_id: str
-    peer: str
-    detail: str
 
 
 class Direct:
@@ -143,8 +137,25 @@ class Direct:
 
     def statuses(self) -> dict[str, NodeStatus | RaftdError]:
         """Every endpoint's status, all asked at once; of an unreachable one its error."""
+        return self._statuses(self.endpoints)
+
+    def members(
+        self, reports: Mapping[str, NodeStatus | RaftdError]
+    ) -> dict[str, NodeStatus | RaftdError]:
+        """The status of each member that `reports` tell of and that has not answered itself.
+
+        Addresses are those that the members advertise, which may not be reachable from here.
+        """
+        nodes = [report for report in reports.values() if isinstance(report, NodeStatus)]
+        learned = [address for address in advertised(nodes) if is_endpoint(address)]
+        return self._statuses([at for at in learned if at not in reports][:ENDPOINTS_MAX])
+
+    def _statuses(self, endpoints: Sequence[str]) -> dict[str, NodeStatus | RaftdError]:
         replies = self._each(
-            ADMIN + "Status", admin_pb2.StatusRequest(), admin_pb2.StatusReply.FromString
+            ADMIN + "Status",
+            admin_pb2.StatusRequest(),
+            admin_pb2.StatusReply.FromString,
+            endpoints=endpoints,
         )
         return {
             endpoint: reply if isinstance(reply, RaftdError) else status_from(endpoint, reply)
@@ -189,16 +200,7 @@ class Direct:
         )
         try:
             for event in call(admin_pb2.EventsRequest(from_start=from_start)):
-                yield Event(
-                    event.number,
-                    event.monotonic_seconds,
-                    event.kind,
-                    event.term,
-                    event.role,
-                    event.leader_id,
-                    event.peer,
-                    event.detail,
-                )
+                yield event_from(event)
         except grpc.RpcError as error:
             raise error_of(judge_rpc(error), endpoint) from None
 
@@ -287,10 +289,11 @@ class Direct:
         request: Any,
         decode: Callable[[bytes], Reply],
         timeout: float = NODE_SECONDS,
+        endpoints: Sequence[str] | None = None,
     ) -> dict[str, Reply | RaftdError]:
         seconds = min(self._left(), timeout)
         calls: dict[str, Any] = {}
-        for endpoint in self.endpoints:
+        for endpoint in self.endpoints if endpoints is None else endpoints:
             call = self._channel(endpoint).unary_unary(
                 path,
                 request_serializer=type(request).SerializeToString,

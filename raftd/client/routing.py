@@ -45,8 +45,7 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> list[str]:
         endpoint = part.strip()
         if not endpoint:
             continue
-        match = _ENDPOINT.fullmatch(endpoint)
-        if match is None or not 0 < int(match.group(2)) < 65536:
+        if not is_endpoint(endpoint):
             raise Invalid(f"endpoint {part!r}: expected host:port, as in 127.0.0.1:7001")
         if endpoint not in found:
             found.append(endpoint)
@@ -55,6 +54,12 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> list[str]:
     if len(found) > ENDPOINTS_MAX:
         raise Invalid(f"{len(found)} endpoints: the limit is {ENDPOINTS_MAX}")
     return found
+
+
+def is_endpoint(text: str) -> bool:
+    """Whether `parse_endpoints` takes it as one: what a node tells of others may be anything."""
+    match = _ENDPOINT.fullmatch(text)
+    return match is not None and 0 < int(match.group(2)) < 65536
 
 
 class Router:

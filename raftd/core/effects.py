@@ -55,7 +55,7 @@ class Event:
 
     KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed,
     snapshot_restarted, truncated, admitted, refused, recorded, transfer, configuration,
-    not_admitted.
+    not_admitted, peer_lost, peer_back.
     """
 
     kind: str

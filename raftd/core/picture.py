@@ -8,7 +8,8 @@ from raftd.core.types import PeerState, RaftState
 
 
 def _peer_states(s: State, now: float) -> tuple[PeerState, ...]:
-    if s.leadership is None:
+    lead = s.leadership
+    if lead is None:
         return ()
     return tuple(
         PeerState(
@@ -17,9 +18,9 @@ def _peer_states(s: State, now: float) -> tuple[PeerState, ...]:
             next=p.next,
             mode=p.mode.value,
             inflight=len(p.inflight),
-            contact_age=None if p.contact is None else now - p.contact,
+            contact_age=now - (lead.since if p.contact is None else p.contact),
         )
-        for p in s.leadership.progress.values()
+        for p in lead.progress.values()
     )
 
 

@@ -37,6 +37,7 @@ class Progress:
     )  # number -> (last index, bytes)
     inflight_bytes: int = 0
     contact: float | None = None  # when the newest answered request was pulled
+    lost_since: float | None = None  # reported as lost: when its silence began
     acked_number: int = 0  # the largest pull number answered in this term
     heartbeat_at: float = 0.0
     heartbeats_inflight: int = 0

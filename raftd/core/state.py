@@ -89,6 +89,8 @@ class Leadership:
     reads: deque[PendingRead] = field(default_factory=deque)
     transfer: Transfer | None = None
     quorum_grace_until: float = 0.0
+    watched_at: float = 0.0  # the last look at who is silent
+    watched_from: float = 0.0  # silence counts from here: the end of our own last stall
 
 
 @dataclass(slots=True)

@@ -85,6 +85,10 @@ def _election_timeout(s: State, fx: Effects, now: float) -> None:
 # -- leader --
 
 
+PEER_LOST_TIMEOUTS = 3.0
+"""Election timeouts without an answer after which a follower is reported as lost."""
+
+
 def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:
     for progress in lead.progress.values():
         if now >= progress.heartbeat_at:
@@ -98,9 +102,32 @@ def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:
     if lead.transfer is not None and now >= lead.transfer.deadline:
         s.event(fx, "transfer", f"to {lead.transfer.target} given up", lead.transfer.target)
         lead.transfer = None
+    _watch_peers(s, fx, lead, now)
     _check_quorum(s, fx, lead, now)
     if s.leadership is not None:
         _check_disk(s, fx, lead, now)
+
+
+def _watch_peers(s: State, fx: Effects, lead: Leadership, now: float) -> None:
+    """One event when a follower falls silent and one when it answers again.
+
+    After a stall of this process everybody looks silent: silence counts from its end on.
+    """
+    if now - lead.watched_at > s.settings.election_timeout_max:
+        lead.watched_from = now
+    lead.watched_at = now
+    limit = PEER_LOST_TIMEOUTS * s.settings.election_timeout_max
+    for progress in lead.progress.values():
+        heard = lead.since if progress.contact is None else progress.contact
+        if progress.lost_since is None:
+            if now - max(heard, lead.watched_from) >= limit:
+                progress.lost_since = heard
+                what = f"has not answered for {now - heard:.1f} s"
+                s.event(fx, "peer_lost", what, progress.peer)
+        elif now - heard < limit:
+            what = f"answers again after {now - progress.lost_since:.1f} s"
+            progress.lost_since = None
+            s.event(fx, "peer_back", what, progress.peer)
 
 
 def _quorum_deadline(s: State, lead: Leadership, now: float) -> float:

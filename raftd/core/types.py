@@ -178,14 +178,17 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class PeerState:
-    """One follower as the leader sees it (Figure 2, nextIndex[] and matchIndex[])."""
+    """One follower as the leader sees it (Figure 2, nextIndex[] and matchIndex[]).
+
+    contact_age: seconds since it was heard, or since this leadership began if it never was.
+    """
 
     peer: NodeId
     match: Index
     next: Index
     mode: str
     inflight: int
-    contact_age: float | None
+    contact_age: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from raftd.machine.sessions import Sessions
 from raftd.metrics import BEAT_SECONDS, Vitals
 from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
+from raftd.node.repeats import Repeats
 from raftd.node.replica import Replica
 from raftd.rpc.channels import LinkSettings
 from raftd.rpc.directory import Directory, PeerAddress
@@ -29,7 +30,7 @@ from raftd.storage.directory import DataDirectory
 LOG = logging.getLogger("raftd.node")
 
 QUIET_EVENTS = frozenset({"recorded"})
-LOUD_EVENTS = frozenset({"refused", "commit_stalled", "not_admitted", "truncated"})
+LOUD_EVENTS = frozenset({"refused", "commit_stalled", "not_admitted", "truncated", "peer_lost"})
 
 
 CLOSE_SECONDS = 15.0
@@ -71,6 +72,7 @@ class NetworkThread:
         self._stop = asyncio.Event()
         self._started = threading.Event()
         self._failure: BindError | None = None
+        self._repeats = Repeats()
         self._thread = threading.Thread(target=self._run, name="raft-net", daemon=True)
 
     @property
@@ -182,10 +184,12 @@ class NetworkThread:
             self._fatal.fatal("network thread: the heartbeat task died", error)
 
     def _observe(self, event: Event) -> None:
-        """Every event of the core becomes one log line and one count."""
+        """Every event of the core is counted; one that is news becomes a log line."""
         self._context.term, self._context.role = event.term, event.role.value
         self._vitals.count(f"event_{event.kind}")
-        log_event(event)
+        untold = self._repeats.news(self._vitals.now(), event)
+        if untold is not None:
+            log_event(event, untold)
 
     async def _hand_over(self, replica: Replica) -> None:
         """A leader that stops makes another one first, so that nobody waits for a timeout."""
@@ -211,7 +215,8 @@ class NetworkThread:
             LOG.warning("nobody took over: %s; stopping anyway", outcome.message)
 
 
-def log_event(event: Event) -> None:
+def log_event(event: Event, untold: int = 0) -> None:
+    """untold: how many events of its like were not worth a line since the last one."""
     level = logging.INFO
     if event.kind in QUIET_EVENTS:
         level = logging.DEBUG
@@ -220,7 +225,8 @@ def log_event(event: Event) -> None:
     fields = {"event": event.kind, "leader": event.leader or "-"}
     if event.peer is not None:
         fields["peer"] = event.peer
-    LOG.log(level, "%s: %s", event.kind.replace("_", " "), event.detail, extra=fields)
+    more = f" ({untold} more like it since the last such line)" if untold else ""
+    LOG.log(level, "%s: %s%s", event.kind.replace("_", " "), event.detail, more, extra=fields)
 
 
 def link_settings(config: Config) -> LinkSettings:

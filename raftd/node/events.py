@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from raftd.core.effects import Event
+from raftd.node.repeats import Repeats
 
 EVENTS_MAX = 4096
 """Events kept for readers. A reader that falls behind further sees a gap in the numbers."""
@@ -19,9 +20,13 @@ class EventRing:
     def __init__(self) -> None:
         self._ring: deque[Numbered] = deque(maxlen=EVENTS_MAX)
         self._next = 1
+        self._repeats = Repeats()
         self._readers: set[EventFeed] = set()
 
     def add(self, now: float, event: Event) -> None:
+        """Keep it, unless its like was kept lately: the ring is for what differs."""
+        if self._repeats.news(now, event) is None:
+            return
         self._ring.append((self._next, now, event))
         self._next += 1
         for reader in self._readers:

@@ -37,10 +37,8 @@ def problems(state: RaftState, stopped: str, no_space: bool) -> Sequence[str]:
 
 
 def _silent_peers(state: RaftState) -> list[str]:
-    silent = []
-    for peer in state.peers:
-        if peer.contact_age is None:
-            silent.append(f"{peer.peer} has not answered since this node leads")
-        elif peer.contact_age > PEER_SILENT_SECONDS:
-            silent.append(f"{peer.peer} has not answered for {peer.contact_age:.1f} s")
-    return silent
+    return [
+        f"{peer.peer} has not answered for {peer.contact_age:.1f} s"
+        for peer in state.peers
+        if peer.contact_age > PEER_SILENT_SECONDS
+    ]

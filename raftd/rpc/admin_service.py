@@ -160,7 +160,6 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             if known is not None:
                 row.match, row.next = known.match, known.next
                 row.mode, row.inflight = known.mode, known.inflight
-                if known.contact_age is not None:
-                    row.contact_age_seconds = known.contact_age
+                row.contact_age_seconds = known.contact_age
             rows.append(row)
         return rows

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from raftd.cli.raftctl_why import explain
-from raftd.client.admin import NodeStatus
+from raftd.client.admin import NodeStatus, Peer
 from raftd.client.direct import Direct
 from raftd.client.errors import RaftdError, Unavailable
 from tests.cli.raftctl_shell import Shell
@@ -93,7 +93,10 @@ def status(**fields: object) -> NodeStatus:
     [
         ({"e:1": Unavailable("gone")}, "No node answered"),
         ({"e:1": status(role="candidate", term=4)}, "n1 (term 4) asks for votes"),
-        ({"e:1": status(leader_id="n9")}, "follow n9, which is not among"),
+        (
+            {"e:1": status(leader_id="n9", healthy=False)},
+            "follow n9, which is not among",
+        ),
         (
             {"e:1": status(), "e:2": status(cluster_id="d", endpoint="e:2")},
             "2 different clusters",
@@ -115,6 +118,30 @@ def status(**fields: object) -> NodeStatus:
 )
 def test_explanations(reports: dict[str, NodeStatus | RaftdError], expected: str) -> None:
     assert any(expected in sentence for sentence in explain(reports)), explain(reports)
+
+
+def peer(name: str, **fields: object) -> Peer:
+    return Peer(name, "", f"{name}:2", 0, "", None, True)._replace(**fields)  # type: ignore[arg-type]
+
+
+def test_one_endpoint_of_a_healthy_cluster_is_enough() -> None:
+    """The story without it: whoever gave one endpoint of three was told that his cluster is ill."""
+    others = (peer("n1"), peer("n3"))
+    follower = status(node_id="n2", leader_id="n1", term=3, peers=others)
+    sentences = explain({"e:2": follower}, ["n1:2", "n3:2"])
+    assert sentences[0].startswith("All is well: n1 leads in term 3, 1 of 3 members asked have")
+    assert sentences[1] == "n1 advertises n1:2, which cannot be reached from here."
+    alone = follower._replace(leader_id="", role="pre-candidate", healthy=False)
+    assert explain({"e:2": alone}, ["n1:2", "n3:2"])[0].startswith("There is no majority: only n2")
+
+
+def test_a_leader_just_elected_complains_of_nobody() -> None:
+    lead = status(role="leader", peers=(peer("n2", contact_age=0.4), peer("n3", contact_age=0.4)))
+    assert explain({"e:1": lead, "e:2": status(node_id="n2"), "e:3": status(node_id="n3")})[
+        0
+    ].startswith("All is well")
+    silent = lead._replace(peers=(peer("n2", contact_age=0.4), peer("n3", contact_age=7.0)))
+    assert "n1 has not heard from n3 for 7.0 s." in explain({"e:1": silent})
 
 
 # -- speed ------------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+"""What is said again and again is told once, then once a minute, and never pushes out news."""
+
+from __future__ import annotations
+
+from raftd.core.effects import Event
+from raftd.core.types import Role
+from raftd.node.repeats import KINDS_MAX, REPEAT_SECONDS, Repeats
+
+
+def campaign(term: int, detail: str = "election timeout") -> Event:
+    return Event("role", term, Role.PRE_CANDIDATE, None, detail)
+
+
+def test_an_hour_without_a_majority_is_a_line_a_minute() -> None:
+    repeats = Repeats()
+    told = [repeats.news(second / 3, campaign(second)) for second in range(3 * 3600)]
+    lines = [untold for untold in told if untold is not None]
+    assert len(lines) == 3600 / REPEAT_SECONDS
+    assert lines[:2] == [0, 3 * REPEAT_SECONDS - 1], "those in between are counted"
+
+
+def test_what_differs_is_told_at_once() -> None:
+    repeats = Repeats()
+    assert repeats.news(0.0, campaign(1)) == 0
+    assert repeats.news(0.1, campaign(1, "the link to the leader broke")) == 0
+    lost = Event("peer_lost", 1, Role.LEADER, "n1", "has not answered for 1 s", "n2")
+    assert repeats.news(0.2, lost) == 0
+    assert repeats.news(0.2, Event("peer_lost", 1, Role.LEADER, "n1", lost.detail, "n3")) == 0
+    assert repeats.news(0.3, campaign(2)) is None
+
+
+def test_a_leader_begins_another_story() -> None:
+    repeats = Repeats()
+    assert repeats.news(0.0, campaign(1)) == 0
+    assert repeats.news(1.0, Event("leader", 2, Role.FOLLOWER, "n2", "n2 leads term 2")) == 0
+    assert repeats.news(2.0, campaign(2)) == 0
+
+
+def test_the_memory_is_bounded() -> None:
+    repeats = Repeats()
+    for number in range(10 * KINDS_MAX):
+        assert repeats.news(0.0, campaign(1, f"reason {number}")) == 0
+    assert len(repeats._told) <= KINDS_MAX

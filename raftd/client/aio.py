@@ -13,7 +13,7 @@ from typing import Self
 
 from raftd.client import admin, calls, loops
 from raftd.client.admin import Digest, NodeStatus, Question
-from raftd.client.calls import Answer, Consistency
+from raftd.client.calls import Answer, Consistency, Data
 from raftd.client.engine import BULK_BYTES, BULK_COUNT, Engine, start
 from raftd.client.errors import NotDone, Overloaded, RaftdError
 from raftd.client.parcels import Countdown, Gate, Parcel, Wake
@@ -84,13 +84,13 @@ class AsyncClient:
 
     # -- any state machine --------------------------------------------------------------------
 
-    async def submit(self, command: bytes, *, timeout: float | None = None) -> bytes:
+    async def submit(self, command: Data, *, timeout: float | None = None) -> bytes:
         engine = await self._ready()
         return await self._one(engine.small, calls.checked(command), timeout)
 
     async def query(
         self,
-        query: bytes,
+        query: Data,
         *,
         consistency: Consistency = "linearizable",
         timeout: float | None = None,
@@ -100,59 +100,62 @@ class AsyncClient:
         return await self._one(lane, calls.checked(query), timeout)
 
     async def submit_many(
-        self, commands: Iterable[bytes], *, timeout: float | None = None
+        self, commands: Iterable[Data], *, timeout: float | None = None
     ) -> list[bytes]:
         return await self._many(list(commands), calls.same, timeout)
 
     # -- the built-in store -------------------------------------------------------------------
 
-    async def put(self, key: bytes, value: bytes, *, timeout: float | None = None) -> kv.PutResult:
-        command = calls.encoded(kv.encode_put, key, value)
+    async def put(self, key: Data, value: Data, *, timeout: float | None = None) -> kv.PutResult:
+        command = calls.encoded(kv.encode_put, calls.data("key", key), calls.data("value", value))
         return calls.decoded(kv.decode_put, await self.submit(command, timeout=timeout))
 
     async def put_many(
-        self, pairs: Iterable[tuple[bytes, bytes]], *, timeout: float | None = None
+        self, pairs: Iterable[tuple[Data, Data]], *, timeout: float | None = None
     ) -> list[kv.PutResult]:
-        commands = [calls.encoded(kv.encode_put, key, value) for key, value in pairs]
+        commands = calls.pairs_of(pairs)
         return await self._many(commands, kv.decode_put, timeout)
 
-    async def delete(self, key: bytes, *, timeout: float | None = None) -> kv.DeleteResult:
-        command = calls.encoded(kv.encode_delete, key)
+    async def delete(self, key: Data, *, timeout: float | None = None) -> kv.DeleteResult:
+        command = calls.encoded(kv.encode_delete, calls.data("key", key))
         return calls.decoded(kv.decode_delete, await self.submit(command, timeout=timeout))
 
     async def cas(
-        self, key: bytes, value: bytes | None, expect: kv.Expect, *, timeout: float | None = None
+        self, key: Data, value: Data | None, expect: kv.Expect, *, timeout: float | None = None
     ) -> kv.CasResult:
-        command = calls.encoded(kv.encode_cas, key, value, expect)
+        new = None if value is None else calls.data("value", value)
+        command = calls.encoded(kv.encode_cas, calls.data("key", key), new, expect)
         return calls.decoded(kv.decode_cas, await self.submit(command, timeout=timeout))
 
     async def batch(
-        self, operations: Sequence[tuple[bytes, bytes | None]], *, timeout: float | None = None
+        self, operations: Iterable[tuple[Data, Data | None]], *, timeout: float | None = None
     ) -> kv.BatchResult:
-        command = calls.encoded(kv.encode_batch_ops, operations)
+        command = calls.encoded(kv.encode_batch_ops, calls.operations_of(operations))
         return calls.decoded(kv.decode_batch_ops, await self.submit(command, timeout=timeout))
 
     async def get(
         self,
-        key: bytes,
+        key: Data,
         *,
         consistency: Consistency = "linearizable",
         timeout: float | None = None,
     ) -> kv.GetResult:
-        query = calls.encoded(kv.encode_get, key)
+        query = calls.encoded(kv.encode_get, calls.data("key", key))
         answer = await self.query(query, consistency=consistency, timeout=timeout)
         return calls.decoded(kv.decode_get, answer)
 
     async def range(
         self,
-        prefix: bytes = b"",
+        prefix: Data = b"",
         *,
         limit: int = 0,
-        after: bytes = b"",
+        after: Data = b"",
         consistency: Consistency = "linearizable",
         timeout: float | None = None,
     ) -> kv.RangeResult:
-        query = calls.encoded(kv.encode_range, prefix, limit, after)
+        query = calls.encoded(
+            kv.encode_range, calls.data("prefix", prefix), limit, calls.data("after", after)
+        )
         answer = await self.query(query, consistency=consistency, timeout=timeout)
         return calls.decoded(kv.decode_range, answer)
 
@@ -223,7 +226,7 @@ class AsyncClient:
         return calls.answer_of(parcel)
 
     async def _many(
-        self, commands: list[bytes], decode: Callable[[bytes], Answer], timeout: float | None
+        self, commands: Sequence[Data], decode: Callable[[bytes], Answer], timeout: float | None
     ) -> list[Answer]:
         engine = await self._ready()
         seconds = self._seconds(timeout)
@@ -308,4 +311,4 @@ class AsyncClient:
     def _seconds(self, timeout: float | None) -> float:
         if self._closed:
             raise NotDone("this client is closed")
-        return self._settings.timeout if timeout is None else max(0.0, timeout)
+        return calls.seconds(timeout, self._settings.timeout)

@@ -4,7 +4,7 @@ out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from raftd.client.errors import (
@@ -17,14 +17,66 @@ from raftd.client.errors import (
     RaftdError,
 )
 from raftd.client.parcels import Parcel, Wake
-from raftd.wire import batch
+from raftd.client.settings import TIMEOUT_MAX
+from raftd.wire import batch, kv
 from raftd.wire.errors import WireError
 
 Consistency = Literal["linearizable", "stale"]
+Data = bytes | str
+"""A key, value or command: bytes, or text that stands for its UTF-8 bytes."""
 P = ParamSpec("P")
 Result = TypeVar("Result")
 Answer = TypeVar("Answer")
 Job = Coroutine[Any, Any, Answer]
+
+
+def data(name: str, value: Data) -> bytes:
+    """The bytes that an argument stands for; text is UTF-8. Raises Invalid, naming the argument."""
+    if type(value) is bytes:
+        return value
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            raise Invalid(f"{name} {value[:64]!r}: is no text that UTF-8 can hold") from None
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise Invalid(f"{name}: {type(value).__name__}, expected bytes or str")
+
+
+def operations_of(
+    operations: Iterable[tuple[Data, Data | None]],
+) -> list[tuple[bytes, bytes | None]]:
+    """The operations of an atomic batch. Raises Invalid."""
+    found: list[tuple[bytes, bytes | None]] = []
+    given: Iterable[Any] = operations
+    for number, operation in enumerate(given):
+        name = f"operations[{number}]"
+        if not isinstance(operation, tuple | list) or len(operation) != 2:
+            raise Invalid(f"{name}: expected (key, value), or (key, None) for a delete")
+        key, value = operation
+        found.append((data(f"{name} key", key), None if value is None else data(name, value)))
+    return found
+
+
+def pairs_of(pairs: Iterable[tuple[Data, Data]]) -> list[bytes]:
+    """The commands of many puts. Raises Invalid."""
+    commands = []
+    for key, value in operations_of(pairs):
+        if value is None:
+            raise Invalid(f"put_many: key {key[:64]!r}: value: NoneType, expected bytes or str")
+        commands.append(encoded(kv.encode_put, key, value))
+    return commands
+
+
+def seconds(timeout: float | None, default: float) -> float:
+    """For how long a call may take, 0 if less. Raises Invalid for what no lock can wait for."""
+    if timeout is None:
+        return default
+    given: Any = timeout
+    if isinstance(given, int | float) and given <= TIMEOUT_MAX:  # so not for NaN
+        return max(0.0, given)
+    raise Invalid(f"timeout {given!r}: expected seconds, {TIMEOUT_MAX:.0f} at most")
 
 
 def encoded(encode: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> bytes:
@@ -43,10 +95,9 @@ def decoded(decode: Callable[[bytes], Answer], answer: bytes) -> Answer:
         raise ProtocolError(f"{error}; does this cluster run the built-in store?") from None
 
 
-def checked(command: bytes) -> bytes:
+def checked(command: Data) -> bytes:
     """Raises Invalid for a command or query that no node would take."""
-    if not isinstance(command, bytes):
-        raise Invalid(f"command: {type(command).__name__}, expected bytes")
+    command = data("command", command)
     if len(command) > batch.COMMAND_BYTES_MAX:
         raise Invalid(
             f"command: {len(command)} bytes, the limit is {batch.COMMAND_BYTES_MAX}; split it"
@@ -61,13 +112,13 @@ def is_stale(consistency: Consistency) -> bool:
     return consistency == "stale"
 
 
-def cut(commands: Sequence[bytes], count_max: int, bytes_max: int, wake: Wake) -> list[Parcel]:
+def cut(commands: Sequence[Data], count_max: int, bytes_max: int, wake: Wake) -> list[Parcel]:
     """Parcels of at most `count_max` commands and (but for a single one) `bytes_max` bytes."""
     parcels: list[Parcel] = []
     chunk: list[bytes] = []
     size = 0
-    for command in commands:
-        checked(command)
+    for given in commands:
+        command = checked(given)
         if chunk and (len(chunk) == count_max or size + len(command) > bytes_max):
             parcels.append(Parcel(chunk, size, wake))
             chunk, size = [], 0

@@ -16,7 +16,7 @@ from typing import Self
 
 from raftd.client import admin, calls
 from raftd.client.admin import Digest, NodeStatus, Question
-from raftd.client.calls import Answer, Consistency
+from raftd.client.calls import Answer, Consistency, Data
 from raftd.client.engine import BULK_BYTES, BULK_COUNT, Engine, start
 from raftd.client.errors import NotDone, Overloaded, RaftdError
 from raftd.client.loops import LoopThread, shared_thread
@@ -95,13 +95,13 @@ class Client:
 
     # -- any state machine --------------------------------------------------------------------
 
-    def submit(self, command: bytes, *, timeout: float | None = None) -> bytes:
+    def submit(self, command: Data, *, timeout: float | None = None) -> bytes:
         """Replicate and apply one command, exactly once; the state machine's answer."""
         return self._one(self._engine.small, calls.checked(command), timeout)
 
     def query(
         self,
-        query: bytes,
+        query: Data,
         *,
         consistency: Consistency = "linearizable",
         timeout: float | None = None,
@@ -113,9 +113,7 @@ class Client:
         lane = self._engine.stale if calls.is_stale(consistency) else self._engine.queries
         return self._one(lane, calls.checked(query), timeout)
 
-    def submit_many(
-        self, commands: Iterable[bytes], *, timeout: float | None = None
-    ) -> list[bytes]:
+    def submit_many(self, commands: Iterable[Data], *, timeout: float | None = None) -> list[bytes]:
         """Many commands, each exactly once, in large batches with several in flight; answers in
         order.
 
@@ -126,58 +124,59 @@ class Client:
 
     # -- the built-in store -------------------------------------------------------------------
 
-    def put(self, key: bytes, value: bytes, *, timeout: float | None = None) -> kv.PutResult:
+    def put(self, key: Data, value: Data, *, timeout: float | None = None) -> kv.PutResult:
         """The result's revision is also the key's new mod_revision."""
-        command = calls.encoded(kv.encode_put, key, value)
+        command = calls.encoded(kv.encode_put, calls.data("key", key), calls.data("value", value))
         return calls.decoded(kv.decode_put, self._one(self._engine.small, command, timeout))
 
     def put_many(
-        self, pairs: Iterable[tuple[bytes, bytes]], *, timeout: float | None = None
+        self, pairs: Iterable[tuple[Data, Data]], *, timeout: float | None = None
     ) -> list[kv.PutResult]:
         """As `submit_many`; not atomic, for that see `batch`."""
-        commands = [calls.encoded(kv.encode_put, key, value) for key, value in pairs]
+        commands = calls.pairs_of(pairs)
         return self._many(commands, kv.decode_put, timeout)
 
-    def delete(self, key: bytes, *, timeout: float | None = None) -> kv.DeleteResult:
-        command = calls.encoded(kv.encode_delete, key)
+    def delete(self, key: Data, *, timeout: float | None = None) -> kv.DeleteResult:
+        command = calls.encoded(kv.encode_delete, calls.data("key", key))
         return calls.decoded(kv.decode_delete, self._one(self._engine.small, command, timeout))
 
     def cas(
-        self, key: bytes, value: bytes | None, expect: kv.Expect, *, timeout: float | None = None
+        self, key: Data, value: Data | None, expect: kv.Expect, *, timeout: float | None = None
     ) -> kv.CasResult:
         """Put `value` (None: delete) if `expect` holds: kv.expect_value(b"..."), expect_version(3),
         expect_mod_revision(17) or expect_absent(), all of raftd.wire.kv."""
-        command = calls.encoded(kv.encode_cas, key, value, expect)
+        new = None if value is None else calls.data("value", value)
+        command = calls.encoded(kv.encode_cas, calls.data("key", key), new, expect)
         return calls.decoded(kv.decode_cas, self._one(self._engine.small, command, timeout))
 
     def batch(
-        self, operations: Sequence[tuple[bytes, bytes | None]], *, timeout: float | None = None
+        self, operations: Iterable[tuple[Data, Data | None]], *, timeout: float | None = None
     ) -> kv.BatchResult:
         """Puts (key, value) and deletes (key, None), all or nothing, one revision.
 
         A key may appear once.
         """
-        command = calls.encoded(kv.encode_batch_ops, operations)
+        command = calls.encoded(kv.encode_batch_ops, calls.operations_of(operations))
         return calls.decoded(kv.decode_batch_ops, self._one(self._engine.small, command, timeout))
 
     def get(
         self,
-        key: bytes,
+        key: Data,
         *,
         consistency: Consistency = "linearizable",
         timeout: float | None = None,
     ) -> kv.GetResult:
         """The result's `kv` is None if there is no such key."""
-        query = calls.encoded(kv.encode_get, key)
+        query = calls.encoded(kv.encode_get, calls.data("key", key))
         answer = self.query(query, consistency=consistency, timeout=timeout)
         return calls.decoded(kv.decode_get, answer)
 
     def range(
         self,
-        prefix: bytes = b"",
+        prefix: Data = b"",
         *,
         limit: int = 0,
-        after: bytes = b"",
+        after: Data = b"",
         consistency: Consistency = "linearizable",
         timeout: float | None = None,
     ) -> kv.RangeResult:
@@ -187,7 +186,9 @@ class Client:
         limit 0: as many as the nodes allow in a page. Pages are read one by one, each at its own
         revision.
         """
-        query = calls.encoded(kv.encode_range, prefix, limit, after)
+        query = calls.encoded(
+            kv.encode_range, calls.data("prefix", prefix), limit, calls.data("after", after)
+        )
         answer = self.query(query, consistency=consistency, timeout=timeout)
         return calls.decoded(kv.decode_range, answer)
 
@@ -243,7 +244,7 @@ class Client:
         return calls.answer_of(parcel)
 
     def _many(
-        self, commands: list[bytes], decode: Callable[[bytes], Answer], timeout: float | None
+        self, commands: Sequence[Data], decode: Callable[[bytes], Answer], timeout: float | None
     ) -> list[Answer]:
         if not commands:
             return []
@@ -301,7 +302,7 @@ class Client:
     def _seconds(self, timeout: float | None) -> float:
         if self._closed:
             raise NotDone("this client is closed")
-        return self._timeout if timeout is None else max(0.0, timeout)
+        return calls.seconds(timeout, self._timeout)
 
 
 def _nothing() -> None:

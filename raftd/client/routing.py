@@ -42,6 +42,8 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> list[str]:
     parts = endpoints.split(",") if isinstance(endpoints, str) else list(endpoints)
     found: list[str] = []
     for part in parts:
+        if not isinstance(part, str):
+            raise Invalid(f"endpoint {part!r}: expected text like '127.0.0.1:7001'")
         endpoint = part.strip()
         if not endpoint:
             continue

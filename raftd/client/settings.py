@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from raftd.client.errors import Invalid
 from raftd.client.routing import parse_endpoints
 
 Clock = Callable[[], float]
+TIMEOUT_MAX = threading.TIMEOUT_MAX
+"""Seconds that a lock can wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def checked_settings(
     queue_bytes_max: int,
 ) -> Settings:
     """Raises Invalid, naming the setting and what it may be."""
-    numbers = {
+    numbers: dict[str, Any] = {
         "timeout": timeout,
         "attempt_timeout": attempt_timeout,
         "connect_timeout": connect_timeout,
@@ -48,8 +52,10 @@ def checked_settings(
         "queue_bytes_max": queue_bytes_max,
     }
     for name, number in numbers.items():
-        if not 0 < number < float("inf"):
-            raise Invalid(f"{name} {number!r}: expected a number above 0")
+        if not isinstance(number, int | float) or not 0 < number <= TIMEOUT_MAX:
+            raise Invalid(
+                f"{name} {number!r}: expected a number above 0, {TIMEOUT_MAX:.0f} at most"
+            )
     return Settings(
         tuple(parse_endpoints(endpoints)),
         clock,

@@ -24,6 +24,13 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from raftd.wire.errors import WireError
+from raftd.wire.kv_results import BatchResult as BatchResult
+from raftd.wire.kv_results import CasResult as CasResult
+from raftd.wire.kv_results import DeleteResult as DeleteResult
+from raftd.wire.kv_results import GetResult as GetResult
+from raftd.wire.kv_results import KeyValue as KeyValue
+from raftd.wire.kv_results import PutResult as PutResult
+from raftd.wire.kv_results import RangeResult as RangeResult
 
 PUT: Final = 1
 DELETE: Final = 2
@@ -69,65 +76,13 @@ class Expect(NamedTuple):
     value: bytes = b""
 
 
-class KeyValue(NamedTuple):
-    key: bytes
-    value: bytes
-    create_revision: int
-    mod_revision: int
-    version: int
-
-
-class PutResult(NamedTuple):
-    """revision: the store's after the put, and the key's mod_revision. version: the key's."""
-
-    revision: int
-    version: int
-
-
-class DeleteResult(NamedTuple):
-    """deleted: False if there was no such key; nothing changed then, the revision neither."""
-
-    revision: int
-    deleted: bool
-
-
-class CasResult(NamedTuple):
-    """current: after success the key as it is now, its value left empty (None if deleted);
-
-    after failure what is there.
-    """
-
-    revision: int
-    succeeded: bool
-    current: KeyValue | None
-
-
-class BatchResult(NamedTuple):
-    """versions: per operation the key's version after it, 0 after a delete."""
-
-    revision: int
-    versions: list[int]
-
-
-class GetResult(NamedTuple):
-    revision: int
-    kv: KeyValue | None
-
-
-class RangeResult(NamedTuple):
-    """kvs: in byte order of their keys. more: go on with after = the last key."""
-
-    revision: int
-    kvs: list[KeyValue]
-    more: bool
-
-
 def expect_absent() -> Expect:
     return Expect(ABSENT)
 
 
-def expect_value(value: bytes) -> Expect:
-    return Expect(VALUE, 0, value)
+def expect_value(value: bytes | str) -> Expect:
+    """Text stands for its UTF-8 bytes."""
+    return Expect(VALUE, 0, value.encode() if isinstance(value, str) else value)
 
 
 def expect_version(version: int) -> Expect:

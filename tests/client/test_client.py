@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -90,13 +91,62 @@ def test_limits_are_refused_before_anything_is_sent(cluster: FakeCluster, connec
         lambda: client.put(b"", b"v"),
         lambda: client.put(b"k", b"v" * (kv.VALUE_BYTES_MAX + 1)),
         lambda: client.submit(b"x" * (batch.COMMAND_BYTES_MAX + 1)),
-        lambda: client.submit("text"),  # type: ignore[arg-type]
-        lambda: client.submit_many([b"fine", "text"]),  # type: ignore[list-item]
+        lambda: client.submit(7),  # type: ignore[arg-type]
+        lambda: client.submit_many([b"fine", 7]),  # type: ignore[list-item]
         lambda: client.batch([(b"k", b"1"), (b"k", b"2")]),
         lambda: client.status("nonsense"),
     ):
         with pytest.raises(Invalid):
             attempt()
+    assert cluster.index == 0
+
+
+def test_text_stands_for_its_utf_8_bytes(cluster: FakeCluster, connect: Connect) -> None:
+    client = connect(cluster)
+    assert client.put("lämp", "on").revision == 2
+    assert client.get("lämp").kv == client.get("lämp".encode()).kv
+    assert client.cas("lämp", "off", kv.expect_value("on"))
+    assert client.batch([("a", "1"), (b"b", bytearray(b"2")), ("lämp", None)]).versions == [1, 1, 0]  # type: ignore[list-item]
+    assert [item.key for item in client.range("", after="a").kvs] == [b"b"]
+    assert client.put_many([("c", "3")])
+    assert client.delete("c")
+
+
+def test_an_answer_is_as_true_as_it_says(cluster: FakeCluster, connect: Connect) -> None:
+    """The story without it: `if client.cas(...)` was always true, and two workers held one lock."""
+    client = connect(cluster)
+    assert client.cas(b"lock", b"me", kv.expect_absent())
+    assert not client.cas(b"lock", b"you", kv.expect_absent())
+    assert client.get(b"lock")
+    assert client.range(b"lock")
+    assert client.delete(b"lock")
+    assert not client.delete(b"lock")
+    assert not client.get(b"lock")
+    assert not client.range(b"lock")
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda client: client.put(1, b"v"), "key: int, expected bytes or str"),
+        (lambda client: client.put(b"k", None), "value: NoneType, expected bytes or str"),
+        (lambda client: client.put("\ud800", b"v"), "key .*UTF-8"),
+        (lambda client: client.range(prefix=3), "prefix: int"),
+        (lambda client: client.batch([b"kv"]), r"operations\[0\]: expected \(key, value\)"),
+        (lambda client: client.batch([(b"k", 5)]), r"operations\[0\]: int"),
+        (lambda client: client.put_many([(b"k", None)]), "put_many: key b'k': value: NoneType"),
+        (lambda client: client.get(b"k", timeout=float("inf")), "timeout inf: expected seconds"),
+        (lambda client: client.get(b"k", timeout=float("nan")), "timeout nan: expected seconds"),
+        (lambda client: client.get(b"k", timeout="5s"), "timeout '5s': expected seconds"),
+        (lambda client: Client([("127.0.0.1", 7001)]), r"endpoint \('127.0.0.1', 7001\): expected"),
+        (lambda client: Client("a:1", timeout=float("inf")), "timeout inf: expected a number"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    cluster: FakeCluster, connect: Connect, call: Callable[[Any], object], named: str
+) -> None:
+    with pytest.raises(Invalid, match=named):
+        call(connect(cluster))
     assert cluster.index == 0
 
 

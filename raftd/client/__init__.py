@@ -2,8 +2,10 @@
 
     from raftd.client import Client
 
-    with Client("127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003") as client:
-        client.put(b"key", b"value")
+    with Client("10.0.0.1:7002,10.0.0.2:7002,10.0.0.3:7002") as client:
+        client.put("key", "value")
+
+Those are the client ports of three nodes, as `peers` in their configuration names them.
 
 Names are loaded when first used, so that a short-lived command (raftctl) pays only for its own.
 

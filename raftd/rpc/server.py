@@ -45,6 +45,7 @@ from raftd.rpc.link_watch import LinkWatch
 from raftd.rpc.malformed import Tolerant
 from raftd.rpc.peers import Peers
 from raftd.rpc.raft_service import RaftService
+from raftd.rpc.reflected import ReflectedPool
 
 PROTOCOL = 1
 
@@ -136,7 +137,7 @@ class Servers:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
             names = (*sorted(CLIENT_SERVICES), reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server)
+            reflection.enable_server_reflection(names, server, pool=ReflectedPool())
         return server
 
     async def start(self) -> None:

@@ -10,7 +10,6 @@ import grpc
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2, client_pb2_grpc
 from raftd.core.effects import Event
@@ -438,21 +437,6 @@ def test_health_follows_the_node() -> None:
             assert (await anext(watch)).status == kinds.NOT_SERVING
             with pytest.raises(StopAsyncIteration):
                 await anext(watch)
-
-    asyncio.run(main())
-
-
-def test_reflection_lists_the_services() -> None:
-    async def main() -> None:
-        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
-            stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-            call = stub.ServerReflectionInfo()
-            await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
-            reply = await call.read()
-            names = {service.name for service in reply.list_services_response.service}
-            assert {"raftd.client.v1.KV", "raftd.admin.v1.Admin"} <= names
-            assert not any("raft.v1" in name for name in names)
-            call.cancel()
 
     asyncio.run(main())
 

@@ -9,7 +9,9 @@ Those are the client ports of three nodes, as `peers` in their configuration nam
 
 Names are loaded when first used, so that a short-lived command (raftctl) pays only for its own.
 
-A process that forks must make its clients after the fork: gRPC does not survive one.
+A client may be made before a fork (gunicorn --preload, celery, multiprocessing): parent and child
+connect anew. If a call is under way in another thread at that moment, or an AsyncClient lives in
+the parent, the child is told so at once, by WrongProcess; docs/processes.md names the way out.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from raftd.client.errors import Refused as Refused
     from raftd.client.errors import SessionExpired as SessionExpired
     from raftd.client.errors import Unavailable as Unavailable
+    from raftd.client.errors import WrongProcess as WrongProcess
 
 _HOMES = {"AsyncClient": "raftd.client.aio", "Client": "raftd.client.client"}
 _ERRORS = (
@@ -45,6 +48,7 @@ _ERRORS = (
     "Refused",
     "SessionExpired",
     "Unavailable",
+    "WrongProcess",
 )
 
 __all__ = ["AsyncClient", "Client", *_ERRORS]

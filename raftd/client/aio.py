@@ -57,6 +57,7 @@ class AsyncClient:
         self._starting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._rider: loops.Rider | None = None
+        self._thread: loops.LoopThread | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -79,8 +80,7 @@ class AsyncClient:
         if self._engine is not None:
             with suppress(TimeoutError):
                 await self._there(self._engine.close())
-            if self._rider is None:
-                loops.leave()
+            loops.leave(rider=self._rider is not None)
 
     # -- any state machine --------------------------------------------------------------------
 
@@ -183,6 +183,7 @@ class AsyncClient:
     # -- the waiting part ---------------------------------------------------------------------
 
     async def _ready(self) -> Engine:
+        loops.check()
         if self._engine is None:
             async with self._starting:
                 if self._engine is None:
@@ -198,15 +199,15 @@ class AsyncClient:
         if loops.join(loop):
             self._engine = Engine(self._settings, self._gate)
             return
-        self._rider = loops.Rider(loop)
+        self._rider, self._thread = loops.Rider(loop), loops.shared_thread()
         self._engine = await self._there(start(self._settings, self._gate))
 
     async def _there(self, coroutine: calls.Job[Answer]) -> Answer:
         """Run a coroutine of the engine on the engine's loop."""
-        if self._rider is None:
+        if self._thread is None:
             return await coroutine
-        thread = loops.shared_thread()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, thread.loop))
+        there = self._thread.loop
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, there))
 
     async def _one(self, lane: Lane, command: bytes, timeout: float | None) -> bytes:
         seconds = self._seconds(timeout)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Literal
 
 from grpc import aio
 
@@ -35,6 +36,8 @@ BULK_COUNT = 512
 BULK_BYTES = 512 << 10
 BULK_DEPTH = 8
 
+LaneName = Literal["small", "bulk", "queries", "stale"]
+
 
 class Engine:
     """Made on the loop that it lives on. All methods but the lanes' `put`: the loop's thread."""
@@ -59,6 +62,11 @@ class Engine:
         self._tasks = [self.loop.create_task(lane.run()) for lane in self._lanes]
         for task in self._tasks:
             task.add_done_callback(self._ended)
+
+    def lane(self, name: LaneName) -> Lane:
+        """Any thread."""
+        lane: Lane = getattr(self, name)
+        return lane
 
     # -- parcels ------------------------------------------------------------------------------
 
@@ -200,6 +208,16 @@ class Engine:
         self.closed = True
         for lane in self._lanes:
             self.expire(lane.drain(), why)
+
+    async def put_down(self) -> None:
+        """End without a word to callers or cluster, when no call is under way: before a fork.
+
+        The session expires by itself.
+        """
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.channels.close()
 
     async def close(self) -> None:
         """Settle what waits, tell the cluster that the session is over, close the channels."""

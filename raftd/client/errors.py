@@ -3,6 +3,7 @@
     NotDone          certainly not, and it will not be done later: safe to do again
       Overloaded       a limit was reached, here or at the node
       Unavailable      no leader was found or reached in time
+      WrongProcess     no client can work in this process (it was forked, or patched)
     OutcomeUnknown   perhaps; now, later or never. Read before doing it again
       SessionExpired   ... because the session that protected the retry is gone
     Refused          certainly not, and asking again will not help
@@ -47,6 +48,10 @@ class Overloaded(NotDone):
 
 class Unavailable(NotDone):
     """No leader could be found or reached before the deadline."""
+
+
+class WrongProcess(NotDone):
+    """No client can work here: the process was forked from a user of one, or patched by gevent."""
 
 
 class OutcomeUnknown(RaftdError):

@@ -132,7 +132,7 @@ def test_a_leader_elected_meanwhile_serves_those_who_wait(
     answers: list[bytes] = []
     thread = threading.Thread(target=lambda: answers.append(client.submit(b"x")))
     thread.start()
-    wait_until(lambda: client._engine.router._misses > 3, "the client has asked around")
+    wait_until(lambda: client._callers.ready().router._misses > 3, "the client has asked around")
     tally.lead("n2")
     thread.join(5)
     assert answers == [b"1:x"]
@@ -242,7 +242,7 @@ def test_numbers_that_callers_gave_up_are_passed_by_the_floor(
 def test_an_interrupted_caller_gives_its_number_up(tally: FakeCluster, connect: Connect) -> None:
     client = connect(tally)
     client.submit(b"one")
-    engine = client._engine
+    engine = client._callers.ready()
     tally.nodes["n1"].faults.append(Fault.HANG_BEFORE)
     main = threading.main_thread().ident
     assert main is not None

@@ -92,7 +92,7 @@ def test_one_bad_command_does_not_spoil_its_neighbours(
     assert entered.wait(10)
     for thread in threads[1:]:
         thread.start()
-    wait_until(lambda: len(client._engine.small.inbox) == 3, "three callers wait")
+    wait_until(lambda: len(client._callers.ready().small.inbox) == 3, "three callers wait")
     gate.set()
     for thread in threads:
         thread.join(10)

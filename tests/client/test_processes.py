@@ -1,0 +1,130 @@
+"""Programs that fork, that end without close(), that use their client in an atexit handler."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.client.fake_server import FakeCluster
+
+HEAD = """
+import os, sys, threading, time
+from raftd.client import Client, NotDone
+client = Client(sys.argv[1], timeout=5.0)
+
+def in_child(work):
+    started = time.monotonic()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except NotDone as error:
+            print(type(error).__name__, time.monotonic() - started < 1, flush=True)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+def put(value):
+    print("put", client.put("k", value).version, flush=True)
+"""
+PROGRAMS = {
+    "made before the fork": ("in_child(lambda: put('child')); put('parent')", "put 1\nput 2\n"),
+    "used before the fork": (
+        "put('parent'); in_child(lambda: put('child')); in_child(lambda: put('child')); put('x')",
+        "put 1\nput 2\nput 3\nput 4\n",
+    ),
+    "a client of its own": (
+        "put('parent')\nin_child(lambda: print('put', Client(sys.argv[1]).put('k', 'c').version))",
+        "put 1\nput 2\n",
+    ),
+    "closed before the fork": (
+        "put('x'); client.close()\n"
+        "in_child(lambda: print('put', Client(sys.argv[1]).put('k', 'c').version))",
+        "put 1\nput 2\n",
+    ),
+    "closed in the child": ("put('x'); in_child(client.close); put('y')", "put 1\nput 2\n"),
+    "busy while it forks": (
+        """
+        def load():
+            while True:
+                client.put("load", "x")
+        threading.Thread(target=load, daemon=True).start()
+        while not client.get("load"):
+            pass
+        for _ in range(100):  # until a fork meets a call under way
+            in_child(lambda: client.get("load"))
+        print("over")
+        """,
+        "over\n",
+    ),
+    "never closed": ("put('x')", "put 1\n"),
+    "never closed, a daemon thread at work": (
+        """
+        def load():
+            while True:
+                client.put("load", "x")
+        threading.Thread(target=load, daemon=True).start()
+        put("x")
+        """,
+        "put 1\n",
+    ),
+    "a late atexit handler": (
+        "import atexit; atexit.register(lambda: put('late')); put('x')",
+        "put 1\nput 2\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program(cluster: FakeCluster, name: str) -> None:
+    """Nothing is printed beside what it says itself, and nothing waits for a time-out."""
+    body, expected = PROGRAMS[name]
+    code = HEAD + textwrap.dedent(body)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, ",".join(cluster.endpoints)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    out = done.stdout.replace("WrongProcess True\n", "") if "busy" in name else done.stdout
+    assert (done.returncode, out, done.stderr) == (0, expected, "")
+
+
+def test_an_atexit_handler_older_than_the_client_is_told_at_once(cluster: FakeCluster) -> None:
+    code = """
+        import atexit, sys
+        def deregister():
+            try:
+                client.delete("k")
+            except NotDone as error:
+                print(error)
+        atexit.register(deregister)
+        from raftd.client import Client, NotDone
+        client = Client(sys.argv[1])
+        client.put("k", "v")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), ",".join(cluster.endpoints)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "the process ends, and its raftd clients have been stopped\n"
+
+
+def test_gevent_is_refused_at_once(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, connect: object
+) -> None:
+    from types import SimpleNamespace
+
+    from raftd.client import Client, WrongProcess
+
+    patched = SimpleNamespace(is_module_patched=lambda name: name == "threading")
+    monkeypatch.setitem(sys.modules, "gevent.monkey", patched)
+    with pytest.raises(WrongProcess, match="gevent has patched `threading`"):
+        Client(cluster.endpoints).put("k", "v")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from raftd.config.kinds import PATH, PEERS, Kind, Peer, parse_address, parse_node_id
+from raftd.config.profiles import PROFILES
 from raftd.config.rules import did_you_mean, problems, warnings
 from raftd.config.settings import SETTINGS, Config
 
@@ -72,6 +73,7 @@ def load(
         reader.file(path)
     reader.environment(environ, cwd)
     reader.flags(flags, cwd)
+    reader.profile()
     config = dataclasses.replace(Config(), **reader.values)
     faulty = {key for key, _ in reader.faults}
     for key, what in problems(config):
@@ -216,6 +218,14 @@ class _Reader:
                 self.fault(key, "--set", f"is no setting{did_you_mean(name, SETTINGS)}")
                 continue
             self._take(name, text, Origin(3, SETTINGS[name].flag), cwd)
+
+    def profile(self) -> None:
+        """What the profile says of whatever has not been set."""
+        chosen = self.values.get("profile", SETTINGS["profile"].default)
+        for name, value in PROFILES[chosen].items():
+            if self.origins[name] is DEFAULT:
+                self.values[name] = value
+                self.origins[name] = Origin(0, f"profile {chosen}")
 
     def _take(self, name: str, text: str, origin: Origin, base: Path) -> None:
         kind: Kind = SETTINGS[name].kind

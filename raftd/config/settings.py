@@ -7,8 +7,7 @@ The table is the dataclass itself: what is not a field here does not exist.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 from raftd.config.kinds import (
     COUNT,
@@ -21,51 +20,17 @@ from raftd.config.kinds import (
     PEERS,
     SIZE,
     TEXT,
-    Kind,
     Peer,
     choice,
 )
+from raftd.config.row import Setting as Setting
+from raftd.config.row import setting
 from raftd.core.types import Settings as CoreSettings
 from raftd.node.settings import NodeSettings
 
 KIB, MIB = 1 << 10, 1 << 20
 _CORE = CoreSettings()
 _NODE = NodeSettings()
-
-
-class Setting(NamedTuple):
-    """One row. low, high: inclusive bounds of the value, in seconds, bytes or as a count."""
-
-    name: str
-    kind: Kind
-    default: Any
-    why: str
-    group: str
-    low: float | None
-    high: float | None
-
-    @property
-    def env(self) -> str:
-        return "RAFTD_" + self.name.upper()
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-
-def setting(
-    kind: Kind,
-    default: Any,
-    why: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    group: str = "",
-) -> Any:
-    row = {"kind": kind, "why": why, "low": low, "high": high, "group": group}
-    if isinstance(default, dict):
-        return field(default_factory=dict, metadata=row)
-    return field(default=default, metadata=row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +45,13 @@ class Config:
     )
     peers: dict[str, Peer] = setting(
         PEERS, {}, "every voter, this one too, with the addresses at which the others reach it"
+    )
+
+    profile: str = setting(
+        choice("standard", "small"),
+        "standard",
+        "defaults of the sizes below; small: for a container and a volume of 256 MiB each",
+        group="Size",
     )
 
     cluster_token: str = setting(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raftd.core import candidate, compaction, leader, reads, roles
-from raftd.core.effects import Effects
+from raftd.core.effects import BrokenInvariant, Effects
 from raftd.core.messages import Channel, VoteReply
 from raftd.core.state import State
 from raftd.core.types import Role, Term, WriteSeq
@@ -70,6 +70,11 @@ def snapshot_is_marked(s: State, fx: Effects, before: WriteSeq, now: float) -> N
 
 def persisted(s: State, fx: Effects, seq: WriteSeq, now: float) -> None:
     """Every write up to and including `seq` is durable: release what rests on them, in order."""
+    if seq >= s.next_seq:
+        raise BrokenInvariant(
+            f"write {seq} is called durable, but {s.next_seq - 1} was the last one asked for: only "
+            "what was written becomes durable"
+        )
     before = s.durable_seq
     term_was_durable, could_vote = s.term_is_durable, s.may_vote
     s.durable_seq = max(before, seq)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from raftd.core.effects import BrokenInvariant
 from raftd.core.types import Entry, Index, Term, WriteSeq
 
 
@@ -123,6 +124,11 @@ class RaftLog:
         """Every write up to and including `watermark` is durable."""
         while self._runs and self._runs[0][1] <= watermark:
             self.durable_index = max(self.durable_index, self._runs.popleft()[0])
+        if self.durable_index > self.last_index:
+            raise BrokenInvariant(
+                f"entry {self.durable_index} is called durable, but the log ends at "
+                f"{self.last_index}: durable is never more than there is"
+            )
 
     def write_of(self, index: Index) -> WriteSeq:
         """The write on which entry `index` waits to be durable; 0 if it already is."""

@@ -27,7 +27,18 @@ from raftd.core.types import (
 
 
 class LogStore(Protocol):
-    """The write-ahead log. All methods: raft-wal thread only, after `open` on the main thread."""
+    """The write-ahead log. All methods: raft-wal thread only, after `open` on the main thread.
+
+    Write numbers have no gap, from 1 on: after one that was given up it takes none.
+    """
+
+    tight: bool
+    """There was no room for a full segment: only a snapshot lets some go."""
+
+    @property
+    def spent(self) -> bool:
+        """What was kept back for a full disk is in use: take nothing new. See `make_room`."""
+        ...
 
     def open(self) -> Recovered:
         """Recover what the disk holds.
@@ -41,10 +52,14 @@ class LogStore(Protocol):
         fdatasync.
 
         When it returns, all of them are durable. Raises OSError: the caller must stop the process
-        and never call again (a second fsync would lie). Raises storage.errors.NoSpace if nothing
-        was written because the next segment could not be prepared; the same writes may be tried
-        again.
+        and never call again (a second fsync would lie). Raises storage.errors.NoSpace or NoFiles
+        if nothing was written because the next segment could not be prepared; the same writes may
+        be tried again. Raises BrokenInvariant if a write is missing before them.
         """
+        ...
+
+    def make_room(self) -> bool:
+        """Keep room back again, if there is enough now. True: nothing is spent."""
         ...
 
     def idle(self) -> None:
@@ -132,6 +147,16 @@ class SnapshotStore(Protocol):
         """Remove every snapshot older than the newest of these that is not one of these.
 
         Newer ones stay: they were finished after `keep` was drawn up. Partial files stay too.
+        """
+        ...
+
+    def free_bytes(self) -> int:
+        """What is free on the disk of the snapshots. Raises OSError."""
+        ...
+
+    def check_writable(self, room_bytes: int = 0) -> None:
+        """May files be made, and one of so many bytes? Raises storage.errors.StorageError if not,
+        OSError.
         """
         ...
 

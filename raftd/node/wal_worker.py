@@ -4,6 +4,9 @@ While one batch syncs, the next ones gather; they become one write and one sync.
 under the replica's lock (never blocking) and started by `kick` outside it. A write may be done
 inline, on the network thread, which saves two thread hand-overs on the way to the acknowledgement:
 only when nothing is queued or being written, and not while the disk is slow (disk_pace.py).
+
+A disk without room is waited for. A node that stops meanwhile gives up what it could not write, and
+everything that comes after it: no later write may stand on one that is not there.
 """
 
 from __future__ import annotations
@@ -24,6 +27,14 @@ noticed.
 
 NO_SPACE_RETRY_SECONDS = 1.0
 
+SPENT = (
+    "the disk is full: the log goes on in the room that was kept back, nothing new is taken; make "
+    "room on the disk of data_dir"
+)
+
+RoomChanged = Callable[[str, bool], None]
+"""(why nothing new can be taken, or "": it can; whether room is short)"""
+
 
 class WalWorker:
     def __init__(
@@ -35,10 +46,13 @@ class WalWorker:
         post: Callable[[Callable[[], None]], None],
         inline: bool = True,
         measure: Callable[[float], None] = lambda seconds: None,
+        room_changed: RoomChanged | None = None,
     ) -> None:
-        """persisted: called through `post`, on the network thread. inline: False for ever on the
-        thread. measure: told how long each write and its sync took, by whoever did them.
+        """persisted, room_changed: called through `post`, on the network thread. inline: False for
+        ever on the thread. measure: told how long each write and its sync took, by whoever did
+        them.
         """
+        self._room_changed = room_changed
         self._measure = measure
         self._log = log
         self._clock = clock
@@ -52,8 +66,13 @@ class WalWorker:
         self._last_write = 0.0
         self._stopping = False
         self._inline = inline
+        self._given_up = False
         self._pace = DiskPace()
-        self.no_space = False
+        self._looked_at = 0.0
+        self.no_space = ""
+        """Why nothing is written, or nothing new is to be taken: one line. Any thread."""
+        self.tight = False
+        """The log had no room for a full segment. Any thread."""
         self.worker = Worker("raft-wal", self.run, fatal)
 
     # -- network thread --
@@ -61,12 +80,14 @@ class WalWorker:
     def put(self, writes: list[Write], release: Index) -> None:
         """Requires the replica's lock. Enqueues only; `kick` starts the work."""
         with self._ready:
+            if self._given_up:
+                return
             self._writes.extend(writes)
             self._release = max(self._release, release)
 
     def kick(self, inline: bool) -> None:
         """Do what was queued: here, if `inline` and it may be, else on the raft-wal thread."""
-        if inline and self._inline and self._pace.quick(self._clock.now()):
+        if inline and self._may_inline():
             writes = self._claim()
             if writes:
                 was_due = self._idle_due
@@ -79,6 +100,10 @@ class WalWorker:
         with self._ready:
             if self._writes or self._release:
                 self._ready.notify()
+
+    def _may_inline(self) -> bool:
+        """Not on a full disk either: looking for room takes time."""
+        return self._inline and not self.no_space and self._pace.quick(self._clock.now())
 
     def _claim(self) -> list[Write]:
         """Take the queue and the log store, unless the thread has them."""
@@ -115,7 +140,7 @@ class WalWorker:
         with self._ready:
             timed_out = False
             while not self._is_due(timed_out):
-                timed_out = not self._ready.wait(IDLE_SECONDS if self._idle_due else None)
+                timed_out = not self._ready.wait(self._patience())
             if self._stopping and not self._writes:
                 return False
             writes, release = self._take()
@@ -123,10 +148,15 @@ class WalWorker:
             self._wait_for_space()
         return True
 
+    def _patience(self) -> float | None:
+        if self._idle_due:
+            return IDLE_SECONDS
+        return NO_SPACE_RETRY_SECONDS if self.no_space else None
+
     def _wait_for_space(self) -> None:
-        """Nothing is acknowledged until there is room, or the node stops."""
+        """Nothing is acknowledged until there is room, or something may go, or the node stops."""
         with self._ready:
-            self._ready.wait_for(lambda: self._stopping, NO_SPACE_RETRY_SECONDS)
+            self._ready.wait_for(lambda: self._stopping or self._release, NO_SPACE_RETRY_SECONDS)
 
     def claim(self, timed_out: bool = False) -> tuple[list[Write], Index] | None:
         """What `step` would do next, taken, or None: for who drives this without a thread.
@@ -141,7 +171,7 @@ class WalWorker:
         """Requires the condition. timed_out: nothing was written for IDLE_SECONDS."""
         if self._busy:
             return False
-        idle = timed_out and self._idle_due
+        idle = timed_out and bool(self._idle_due or self.no_space)
         return bool(self._writes or self._release or self._stopping or idle)
 
     def _take(self) -> tuple[list[Write], Index]:
@@ -154,21 +184,51 @@ class WalWorker:
 
     def work(self, writes: list[Write], release: Index) -> bool:
         """Do what was claimed. False: there is no room, nothing was done, it is claimed still."""
+        done = not writes or self._try_commit(writes)
+        if not done and (release := max(release, self._take_release())):
+            self._log.release(release)  # what may go, goes: that may be the room
+            done = self._try_commit(writes)
+        if done:
+            self._is_done(writes, release)
+        elif not self._stopping:
+            return False
+        with self._ready:
+            self._busy = False
+            if not done:
+                self._give_up()
+        return True
+
+    def _is_done(self, writes: list[Write], release: Index) -> None:
         if writes:
-            if self._try_commit(writes):
-                seq = writes[-1].seq
-                self._post(lambda: self._persisted(seq))
-            elif not self._stopping:
-                return False
-            else:
-                release = 0  # given up: nothing was promised on these
+            seq = writes[-1].seq
+            self._post(lambda: self._persisted(seq))
         elif not release:
             self._mark_idle()
         if release:
             self._log.release(release)
+        if self.no_space:
+            self._look_for_room()
+
+    def _give_up(self) -> None:
+        """Requires the condition. What found no room was promised to nobody; nor is what follows,
+        which would stand on it: it must not be written, though it be small enough.
+        """
+        self._given_up = True
+        self._writes.clear()
+        self._release = 0
+
+    def _take_release(self) -> Index:
         with self._ready:
-            self._busy = False
-        return True
+            release, self._release = self._release, 0
+            return release
+
+    def _look_for_room(self) -> None:
+        """Is what was kept back to be had again? Then the disk is not full any more."""
+        now = self._clock.now()
+        if now - self._looked_at >= NO_SPACE_RETRY_SECONDS:
+            self._looked_at = now
+            self._log.make_room()
+            self._note_room("")
 
     def _mark_idle(self) -> None:
         if self._idle_due and self._clock.now() - self._last_write >= IDLE_SECONDS / 2:
@@ -185,17 +245,29 @@ class WalWorker:
         except Exception as error:
             if not getattr(error, "retryable", False):
                 raise
-            self.no_space = True
+            self._note_room(f"nothing is acknowledged: {error}")
             return False
-        self.no_space = False
+        self._note_room("")
         ended = self._clock.now()
         self._last_write, self._idle_due = ended, True
         self._measure(ended - started)
         self._pace.took(ended - started, ended)
         return True
 
+    def _note_room(self, lacking: str) -> None:
+        """lacking: what the log said when it found no room; "": it found some."""
+        lacking = lacking or (SPENT if self._log.spent else "")
+        tight = self._log.tight
+        known = bool(self.no_space), self.tight
+        self.no_space, self.tight = lacking, tight
+        changed = self._room_changed
+        if changed is not None and known != (bool(lacking), tight):
+            self._post(lambda: changed(lacking, tight))
+
     def stop(self) -> None:
-        """Write what is queued, then end the thread. Any thread."""
+        """Write what is queued, unless there is no room for it; then end the thread. Any
+        thread.
+        """
         with self._ready:
             self._stopping = True
             self._ready.notify()

@@ -54,6 +54,7 @@ class DataDirectory:
         if recovered.snapshot is not None:
             self.snapshots.check_present(recovered.snapshot)
         self.snapshots.clean(recovered.snapshot)
+        self.snapshots.check_writable()
         return recovered
 
     def close(self) -> None:
@@ -69,6 +70,7 @@ def open_directory(
     node: NodeId,
     new_incarnation: Callable[[], Incarnation],
     segment_bytes: int = SEGMENT_BYTES,
+    reserve_bytes: int = 0,
     now: Callable[[], float] | None = None,
     observe: Callable[[float], None] | None = None,
 ) -> DataDirectory:
@@ -93,6 +95,7 @@ def open_directory(
             root,
             directory_id(identity),
             segment_bytes=segment_bytes,
+            reserve_bytes=reserve_bytes,
             lock=lock,
             now=now,
             observe=observe,

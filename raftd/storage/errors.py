@@ -7,6 +7,9 @@ import errno
 NO_SPACE_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Full disk, full quota, file size limit: all heal when somebody makes room."""
 
+NO_FILES_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE})
+"""No file descriptor left, of the process or of the machine: heals when somebody closes some."""
+
 REPAIR_HINT = (
     "do not edit it: keep a copy, then give this node an empty directory and a new node id, "
     "or restore the disk"
@@ -108,6 +111,30 @@ class NoSpace(StorageError):
         self.need_bytes = need_bytes
 
 
+class NoFiles(StorageError):
+    """No file descriptor, found before anything was written: the same call works later."""
+
+    retryable = True
+
+    def __init__(self, path: str, error: OSError) -> None:
+        super().__init__(
+            f"no file descriptor for {path}: {error.strerror or error}; "
+            "close connections to this node, or raise its limit of open files (ulimit -n)"
+        )
+        self.path = path
+
+
+class NotWritable(StorageError):
+    """A directory of ours that takes no new names from us."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is not writable: give it to the user that raftd runs as (with mode 0700), "
+            "and mount its disk for writing"
+        )
+        self.path = path
+
+
 class LogFailed(StorageError):
     """An earlier write or sync failed. What the disk holds is unknown until the next start."""
 
@@ -120,3 +147,7 @@ class LogFailed(StorageError):
 
 def is_no_space(error: OSError) -> bool:
     return error.errno in NO_SPACE_ERRNOS
+
+
+def is_no_files(error: OSError) -> bool:
+    return error.errno in NO_FILES_ERRNOS

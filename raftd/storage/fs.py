@@ -17,6 +17,8 @@ import os
 import sys
 from typing import Protocol
 
+from raftd.storage.spares import Spares
+
 ZEROS = bytes(1 << 20)
 MODE_FILE = 0o600
 MODE_DIRECTORY = 0o700
@@ -98,6 +100,14 @@ class FileSystem(Protocol):
 
     def lock(self, path: str) -> Lock:
         """An exclusive lock on a file, made if missing. Raises BlockingIOError."""
+        ...
+
+    def may_write(self, path: str) -> bool:
+        """May this process make and remove names in the directory?"""
+        ...
+
+    def room(self, path: str) -> tuple[int, int]:
+        """(free for us, in all), in bytes, of the disk that `path` is on."""
         ...
 
 
@@ -200,14 +210,20 @@ class OsLock:
 class OsFileSystem:
     """The real one. Any thread."""
 
+    def __init__(self, spares: int = 0) -> None:
+        """spares: descriptors kept back for when there are no others."""
+        self._spares = Spares(spares)
+
     def create(self, path: str) -> File:
-        return OsFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, MODE_FILE))
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+        return OsFile(self._spares.use(lambda: os.open(path, flags, MODE_FILE)))
 
     def open(self, path: str, *, writable: bool = False) -> File:
-        return OsFile(os.open(path, os.O_RDWR if writable else os.O_RDONLY))
+        flags = os.O_RDWR if writable else os.O_RDONLY
+        return OsFile(self._spares.use(lambda: os.open(path, flags)))
 
     def listdir(self, path: str) -> list[str]:
-        return sorted(os.listdir(path))
+        return sorted(self._spares.use(lambda: os.listdir(path)))
 
     def mkdir(self, path: str) -> None:
         os.mkdir(path, MODE_DIRECTORY)
@@ -222,7 +238,7 @@ class OsFileSystem:
         os.unlink(path)
 
     def sync_directory(self, path: str) -> None:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        fd = self._spares.use(lambda: os.open(path, os.O_RDONLY | os.O_DIRECTORY))
         try:
             if sys.platform == "darwin":
                 fcntl.fcntl(fd, F_FULLFSYNC)
@@ -233,3 +249,12 @@ class OsFileSystem:
 
     def lock(self, path: str) -> Lock:
         return OsLock(path)
+
+    def may_write(self, path: str) -> bool:
+        return os.access(
+            path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids
+        )
+
+    def room(self, path: str) -> tuple[int, int]:
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize

@@ -10,6 +10,7 @@ name carries index, term and the checksum of the whole, which the log's marker k
 
 from __future__ import annotations
 
+import errno
 import re
 import zlib
 from collections.abc import Sequence
@@ -18,7 +19,15 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from raftd.core.types import INDEX_MAX, Configuration, Index, NodeId, SnapshotMeta, Term
-from raftd.storage.errors import CorruptSnapshot, NoSpace, StorageError, is_no_space
+from raftd.storage.errors import (
+    CorruptSnapshot,
+    NoFiles,
+    NoSpace,
+    NotWritable,
+    StorageError,
+    is_no_files,
+    is_no_space,
+)
 from raftd.storage.fs import File, FileSystem
 from raftd.storage.snapshot_file import (
     body_reader,
@@ -125,6 +134,21 @@ class SnapshotFiles:
         if size != meta.size_bytes:
             raise CorruptSnapshot(path, f"it has {size} bytes instead of {meta.size_bytes}")
 
+    def check_writable(self, room_bytes: int = 0) -> None:
+        """May files be made here, and one of so many bytes? raft-bulk thread, or at start.
+
+        Raises NotWritable; NoSpace, if `room_bytes` are not free: 0 at start, for a node must be
+        able to start on a full disk.
+        """
+        if not self._fs.may_write(self._directory):
+            raise NotWritable(self._directory)
+        if room_bytes > self.free_bytes():
+            raise NoSpace(self._directory, room_bytes, OSError(errno.ENOSPC, "the disk is full"))
+
+    def free_bytes(self) -> int:
+        """On the disk of the snapshots. raft-bulk thread. Raises OSError."""
+        return self._fs.room(self._directory)[0]
+
     def clean(self, marked: SnapshotMeta | None) -> None:
         """At start: remove what no marker names, and every partial file. Raises CorruptSnapshot."""
         try:
@@ -155,6 +179,8 @@ class _Partial:
             self.discard()
             if is_no_space(error):
                 raise NoSpace(path, room_bytes, error) from error
+            if is_no_files(error):
+                raise NoFiles(path, error) from error
             raise
 
     @property

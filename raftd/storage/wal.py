@@ -2,8 +2,11 @@
 
 Only one batch is ever unsynced, besides an idle marker before it. Whatever fails in a write or a
 sync fails for good: what the disk holds is then unknown until the next start reads it back. The
-one exception is a disk without room for the next segment, which is noticed before anything is
-written.
+one exception is a disk without room (or a process without a descriptor) for the next segment, which
+is noticed before anything is written.
+
+On a full disk the log first lets go what the newest marked snapshot covers, then goes on in short
+segments, and last in the room that was kept back (reserve.py).
 """
 
 from __future__ import annotations
@@ -12,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from raftd.core.effects import BrokenInvariant
-from raftd.core.types import Index, Recovered, Write
+from raftd.core.types import INDEX_MAX, Index, Recovered, Write, WriteSeq
 from raftd.storage import recovery
-from raftd.storage.errors import LogFailed, NoSpace
+from raftd.storage.errors import LogFailed, NoFiles, NoSpace, is_no_space
 from raftd.storage.fs import File, FileSystem, Lock
 from raftd.storage.record import (
     BATCH_HEADER,
@@ -24,6 +27,8 @@ from raftd.storage.record import (
     encode_seal,
 )
 from raftd.storage.recovery import NOTHING_BELOW, Closed
+from raftd.storage.reserve import Reserve
+from raftd.storage.rolling import Made, make_named, next_segment
 from raftd.storage.segment import RESERVE_BYTES, SEAL_BYTES, Books, make_segment, segment_name
 
 SEGMENT_BYTES = 64 << 20
@@ -52,8 +57,9 @@ class Wal:
     """A `raftd.node.ports.LogStore`. `open` first, then one thread at a time.
 
     directory_id: the number that every batch carries (identity.directory_id). segment_bytes: size
-    of a segment, more for a batch that is larger. lock: released by `close`. now, observe: every
-    write-and-sync is reported as observe(seconds), measured with `now`.
+    of a segment, more for a batch that is larger. reserve_bytes: kept back for a full disk. lock:
+    released by `close`. now, observe: every write-and-sync is reported as observe(seconds),
+    measured with `now`.
     """
 
     def __init__(
@@ -63,6 +69,7 @@ class Wal:
         directory_id: int,
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        reserve_bytes: int = 0,
         lock: Lock | None = None,
         now: Callable[[], float] | None = None,
         observe: Callable[[float], None] | None = None,
@@ -70,6 +77,11 @@ class Wal:
         if segment_bytes < 1:
             raise ValueError(f"segment_bytes is {segment_bytes}, must be at least 1")
         self.stats = LogStats()
+        self.tight = False
+        """There was no room for a full segment when this one was made."""
+        self._reserve = Reserve(fs, directory, reserve_bytes)
+        self._written: WriteSeq = 0
+        """The number of the last write that `commit` took. The next one follows, or is refused."""
         self._fs = fs
         self._directory = directory
         self._id = directory_id
@@ -108,10 +120,23 @@ class Wal:
         self._previous, self._idle = tail.previous, tail.idle
         self.stats.segments = len(self._closed) + 1
         self.idle()
+        self._reserve.take()
         return replay.recovered()
 
+    @property
+    def spent(self) -> bool:
+        """The room kept back is in use, or could not be had. See `make_room`."""
+        return self._reserve.missing
+
+    def make_room(self) -> bool:
+        """Take back what was kept in reserve, if there is room now. True: nothing is spent."""
+        self._usable()
+        return self._reserve.take()
+
     def commit(self, writes: Sequence[Write]) -> None:
-        """See LogStore. Raises NoSpace (nothing changed), OSError, LogFailed, BrokenInvariant."""
+        """See LogStore. Raises NoSpace, NoFiles (nothing changed), OSError, LogFailed,
+        BrokenInvariant.
+        """
         file = self._usable()
         last, cut = self._check(writes)
         parts = [b""]
@@ -119,6 +144,7 @@ class Wal:
             append_write(parts, write)
         length = sum(map(len, parts))
         if not length:
+            self._written += len(writes)
             return
         if length > BATCH_RECORDS_MAX_BYTES:
             raise ValueError(f"{length} bytes in one batch, at most {BATCH_RECORDS_MAX_BYTES}")
@@ -154,8 +180,15 @@ class Wal:
         snapshot = self._books.snapshot
         limit = min(index, 0 if snapshot is None else snapshot.index)
         while self._closed and self._closed[0].high <= limit:
+            path = f"{self._directory}/{segment_name(self._closed[0].number)}"
             try:
-                self._fs.unlink(f"{self._directory}/{segment_name(self._closed[0].number)}")
+                self._fs.unlink(path)
+            except OSError as error:
+                if is_no_space(error):
+                    return  # some file systems need room to let a name go: later, then
+                self._failed = error
+                raise
+            try:
                 self._fs.sync_directory(self._directory)
             except BaseException as error:
                 self._failed = error
@@ -186,10 +219,16 @@ class Wal:
 
     def _check(self, writes: Sequence[Write]) -> tuple[Index, Index]:
         """(last index after them, the lowest index that they override). Raises BrokenInvariant."""
-        last, cut = self._last, NOTHING_BELOW
+        last, cut, number = self._last, NOTHING_BELOW, self._written
         snapshot = self._books.snapshot
         floor = 0 if snapshot is None else snapshot.index
         for write in writes:
+            number += 1
+            if write.seq != number:
+                raise BrokenInvariant(
+                    f"write {write.seq} comes after write {number - 1}: the log takes every write, "
+                    "in order; after one that was given up it takes none"
+                )
             if write.marker is not None:
                 meta = write.marker.meta
                 if meta.index < floor:
@@ -220,6 +259,7 @@ class Wal:
             if write.admitted:
                 books.admitted = True
         self._last = last
+        self._written = writes[-1].seq
         if cut != NOTHING_BELOW:
             self._closed = recovery.cut_closed(self._closed, cut)
 
@@ -260,18 +300,23 @@ class Wal:
         if self._synced < self._sequence:
             self._sync(file)
         number = self._number + 1
-        try:
-            fresh, header = make_segment(
-                self._fs, f"{self._directory}/{segment_name(number)}", self._id, number,
-                self._segment_bytes, self._sequence + 1, self._previous, self._last, self._books,
-                BATCH_HEADER.size + length,
+
+        def make(size_bytes: int) -> Made:
+            return make_named(
+                self._fs, self._directory, self._id, number, size_bytes, self._sequence + 1,
+                self._previous, self._last, self._books, BATCH_HEADER.size + length,
             )  # fmt: skip
-            self._fs.sync_directory(self._directory)
-        except NoSpace:
+
+        try:
+            made = next_segment(make, self._segment_bytes, self._relieve, self._reserve)
+        except (NoSpace, NoFiles):
+            self.tight = True
             raise
         except BaseException as error:
             self._failed = error
             raise
+        fresh, header = made
+        self.tight = header.allocated < self._segment_bytes
         seal = encode_seal(number, header.crc)
         self._append(file, [b"", seal], len(seal))
         self._closed.append(Closed(self._number, self._last))
@@ -281,3 +326,11 @@ class Wal:
         self.stats.segments += 1
         file.close()
         return fresh
+
+    def _relieve(self) -> bool:
+        """Let go all that the newest marked snapshot covers, also what was kept for others: they
+        get it from memory. True: something went.
+        """
+        segments = self.stats.segments
+        self.release(INDEX_MAX)
+        return self.stats.segments < segments

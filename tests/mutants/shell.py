@@ -33,10 +33,10 @@ SHELL = (
         "the same, from the raft-wal thread",
         node(
             "wal_worker",
-            "        if writes:\n            if self._try_commit(writes):\n",
+            "        done = not writes or self._try_commit(writes)\n",
             "        if writes:\n            first = writes[-1].seq\n"
             "            self._post(lambda: self._persisted(first))\n"
-            "            if self._try_commit(writes):\n",
+            "        done = not writes or self._try_commit(writes)\n",
         ),
         by="persisted-is-synced",
     ),

@@ -118,11 +118,7 @@ STORING = (
     plant(
         "segment-name-not-synced",
         "a new segment's name is durable before the old one names it",
-        storage(
-            "wal",
-            "            self._fs.sync_directory(self._directory)\n        except NoSpace:",
-            "        except NoSpace:",
-        ),
+        storage("rolling", "        fs.sync_directory(directory)\n", ""),
         by="recovery",
     ),
     plant(

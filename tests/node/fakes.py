@@ -46,6 +46,12 @@ class FakeLog:
         self.entered = threading.Event()
         self.sync_seconds = 0.0
         self.error: Exception | None = None
+        self.tight = self.spent = False
+        self.roomy = True
+
+    def make_room(self) -> bool:
+        self.spent = self.spent and not self.roomy
+        return not self.spent
 
     def open(self) -> Recovered:
         return Recovered()

@@ -9,8 +9,12 @@ import pytest
 
 from raftd.core.types import Write
 from raftd.node.disk_pace import PAUSE_SECONDS_MIN, SYNC_SECONDS_MAX, WEIGHT
-from raftd.node.wal_worker import WalWorker
+from raftd.node.wal_worker import SPENT, WalWorker
 from tests.node.fakes import FakeClock, FakeLog, FatalNote, Posted
+
+
+class NoSpace(Exception):
+    retryable = True
 
 
 class Bench:
@@ -142,9 +146,6 @@ def test_no_space_is_waited_out_and_then_written(
 ) -> None:
     monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.001)
 
-    class NoSpace(Exception):
-        retryable = True
-
     bench = make()
     bench.log.error = NoSpace("no room for the next segment")
     bench.start()
@@ -161,9 +162,6 @@ def test_no_space_is_never_waited_out_on_the_network_thread(
     """A follower with a full disk still answers: the thread waits, and then writes, in order."""
     monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.001)
     waited_on: set[str] = set()
-
-    class NoSpace(Exception):
-        retryable = True
 
     bench = make()
     wait = bench.wal._wait_for_space
@@ -197,9 +195,6 @@ def test_no_space_does_not_hold_up_the_end(
 ) -> None:
     monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.001)
 
-    class NoSpace(Exception):
-        retryable = True
-
     def commit(writes: list[Write]) -> None:
         raise NoSpace("no room, for ever")
 
@@ -212,6 +207,91 @@ def test_no_space_does_not_hold_up_the_end(
     assert bench.wal.worker.join(10)
     assert bench.posted.calls == []
     assert not bench.fatal.reports
+
+
+def test_after_a_write_was_given_up_nothing_follows(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small write fits where a large one did not; it would stand on entries that are not there.
+
+    Queued before the stop or after it, for the thread or inline.
+    """
+    bench = make()
+    commit = bench.log.commit
+
+    def small_ones_fit(writes: list[Write]) -> None:
+        if writes[0].seq == 2:
+            raise NoSpace("no room for the next segment")
+        commit(writes)
+
+    monkeypatch.setattr(bench.log, "commit", small_ones_fit)
+    bench.start()
+    bench.put(1)
+    bench.posted.wait(1)
+    bench.put(2)
+    _until(lambda: bench.wal.no_space)
+    bench.put(3)
+    bench.wal.stop()
+    assert bench.wal.worker.join(10)
+    bench.put(4)
+    bench.put(5, inline=True)
+    bench.posted.run()
+    assert bench.log.committed == [1]
+    assert bench.durable == [1]
+    assert not bench.fatal.reports
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_release_is_carried_out_while_a_write_waits_for_room(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    bench = make()
+    commit = bench.log.commit
+
+    def after_a_release(writes: list[Write]) -> None:
+        if not bench.log.released:
+            raise NoSpace("no room for the next segment")
+        commit(writes)
+
+    monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 60.0)
+    monkeypatch.setattr(bench.log, "commit", after_a_release)
+    bench.start()
+    if together:
+        bench.put(1, release=7)
+    else:
+        bench.put(1)
+        _until(lambda: bench.wal.no_space)
+        bench.put(release=7)
+    bench.posted.wait(1)
+    bench.posted.run()
+    assert bench.durable == [1]
+    assert set(bench.log.released) == {7}
+    assert not bench.wal.no_space
+
+
+def test_a_full_disk_is_told_once_and_so_is_its_end(
+    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept back is in use: writes go on, but on a full disk until that is over."""
+    monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("raftd.node.wal_worker.IDLE_SECONDS", 0.001)
+    bench = make()
+    told: list[tuple[str, bool]] = []
+    bench.wal._room_changed = lambda lacking, tight: told.append((lacking, tight))
+    bench.log.spent, bench.log.tight, bench.log.roomy = True, True, False
+    bench.start()
+    for seq in range(1, 4):
+        bench.put(seq, inline=True)
+        bench.clock.time += 1.0
+        _until(lambda seq=seq: seq in bench.log.committed)  # type: ignore[misc]
+        bench.posted.run()
+    assert told == [(SPENT, True)]
+    assert bench.log.threads == {"MainThread", "raft-wal"}
+    bench.log.roomy, bench.log.tight = True, False
+    bench.clock.time += 1.0
+    _until(lambda: not bench.wal.no_space)
+    bench.posted.run()
+    assert told == [(SPENT, True), ("", False)]
 
 
 def test_idle_marks_once_after_the_last_write(make: Callable[..., Bench]) -> None:

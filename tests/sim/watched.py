@@ -162,6 +162,17 @@ class WatchedLog:
         self._process = process
         self._wal = process.stores.wal
 
+    @property
+    def tight(self) -> bool:
+        return self._wal.tight
+
+    @property
+    def spent(self) -> bool:
+        return self._wal.spent
+
+    def make_room(self) -> bool:
+        return self._wal.make_room()
+
     def open(self) -> Recovered:
         raise AssertionError("it is open already")
 
@@ -213,6 +224,12 @@ class WatchedSnapshots:
         if not process.dying:
             process.checkers.retained(process.node.name, keep, list(process.core.installs))
         self._store.retain(keep)
+
+    def free_bytes(self) -> int:
+        return self._store.free_bytes()
+
+    def check_writable(self, room_bytes: int = 0) -> None:
+        self._store.check_writable(room_bytes)
 
 
 class WatchedHost:

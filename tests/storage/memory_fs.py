@@ -51,6 +51,8 @@ class MemoryFileSystem:
     def __init__(self, capacity_bytes: int | None = None, sector_bytes: int = 512) -> None:
         self.capacity_bytes = capacity_bytes
         self.sector_bytes = sector_bytes
+        self.read_only: set[str] = set()
+        """Directories that say so; whether they take names all the same is a hook's business."""
         self.before: Hook | None = None
         self.life = 0
         self.locks: set[str] = set()
@@ -117,6 +119,14 @@ class MemoryFileSystem:
             parent.apply({name: Inode()})
         self.locks.add(path)
         return MemoryLock(self, path)
+
+    def may_write(self, path: str) -> bool:
+        return path.rstrip("/") not in self.read_only
+
+    def room(self, path: str) -> tuple[int, int]:
+        if self.capacity_bytes is None:
+            return 1 << 40, 1 << 40
+        return max(0, self.capacity_bytes - self.used_bytes()), self.capacity_bytes
 
     # What tests do to it.
 

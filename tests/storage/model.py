@@ -133,7 +133,7 @@ class Session:
         except BaseException:
             directory.close()
             raise
-        self.directory = directory
+        self.directory, self.seq = directory, 0
         self._judge(found)
         self.check_snapshot()
 
@@ -167,6 +167,7 @@ class Session:
             self.live.wal.commit(writes)
         except NoSpace:
             self.pending = None
+            self.seq -= len(writes)
             raise
         self.acked, self.pending = after, None
         self.acknowledged_anything = True

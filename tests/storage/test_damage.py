@@ -55,7 +55,7 @@ def test_tail_torn_at_every_byte(kind: str, count: Count) -> None:
         again = directory(torn)
         again.recover()
         last = models[whole].last
-        again.wal.commit([Write(9, entries=(entry(last + 1, 2),))])
+        again.wal.commit([Write(1, entries=(entry(last + 1, 2),))])
         torn.crash(random.Random(at), keep=0.0)
         assert recovered(torn).entries[-1] == entry(last + 1, 2)
     count(f"torn tails: {kind}", tried)
@@ -96,7 +96,7 @@ def test_parts_of_an_unsynced_batch_behind_a_hole_are_no_proof() -> None:
     opened = directory(fs)
     opened.recover()
     idle_end = len(fs.files()[FIRST].rstrip(b"\0"))
-    opened.wal.commit([Write(9, entries=(entry(5, 2),))])
+    opened.wal.commit([Write(1, entries=(entry(5, 2),))])
     fs.kill()
     for at in range(ends[-1], idle_end):
         torn = fs.clone()
@@ -240,7 +240,7 @@ def test_batch_copied_into_an_entry_is_no_proof() -> None:
     copy = fs.files()[FIRST][: ends[-1]]
     opened = directory(fs)
     opened.recover()
-    opened.wal.commit([Write(9, entries=(entry(5, 2)._replace(payload=copy),))])
+    opened.wal.commit([Write(1, entries=(entry(5, 2)._replace(payload=copy),))])
     fs.kill()
     at = fs.files()[FIRST].rindex(copy)
     fs.poke(FIRST, at - 3, b"\xff")
@@ -258,7 +258,7 @@ def test_another_nodes_log_copied_into_an_entry_is_no_proof() -> None:
     opened = directory(fs)
     opened.recover()
     copy = other.files()[FIRST]
-    opened.wal.commit([Write(9, entries=(entry(5, 2)._replace(payload=copy),))])
+    opened.wal.commit([Write(1, entries=(entry(5, 2)._replace(payload=copy),))])
     fs.kill()
     path = last_segment(fs)
     fs.poke(path, fs.files()[path].index(copy) - 3, b"\xff")

@@ -162,7 +162,7 @@ def test_a_life_on_real_files(tmp_path: Path) -> None:
     meta, data = foreign_snapshot(15, 2)
     incoming = life.snapshots.receive("n2", meta)
     incoming.store(0, data)
-    marker = Write(90, marker=SnapshotMarker(incoming.commit(), reset=False))
+    marker = Write(25, marker=SnapshotMarker(incoming.commit(), reset=False))
     life.wal.commit([marker])
     model.apply(marker)
     life.wal.release(15)

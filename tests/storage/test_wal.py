@@ -160,16 +160,19 @@ def test_a_batch_larger_than_a_segment_gets_one_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("writes", "match"),
     [
-        ([Write(1, entries=(entry(5, 1),))], "entry 5 in a log that ends at 3"),
-        ([Write(1, entries=(entry(0, 1),))], "entry 0"),
+        ([Write(2, entries=(entry(5, 1),))], "entry 5 in a log that ends at 3"),
+        ([Write(2, entries=(entry(0, 1),))], "entry 0"),
+        ([Write(4, entries=(entry(4, 1),))], "write 4 comes after write 1"),
+        ([Write(1, entries=(entry(4, 1),))], "write 1 comes after write 1"),
+        ([Write(2), Write(4, entries=(entry(4, 1),))], "write 4 comes after write 2"),
         (
-            [Write(1, marker=SnapshotMarker(SnapshotMeta(2, 1, CONFIGURATION), False)),
-             Write(2, entries=(entry(2, 1),))],
+            [Write(2, marker=SnapshotMarker(SnapshotMeta(2, 1, CONFIGURATION), False)),
+             Write(3, entries=(entry(2, 1),))],
             "with snapshot 2",
         ),
         (
-            [Write(1, marker=SnapshotMarker(SnapshotMeta(2, 1, CONFIGURATION), False)),
-             Write(2, marker=SnapshotMarker(SnapshotMeta(1, 1, CONFIGURATION), False))],
+            [Write(2, marker=SnapshotMarker(SnapshotMeta(2, 1, CONFIGURATION), False)),
+             Write(3, marker=SnapshotMarker(SnapshotMeta(1, 1, CONFIGURATION), False))],
             "snapshot 1 after snapshot 2",
         ),
     ],
@@ -196,6 +199,7 @@ def test_too_much_in_one_batch_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("raftd.storage.wal.BATCH_RECORDS_MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="at most 1000"):
         session.append(entry(1, 1, 2000))
+    session.seq = 0
     session.append(entry(1, 1, 20))
     assert BATCH_RECORDS_MAX_BYTES == 1 << 30
 

@@ -6,10 +6,12 @@ no lock of the node's, so a node that is stuck can still say so.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,6 +43,9 @@ UNREADY_SECONDS = 2.0
 REQUEST_SECONDS = 5.0
 CONNECTIONS_MAX = 32
 
+NO_FILES_PAUSE_SECONDS = 0.1
+"""After a connection that could not be taken for want of a descriptor."""
+
 
 @dataclass(slots=True)
 class Vitals:
@@ -55,6 +60,9 @@ class Vitals:
     measures: Measures | None = None
     proposals: tuple[int, int] = (0, 0)
     """(pending, failed)"""
+    ill: tuple[str, ...] = ()
+    """What keeps the node from serving though it takes part, in sentences."""
+    disk_free_bytes: int | None = None
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter. raft-net only."""
@@ -85,7 +93,7 @@ class Vitals:
             reasons.append(f"not admitted yet, waiting for {', '.join(state.waiting_for)}")
         elif state.leader is None:
             reasons.append("no leader known")
-        return reasons
+        return [*reasons, *self.ill]
 
 
 class NodeCollector:
@@ -231,6 +239,14 @@ class _Server(ThreadingHTTPServer):
         self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                time.sleep(NO_FILES_PAUSE_SECONDS)  # it stays readable: no spinning meanwhile
+            raise  # socketserver goes on with the next one
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._slots.acquire(blocking=False):

@@ -192,6 +192,9 @@ class Config:
     segment_bytes: int = setting(
         SIZE, 64 * MIB, "size of one log file; space is freed by whole files", low=64 * KIB
     )
+    disk_reserve: int = setting(
+        SIZE, 16 * MIB, "kept back for a full disk: a snapshot has to fit; at most 1/16 of the disk"
+    )
     log_memory_limit: int = setting(
         SIZE,
         _NODE.log_memory_limit_bytes,

@@ -241,6 +241,11 @@ class RaftCore:
         proposals.transfer(self._s, fx, target, now)
         return self._done(fx)
 
+    def limit_pin(self, size_bytes: int) -> Effects:
+        """The disk has no more room than for so many bytes of log held back for a follower."""
+        self._s.pin_bytes_max = size_bytes
+        return Effects()
+
     # -- snapshots and the machine --
 
     def chunk_stored(

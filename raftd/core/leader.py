@@ -264,7 +264,7 @@ def _pin_is_over(s: State, progress: Progress, now: float) -> bool:
     if progress.pinned_at is None:
         return True
     too_long = now - progress.pinned_at > s.settings.pin_seconds_max
-    return too_long or s.log.bytes > s.settings.pin_bytes_max
+    return too_long or s.log.bytes > min(s.settings.pin_bytes_max, s.pin_bytes_max)
 
 
 def pinned_index(s: State, now: float) -> Index | None:

@@ -172,6 +172,8 @@ class State:
     unsynced: deque[tuple[WriteSeq, float]] = field(default_factory=deque)
     held: list[Held] = field(default_factory=list)
     pull_number: int = 0
+    pin_bytes_max: float = float("inf")
+    """What the disk has room for; the setting of this name holds besides."""
 
     @property
     def me(self) -> NodeId:

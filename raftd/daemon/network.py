@@ -14,6 +14,7 @@ from raftd import logs
 from raftd.config import Config, listen_address
 from raftd.core.effects import Event
 from raftd.core.types import Configuration, Recovered, Role
+from raftd.daemon.descriptors import connections
 from raftd.daemon.fatal import EndProcess
 from raftd.machine.sessions import Sessions
 from raftd.metrics import BEAT_SECONDS, Vitals
@@ -30,7 +31,12 @@ from raftd.storage.directory import DataDirectory
 LOG = logging.getLogger("raftd.node")
 
 QUIET_EVENTS = frozenset({"recorded"})
-LOUD_EVENTS = frozenset({"refused", "commit_stalled", "not_admitted", "truncated", "peer_lost"})
+LOUD_EVENTS = frozenset(
+    {
+        "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_room",
+        "snapshots_fail",
+    }
+)  # fmt: skip
 
 
 CLOSE_SECONDS = 15.0
@@ -159,9 +165,12 @@ class NetworkThread:
         advertised = about(*config.peers[config.id])
         link = link_settings(config)
         peers = Peers(where, advertised, link, fatal, now)
+        most = connections(len(config.peers) - 1)
         settings = ServerSettings(
             listen_address(config, "listen_peer"),
             listen_address(config, "listen_client"),
+            peer_connections_max=most.peers,
+            client_connections_max=most.clients,
             link=link,
         )
         servers = Servers(node.replica, peers, where, advertised, settings, fatal, now)
@@ -174,6 +183,8 @@ class NetworkThread:
             self._vitals.beat = self._vitals.now()
             self._vitals.proposals = replica.clients.proposals()
             state = self._vitals.state = replica.state()
+            self._vitals.ill = tuple(replica.room.unready())
+            self._vitals.disk_free_bytes = replica.room.free_bytes
             self._context.term, self._context.role = state.term, state.role.value
             log = self._directory.wal.stats
             self._vitals.counters.update(log_syncs=log.syncs, log_bytes_written=log.bytes)

@@ -13,7 +13,6 @@ import logging
 import os
 import platform
 import queue
-import resource
 import secrets
 import signal
 import sys
@@ -26,6 +25,7 @@ from types import FrameType
 from raftd import __version__, logs
 from raftd.config import Config, Loaded
 from raftd.config.render import effective
+from raftd.daemon.descriptors import SPARES, raise_limit
 from raftd.daemon.fatal import EXIT_FATAL, EndProcess, one_line
 from raftd.daemon.network import CannotListen, NetworkThread
 from raftd.daemon.reload import Reload
@@ -35,7 +35,7 @@ from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
 from raftd.machine.sessions import Sessions
 from raftd.metrics import AdminServer, Vitals
 from raftd.storage.directory import DataDirectory, open_directory
-from raftd.storage.errors import Locked, NoSpace, StorageError, WrongIdentity
+from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
 from raftd.storage.fs import OsFileSystem
 
 EXIT_OK = 0
@@ -44,6 +44,9 @@ EXIT_INTERRUPTED = 130
 
 COLLECT_SECONDS = 60.0
 THAW_ROUNDS = 60
+
+USAGE_ERRORS = (Locked, WrongIdentity, NoSpace, NotWritable)
+"""What the operator can put right at once."""
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -105,7 +108,7 @@ class _Process:
         """Raises CannotStart."""
         self._reload = reload
         self._announce()
-        _raise_file_limit()
+        raise_limit()
         self._catch_signals()
         machine = Sessions(make_machine(self._config))
         admin = self._open_admin()
@@ -225,6 +228,9 @@ class _Process:
 
     def _gauges(self) -> Iterable[tuple[str, float]]:
         yield "log_lines_dropped", self._dropped()
+        yield "disk_trouble", bool(self._vitals.ill)
+        if self._vitals.disk_free_bytes is not None:
+            yield "disk_free_bytes", self._vitals.disk_free_bytes
 
 
 def rare_collections() -> None:
@@ -269,12 +275,13 @@ def open_data(config: Config) -> DataDirectory:
     """Raises CannotStart."""
     try:
         return open_directory(
-            OsFileSystem(),
+            OsFileSystem(SPARES),
             config.data_dir,
             cluster=cluster_id(config.cluster_token, config.peers),
             node=config.id,
             new_incarnation=lambda: secrets.token_hex(8),
             segment_bytes=config.segment_bytes,
+            reserve_bytes=config.disk_reserve,
         )
     except StorageError as error:
         raise CannotStart(one_line(error), _code_of(error)) from None
@@ -290,13 +297,5 @@ def cluster_id(token: str, voters: Iterable[str]) -> str:
 
 
 def _code_of(error: Exception) -> int:
-    """What the operator can put right at once is usage; anything about the data itself is fatal."""
-    return EXIT_USAGE if isinstance(error, Locked | WrongIdentity | NoSpace) else EXIT_FATAL
-
-
-def _raise_file_limit() -> None:
-    """Every client is an open file; the soft limit is often only 1024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    """Anything about the data itself is fatal."""
+    return EXIT_USAGE if isinstance(error, USAGE_ERRORS) else EXIT_FATAL

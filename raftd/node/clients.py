@@ -51,6 +51,8 @@ class Clients:
             return Refused(Refusal.UNAVAILABLE, replica.stopped)
         if not replica.leading:
             return Refused(Refusal.NOT_LEADER, "not the leader", self._core.leader_id)
+        if replica.room.lacking:
+            return Refused(Refusal.UNAVAILABLE, "the leader's disk is full (see `raftctl why`)")
         pending_bytes = waiters.bytes + size_bytes
         return self._door.refuse(len(waiters), pending_bytes, self._core.log.bytes)
 

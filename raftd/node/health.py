@@ -12,14 +12,12 @@ APPLY_LAG_MAX = 10_000
 PEER_SILENT_SECONDS = 3.0
 
 
-def problems(state: RaftState, stopped: str, no_space: bool) -> Sequence[str]:
+def problems(state: RaftState, stopped: str, unready: Sequence[str]) -> Sequence[str]:
+    """unready: of the disk."""
     found = []
     if stopped:
         found.append(f"stopped: {stopped}")
-    if no_space:
-        found.append(
-            "no space for the next log segment: nothing is acknowledged until there is room"
-        )
+    found.extend(unready)
     if not state.admitted:
         others = ", ".join(state.waiting_for) or "nobody"
         found.append(

@@ -64,6 +64,7 @@ class Node:
             post,
             node_settings.inline_writes,
             self.replica.measures.syncs.observe,
+            lambda lacking, tight: self.replica.room.room_changed(lacking, tight),
         )
         self._desk = SnapshotDesk(
             snapshots, machine, fatal, post, core_settings.snapshot_chunk_bytes

@@ -32,8 +32,10 @@ class LogStore(Protocol):
     Write numbers have no gap, from 1 on: after one that was given up it takes none.
     """
 
-    tight: bool
-    """There was no room for a full segment: only a snapshot lets some go."""
+    @property
+    def tight(self) -> bool:
+        """There was no room for a full segment: only a snapshot lets some go."""
+        ...
 
     @property
     def spent(self) -> bool:

@@ -26,6 +26,7 @@ from raftd.core.types import Identity, Index, RaftState, Role, WriteSeq
 from raftd.node import health
 from raftd.node.apply_worker import ApplyWorker, Slice
 from raftd.node.clients import Clients
+from raftd.node.disk_room import DiskRoom
 from raftd.node.door import Door
 from raftd.node.errors import NodeStopped
 from raftd.node.events import EventFeed, EventRing
@@ -91,10 +92,10 @@ class Replica:
         stagger: 0..1, drawn once a node, so that nodes do not all snapshot at the same moment.
         """
         self._wal, self.apply = wal, apply
-        snapshotting = Snapshotting(self, self._core, settings, desk, stagger)
-        self.snapshotting = snapshotting
+        self.snapshotting = snapshotting = Snapshotting(self, self._core, settings, desk, stagger)
         self.snapshot_now, self.digest = snapshotting.snapshot_now, snapshotting.digest
         self.read_chunk = snapshotting.read_chunk
+        self.room = DiskRoom(self, self._core, desk)
 
     def start(self, transport: PeerTransport) -> None:
         self._transport = transport
@@ -319,11 +320,11 @@ class Replica:
 
     def problems(self) -> Sequence[str]:
         """Why this node is not healthy, worst first; empty when it is. Any thread."""
-        return health.problems(self.state(), self.stopped, self._wal.no_space)
+        return health.problems(self.state(), self.stopped, self.room.unready())
 
     def serving(self) -> bool:
-        """May clients be sent here? It takes part and knows a leader."""
-        return not self.stopped and self._core.leader_id is not None
+        """May clients be sent here? It takes part, knows a leader, and its disk takes more."""
+        return not (self.stopped or self.room.unready()) and self._core.leader_id is not None
 
     def subscribe(self, from_start: bool) -> EventFeed:
         return self._events.subscribe(from_start)

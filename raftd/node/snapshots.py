@@ -6,6 +6,7 @@ moves chunks. A local snapshot that takes seconds must not stall a follower's tr
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -23,12 +24,20 @@ from raftd.node.ports import (
 
 NO_ROOM_RETRY_SECONDS = 1.0
 
+REFUSAL_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE})
+"""The system would not do it; nothing has happened, and somebody can put it right."""
+
 Post = Callable[[Callable[[], None]], None]
 
 
 def _is_expected(error: Exception) -> bool:
     """No room, or a file's own trouble: what the store calls retryable, and the system's errors."""
     return isinstance(error, OSError) or bool(getattr(error, "retryable", False))
+
+
+def _is_refusal(error: Exception) -> bool:
+    refused = isinstance(error, OSError) and error.errno in REFUSAL_ERRNOS
+    return refused or bool(getattr(error, "retryable", False))
 
 
 class SnapshotDesk:
@@ -47,6 +56,8 @@ class SnapshotDesk:
         self._post = post
         self._chunk_bytes = chunk_bytes
         self._incoming: tuple[NodeId, IncomingSnapshot] | None = None  # raft-bulk only
+        self.trouble: Callable[[Exception | None], None] = lambda error: None
+        """Told, through `post`, what kept a snapshot from being written; None: one was."""
         self.slow = JobWorker("raft-snapshot", fatal)
         self.bulk = JobWorker("raft-bulk", fatal)
 
@@ -80,11 +91,32 @@ class SnapshotDesk:
                 if sink is not None:
                     sink.discard()
                 oops = error
+                self._ended(oops)
                 self._post(lambda: failed(oops))
             else:
+                self._ended(None)
                 self._post(lambda: done(meta))
 
         self.slow.put(job)
+
+    def _ended(self, error: Exception | None) -> None:
+        self._post(lambda: self.trouble(error))
+
+    def look(self, room_bytes: int, done: Callable[[int | None, str], None]) -> None:
+        """done(free bytes, why no snapshot of `room_bytes` can be stored, or "")."""
+
+        def job() -> None:
+            free, trouble = None, ""
+            try:
+                free = self._store.free_bytes()
+                self._store.check_writable(room_bytes)
+            except Exception as error:
+                if not _is_expected(error):
+                    raise
+                trouble = str(error)
+            self._post(lambda: done(free, trouble))
+
+        self.bulk.put(job)
 
     def restore(self, meta: SnapshotMeta, then: Callable[[], None]) -> None:
         """Put a snapshot into the machine, which its owner leaves alone meanwhile."""
@@ -109,8 +141,17 @@ class SnapshotDesk:
         """Drop older snapshot files. Those newer than the newest of `keep` stay: the core may not
         have heard of them yet.
         """
+
+        def job() -> None:
+            try:
+                self._store.retain(keep)
+            except OSError as error:  # they are removed next time
+                if not _is_refusal(error):
+                    raise
+                self._ended(error)
+
         if keep:
-            self.bulk.put(lambda: self._store.retain(keep))
+            self.bulk.put(job)
 
     def read_chunk(
         self, request: SnapshotRequest, done: Callable[[SnapshotRequest | OSError], None]
@@ -145,7 +186,7 @@ class SnapshotDesk:
                 if not _is_expected(error):
                     raise
                 # No room. The transfer goes on, slowly, from the start when there is.
-                self._start_over(stored)
+                self._start_over(stored, error)
                 return
             if next_offset < request.meta.size_bytes:
                 self._post(lambda: stored(next_offset))
@@ -154,19 +195,21 @@ class SnapshotDesk:
             try:
                 meta = incoming.commit()
             except Exception as error:
-                if getattr(error, "retryable", False):
-                    self._start_over(stored)
+                if _is_refusal(error):
+                    self._start_over(stored, error)
                 elif getattr(error, "start_over", False):
                     self._post(lambda: stored(0))
                 else:
                     raise
             else:
+                self._ended(None)
                 self._post(lambda: received(meta))
 
         self.bulk.put(job)
 
-    def _start_over(self, stored: Callable[[int], None]) -> None:
+    def _start_over(self, stored: Callable[[int], None], why: Exception) -> None:
         self._incoming = None
+        self._ended(why)
         self.bulk.pause(NO_ROOM_RETRY_SECONDS)
         self._post(lambda: stored(0))
 

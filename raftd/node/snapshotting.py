@@ -53,7 +53,7 @@ class Snapshotting:
         self._bytes = 0
         self._bytes_taken = 0
         self._running = False
-        self._pausing = False
+        self._pausing = self._told = False
         self._wanted: list[Done] = []
         self._digests: dict[int, Done] = {}
         self._digest = 0
@@ -64,6 +64,12 @@ class Snapshotting:
         """Count what was applied since the last snapshot; take one when it is due."""
         self._bytes = size_bytes if jumped else self._bytes + size_bytes
         if not self._running and self._is_due(index):
+            self._take()
+
+    def for_room(self) -> None:
+        """Room is short on the disk: a snapshot lets segments of the log go, if it has any news."""
+        state = self._replica.state()
+        if not (self._running or self._pausing) and state.applied_index > state.snapshot_index:
             self._take()
 
     def _is_due(self, applied: Index) -> bool:
@@ -92,7 +98,7 @@ class Snapshotting:
         self._replica.soon(self._replica.resume_applying)
 
     def _taken(self, meta: SnapshotMeta) -> None:
-        self._running = False
+        self._running = self._told = False
         if self._replica.stopped:
             return
         core = self._core
@@ -109,7 +115,9 @@ class Snapshotting:
         message = f"the snapshot could not be written: {error}"
         wanted, self._wanted = self._wanted, []
         answer(wanted, Refused(Refusal.UNAVAILABLE, message))
-        self._tell_failed(message)
+        if not self._told:  # once, not at every attempt
+            self._told = True
+            self._tell_failed(message)
 
     def _retry(self) -> None:
         """Nothing may be applied until then: a full log takes no proposals, so nobody would ask."""

@@ -104,5 +104,10 @@ def client_server_options(message_max: int = CLIENT_MESSAGE_MAX) -> ChannelOptio
     ]
 
 
+def connections_max(count: int) -> tuple[str, Any]:
+    """A port's limit: gRPC closes what comes beyond it, before it says anything."""
+    return ("grpc.max_allowed_incoming_connections", count)
+
+
 def _ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))

@@ -34,6 +34,7 @@ from raftd.rpc.api import Node
 from raftd.rpc.channels import (
     LinkSettings,
     client_server_options,
+    connections_max,
     peer_server_options,
 )
 from raftd.rpc.client_service import CommandsService, StreamRegistry
@@ -65,12 +66,15 @@ class ServerSettings:
     """listen_peer, listen_client: host:port; port 0 takes a free one (see `Servers.peer_port`).
 
     peer_calls_max, client_calls_max: calls and streams at a time; one more is RESOURCE_EXHAUSTED.
+    peer_connections_max, client_connections_max: one more is closed at once.
     """
 
     listen_peer: str
     listen_client: str
     peer_calls_max: int = 512
     client_calls_max: int = 8192
+    peer_connections_max: int = 1024
+    client_connections_max: int = 65_536
     link: LinkSettings = field(default_factory=LinkSettings)
     clients: ClientLimits = field(default_factory=ClientLimits)
     reflection: bool = True
@@ -116,7 +120,10 @@ class Servers:
 
     def _make_peer_server(self) -> grpc.aio.Server:
         server = grpc.aio.server(
-            options=peer_server_options(self._settings.link),
+            options=[
+                *peer_server_options(self._settings.link),
+                connections_max(self._settings.peer_connections_max),
+            ],
             maximum_concurrent_rpcs=self._settings.peer_calls_max,
         )
         ours: Any = Tolerant(server)
@@ -125,7 +132,10 @@ class Servers:
 
     def _make_client_server(self) -> grpc.aio.Server:
         server = grpc.aio.server(
-            options=client_server_options(),
+            options=[
+                *client_server_options(),
+                connections_max(self._settings.client_connections_max),
+            ],
             maximum_concurrent_rpcs=self._settings.client_calls_max,
         )
         ours: Any = Tolerant(server)

@@ -127,6 +127,8 @@ class NoFiles(StorageError):
 class NotWritable(StorageError):
     """A directory of ours that takes no new names from us."""
 
+    retryable = True
+
     def __init__(self, path: str) -> None:
         super().__init__(
             f"{path} is not writable: give it to the user that raftd runs as (with mode 0700), "

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from raftd.core.effects import BrokenInvariant
 from raftd.core.types import INDEX_MAX, Index, Recovered, Write, WriteSeq
 from raftd.storage import recovery
 from raftd.storage.errors import LogFailed, NoFiles, NoSpace, is_no_space
 from raftd.storage.fs import File, FileSystem, Lock
+from raftd.storage.order import follow
 from raftd.storage.record import (
     BATCH_HEADER,
     BATCH_RECORDS_MAX_BYTES,
@@ -138,7 +138,9 @@ class Wal:
         BrokenInvariant.
         """
         file = self._usable()
-        last, cut = self._check(writes)
+        snapshot = self._books.snapshot
+        floor = 0 if snapshot is None else snapshot.index
+        last, cut = follow(writes, self._written, self._last, floor)
         parts = [b""]
         for write in writes:
             append_write(parts, write)
@@ -216,36 +218,6 @@ class Wal:
         if self._file is None or self._failed is not None:
             raise LogFailed(self._directory, self._failed or ValueError("it is not open"))
         return self._file
-
-    def _check(self, writes: Sequence[Write]) -> tuple[Index, Index]:
-        """(last index after them, the lowest index that they override). Raises BrokenInvariant."""
-        last, cut, number = self._last, NOTHING_BELOW, self._written
-        snapshot = self._books.snapshot
-        floor = 0 if snapshot is None else snapshot.index
-        for write in writes:
-            number += 1
-            if write.seq != number:
-                raise BrokenInvariant(
-                    f"write {write.seq} comes after write {number - 1}: the log takes every write, "
-                    "in order; after one that was given up it takes none"
-                )
-            if write.marker is not None:
-                meta = write.marker.meta
-                if meta.index < floor:
-                    raise BrokenInvariant(f"snapshot {meta.index} after snapshot {floor}")
-                floor = meta.index
-                if write.marker.reset or floor > last:
-                    last, cut = floor, 1
-            if write.entries:
-                first = write.entries[0].index
-                if first <= floor or first > last + 1:
-                    raise BrokenInvariant(
-                        f"entry {first} in a log that ends at {last}, with snapshot {floor}"
-                    )
-                if first <= last:
-                    cut = min(cut, first)
-                last = first + len(write.entries) - 1
-        return last, cut
 
     def _remember(self, writes: Sequence[Write], last: Index, cut: Index) -> None:
         books = self._books

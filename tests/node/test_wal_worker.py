@@ -3,57 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from raftd.core.types import Write
 from raftd.node.disk_pace import PAUSE_SECONDS_MIN, SYNC_SECONDS_MAX, WEIGHT
-from raftd.node.wal_worker import SPENT, WalWorker
-from tests.node.fakes import FakeClock, FakeLog, FatalNote, Posted
+from tests.node.wal_bench import Bench, NoSpace, make, until
 
-
-class NoSpace(Exception):
-    retryable = True
-
-
-class Bench:
-    def __init__(self, inline: bool = True) -> None:
-        self.clock = FakeClock()
-        self.log = FakeLog(self.clock)
-        self.fatal = FatalNote()
-        self.posted = Posted()
-        self.durable: list[int] = []
-        self.roomy = threading.Event()
-        self.wal = WalWorker(self.log, self.clock, self.fatal, self._persisted, self.posted, inline)
-        self.started = False
-
-    def _persisted(self, seq: int) -> None:
-        assert seq in self.log.committed, f"write {seq} was called durable before its sync"
-        self.durable.append(seq)
-
-    def put(self, *seqs: int, inline: bool = False, release: int = 0) -> None:
-        self.wal.put([Write(seq) for seq in seqs], release)
-        self.wal.kick(inline)
-
-    def start(self) -> None:
-        self.started = True
-        self.wal.worker.start()
-
-
-@pytest.fixture
-def make() -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
-
-    def build(inline: bool = True) -> Bench:
-        made.append(Bench(inline))
-        return made[-1]
-
-    yield build
-    for bench in made:
-        bench.log.gate.set()
-        bench.wal.stop()
-        assert not bench.started or bench.wal.worker.join(10)
+__all__ = ["make"]
 
 
 def test_writes_that_gather_during_a_sync_share_the_next(make: Callable[..., Bench]) -> None:
@@ -180,7 +138,7 @@ def test_no_space_is_never_waited_out_on_the_network_thread(
     bench.put(2, inline=True)
     bench.log.error = NoSpace("no room for the next segment")
     bench.start()
-    _until(lambda: "raft-wal" in waited_on)
+    until(lambda: "raft-wal" in waited_on)
     bench.roomy.set()
     bench.posted.wait(1)
     bench.posted.run()
@@ -202,96 +160,11 @@ def test_no_space_does_not_hold_up_the_end(
     monkeypatch.setattr(bench.log, "commit", commit)
     bench.start()
     bench.put(1)
-    _until(lambda: bench.wal.no_space)
+    until(lambda: bench.wal.no_space)
     bench.wal.stop()
     assert bench.wal.worker.join(10)
     assert bench.posted.calls == []
     assert not bench.fatal.reports
-
-
-def test_after_a_write_was_given_up_nothing_follows(
-    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A small write fits where a large one did not; it would stand on entries that are not there.
-
-    Queued before the stop or after it, for the thread or inline.
-    """
-    bench = make()
-    commit = bench.log.commit
-
-    def small_ones_fit(writes: list[Write]) -> None:
-        if writes[0].seq == 2:
-            raise NoSpace("no room for the next segment")
-        commit(writes)
-
-    monkeypatch.setattr(bench.log, "commit", small_ones_fit)
-    bench.start()
-    bench.put(1)
-    bench.posted.wait(1)
-    bench.put(2)
-    _until(lambda: bench.wal.no_space)
-    bench.put(3)
-    bench.wal.stop()
-    assert bench.wal.worker.join(10)
-    bench.put(4)
-    bench.put(5, inline=True)
-    bench.posted.run()
-    assert bench.log.committed == [1]
-    assert bench.durable == [1]
-    assert not bench.fatal.reports
-
-
-@pytest.mark.parametrize("together", [True, False])
-def test_a_release_is_carried_out_while_a_write_waits_for_room(
-    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, together: bool
-) -> None:
-    bench = make()
-    commit = bench.log.commit
-
-    def after_a_release(writes: list[Write]) -> None:
-        if not bench.log.released:
-            raise NoSpace("no room for the next segment")
-        commit(writes)
-
-    monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 60.0)
-    monkeypatch.setattr(bench.log, "commit", after_a_release)
-    bench.start()
-    if together:
-        bench.put(1, release=7)
-    else:
-        bench.put(1)
-        _until(lambda: bench.wal.no_space)
-        bench.put(release=7)
-    bench.posted.wait(1)
-    bench.posted.run()
-    assert bench.durable == [1]
-    assert set(bench.log.released) == {7}
-    assert not bench.wal.no_space
-
-
-def test_a_full_disk_is_told_once_and_so_is_its_end(
-    make: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was kept back is in use: writes go on, but on a full disk until that is over."""
-    monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.001)
-    monkeypatch.setattr("raftd.node.wal_worker.IDLE_SECONDS", 0.001)
-    bench = make()
-    told: list[tuple[str, bool]] = []
-    bench.wal._room_changed = lambda lacking, tight: told.append((lacking, tight))
-    bench.log.spent, bench.log.tight, bench.log.roomy = True, True, False
-    bench.start()
-    for seq in range(1, 4):
-        bench.put(seq, inline=True)
-        bench.clock.time += 1.0
-        _until(lambda seq=seq: seq in bench.log.committed)  # type: ignore[misc]
-        bench.posted.run()
-    assert told == [(SPENT, True)]
-    assert bench.log.threads == {"MainThread", "raft-wal"}
-    bench.log.roomy, bench.log.tight = True, False
-    bench.clock.time += 1.0
-    _until(lambda: not bench.wal.no_space)
-    bench.posted.run()
-    assert told == [(SPENT, True), ("", False)]
 
 
 def test_idle_marks_once_after_the_last_write(make: Callable[..., Bench]) -> None:
@@ -300,10 +173,10 @@ def test_idle_marks_once_after_the_last_write(make: Callable[..., Bench]) -> Non
     bench.put(1)
     bench.posted.wait(1)
     bench.clock.time += 1.0
-    _until(lambda: bench.log.idles == 1)
+    until(lambda: bench.log.idles == 1)
     bench.put(2, inline=True)
     bench.clock.time += 1.0
-    _until(lambda: bench.log.idles == 2)
+    until(lambda: bench.log.idles == 2)
 
 
 def test_stop_writes_what_is_queued(make: Callable[..., Bench]) -> None:
@@ -323,13 +196,5 @@ def test_release_goes_to_the_log_after_the_writes(make: Callable[..., Bench]) ->
     bench = make()
     bench.start()
     bench.put(1, release=7)
-    _until(lambda: bench.log.released == [7])
+    until(lambda: bench.log.released == [7])
     assert bench.log.committed == [1]
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("waited 10 s in vain")

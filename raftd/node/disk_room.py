@@ -1,0 +1,139 @@
+"""A node whose disk is full, or takes no snapshots: said once, seen by all, and what helps is done.
+
+On a full disk a leader takes nothing new and hands over while another node is well; any node takes
+a snapshot, which lets segments of the log go. What the log holds back for a follower is bounded by
+a share of what is free, so that one full disk does not fill the others. Network thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from raftd.core.core import RaftCore
+from raftd.core.effects import Event
+from raftd.node.snapshots import SnapshotDesk
+
+if TYPE_CHECKING:
+    from raftd.node.replica import Replica
+
+LOOK_SECONDS = 2.0
+"""How often the disk is asked what is free, and whether snapshots may be written."""
+
+SNAPSHOT_ROUNDS = 5
+"""While room is short, a snapshot is taken once in so many looks."""
+
+HAND_OVER_ROUNDS_MAX = 16
+"""Looks between two attempts to hand over, at the longest; doubled each time from 1 on."""
+
+PEER_WELL_SECONDS = 1.0
+"""A peer that answered within this time may be handed leadership."""
+
+PIN_SHARE = 4
+"""The log is held back for a follower up to this part of what is free."""
+
+
+class DiskRoom:
+    def __init__(self, replica: Replica, core: RaftCore, desk: SnapshotDesk) -> None:
+        self._replica = replica
+        self._core = core
+        self._desk = desk
+        self._looking = False
+        self._tight = False
+        self._need_bytes = 0
+        self._until_written = False
+        self._round = 0
+        self._hand_over_at = self._hand_over_wait = 0
+        self.lacking = ""
+        """Why nothing new is taken, or "": there is room."""
+        self.snapshots = ""
+        """Why no snapshot can be written, or ""."""
+        self.free_bytes: int | None = None
+        """On the disk of the snapshots, as of the last look."""
+        desk.trouble = self.snapshot_ended
+        replica.later(LOOK_SECONDS, self._look)
+
+    def unready(self) -> Sequence[str]:
+        """Why no client should be sent here, one line each."""
+        return [text for text in (self.lacking, self.snapshots) if text]
+
+    def room_changed(self, lacking: str, tight: bool) -> None:
+        """The log found no room, or found some again."""
+        was, self.lacking = self.lacking, lacking
+        short, self._tight = self._tight or bool(was), tight
+        if lacking and not was:
+            self._tell("no_room", lacking)
+        elif was and not lacking:
+            self._tell("room_again", "the log has room on its disk again")
+        if (tight or lacking) and not short:
+            self._round = 0
+            self._hand_over_at = self._hand_over_wait = 0
+        if tight or lacking:
+            self._act()
+
+    def snapshot_ended(self, error: Exception | None) -> None:
+        """One of our own was written, or one from a leader stored whole; or it could not be."""
+        if error is None:
+            self._note_snapshots("")
+            return
+        self._need_bytes = int(getattr(error, "need_bytes", 0))
+        self._until_written = not getattr(error, "retryable", False)
+        self._note_snapshots(str(error))
+
+    def _note_snapshots(self, trouble: str) -> None:
+        was = self.snapshots
+        self.snapshots = f"no snapshot can be stored: {trouble}" if trouble else ""
+        if trouble and not was:
+            self._tell("snapshots_fail", self.snapshots)
+        elif was and not trouble:
+            self._need_bytes, self._until_written = 0, False
+            self._tell("snapshots_work", "snapshots can be stored again")
+
+    # -- every LOOK_SECONDS --
+
+    def _look(self) -> None:
+        if self._replica.stopped:
+            return
+        self._replica.later(LOOK_SECONDS, self._look)
+        if not self._looking:
+            self._looking = True
+            self._desk.look(self._need_bytes, self._seen)
+        if self.lacking or self._tight:
+            self._round += 1
+            self._act()
+
+    def _seen(self, free_bytes: int | None, trouble: str) -> None:
+        self._looking = False
+        if self._replica.stopped:
+            return
+        if free_bytes is not None:
+            self.free_bytes = free_bytes
+            self._replica.enter(lambda now: self._core.limit_pin(free_bytes // PIN_SHARE))
+        if trouble or not self._until_written:
+            self._note_snapshots(trouble)
+
+    def _act(self) -> None:
+        if self._round % SNAPSHOT_ROUNDS == 0:
+            self._replica.snapshotting.for_room()
+        if self.lacking and self._replica.leading and self._round >= self._hand_over_at:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        state = self._replica.state()
+        if not any(
+            peer.match >= state.commit_index
+            and peer.contact_age is not None
+            and peer.contact_age < PEER_WELL_SECONDS
+            for peer in state.peers
+        ):
+            return
+        self._hand_over_wait = min(max(1, 2 * self._hand_over_wait), HAND_OVER_ROUNDS_MAX)
+        self._hand_over_at = self._round + self._hand_over_wait
+        self._replica.transfer(None, lambda outcome: None)
+
+    def _tell(self, kind: str, text: str) -> None:
+        state = self._replica.state()
+        event = Event(kind, state.term, state.role, state.leader, text)
+        self._replica.apply.tell(event)
+        self._replica.tell([event])
+        self._replica.soon(self._replica.resume_applying)

@@ -3,7 +3,7 @@
 A quick machine lives on the network thread and is given slices of at most a millisecond, so that
 heartbeats never wait for it; results then reach their callers without a hand-over between threads.
 Any other machine lives on raft-apply. Either way one thread at a time touches the machine: while a
-large snapshot is restored on the raft-snapshot thread, everything here waits.
+large snapshot is restored on the raft-snapshot thread, everything here waits (ownership.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
 from raftd.node.outcomes import Answered, Outcome
+from raftd.node.ownership import NOT_OURS, Ownership
 from raftd.node.ports import Clock, FatalPort, MachineHost, Services
 from raftd.node.supervision import Worker
 
@@ -90,7 +91,8 @@ class ApplyWorker:
         """report: called on the owner's thread after each slice. restore(meta, then): put the
         snapshot into the machine, on any thread, then call `then` there.
         """
-        self._host = host
+        self.ownership = Ownership(host)
+        self._machine = NOT_OURS  # ours within a slice
         self._clock = clock
         self._report = report
         self._restore = restore
@@ -102,6 +104,7 @@ class ApplyWorker:
         self._offset = 0  # entries of the first job that are done
         self._restoring: SnapshotMeta | None = None
         self._restored = False
+        self._more_queries = False
         self._stopping = False
         self._services: Services | None = None
         self._owner = 0
@@ -112,7 +115,6 @@ class ApplyWorker:
         self.applied_term: Term = 0
         self.quick = host.quick
         self._watched = host.watches
-        self._apply_batch = self._apply_watched if host.watches else host.apply_batch
         self.worker = None if self.quick else Worker("raft-apply", self.run, fatal)
 
     def offer(self, services: Services) -> None:
@@ -123,7 +125,9 @@ class ApplyWorker:
         """Once, on the owner's thread, before anything is applied or restored."""
         self._owner = threading.get_ident()
         if self._watched and self._services is not None:
-            self._host.attach(self._services)
+            self._machine = self.ownership.take()
+            self._machine.attach(self._services)
+            self._give_back()
 
     def take(self, fx: Effects) -> None:
         """The machine's share of what the core wants, in order. Under the replica's lock."""
@@ -153,13 +157,13 @@ class ApplyWorker:
 
         Raises RuntimeError elsewhere: in the middle of an entry the sessions are of no index.
         """
-        if threading.get_ident() != self._owner:
+        if threading.get_ident() != self._owner or self._machine is NOT_OURS:
             raise RuntimeError("mark_snapshot: call it on the machine's own thread, in a callback")
         if not self._between_entries:
             raise RuntimeError(
                 "mark_snapshot: not within apply, an entry holds several commands; use on_applied"
             )
-        return self.applied_index, self.applied_term, self._host.sessions()
+        return self.applied_index, self.applied_term, self._machine.sessions()
 
     def put(self, job: Job) -> None:
         """Enqueues only. Any thread; entries and installs under the replica's lock, so in order."""
@@ -173,9 +177,7 @@ class ApplyWorker:
         self.begin()
         while True:
             with self._ready:
-                while not (
-                    self._stopping or self._restored or (self._jobs and not self._restoring)
-                ):
+                while not (self._stopping or self.has_work()):
                     self._ready.wait()
                 if self._stopping:
                     return
@@ -186,8 +188,17 @@ class ApplyWorker:
             self._stopping = True
             self._ready.notify()
 
+    def has_work(self) -> bool:
+        """Is there anything for `step` to do? A moment's value unless the lock is held."""
+        if self._restoring is not None:
+            return self._restored
+        return bool(self._jobs) or self._more_queries
+
     def step(self) -> bool:
         """One slice of work on the owner's thread; True if there is more to do now."""
+        if self._restoring is not None and not self._restored:
+            return False
+        self._machine = self.ownership.take()
         self._take_restored()
         deadline = self._clock.now() + SLICE_SECONDS
         done = Slice([], [])
@@ -195,11 +206,17 @@ class ApplyWorker:
             self._one(self._jobs[0], done, deadline)
             if self._clock.now() >= deadline:
                 break
-        self._release_waiting(done)
+        self._more_queries = self._release_waiting(done)
+        self._give_back()
         done.index = self.applied_index
         if done.applied or done.answers or done.jumped_to:
             self._report(done)
-        return bool(self._jobs) and self._restoring is None
+        return self.has_work() and self._restoring is None
+
+    def _give_back(self) -> None:
+        if self._machine is not NOT_OURS:
+            self._machine = NOT_OURS
+            self.ownership.give_back()
 
     def _one(self, job: Job, done: Slice, deadline: float) -> None:
         if isinstance(job, ApplyEntries):
@@ -208,12 +225,14 @@ class ApplyWorker:
         elif isinstance(job, Query):
             self._query(job, done)
         elif isinstance(job, Capture):
-            sessions, chunks = self._host.capture()
+            sessions, chunks = self._machine.capture()
             job.done((self.applied_index, self.applied_term, sessions, chunks))
         elif isinstance(job, Tell):
             self._events_seen += 1
-            self._host.on_event(job.event)
+            self._machine.on_event(job.event)
         else:
+            self._machine = NOT_OURS
+            self.ownership.lend()
             self._restoring = job.meta
             self._restore(job.meta, self._restore_is_over)
         with self._lock:
@@ -222,7 +241,8 @@ class ApplyWorker:
 
     def _apply(self, entries: Sequence[Entry], done: Slice, deadline: float) -> bool:
         """True when all of `entries` are applied; False when the slice is used up."""
-        apply_batch, watched, now = self._apply_batch, self._watched, self._clock.now
+        watched, now = self._watched, self._clock.now
+        apply_batch = self._apply_watched if watched else self._machine.apply_batch
         for place in range(self._offset, len(entries)):
             entry = entries[place]
             results = b""
@@ -232,7 +252,7 @@ class ApplyWorker:
             done.applied.append((entry, results))
             done.bytes += len(entry.payload)
             if watched:
-                self._host.on_applied(entry.index)
+                self._machine.on_applied(entry.index)
             if now() >= deadline and place + 1 < len(entries):
                 self._offset = place + 1
                 return False
@@ -240,7 +260,7 @@ class ApplyWorker:
 
     def _apply_watched(self, index: Index, term: Term, payload: bytes) -> bytes:
         self._between_entries = False
-        results = self._host.apply_batch(index, term, payload)
+        results = self._machine.apply_batch(index, term, payload)
         self._between_entries = True
         return results
 
@@ -248,13 +268,23 @@ class ApplyWorker:
         if job.index > self.applied_index:
             heapq.heappush(self._waiting, (job.index, next(self._order), job))
             return
-        query = self._host.query
+        query = self._machine.query
         results = [query(request) for request in job.queries]
         done.answers.append((job.done, Answered(self.applied_index, results)))
 
-    def _release_waiting(self, done: Slice) -> None:
+    def _release_waiting(self, done: Slice) -> bool:
+        """Answer the queries whose index is applied; True if some are left for the next slice.
+
+        Those that are behind a restore wait for it: the machine is not ours until it is over.
+        """
+        if self._restoring is not None:
+            return False
+        deadline = self._clock.now() + SLICE_SECONDS
         while self._waiting and self._waiting[0][0] <= self.applied_index:
+            if self._clock.now() >= deadline:
+                return True
             self._query(heapq.heappop(self._waiting)[2], done)
+        return False
 
     @property
     def backlog(self) -> int:
@@ -272,6 +302,7 @@ class ApplyWorker:
 
     def _restore_is_over(self) -> None:
         """Any thread: the machine is ours again; `step` goes on."""
+        self.ownership.take_back()
         with self._ready:
             self._restored = True
             self._ready.notify()
@@ -283,7 +314,5 @@ class ApplyWorker:
         self._restored, self._restoring = False, None
         self.applied_index, self.applied_term = meta.index, meta.term
         if self._watched:
-            self._host.on_applied(meta.index)
-        done = Slice([], [], index=meta.index, jumped_to=meta.index)
-        self._release_waiting(done)
-        self._report(done)
+            self._machine.on_applied(meta.index)
+        self._report(Slice([], [], index=meta.index, jumped_to=meta.index))

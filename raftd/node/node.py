@@ -66,9 +66,6 @@ class Node:
             self.replica.measures.syncs.observe,
             lambda lacking, tight: self.replica.room.room_changed(lacking, tight),
         )
-        self._desk = SnapshotDesk(
-            snapshots, machine, fatal, post, core_settings.snapshot_chunk_bytes
-        )
 
         def restore(meta: SnapshotMeta, then: Callable[[], None]) -> None:
             def restored() -> None:
@@ -78,6 +75,9 @@ class Node:
             self._desk.restore(meta, restored)
 
         self._apply = ApplyWorker(machine, clock, fatal, self.replica.report, restore)
+        self._desk = SnapshotDesk(
+            snapshots, self._apply.ownership, fatal, post, core_settings.snapshot_chunk_bytes
+        )
         self.replica.attach(self._wal, self._apply, self._desk, node_settings, rng.random())
         self._apply.offer(Hosting(self.replica, self._apply, post))
         workers = [self._wal.worker, self._desk.slow.worker, self._desk.bulk.worker]

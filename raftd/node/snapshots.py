@@ -14,13 +14,8 @@ from raftd.core.messages import SnapshotRequest
 from raftd.core.types import Configuration, NodeId, SnapshotMeta
 from raftd.node.apply_worker import Captured
 from raftd.node.job_worker import JobWorker
-from raftd.node.ports import (
-    FatalPort,
-    IncomingSnapshot,
-    MachineHost,
-    SnapshotSink,
-    SnapshotStore,
-)
+from raftd.node.ownership import Ownership
+from raftd.node.ports import FatalPort, IncomingSnapshot, SnapshotSink, SnapshotStore
 
 NO_ROOM_RETRY_SECONDS = 1.0
 
@@ -46,7 +41,7 @@ class SnapshotDesk:
     def __init__(
         self,
         store: SnapshotStore,
-        host: MachineHost,
+        host: Ownership,
         fatal: FatalPort,
         post: Post,
         chunk_bytes: int,

@@ -102,7 +102,7 @@ SHELL = (
             "        while self._restoring is None and self._jobs:",
             "        while self._jobs:",
         ),
-        by="state-machine-safety monotonic",
+        by="core-asserts",
     ),
     _shell(
         "read-not-held-for-its-index",

@@ -86,6 +86,7 @@ class FakeHost:
         self.quick = quick
         self.clock = clock
         self.cost = 0.0
+        self.query_cost = 0.0
         self.payloads: list[bytes] = []
 
     def apply_batch(self, index: Index, term: Term, payload: bytes) -> bytes:
@@ -94,6 +95,7 @@ class FakeHost:
         return b"applied " + payload
 
     def query(self, request: bytes) -> tuple[int, bytes]:
+        self.clock.time += self.query_cost
         return 0, request + b"=%d" % len(self.payloads)
 
     def capture(self) -> tuple[bytes, Iterable[bytes]]:

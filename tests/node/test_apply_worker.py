@@ -118,3 +118,32 @@ def test_a_capture_shows_the_state_at_its_place_in_the_order() -> None:
     bench.worker.step()
     index, term, sessions, chunks = got[0]
     assert (index, term, sessions, b"".join(chunks)) == (2, 1, b"sessions", b"1|2")
+
+
+def test_a_read_behind_a_restore_waits_for_it() -> None:
+    """Its index is applied in the very slice that lends the machine out."""
+    bench = Bench()
+    bench.query(1)
+    bench.worker.step()
+    bench.entries(1, 1)
+    bench.worker.put(Install(META))
+    bench.worker.step()
+    assert not [answer for made in bench.slices for answer in made.answers]
+    bench.restored[0]()
+    bench.worker.step()
+    [(_, outcome)] = bench.slices[-1].answers
+    assert outcome == Answered(10, [(0, b"q=4")])
+
+
+def test_many_reads_for_one_index_do_not_hold_the_thread_longer_than_a_slice() -> None:
+    bench = Bench()
+    bench.host.query_cost = 0.0004
+    for _ in range(10):
+        bench.query(1)
+    bench.worker.step()
+    bench.entries(1, 1)
+    steps = 1
+    while bench.worker.step():
+        steps += 1
+    assert steps >= 3
+    assert sum(len(made.answers) for made in bench.slices) == 10

@@ -224,7 +224,7 @@ class ApplyThread(Thread):
 
     def _look(self) -> None:
         worker = self._worker
-        if worker._restored or (worker._jobs and not worker._restoring):
+        if worker.has_work():
             self._world.events += 1
             worker.step()
             self._after(self._process.spent, self._look)

@@ -58,10 +58,11 @@ class Vitals:
     fatal: str = ""
     counters: dict[str, int] = field(default_factory=dict)
     measures: Measures | None = None
+    ailments: list[str] = field(default_factory=list)
+    """Why the node itself says that no client should be sent here."""
+    gauges: dict[str, float] = field(default_factory=dict)
     proposals: tuple[int, int] = (0, 0)
     """(pending, failed)"""
-    ill: tuple[str, ...] = ()
-    """What keeps the node from serving though it takes part, in sentences."""
     disk_free_bytes: int | None = None
 
     def count(self, name: str, amount: int = 1) -> None:
@@ -93,7 +94,7 @@ class Vitals:
             reasons.append(f"not admitted yet, waiting for {', '.join(state.waiting_for)}")
         elif state.leader is None:
             reasons.append("no leader known")
-        return [*reasons, *self.ill]
+        return [*reasons, *self.ailments]
 
 
 class NodeCollector:
@@ -109,7 +110,7 @@ class NodeCollector:
             counter = CounterMetricFamily(f"raftd_{name}", name.replace("_", " "))
             counter.add_metric([], count)
             yield counter
-        for name, value in self._gauges():
+        for name, value in [*self._gauges(), *sorted(self._vitals.gauges.copy().items())]:
             yield _gauge(name, name.replace("_", " "), value)
         state, measures = self._vitals.state, self._vitals.measures
         if state is not None:

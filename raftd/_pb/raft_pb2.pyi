@@ -91,7 +91,7 @@ class AppendRequest(_message.Message):
     def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., commit: _Optional[int] = ..., entry_terms: _Optional[_Iterable[int]] = ..., entry_types: _Optional[_Iterable[_Union[EntryType, str]]] = ..., entry_payloads: _Optional[_Iterable[bytes]] = ..., entries_crc: _Optional[int] = ...) -> None: ...
 
 class AppendReply(_message.Message):
-    __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "durable", "conflict_term", "conflict_index")
+    __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "durable", "conflict_term", "conflict_index", "unfit", "room")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     NOT_ADMITTED_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,8 @@ class AppendReply(_message.Message):
     DURABLE_FIELD_NUMBER: _ClassVar[int]
     CONFLICT_TERM_FIELD_NUMBER: _ClassVar[int]
     CONFLICT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    UNFIT_FIELD_NUMBER: _ClassVar[int]
+    ROOM_FIELD_NUMBER: _ClassVar[int]
     envelope: Envelope
     number: int
     not_admitted: bool
@@ -108,7 +110,9 @@ class AppendReply(_message.Message):
     durable: int
     conflict_term: int
     conflict_index: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ...) -> None: ...
+    unfit: bool
+    room: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ..., unfit: _Optional[bool] = ..., room: _Optional[int] = ...) -> None: ...
 
 class SnapshotMeta(_message.Message):
     __slots__ = ("index", "term", "voters", "learners", "size_bytes", "crc")

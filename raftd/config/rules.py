@@ -126,6 +126,17 @@ def _sizes(config: Config) -> Iterator[Problem]:
                 "refused before a snapshot makes room",
             ),
         )
+    pinned = config.pin_bytes_max + config.snapshot_bytes
+    if need <= config.log_memory_limit < pinned:
+        yield (
+            "log_memory_limit",
+            _shown(
+                "log_memory_limit",
+                config.log_memory_limit,
+                f"at least pin_bytes_max + snapshot_bytes = {render_size(pinned)}, or one follower "
+                "that receives a snapshot keeps the log so long that commands are refused",
+            ),
+        )
 
 
 def _ordered(config: Config, low: str, high: str, factor: float) -> Iterator[Problem]:

@@ -28,6 +28,8 @@ from raftd.config.row import setting
 from raftd.core.types import Settings as CoreSettings
 from raftd.node.settings import NodeSettings
 
+__all__ = ["SETTINGS", "Config", "Setting"]
+
 KIB, MIB = 1 << 10, 1 << 20
 _CORE = CoreSettings()
 _NODE = NodeSettings()
@@ -198,7 +200,8 @@ class Config:
     log_memory_limit: int = setting(
         SIZE,
         _NODE.log_memory_limit_bytes,
-        "log in memory; beyond it new commands are refused",
+        "log in memory, on every node; beyond it a leader refuses new commands, and a follower "
+        "takes no entries until a snapshot of its own has made room",
         low=MIB,
     )
     disk_stall_refuse: float = setting(
@@ -209,6 +212,21 @@ class Config:
     )
     disk_stall_step_down: float = setting(
         DURATION, _CORE.disk_stall_step_down, "and steps down after this long", low=0.05
+    )
+
+    machine_stall_unready: float = setting(
+        DURATION,
+        _NODE.machine_stall_unready_seconds,
+        "one command, query, capture or restore that lasts longer: the state machine hangs and the "
+        "node is not ready; above the longest that yours takes",
+        low=0.5,
+    )
+    hand_over_after: float = setting(
+        DURATION,
+        _CORE.hand_over_after,
+        "a leader that has been in such a state for so much longer hands over to a node that is "
+        "not; by then all have said how they are",
+        low=0.1,
     )
 
     inline_writes: bool = setting(
@@ -259,7 +277,9 @@ class Config:
         """The core's share of the settings."""
         names = {row.name for row in dataclasses.fields(CoreSettings)}
         shared = {name: getattr(self, name) for name in names if name in SETTINGS}
-        return CoreSettings(**shared, pin_seconds_max=self.pin_time_max)
+        return CoreSettings(
+            **shared, pin_seconds_max=self.pin_time_max, log_bytes_max=self.log_memory_limit
+        )
 
     def node(self) -> NodeSettings:
         """The replica's share of the settings."""
@@ -268,6 +288,7 @@ class Config:
             pending_bytes_max=self.pending_bytes_max,
             pending_queries_max=self.pending_queries_max,
             log_memory_limit_bytes=self.log_memory_limit,
+            machine_stall_unready_seconds=self.machine_stall_unready,
             snapshot_entries=self.snapshot_entries,
             snapshot_bytes=self.snapshot_bytes,
             snapshot_chunk_bytes=self.snapshot_chunk_bytes,

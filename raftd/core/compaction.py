@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from raftd.core import leader
 from raftd.core.effects import BrokenInvariant, Effects
+from raftd.core.messages import Room
 from raftd.core.state import State
-from raftd.core.types import SnapshotMarker, SnapshotMeta
+from raftd.core.types import Index, SnapshotMarker, SnapshotMeta
+
+INSTALLS_OUT_MAX = 2
+"""Received snapshots that the machine has not restored yet."""
 
 
 def due(s: State) -> bool:
@@ -46,6 +50,31 @@ def snapshot_taken(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> Non
     s.snapshot = meta
     s.compact_after = (seq, meta)
     s.event(fx, "snapshot_taken", f"at {meta.index}, {meta.size_bytes} bytes")
+
+
+def restored(s: State, index: Index) -> None:
+    """The machine has got as far as `index`: the snapshots up to there are restored."""
+    while s.installs_out and s.installs_out[0].index <= index:
+        s.installs_out.popleft()
+    if not s.installs_out:
+        s.orphan_bytes = 0
+
+
+def room(s: State) -> Room:
+    """What this node may take from its leader without growing past `log_bytes_max`.
+
+    Only what this node can make room for by itself counts against it: without a committed entry
+    that a snapshot could cover there is none, and an entry of the new term must still come in, or
+    those of older terms would never be committed. A snapshot makes room, but for a machine that has
+    not come to the last one each would wait in a row with its file.
+    """
+    behind = bool(s.installs_out) or s.installing is not None
+    full = s.log.bytes + s.orphan_bytes > s.settings.log_bytes_max
+    if behind and (full or len(s.installs_out) >= INSTALLS_OUT_MAX):
+        return Room.NOTHING
+    if full and s.commit_index > s.snapshot.index:
+        return Room.NO_ENTRIES
+    return Room.ALL
 
 
 def snapshots_in_use(s: State) -> tuple[SnapshotMeta, ...]:

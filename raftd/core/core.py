@@ -21,6 +21,7 @@ from raftd.core import (
     candidate,
     compaction,
     durability,
+    fitness,
     follower,
     leader,
     membership,
@@ -246,6 +247,11 @@ class RaftCore:
         self._s.pin_bytes_max = size_bytes
         return Effects()
 
+    def fit_to_lead(self, fit: bool) -> Effects:
+        """Not `fit`: it tells its leader so; leading itself, it hands over a while later."""
+        fitness.say(self._s, not fit)
+        return Effects()
+
     # -- snapshots and the machine --
 
     def chunk_stored(
@@ -279,8 +285,7 @@ class RaftCore:
         if index > s.handed_index:
             raise BrokenInvariant(f"applied {index}, but only {s.handed_index} was handed over")
         s.applied_index = max(s.applied_index, index)
-        while s.installs_out and s.installs_out[0].index <= index:
-            s.installs_out.popleft()
+        compaction.restored(s, index)
         return Effects()
 
     def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:

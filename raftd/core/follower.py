@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from raftd.core import membership
+from raftd.core import compaction, membership
 from raftd.core.effects import BrokenInvariant, Effects, Token
-from raftd.core.messages import AppendReply, AppendRequest, SnapshotReply, SnapshotRequest
+from raftd.core.messages import (
+    AppendReply,
+    AppendRequest,
+    NotAdmitted,
+    Room,
+    SnapshotReply,
+    SnapshotRequest,
+)
 from raftd.core.state import State
 from raftd.core.types import Index, SnapshotMarker, SnapshotMeta
 
@@ -28,6 +35,9 @@ def refuse_append(s: State, fx: Effects, request: AppendRequest, token: Token) -
 
 def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Token) -> None:
     """Rules 2-5, for a request of the current term's leader."""
+    if request.entries and compaction.room(s) is not Room.ALL:
+        fx.replies.append((token, NotAdmitted(request.number)))
+        return
     if not _previous_matches(s, request):
         _refuse_mismatch(s, fx, request, token)
         return
@@ -39,7 +49,9 @@ def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Tok
     number = request.number
 
     def make() -> AppendReply:
-        return AppendReply(s.current_term, True, durable_for_leader(s), number=number)
+        durable = durable_for_leader(s)
+        unfit, room = s.unfit, compaction.room(s)
+        return AppendReply(s.current_term, True, durable, 0, 0, number, unfit, room)
 
     # A resend has nothing to write and must still wait for the write that covers its entries. An
     # empty request says nothing of entries, and a heartbeat never waits for a disk.
@@ -69,7 +81,9 @@ def _refuse_mismatch(s: State, fx: Effects, request: AppendRequest, token: Token
     number = request.number
 
     def make() -> AppendReply:
-        return AppendReply(s.current_term, False, durable_for_leader(s), term, index, number)
+        durable = durable_for_leader(s)
+        unfit, room = s.unfit, compaction.room(s)
+        return AppendReply(s.current_term, False, durable, term, index, number, unfit, room)
 
     s.hold(fx, token, 0, make)
 
@@ -122,6 +136,8 @@ def chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None
     """A chunk from this term's leader: store it, unless what it stands for is here already."""
     if request.meta.index <= s.commit_index:
         _have_it(s, fx, request, token)
+    elif compaction.room(s) is Room.NOTHING:
+        fx.replies.append((token, NotAdmitted(request.number)))
     else:
         fx.chunks.append((token, request))
 
@@ -172,6 +188,7 @@ def take(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
         s.commit_index = meta.index
         return
     seq = s.write(fx, now, marker=SnapshotMarker(meta, reset=True))
+    s.orphan_bytes += s.log.bytes_between(s.applied_index + 1, s.handed_index)
     s.log.reset(meta.index, meta.term, seq, still_durable=s.commit_index)
     s.configurations = [(meta.index, meta.configuration)]
     s.snapshot = meta

@@ -9,6 +9,7 @@ from raftd.core.messages import (
     AppendReply,
     AppendRequest,
     Channel,
+    Room,
     SnapshotReply,
     SnapshotRequest,
     TimeoutNowRequest,
@@ -83,6 +84,8 @@ def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
         return None
     prev_index = progress.next - 1
     prev_term = s.log.term_at(prev_index)
+    if prev_term is not None and progress.room is not Room.ALL:
+        return None  # its next heartbeat's answer may say otherwise
     if prev_term is None:
         # What it needs next is compacted: send the snapshot instead (Section 7), on the bulk
         # channel,
@@ -125,7 +128,7 @@ def next_chunk(s: State, peer: NodeId, now: float) -> SnapshotRequest | None:
     if progress is None or progress.sending is None or now < progress.resume_at:
         return None
     sending = progress.sending
-    if sending.inflight is not None or now < sending.not_before:
+    if sending.inflight is not None or now < sending.not_before or progress.room is Room.NOTHING:
         return None
     sending.inflight = s.next_number()
     return SnapshotRequest(
@@ -163,6 +166,7 @@ def on_append_reply(
     if not sent.entries:
         _heartbeat_over(progress, sent.number)
     progress.heard(sent.number, sent.pulled_at)
+    progress.told(sent.number, reply)
     in_window = bool(sent.entries) and progress.settled(sent.number)
     if progress.matched(reply.durable):
         progress.pinned(sent.pulled_at)

@@ -66,6 +66,12 @@ class RaftLog:
         """Entries first .. last, both inclusive and present."""
         return self._entries[first - self.base_index - 1 : last - self.base_index]
 
+    def bytes_between(self, first: Index, last: Index) -> int:
+        """Of those entries first .. last that are present."""
+        first = max(first, self.first_index)
+        entries = self.between(first, last) if first <= last else ()
+        return sum(entry.size_bytes for entry in entries)
+
     def batch_from(self, first: Index, entries_max: int, bytes_max: int) -> tuple[Entry, ...]:
         """Up to `entries_max` entries and `bytes_max` bytes from `first` on; at least one if there
         is one.

@@ -63,6 +63,14 @@ class AppendRequest:
     pulled_at: float = field(default=0.0, compare=False)
 
 
+class Room(IntEnum):
+    """What a node has room for. The numbers are on the wire."""
+
+    ALL = 0
+    NO_ENTRIES = 1
+    NOTHING = 2  # no entries, and no snapshot either
+
+
 @dataclass(frozen=True, slots=True)
 class AppendReply:
     """The only source of `match` on the leader.
@@ -70,6 +78,7 @@ class AppendReply:
     durable: min(durable prefix of the follower's log, what this term's leader has verified here).
     conflict_term, conflict_index: on a refusal, where to look next (the first index of the term
     that the follower holds at prev_index; term 0 and last index + 1 when its log is too short).
+    unfit: this node says of itself that it should not lead. room: what it takes at present.
     """
 
     term: Term
@@ -78,6 +87,8 @@ class AppendReply:
     conflict_term: Term = 0
     conflict_index: Index = 0
     number: int = 0
+    unfit: bool = False
+    room: Room = Room.ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +183,8 @@ class HelloReply:
 class NotAdmitted:
     """The answer of a node that is not admitted, to everything but Hello. It counts for nothing.
 
-    So does that of a node whose disk is stuck, past what it may hold back.
+    So does that of a node whose disk is stuck, past what it may hold back, and that of one that
+    has no room for what it was sent.
     """
 
     number: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raftd.core import membership
+from raftd.core.messages import Room
 from raftd.core.state import State
 from raftd.core.types import PeerState, RaftState
 
@@ -19,6 +20,8 @@ def _peer_states(s: State, now: float) -> tuple[PeerState, ...]:
             mode=p.mode.value,
             inflight=len(p.inflight),
             contact_age=now - (lead.since if p.contact is None else p.contact),
+            unfit=p.unfit,
+            held_back=p.room is not Room.ALL,
         )
         for p in lead.progress.values()
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from raftd.core.messages import AppendReply, Room
 from raftd.core.types import Index, NodeId, SnapshotMeta
 
 
@@ -45,6 +46,9 @@ class Progress:
         None  # the round that confirms reads: (number, pulled at)
     )
     resume_at: float = 0.0  # after a failed send: not before then, or contact on another channel
+    unfit: bool = False
+    room: Room = Room.ALL
+    told_number: int = 0  # the request whose answer said the two above
     sending: Sending | None = None
     pinned_at: float | None = None
     """The log is pinned for this follower: when what it last acknowledged was pulled. From the
@@ -56,6 +60,11 @@ class Progress:
             self.contact = pulled_at
         self.acked_number = max(self.acked_number, number)
         self.resume_at = 0.0
+
+    def told(self, number: int, reply: AppendReply) -> None:
+        """What the follower says of itself; the answer to the newest request counts."""
+        if number >= self.told_number:
+            self.told_number, self.unfit, self.room = number, reply.unfit, reply.room
 
     def matched(self, durable: Index) -> bool:
         """Raise match; True if it rose. Replies may come in any order, on any channel."""

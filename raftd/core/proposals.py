@@ -34,7 +34,7 @@ def transfer(s: State, fx: Effects, target: NodeId | None, now: float) -> None:
         raise NotLeader(s.leader_id)
     voters = [p for p in s.leadership.progress.values() if p.peer in s.configuration.voters]
     if target is None and voters:
-        target = max(voters, key=lambda p: (p.match, p.acked_number)).peer
+        target = max(voters, key=lambda p: (not p.unfit, p.match, p.acked_number)).peer
     if target not in [p.peer for p in voters]:
         raise Unavailable(f"cannot hand leadership to {target!r}: not another voter")
     if s.leadership.transfer is not None:

@@ -91,6 +91,7 @@ class Leadership:
     quorum_grace_until: float = 0.0
     watched_at: float = 0.0  # the last look at who is silent
     watched_from: float = 0.0  # silence counts from here: the end of our own last stall
+    hand_over_at: float = float("inf")  # unfit to lead: hand over then, to one who is not
 
 
 @dataclass(slots=True)
@@ -162,6 +163,8 @@ class State:
     installing: tuple[WriteSeq, SnapshotMeta] | None = None
     installs_out: deque[SnapshotMeta] = field(default_factory=deque)  # given out, not restored yet
     compact_after: tuple[WriteSeq, SnapshotMeta] | None = None
+    orphan_bytes: int = 0  # entries of a log that was reset, which the machine has yet to apply
+    unfit: bool = False  # the driver says that this node should not lead
     # -- writes and what waits for them --
     next_seq: WriteSeq = 1
     durable_seq: WriteSeq = 0

@@ -8,7 +8,7 @@ otherwise grant each other a vote while the leader's heartbeats wait to be read.
 
 from __future__ import annotations
 
-from raftd.core import candidate, compaction, leader, membership, roles
+from raftd.core import candidate, compaction, fitness, leader, membership, roles
 from raftd.core.effects import Effects
 from raftd.core.messages import Channel
 from raftd.core.progress import Progress
@@ -106,6 +106,8 @@ def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:
     _check_quorum(s, fx, lead, now)
     if s.leadership is not None:
         _check_disk(s, fx, lead, now)
+    if s.leadership is not None:
+        fitness.look(s, fx, lead, now)
 
 
 def _watch_peers(s: State, fx: Effects, lead: Leadership, now: float) -> None:
@@ -162,7 +164,7 @@ def _disk_deadline(s: State, lead: Leadership) -> float:
 
 
 def _leader_due(s: State, lead: Leadership, now: float) -> float:
-    due = _disk_deadline(s, lead)
+    due = min(_disk_deadline(s, lead), lead.hand_over_at)
     for progress in lead.progress.values():
         due = min(due, _progress_due(progress))
     if lead.transfer is not None:

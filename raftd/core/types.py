@@ -173,6 +173,8 @@ class Settings:
     link_lost_stagger_max: float = 0.02
     disk_stall_refuse: float = 1.0
     disk_stall_step_down: float = 5.0
+    hand_over_after: float = 2.0
+    log_bytes_max: int = 1 << 30
     hello_retry: float = 0.1
 
 
@@ -189,6 +191,8 @@ class PeerState:
     mode: str
     inflight: int
     contact_age: float
+    unfit: bool = False  # it says of itself that it should not lead
+    held_back: bool = False  # it has no room for entries, and says so
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ QUIET_EVENTS = frozenset({"recorded"})
 LOUD_EVENTS = frozenset(
     {
         "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_room",
-        "snapshots_fail",
+        "snapshots_fail", "machine_stalled",
     }
 )  # fmt: skip
 
@@ -182,8 +182,11 @@ class NetworkThread:
         while True:
             self._vitals.beat = self._vitals.now()
             self._vitals.proposals = replica.clients.proposals()
+            self._vitals.ailments = replica.wellbeing.unready()
+            busy = replica.wellbeing.machine_busy_seconds
+            self._vitals.gauges["machine_busy_seconds"] = busy
+            self._vitals.gauges["disk_trouble"] = float(bool(replica.room.unready()))
             state = self._vitals.state = replica.state()
-            self._vitals.ill = tuple(replica.room.unready())
             self._vitals.disk_free_bytes = replica.room.free_bytes
             self._context.term, self._context.role = state.term, state.role.value
             log = self._directory.wal.stats

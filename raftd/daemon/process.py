@@ -228,7 +228,6 @@ class _Process:
 
     def _gauges(self) -> Iterable[tuple[str, float]]:
         yield "log_lines_dropped", self._dropped()
-        yield "disk_trouble", bool(self._vitals.ill)
         if self._vitals.disk_free_bytes is not None:
             yield "disk_free_bytes", self._vitals.disk_free_bytes
 

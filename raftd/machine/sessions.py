@@ -22,7 +22,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from operator import length_hint
 from typing import BinaryIO, Final
 from zlib import crc32
 
@@ -76,6 +77,7 @@ class Sessions:
         self._sessions: OrderedDict[int, Session] = OrderedDict()
         self._kept_numbers = 0
         self._kept_bytes = 0
+        self._commands: Iterator[tuple[int, bytes]] = iter(())
 
     def apply_batch(self, index: int, term: int, payload: bytes) -> bytes:
         """Apply one BATCH entry and return its encoded results (wire.batch).
@@ -91,6 +93,7 @@ class Sessions:
                 f"entry {index} (term {term}) cannot be applied: {error}"
             ) from error
         kind = batch.kind
+        self._commands = iter(batch.commands)
         if kind == wire.IN_SESSION:
             session = self._sessions.get(batch.session)
             if session is None:
@@ -102,6 +105,10 @@ class Sessions:
         if kind == wire.OPEN:
             return self._open(index)
         return self._close(batch.session)
+
+    def commands_left(self) -> int:
+        """Of the entry that is being applied. Any thread; costs the hot path nothing."""
+        return length_hint(self._commands)
 
     def query(self, request: bytes) -> tuple[int, bytes]:
         """(OK, answer) or (MACHINE_ERROR, message).
@@ -214,7 +221,7 @@ class Sessions:
         room = self._limits.results_bytes
         offset = 0
         try:
-            for offset, (_, command) in enumerate(batch.commands):  # noqa: B007 - see except
+            for offset, (_, command) in enumerate(self._commands):  # noqa: B007 - see except
                 result = _FULL if room < 0 else self._answer(command)
                 room -= len(result)
                 parts.append(result)
@@ -236,7 +243,7 @@ class Sessions:
         parts = [wire.RESULTS_HEADER.pack(wire.VERSION, len(batch.commands))]
         offset = 0
         try:
-            for offset, (seq, command) in enumerate(batch.commands):  # noqa: B007 - see except
+            for offset, (seq, command) in enumerate(self._commands):  # noqa: B007 - see except
                 if room < 0:
                     parts.append(_FULL)
                     continue

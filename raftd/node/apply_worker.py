@@ -10,73 +10,46 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import operator
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
-from raftd.node.outcomes import Answered, Outcome
+from raftd.node.apply_jobs import (
+    ApplyEntries,
+    Capture,
+    Captured,
+    Install,
+    Job,
+    Query,
+    Slice,
+    Tell,
+)
+from raftd.node.outcomes import Answered
 from raftd.node.ownership import NOT_OURS, Ownership
 from raftd.node.ports import Clock, FatalPort, MachineHost, Services
 from raftd.node.supervision import Worker
+
+__all__ = [
+    "ApplyEntries",
+    "ApplyWorker",
+    "Capture",
+    "Captured",
+    "Install",
+    "Job",
+    "Query",
+    "Slice",
+    "Tell",
+]
 
 SLICE_SECONDS = 0.001
 """How long a quick machine may hold the network thread at a time."""
 
 EVENTS_WAITING_MAX = 1024
 """Events that a machine has not come to see yet; past it they are dropped, and that is told."""
-
-Done = Callable[[Outcome], None]
-Captured = tuple[Index, Term, bytes, Iterable[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyEntries:
-    entries: Sequence[Entry]
-
-
-@dataclass(frozen=True, slots=True)
-class Install:
-    meta: SnapshotMeta
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Answer `queries` once everything up to `index` is applied."""
-
-    index: Index
-    queries: Sequence[bytes]
-    done: Done
-
-
-@dataclass(frozen=True, slots=True)
-class Capture:
-    """Freeze the state as of now; `done` gets it on the owner's thread."""
-
-    done: Callable[[Captured], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """An event, for a machine that watches."""
-
-    event: Event
-
-
-Job = ApplyEntries | Install | Query | Capture | Tell
-
-
-@dataclass(slots=True)
-class Slice:
-    """What one slice of work did, for the replica."""
-
-    applied: list[tuple[Entry, bytes]]
-    answers: list[tuple[Done, Outcome]]
-    index: Index = 0
-    bytes: int = 0
-    jumped_to: Index = 0
 
 
 class ApplyWorker:
@@ -109,6 +82,9 @@ class ApplyWorker:
         self._services: Services | None = None
         self._owner = 0
         self._between_entries = True
+        self._slices = 0
+        self._doing: Job | None = None
+        self._frame: Iterator[bytes] = iter(())  # the queries that are left of a frame
         self._events_told = self._events_dropped = 0  # the network thread counts
         self._events_seen = 0  # the owner counts
         self.applied_index: Index = 0
@@ -198,6 +174,7 @@ class ApplyWorker:
         """One slice of work on the owner's thread; True if there is more to do now."""
         if self._restoring is not None and not self._restored:
             return False
+        self._slices += 1
         self._machine = self.ownership.take()
         self._take_restored()
         deadline = self._clock.now() + SLICE_SECONDS
@@ -218,7 +195,27 @@ class ApplyWorker:
             self._machine = NOT_OURS
             self.ownership.give_back()
 
+    def progress(self) -> object:
+        """Differs whenever the machine has moved; None while it has nothing to do. Any thread."""
+        if self._restoring is not None:
+            return self._restoring
+        if self._machine is NOT_OURS:
+            return None
+        return self._slices, self.ownership.commands_left(), operator.length_hint(self._frame)
+
+    def doing(self) -> str:
+        """What the machine is at, in words: it "has been ...". Any thread."""
+        restoring, job = self._restoring, self._doing
+        if restoring is not None:
+            return f"restoring the snapshot at {restoring.index}"
+        if isinstance(job, ApplyEntries):
+            return f"applying entry {self.applied_index + 1}"
+        if isinstance(job, Query):
+            return "answering a query"
+        return "freezing its state for a snapshot" if isinstance(job, Capture) else "told an event"
+
     def _one(self, job: Job, done: Slice, deadline: float) -> None:
+        self._doing = job
         if isinstance(job, ApplyEntries):
             if not self._apply(job.entries, done, deadline):
                 return
@@ -268,8 +265,10 @@ class ApplyWorker:
         if job.index > self.applied_index:
             heapq.heappush(self._waiting, (job.index, next(self._order), job))
             return
-        query = self._machine.query
-        results = [query(request) for request in job.queries]
+        self._doing = job
+        query, frame = self._machine.query, iter(job.queries)
+        self._frame = frame
+        results = [query(request) for request in frame]
         done.answers.append((job.done, Answered(self.applied_index, results)))
 
     def _release_waiting(self, done: Slice) -> bool:

@@ -53,6 +53,8 @@ class Clients:
             return Refused(Refusal.NOT_LEADER, "not the leader", self._core.leader_id)
         if replica.room.lacking:
             return Refused(Refusal.UNAVAILABLE, "the leader's disk is full (see `raftctl why`)")
+        if why := replica.wellbeing.refusal():
+            return Refused(Refusal.UNAVAILABLE, why)
         pending_bytes = waiters.bytes + size_bytes
         return self._door.refuse(len(waiters), pending_bytes, self._core.log.bytes)
 
@@ -81,6 +83,8 @@ class Clients:
         """Answer from the applied state: after a ReadIndex round, or as it is now if `stale`."""
         if self._replica.stopped:
             done(Refused(Refusal.UNAVAILABLE, self._replica.stopped))
+        elif why := self._replica.wellbeing.refusal():
+            done(Refused(Refusal.UNAVAILABLE, why))
         elif self._door.full(queries, self._replica.apply.backlog):
             done(Refused(Refusal.OVERLOADED, "too many reads are waiting: try again later"))
         elif stale:

@@ -7,11 +7,12 @@ a share of what is free, so that one full disk does not fill the others. Network
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from raftd.core.core import RaftCore
 from raftd.core.effects import Event
+from raftd.node.health import Ailment
 from raftd.node.snapshots import SnapshotDesk
 
 if TYPE_CHECKING:
@@ -22,12 +23,6 @@ LOOK_SECONDS = 2.0
 
 SNAPSHOT_ROUNDS = 5
 """While room is short, a snapshot is taken once in so many looks."""
-
-HAND_OVER_ROUNDS_MAX = 16
-"""Looks between two attempts to hand over, at the longest; doubled each time from 1 on."""
-
-PEER_WELL_SECONDS = 1.0
-"""A peer that answered within this time may be handed leadership."""
 
 PIN_SHARE = 4
 """The log is held back for a follower up to this part of what is free."""
@@ -43,7 +38,6 @@ class DiskRoom:
         self._need_bytes = 0
         self._until_written = False
         self._round = 0
-        self._hand_over_at = self._hand_over_wait = 0
         self.lacking = ""
         """Why nothing new is taken, or "": there is room."""
         self.snapshots = ""
@@ -57,6 +51,13 @@ class DiskRoom:
         """Why no client should be sent here, one line each."""
         return [text for text in (self.lacking, self.snapshots) if text]
 
+    def ailments(self) -> Iterator[Ailment]:
+        """For the node's wellbeing. A leader without room hands over to one that has some."""
+        if self.lacking:
+            yield Ailment(self.lacking, unready=True, unfit=True)
+        if self.snapshots:
+            yield Ailment(self.snapshots, unready=True)
+
     def room_changed(self, lacking: str, tight: bool) -> None:
         """The log found no room, or found some again."""
         was, self.lacking = self.lacking, lacking
@@ -67,7 +68,6 @@ class DiskRoom:
             self._tell("room_again", "the log has room on its disk again")
         if (tight or lacking) and not short:
             self._round = 0
-            self._hand_over_at = self._hand_over_wait = 0
         if tight or lacking:
             self._act()
 
@@ -115,21 +115,6 @@ class DiskRoom:
     def _act(self) -> None:
         if self._round % SNAPSHOT_ROUNDS == 0:
             self._replica.snapshotting.for_room()
-        if self.lacking and self._replica.leading and self._round >= self._hand_over_at:
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        state = self._replica.state()
-        if not any(
-            peer.match >= state.commit_index
-            and peer.contact_age is not None
-            and peer.contact_age < PEER_WELL_SECONDS
-            for peer in state.peers
-        ):
-            return
-        self._hand_over_wait = min(max(1, 2 * self._hand_over_wait), HAND_OVER_ROUNDS_MAX)
-        self._hand_over_at = self._round + self._hand_over_wait
-        self._replica.transfer(None, lambda outcome: None)
 
     def _tell(self, kind: str, text: str) -> None:
         state = self._replica.state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from raftd.core.types import RaftState, Role
 
@@ -12,12 +13,22 @@ APPLY_LAG_MAX = 10_000
 PEER_SILENT_SECONDS = 3.0
 
 
-def problems(state: RaftState, stopped: str, unready: Sequence[str]) -> Sequence[str]:
-    """unready: of the disk."""
+@dataclass(frozen=True, slots=True)
+class Ailment:
+    """Something that is wrong with this node, in one sentence.
+
+    unready: clients had better go to another node. unfit: this node should not lead.
+    """
+
+    text: str
+    unready: bool = False
+    unfit: bool = False
+
+
+def problems(state: RaftState, stopped: str) -> Sequence[str]:
     found = []
     if stopped:
         found.append(f"stopped: {stopped}")
-    found.extend(unready)
     if not state.admitted:
         others = ", ".join(state.waiting_for) or "nobody"
         found.append(
@@ -31,7 +42,22 @@ def problems(state: RaftState, stopped: str, unready: Sequence[str]) -> Sequence
         found.append(f"{lag} committed entries are not applied yet: the state machine is behind")
     if state.role is Role.LEADER:
         found.extend(_silent_peers(state))
+        found.extend(_ill_peers(state))
     return found
+
+
+def _ill_peers(state: RaftState) -> list[str]:
+    ill = [
+        f"{peer.peer} says that it should not lead: its state machine stands still, or its "
+        "snapshots fail; its own /readyz says which"
+        for peer in state.peers
+        if peer.unfit
+    ]
+    return ill + [
+        f"{peer.peer} holds entries back: its log is past its log_memory_limit"
+        for peer in state.peers
+        if peer.held_back
+    ]
 
 
 def _silent_peers(state: RaftState) -> list[str]:

@@ -23,6 +23,8 @@ class JobWorker:
         self._ready = threading.Condition(threading.Lock())
         self._jobs: deque[Callable[[], None]] = deque()
         self._stopping = False
+        self._steps = 0
+        self._working = False
         self.worker = Worker(name, self.run, fatal)
 
     @property
@@ -50,8 +52,19 @@ class JobWorker:
             if self._stopping:
                 return False
             job = self._jobs.popleft()
+        self.moved()
+        self._working = True
         job()
+        self._working = False
         return True
+
+    def moved(self) -> None:
+        """Called within a long job whenever it has come further."""
+        self._steps += 1
+
+    def progress(self) -> object:
+        """Differs whenever a job has come further; None without one. Any thread."""
+        return self._steps if self._working else None
 
     def pause(self, seconds: float) -> None:
         """For a job that must wait: so long, or until the worker is stopped."""

@@ -75,6 +75,10 @@ class Ownership:
         """MachineHost.digest_of; it looks at bytes alone and needs no owner."""
         return self._host.digest_of(sessions, chunks)
 
+    def commands_left(self) -> int:
+        """MachineHost.commands_left, which any thread may ask for."""
+        return self._host.commands_left()
+
     def _pass_on(self, holder: str, to: str) -> None:
         if self._holder != holder:
             raise _broken(to if to is not NOBODY else holder, self._holder)

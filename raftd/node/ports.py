@@ -217,6 +217,13 @@ class MachineHost(Protocol):
         """
         ...
 
+    def commands_left(self) -> int:
+        """How many commands of the entry that is being applied are left. Any thread.
+
+        A long entry on a slow machine is told by it from a command that hangs.
+        """
+        ...
+
     def query(self, request: bytes) -> tuple[int, bytes]:
         """(status, answer): read-only, on the applied state. Statuses as in wire.batch."""
         ...

@@ -23,7 +23,6 @@ from raftd.core.core import RaftCore
 from raftd.core.effects import BrokenInvariant, Effects, Event, NotLeader, Unavailable
 from raftd.core.messages import Channel, Reply, Request
 from raftd.core.types import Identity, Index, RaftState, Role, WriteSeq
-from raftd.node import health
 from raftd.node.apply_worker import ApplyWorker, Slice
 from raftd.node.clients import Clients
 from raftd.node.disk_room import DiskRoom
@@ -37,6 +36,7 @@ from raftd.node.settings import NodeSettings
 from raftd.node.snapshots import SnapshotDesk
 from raftd.node.snapshotting import Snapshotting
 from raftd.node.wal_worker import WalWorker
+from raftd.node.wellbeing import Wellbeing
 
 T = TypeVar("T")
 
@@ -60,10 +60,8 @@ class Replica:
         """observer: sees every event, on the network thread."""
         self._core = core
         self._lock = threading.Lock()
-        self._clock = clock
-        self._fatal = fatal
-        self._loop = loop
-        self._observer = observer
+        self._clock, self._fatal = clock, fatal
+        self._loop, self._observer = loop, observer
         self._events = EventRing()
         self.measures = Measures(clock)
         self._timer: asyncio.TimerHandle | None = None
@@ -77,7 +75,7 @@ class Replica:
         self._transport: PeerTransport
         self._wal: WalWorker
         self.apply: ApplyWorker
-        self.snapshotting: Snapshotting
+        self.wellbeing: Wellbeing
 
     def attach(
         self,
@@ -96,11 +94,15 @@ class Replica:
         self.snapshot_now, self.digest = snapshotting.snapshot_now, snapshotting.digest
         self.read_chunk = snapshotting.read_chunk
         self.room = DiskRoom(self, self._core, desk)
+        self.wellbeing = well = Wellbeing(self, self._core, self._clock, settings, wal, desk)
+        self.problems, self.serving = well.problems, well.serving
+        well.add(self.room.ailments)
 
     def start(self, transport: PeerTransport) -> None:
         self._transport = transport
         self.enter(self._core.start)
         self._arm_timer()
+        self.wellbeing.look()
 
     def stop(self, why: str) -> None:
         """Take no more calls; answer everybody who waits: what is in the log is unknown to them."""
@@ -317,14 +319,6 @@ class Replica:
         """Any thread."""
         with self._lock:
             return self._core.snapshots_in_use()
-
-    def problems(self) -> Sequence[str]:
-        """Why this node is not healthy, worst first; empty when it is. Any thread."""
-        return health.problems(self.state(), self.stopped, self.room.unready())
-
-    def serving(self) -> bool:
-        """May clients be sent here? It takes part, knows a leader, and its disk takes more."""
-        return not (self.stopped or self.room.unready()) and self._core.leader_id is not None
 
     def subscribe(self, from_start: bool) -> EventFeed:
         return self._events.subscribe(from_start)

@@ -15,6 +15,9 @@ class NodeSettings:
     log_memory_limit_bytes: int = 1 << 30
     """Entries live in memory until compacted; past it proposals are refused."""
 
+    machine_stall_unready_seconds: float = 3.0
+    """The machine in one call for so long: it hangs, as far as anybody can tell."""
+
     snapshot_entries: int = 100_000
     snapshot_bytes: int = 256 << 20
     """A snapshot is taken after so many entries, or so many bytes of them, since the last."""

@@ -7,7 +7,7 @@ moves chunks. A local snapshot that takes seconds must not stall a follower's tr
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from raftd.core.messages import SnapshotRequest
@@ -77,6 +77,7 @@ class SnapshotDesk:
                         sink.discard()
                         return
                     sink.write(chunk)
+                    self.slow.moved()
                 meta = sink.commit()
             except Exception as error:
                 if not _is_expected(error):
@@ -127,10 +128,15 @@ class SnapshotDesk:
     def digest(self, captured: Captured, done: Callable[[bytes], None]) -> None:
         def job() -> None:
             _, _, sessions, chunks = captured
-            value = self._host.digest_of(sessions, chunks)
+            value = self._host.digest_of(sessions, self._moving(chunks))
             self._post(lambda: done(value))
 
         self.slow.put(job)
+
+    def _moving(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+            self.slow.moved()
 
     def retain(self, keep: tuple[SnapshotMeta, ...]) -> None:
         """Drop older snapshot files. Those newer than the newest of `keep` stay: the core may not

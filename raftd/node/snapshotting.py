@@ -82,9 +82,24 @@ class Snapshotting:
         return (
             entries >= settings.snapshot_entries * scale
             or self._bytes >= settings.snapshot_bytes * scale
-            # The door is closed: only a snapshot makes room, and nothing else will ask for one.
-            or self._core.log.bytes > settings.log_memory_limit_bytes
+            or self._must_make_room(applied)
         )
+
+    def _must_make_room(self, applied: Index) -> bool:
+        """The log is at its limit: only a snapshot makes room, and nothing else will ask for one.
+
+        A slow machine is not asked for one after each entry, though: for the last of them, or for a
+        good part of the limit.
+        """
+        limit = self._settings.log_memory_limit_bytes
+        if self._core.log.bytes <= limit:
+            return False
+        return applied >= self._core.commit_index or self._bytes >= limit // 8
+
+    @property
+    def failing(self) -> bool:
+        """The last snapshot could not be written."""
+        return self._pausing
 
     def _take(self) -> None:
         self._running = True

@@ -264,6 +264,10 @@ class WalWorker:
         if changed is not None and known != (bool(lacking), tight):
             self._post(lambda: changed(lacking, tight))
 
+    def progress(self) -> object:
+        """Differs whenever a write has ended; None without one, or without room. Any thread."""
+        return self._last_write if self._busy and not self.no_space else None
+
     def stop(self) -> None:
         """Write what is queued, unless there is no room for it; then end the thread. Any
         thread.

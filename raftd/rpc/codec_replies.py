@@ -38,6 +38,8 @@ def encode_append_reply(reply: m.AppendReply, number: int, envelope: pb.Envelope
         durable=reply.durable,
         conflict_term=reply.conflict_term,
         conflict_index=reply.conflict_index,
+        unfit=reply.unfit,
+        room=reply.room,
     )
 
 
@@ -108,7 +110,14 @@ def decode_append_reply(message: pb.AppendReply) -> m.AppendReply | m.NotAdmitte
         conflict_term=checks.check_term("conflict_term", message.conflict_term, least=0),
         conflict_index=checks.check_index("conflict_index", message.conflict_index),
         number=message.number,
+        unfit=message.unfit,
+        room=_room_in(message.room),
     )
+
+
+def _room_in(room: int) -> m.Room:
+    """What a later version may have to say beyond these is more than nothing: no entries now."""
+    return m.Room(room) if room <= m.Room.NOTHING else m.Room.NO_ENTRIES
 
 
 def decode_snapshot_reply(message: pb.SnapshotReply) -> m.SnapshotReply | m.NotAdmitted:

@@ -140,6 +140,10 @@ class Script(Building):
     def do_transfer(self, name: str, target: str) -> None:
         self._take(self.nodes[name], self.nodes[name].core.transfer(target, self.now))
 
+    def do_fit(self, name: str, said: str) -> None:
+        """fit n1 no: its driver says that it should not lead."""
+        self.nodes[name].core.fit_to_lead(said == "yes")
+
     def do_link_lost(self, name: str, peer: str) -> None:
         self._take(self.nodes[name], self.nodes[name].core.link_lost(peer, self.now))
 
@@ -175,6 +179,8 @@ class Script(Building):
             self.say(
                 f"{peer.peer} {peer.mode} match={peer.match} next={peer.next} "
                 f"inflight={peer.inflight}"
+                + (" unfit" if peer.unfit else "")
+                + (" held back" if peer.held_back else "")
             )
 
     def do_wires(self) -> None:

@@ -94,6 +94,9 @@ class FakeHost:
         self.payloads.append(payload)
         return b"applied " + payload
 
+    def commands_left(self) -> int:
+        return 0
+
     def query(self, request: bytes) -> tuple[int, bytes]:
         self.clock.time += self.query_cost
         return 0, request + b"=%d" % len(self.payloads)

@@ -82,6 +82,9 @@ class Jealous:
         self._call("apply")
         return b""
 
+    def commands_left(self) -> int:
+        return 0
+
     def query(self, request: bytes) -> tuple[int, bytes]:
         self._call("query")
         return 0, b""

@@ -90,6 +90,11 @@ REPLIES: list[tuple[Any, type[Any], Any]] = [
     (m.VoteReply(7, True, True), pb.VoteReply, codec_replies.decode_vote_reply),
     (m.AppendReply(7, True, 12, number=5), pb.AppendReply, codec_replies.decode_append_reply),
     (
+        m.AppendReply(7, True, 12, number=5, unfit=True, room=m.Room.NOTHING),
+        pb.AppendReply,
+        codec_replies.decode_append_reply,
+    ),
+    (
         m.AppendReply(7, False, 2, 3, 4, number=5),
         pb.AppendReply,
         codec_replies.decode_append_reply,
@@ -293,3 +298,11 @@ def test_replies_with_impossible_numbers_are_refused() -> None:
             with pytest.raises(Rejected, match=field):
                 codec_replies.decode_append_reply(spoil(over_the_wire(good), **{field: value}))
     assert replace(m.AppendReply(7, True, 12), number=1) == codec_replies.decode_append_reply(good)
+
+
+def test_a_room_that_only_a_later_version_knows_is_room_for_no_entries() -> None:
+    good = codec_replies.encode_append_reply(m.AppendReply(7, True, 12), 1, ENVELOPE)
+    good.room = 77
+    reply = codec_replies.decode_append_reply(good)
+    assert isinstance(reply, m.AppendReply)
+    assert reply.room is m.Room.NO_ENTRIES

@@ -76,7 +76,8 @@ def _append(m: AppendRequest) -> str:
 def _append_reply(m: AppendReply) -> str:
     conflict = "" if m.ok else f" conflict={m.conflict_index}/{m.conflict_term}"
     head = f"AppendReply term={m.term} {'ok' if m.ok else 'no'}"
-    return f"{head} durable={m.durable}{conflict} #{m.number}"
+    of_itself = (" unfit" if m.unfit else "") + (f" room={m.room.name}" if m.room else "")
+    return f"{head} durable={m.durable}{conflict}{of_itself} #{m.number}"
 
 
 def _snapshot(m: SnapshotRequest) -> str:

@@ -12,6 +12,7 @@ import errno
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from raftd.core.effects import Event
@@ -79,7 +80,7 @@ class ShippedProcess(Process):
         snapshots = WatchedSnapshots(self)
         self.raftd = raftd = RaftdNode(
             identity=identity,
-            core_settings=plan.settings,
+            core_settings=replace(plan.settings, log_bytes_max=plan.shell.log_memory_limit_bytes),
             node_settings=self._settings(),
             configuration=node.cluster.configuration,
             recovered=self.stores.recovered,

@@ -256,6 +256,9 @@ class WatchedHost:
         checkers.applied_result(name, index, payload, results)
         return results
 
+    def commands_left(self) -> int:
+        return self._host.commands_left()
+
     def query(self, request: bytes) -> tuple[int, bytes]:
         return self._host.query(request)
 

@@ -1,0 +1,60 @@
+"""What the machine's owner is asked to do, and what a slice of it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from raftd.core.effects import Event
+from raftd.core.types import Entry, Index, SnapshotMeta, Term
+from raftd.node.outcomes import Outcome
+
+Done = Callable[[Outcome], None]
+Captured = tuple[Index, Term, bytes, Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyEntries:
+    entries: Sequence[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    meta: SnapshotMeta
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Answer `queries` once everything up to `index` is applied."""
+
+    index: Index
+    queries: Sequence[bytes]
+    done: Done
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Freeze the state as of now; `done` gets it on the owner's thread."""
+
+    done: Callable[[Captured], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """An event, for a machine that watches."""
+
+    event: Event
+
+
+Job = ApplyEntries | Install | Query | Capture | Tell
+
+
+@dataclass(slots=True)
+class Slice:
+    """What one slice of work did, for the replica."""
+
+    applied: list[tuple[Entry, bytes]]
+    answers: list[tuple[Done, Outcome]]
+    index: Index = 0
+    bytes: int = 0
+    jumped_to: Index = 0

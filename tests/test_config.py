@@ -150,6 +150,14 @@ def test_names_that_yaml_would_turn_into_something_else(file: Path) -> None:
             ],
         ),
         (
+            GOOD + "log_memory_limit: 600MiB\n",
+            [
+                "node.yaml:7: log_memory_limit: '600MiB': expected at least pin_bytes_max + "
+                "snapshot_bytes = 768MiB, or one follower that receives a snapshot keeps the log "
+                "so long that commands are refused"
+            ],
+        ),
+        (
             GOOD + "log_memory_limit: 64MiB\n",
             [
                 "node.yaml:7: log_memory_limit: '64MiB': expected at least snapshot_bytes + "

@@ -243,7 +243,7 @@ class RaftCore:
         return self._done(fx)
 
     def limit_pin(self, size_bytes: int) -> Effects:
-        """The disk has no more room than for so many bytes of log held back for a follower."""
+        """The disk has no more room than for so much log held back for a follower."""
         self._s.pin_bytes_max = size_bytes
         return Effects()
 

@@ -55,7 +55,8 @@ class Event:
 
     KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed,
     snapshot_restarted, truncated, admitted, refused, recorded, transfer, configuration,
-    not_admitted, peer_lost, peer_back.
+    not_admitted, peer_lost, peer_back. The shell adds snapshot_failed, machine_stalled,
+    machine_goes_on, no_room, room_again, snapshots_fail, snapshots_work.
     """
 
     kind: str

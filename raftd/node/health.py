@@ -48,8 +48,7 @@ def problems(state: RaftState, stopped: str) -> Sequence[str]:
 
 def _ill_peers(state: RaftState) -> list[str]:
     ill = [
-        f"{peer.peer} says that it should not lead: its state machine stands still, or its "
-        "snapshots fail; its own /readyz says which"
+        f"{peer.peer} says that it is not fit to lead; ask it why (raftctl status, its /readyz)"
         for peer in state.peers
         if peer.unfit
     ]

@@ -35,6 +35,9 @@ SETTINGS = Settings(
 )
 
 
+NODE_SETTINGS = NodeSettings()
+
+
 class Clock:
     def now(self) -> float:
         return time.monotonic()
@@ -78,9 +81,11 @@ class Diary:
         return self.state
 
     def query(self, request: bytes) -> bytes:
+        self.on("query", request)
         return self.state
 
     def capture(self) -> Iterable[bytes]:
+        self.on("capture", b"")
         return [self.state]
 
     def restore(self, reader: BinaryIO) -> None:
@@ -113,14 +118,16 @@ class Bench:
 
 
 @asynccontextmanager
-async def running(machine: Diary, fs: MemoryFileSystem) -> AsyncIterator[Bench]:
+async def running(
+    machine: Diary, fs: MemoryFileSystem, settings: NodeSettings = NODE_SETTINGS
+) -> AsyncIterator[Bench]:
     """A node that leads; the disk can be started from again."""
     opened = directory(fs, segment_bytes=1 << 20)
     fatal = FatalNote()
     node = Node(
         identity=opened.identity,
         core_settings=SETTINGS,
-        node_settings=NodeSettings(),
+        node_settings=settings,
         configuration=Configuration(("n1",)),
         recovered=opened.recover(),
         log=opened.wal,

@@ -1,0 +1,164 @@
+"""A machine that hangs is noticed, said and survived; one that is merely slow is left alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from raftd.core.types import Configuration, SnapshotMeta
+from raftd.node import health, wellbeing
+from raftd.node.apply_worker import ApplyWorker, Install
+from raftd.node.job_worker import JobWorker
+from raftd.node.outcomes import Applied, Outcome, Refusal, Refused
+from raftd.node.settings import NodeSettings
+from raftd.node.wellbeing import Standstill
+from tests.core.commands import Script
+from tests.node.alone import Bench, Diary, plain, running
+from tests.node.fakes import FakeClock, FakeHost, FatalNote
+from tests.storage.memory_fs import MemoryFileSystem
+
+LIMIT = 0.15
+SETTINGS = replace(NodeSettings(), machine_stall_unready_seconds=LIMIT)
+
+
+@pytest.fixture(autouse=True)
+def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wellbeing, "LOOK_SECONDS", 0.01)
+
+
+def events(bench: Bench) -> list[str]:
+    return [event.kind for _, _, event in bench.node.replica._events._ring]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("apply", "applying entry"),
+        ("query", "answering a query"),
+        ("capture", "freezing its"),
+    ],
+)
+def test_a_machine_that_hangs_is_said_and_its_callers_are_refused(what: str, said: str) -> None:
+    async def go() -> None:
+        diary = Diary()
+        gate = threading.Event()
+        async with running(diary, MemoryFileSystem(), SETTINGS) as bench:
+            replica = bench.node.replica
+            await bench.submit(plain(b"x"))
+            diary.on = lambda name, detail: gate.wait(10) if name == what else None  # type: ignore[assignment]
+            first: list[Outcome] = []
+            if what == "apply":
+                replica.submit(plain(b"y"), first.append)
+            elif what == "query":
+                replica.query([b"q"], True, first.append)
+            else:
+                replica.snapshot_now(first.append)
+            await bench.until(replica.wellbeing.unready)
+            assert said in replica.wellbeing.unready()[0]
+            assert said in replica.problems()[0]
+            assert not replica.serving()
+            assert replica.leading  # alone: there is nobody to hand over to
+            assert events(bench).count("machine_stalled") == 1
+            refused: list[Outcome] = []
+            replica.submit(plain(b"z"), refused.append)
+            replica.query([b"q"], False, refused.append)
+            replica.query([b"q"], True, refused.append)
+            assert [o.refusal for o in refused if isinstance(o, Refused)] == [
+                Refusal.UNAVAILABLE
+            ] * 3
+            gate.set()
+            await bench.until(lambda: first and not replica.wellbeing.unready())
+            assert events(bench).count("machine_goes_on") == 1
+            assert isinstance(await bench.submit(plain(b"z")), Applied)
+
+    asyncio.run(go())
+
+
+def test_a_long_entry_and_a_long_queue_of_a_slow_machine_are_no_standstill() -> None:
+    async def go() -> None:
+        diary = Diary()
+        async with running(diary, MemoryFileSystem(), SETTINGS) as bench:
+            diary.on = lambda name, detail: time.sleep(0.02)
+            replica = bench.node.replica
+            outcomes: list[Outcome] = []
+            for _ in range(2):
+                replica.submit(plain(*[b"x"] * 15), outcomes.append)
+            replica.query([b"q"] * 15, True, outcomes.append)
+            await bench.until(lambda: len(outcomes) == 3)
+            assert "machine_stalled" not in events(bench)
+
+    asyncio.run(go())
+
+
+def test_a_restore_is_one_step() -> None:
+    clock = FakeClock()
+    worker = ApplyWorker(FakeHost(clock), clock, FatalNote(), print, lambda meta, then: None)
+    assert worker.progress() is None
+    worker.put(Install(SnapshotMeta(7, 1, Configuration(("a",)))))
+    worker.step()
+    standstill = Standstill(worker.progress)
+    for at in (100.0, 104.0, 108.0):
+        standstill.look(at, 0.0)
+    assert standstill.seconds == 8.0
+    assert worker.doing() == "restoring the snapshot at 7"
+
+
+def test_a_process_that_stood_still_blames_nobody() -> None:
+    standstill = Standstill(lambda: "here")
+    standstill.look(100.0, 0.0)
+    standstill.look(100.5, 0.0)
+    standstill.look(160.0, 59.5)
+    assert standstill.seconds == 0.5
+
+
+def test_a_worker_moves_by_what_its_job_says() -> None:
+    worker = JobWorker("raft-snapshot", FatalNote())
+    seen: list[object] = []
+
+    def job() -> None:
+        seen.append(worker.progress())
+        worker.moved()
+        seen.append(worker.progress())
+
+    assert worker.progress() is None
+    worker.put(job)
+    worker.step()
+    assert None not in seen
+    assert seen[0] != seen[1]
+    assert worker.progress() is None
+
+
+def test_a_full_log_that_no_snapshot_relieves_is_said_and_unfits_for_leading() -> None:
+    async def go() -> None:
+        settings = replace(SETTINGS, log_memory_limit_bytes=5_000)
+        fs = MemoryFileSystem()
+        async with running(Diary(), fs, settings) as bench:
+            replica = bench.node.replica
+            await bench.submit(plain(b"x"))
+            fs.capacity_bytes = sum(map(len, fs.files().values()))
+            await bench.submit(plain(b"x" * 6_000))
+            await bench.until(lambda: any(a.unfit for a in replica.wellbeing.ailments()))
+            assert "log_memory_limit" in replica.problems()[0]
+            await bench.until(lambda: replica._core._s.unfit)
+            await bench.until(replica.wellbeing.unready)
+            fs.capacity_bytes = None
+
+    asyncio.run(go())
+
+
+def test_a_leader_names_those_who_are_not_fit_or_hold_back() -> None:
+    env = Script()
+    for line in ("cluster 3", "boot", "elect n1 n2 n3", "stabilize"):
+        env.run(line)
+    state = env.nodes["n1"].core.state(env.now)
+    ill, full = state.peers
+    peers = (replace(ill, unfit=True), replace(full, held_back=True))
+    found = health.problems(replace(state, peers=peers), "")
+    assert [line.split(":")[0].split(";")[0] for line in found] == [
+        "n2 says that it is not fit to lead",
+        "n3 holds entries back",
+    ]

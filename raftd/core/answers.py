@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from raftd.core import candidate, leader, membership, reads, roles
+from raftd.core import candidate, leader, membership, reads, roles, sending
 from raftd.core.effects import Effects
 from raftd.core.messages import (
     AppendReply,
     AppendRequest,
     Channel,
+    HelloReply,
     HelloRequest,
+    NotAdmitted,
+    ReadIndexReply,
     ReadIndexRequest,
     Reply,
     Request,
@@ -19,6 +22,25 @@ from raftd.core.messages import (
 )
 from raftd.core.state import State
 from raftd.core.types import NodeId
+
+
+def on_reply(s: State, fx: Effects, peer: NodeId, sent: Request, reply: Reply, now: float) -> None:
+    """The answer to `sent`: first who speaks, then the common term rule, then what it is about."""
+    if isinstance(reply, NotAdmitted):
+        lost(s, fx, peer, sent, now)
+        return
+    if isinstance(reply, HelloReply):
+        membership.on_hello_reply(s, fx, peer, reply, now)
+        return
+    if isinstance(sent, ReadIndexRequest):
+        answer = reply if isinstance(reply, ReadIndexReply) else None
+        reads.on_reply(s, fx, peer, sent, answer)
+    if reply.term > s.current_term and not granted_prevote(sent, reply):
+        roles.adopt_term(s, fx, reply.term, now, f"{peer} answered from a higher term")
+    elif isinstance(sent, VoteRequest) and isinstance(reply, VoteReply):
+        on_vote_reply(s, fx, peer, sent, reply, now)
+    elif s.leadership is not None and reply.term == s.current_term:
+        on_follower_reply(s, fx, peer, sent, reply, now)
 
 
 def on_vote_reply(
@@ -39,7 +61,7 @@ def on_follower_reply(
     elif isinstance(sent, SnapshotRequest) and isinstance(reply, SnapshotReply):
         if sent.term != s.current_term:
             return
-        leader.on_chunk_reply(s, fx, peer, sent, reply, now)
+        sending.on_chunk_reply(s, fx, peer, sent, reply, now)
     else:
         return
     leader.maybe_commit(s)
@@ -68,7 +90,7 @@ def lost(s: State, fx: Effects, peer: NodeId, sent: Request, now: float) -> None
             if reads.more_rounds_wanted(s):
                 fx.wake[(peer, Channel.CONTROL)] = None
         elif isinstance(sent, SnapshotRequest):
-            leader.on_chunk_lost(s, peer, sent, now)
+            sending.on_chunk_lost(s, peer, sent, now)
 
 
 def granted_prevote(sent: Request, reply: Reply) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from raftd.core import leader
 from raftd.core.effects import BrokenInvariant, Effects
 from raftd.core.messages import Room
+from raftd.core.progress import Sending
 from raftd.core.state import State
 from raftd.core.types import Index, SnapshotMarker, SnapshotMeta
 
@@ -40,7 +41,13 @@ def compact(s: State, fx: Effects, now: float) -> None:
 
 def snapshot_taken(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
     """Mark our own durable snapshot in the log; compaction waits for the mark to be durable."""
-    if meta.index <= s.snapshot.index:
+    if meta.index <= s.snapshot.index and not _replaces_rotten(s, meta):
+        return
+    s.rotten = None
+    if meta == s.snapshot:
+        for sending in _sendings(s, meta):  # the same bytes as before, and good now
+            sending.refusals, sending.not_before = 0, 0.0
+        s.event(fx, "snapshot_taken", f"at {meta.index}, {meta.size_bytes} bytes, once more")
         return
     if meta.index > s.handed_index:
         raise BrokenInvariant(
@@ -75,6 +82,27 @@ def room(s: State) -> Room:
     if full and s.commit_index > s.snapshot.index:
         return Room.NO_ENTRIES
     return Room.ALL
+
+
+def _replaces_rotten(s: State, meta: SnapshotMeta) -> bool:
+    """Of the same state, which nothing was applied to since: in place of a file that went bad."""
+    return s.rotten is not None and s.rotten == s.snapshot and meta.index == s.snapshot.index
+
+
+def _sendings(s: State, meta: SnapshotMeta) -> list[Sending]:
+    """Where this one is on its way to a follower."""
+    lead = s.leadership
+    found = [] if lead is None else [progress.sending for progress in lead.progress.values()]
+    return [sending for sending in found if sending is not None and sending.meta == meta]
+
+
+def snapshot_is_rotten(s: State, fx: Effects, meta: SnapshotMeta, what: str) -> None:
+    """It is what a restart would rest on, and what followers get: it must be replaced at once."""
+    if meta == s.snapshot:
+        s.rotten = meta
+        for sending in _sendings(s, meta):
+            sending.refusals += 1
+        s.event(fx, "snapshot_rotten", f"{what}; another snapshot is taken at once")
 
 
 def snapshots_in_use(s: State) -> tuple[SnapshotMeta, ...]:

@@ -31,6 +31,7 @@ from raftd.core import (
     recover,
     requests,
     roles,
+    sending,
     timers,
 )
 from raftd.core.effects import BrokenInvariant, Effects, Token
@@ -38,18 +39,16 @@ from raftd.core.log import RaftLog
 from raftd.core.messages import (
     AppendRequest,
     Channel,
-    HelloReply,
     HelloRequest,
     NotAdmitted,
-    ReadIndexReply,
     ReadIndexRequest,
     Reply,
     Request,
     SnapshotRequest,
-    VoteReply,
     VoteRequest,
+    is_heartbeat,
 )
-from raftd.core.state import Rng
+from raftd.core.state import UNSYNCED_MAX, Rng
 from raftd.core.types import (
     Configuration,
     Identity,
@@ -104,7 +103,9 @@ class RaftCore:
         """
         fx = Effects()
         s = self._s
-        if isinstance(request, HelloRequest):
+        if len(s.unsynced) >= UNSYNCED_MAX and not is_heartbeat(request):
+            fx.replies.append((token, NotAdmitted(request.number)))
+        elif isinstance(request, HelloRequest):
             membership.on_hello(s, fx, request, now, token)
         elif not s.may_vote:
             fx.replies.append((token, NotAdmitted(request.number)))
@@ -123,22 +124,7 @@ class RaftCore:
     def on_reply(self, peer: NodeId, sent: Request, reply: Reply, now: float) -> Effects:
         """The answer to `sent`, the very object that `next_request` gave out. Once per request."""
         fx = Effects()
-        s = self._s
-        if isinstance(reply, NotAdmitted):
-            answers.lost(s, fx, peer, sent, now)
-            return self._done(fx)
-        if isinstance(reply, HelloReply):
-            membership.on_hello_reply(s, fx, peer, reply, now)
-            return self._done(fx)
-        if isinstance(sent, ReadIndexRequest):
-            answer = reply if isinstance(reply, ReadIndexReply) else None
-            reads.on_reply(s, fx, peer, sent, answer)
-        if reply.term > s.current_term and not answers.granted_prevote(sent, reply):
-            roles.adopt_term(s, fx, reply.term, now, f"{peer} answered from a higher term")
-        elif isinstance(sent, VoteRequest) and isinstance(reply, VoteReply):
-            answers.on_vote_reply(s, fx, peer, sent, reply, now)
-        elif s.leadership is not None and reply.term == s.current_term:
-            answers.on_follower_reply(s, fx, peer, sent, reply, now)
+        answers.on_reply(self._s, fx, peer, sent, reply, now)
         return self._done(fx)
 
     def unreachable(self, peer: NodeId, sent: Request, now: float) -> Effects:
@@ -182,7 +168,7 @@ class RaftCore:
         if s.leadership is None:
             return None
         if channel is Channel.BULK:
-            return leader.next_chunk(s, peer, now)
+            return sending.next_chunk(s, peer, now)
         return leader.next_append(s, peer, now)
 
     def _next_control(self, peer: NodeId, now: float) -> Request | None:
@@ -279,6 +265,16 @@ class RaftCore:
         compaction.snapshot_taken(self._s, fx, meta, now)
         return self._done(fx)
 
+    def snapshot_is_rotten(self, meta: SnapshotMeta, what: str, now: float) -> Effects:
+        """The file of our newest snapshot has changed on disk, or is gone: `what` says how.
+
+        Nothing happens if it is not the newest any more. The driver takes another one; until it
+        says `snapshot_taken` none is sent.
+        """
+        fx = Effects()
+        compaction.snapshot_is_rotten(self._s, fx, meta, what)
+        return self._done(fx)
+
     def applied(self, index: Index, now: float) -> Effects:
         """The machine has applied everything up to `index`; also after a restore."""
         s = self._s
@@ -329,6 +325,11 @@ class RaftCore:
         return self._s.snapshot.index
 
     @property
+    def snapshot(self) -> SnapshotMeta:
+        """The newest one; index 0 if there is none."""
+        return self._s.snapshot
+
+    @property
     def identity(self) -> Identity:
         return self._s.identity
 
@@ -349,6 +350,11 @@ class RaftCore:
         """
         s = self._s
         if s.installing is None and s.handed_index < s.commit_index:
+            if s.commit_index > s.log.last_index:
+                raise BrokenInvariant(
+                    f"commit <= last: {s.commit_index} is committed, the log ends at "
+                    f"{s.log.last_index}"
+                )
             fx.committed = s.log.between(s.handed_index + 1, s.commit_index)
             s.handed_index = s.commit_index
         return fx

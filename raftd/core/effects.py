@@ -8,8 +8,10 @@
    whole, checked and durable say `snapshot_received` instead.
 5. `reads` and `failed`: a read is confirmed once the machine has applied that index; or it failed.
 6. `released`: log entries up to here are no longer needed on disk (whole segments may go).
-7. `wake`: ask `next_request` for each of these (peer, channel), until it says None.
-8. After anything: ask `wake_at` when to `tick` next.
+7. `suspect`: a follower would not take the file of this snapshot of ours: read it again. Whenever
+   such a file turns out to have gone bad, say `snapshot_is_rotten`, and take another one.
+8. `wake`: ask `next_request` for each of these (peer, channel), until it says None.
+9. After anything: ask `wake_at` when to `tick` next.
 
 Effects of one call must be handed over before the next call enters the core, in this object's
 order per list, with nothing awaited in between: a call cancelled halfway would lose a write that
@@ -54,9 +56,9 @@ class Event:
     """Something worth a log line. `kind` is one of the KINDS; `detail` is for people.
 
     KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed,
-    snapshot_restarted, truncated, admitted, refused, recorded, transfer, configuration,
-    not_admitted, peer_lost, peer_back. The shell adds snapshot_failed, machine_stalled,
-    machine_goes_on, no_room, room_again, snapshots_fail, snapshots_work.
+    snapshot_restarted, snapshot_rotten, truncated, admitted, refused, recorded, transfer,
+    configuration, not_admitted, peer_lost, peer_back. The shell adds snapshot_failed,
+    machine_stalled, machine_goes_on, no_room, room_again, snapshots_fail, snapshots_work.
     """
 
     kind: str
@@ -78,5 +80,6 @@ class Effects:
     reads: list[tuple[Token, Index]] = field(default_factory=list)
     failed: list[tuple[Token, NotLeader]] = field(default_factory=list)
     released: Index = 0
+    suspect: SnapshotMeta | None = None
     events: list[Event] = field(default_factory=list)
     wake: dict[tuple[NodeId, Channel], None] = field(default_factory=dict)

@@ -134,12 +134,22 @@ def refuse_chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) 
 
 def chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
     """A chunk from this term's leader: store it, unless what it stands for is here already."""
+    if request.offset + len(request.data) > request.meta.size_bytes:
+        _refuse_more_than_all(s, fx, request, token)
+        return
     if request.meta.index <= s.commit_index:
         _have_it(s, fx, request, token)
     elif compaction.room(s) is Room.NOTHING:
         fx.replies.append((token, NotAdmitted(request.number)))
     else:
         fx.chunks.append((token, request))
+
+
+def _refuse_more_than_all(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
+    end, size = request.offset + len(request.data), request.meta.size_bytes
+    what = f"{request.leader} sent bytes up to {end} of a snapshot of {size}: none was stored"
+    s.event(fx, "refused", what, request.leader)
+    refuse_chunk(s, fx, request, token)
 
 
 def chunk_stored(

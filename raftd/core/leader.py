@@ -4,17 +4,15 @@ Leaders").
 
 from __future__ import annotations
 
-from raftd.core.effects import Effects
+from raftd.core.effects import BrokenInvariant, Effects
 from raftd.core.messages import (
     AppendReply,
     AppendRequest,
     Channel,
     Room,
-    SnapshotReply,
-    SnapshotRequest,
     TimeoutNowRequest,
 )
-from raftd.core.progress import Mode, Progress, Sending
+from raftd.core.progress import Mode, Progress
 from raftd.core.quorum import reached_by_majority
 from raftd.core.state import Leadership, State
 from raftd.core.types import Index, NodeId
@@ -90,7 +88,7 @@ def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
         # What it needs next is compacted: send the snapshot instead (Section 7), on the bulk
         # channel,
         # which is woken by the next answer or tick.
-        progress.to_snapshot(s.snapshot, now)
+        progress.to_snapshot(s.snapshot, now, s.settings.election_timeout_min)
         return None
     entries = s.log.batch_from(
         progress.next, s.settings.batch_entries_max, s.settings.batch_bytes_max
@@ -123,33 +121,19 @@ def _may_append(s: State, progress: Progress, now: float) -> bool:
     )
 
 
-def next_chunk(s: State, peer: NodeId, now: float) -> SnapshotRequest | None:
-    progress = leadership(s).progress.get(peer)
-    if progress is None or progress.sending is None or now < progress.resume_at:
-        return None
-    sending = progress.sending
-    if sending.inflight is not None or now < sending.not_before or progress.room is Room.NOTHING:
-        return None
-    sending.inflight = s.next_number()
-    return SnapshotRequest(
-        s.current_term,
-        s.me,
-        sending.meta,
-        sending.offset,
-        number=sending.inflight,
-        pulled_at=now,
-    )
-
-
 def next_timeout_now(s: State, peer: NodeId, now: float) -> TimeoutNowRequest | None:
-    """Hand over once the target has everything (dissertation 3.10)."""
+    """Hand over once the target has everything (dissertation 3.10).
+
+    Again with every other heartbeat until the deadline: any of them may get lost, nothing is
+    proposed meanwhile, and one that comes twice finds another term.
+    """
     lead = leadership(s)
     transfer = lead.transfer
-    if transfer is None or transfer.sent or transfer.target != peer:
+    if transfer is None or now < transfer.not_before or transfer.target != peer:
         return None
     if lead.progress[peer].match < s.log.last_index:
         return None
-    transfer.sent = True
+    transfer.not_before = now + 2 * s.settings.heartbeat_interval
     return TimeoutNowRequest(s.current_term, s.me, number=s.next_number(), pulled_at=now)
 
 
@@ -165,6 +149,8 @@ def on_append_reply(
         return
     if not sent.entries:
         _heartbeat_over(progress, sent.number)
+    if sent.entries:
+        progress.losses = 0
     progress.heard(sent.number, sent.pulled_at)
     progress.told(sent.number, reply)
     in_window = bool(sent.entries) and progress.settled(sent.number)
@@ -216,54 +202,10 @@ def on_append_lost(s: State, peer: NodeId, sent: AppendRequest, now: float) -> N
         _heartbeat_over(progress, sent.number)
     elif progress.settled(sent.number):
         progress.to_probe(progress.match + 1 if progress.match else sent.prev_index + 1)
-        progress.resume_at = now + s.settings.heartbeat_interval
+        progress.append_lost(now, s.settings.heartbeat_interval)
 
 
-def on_chunk_reply(
-    s: State, fx: Effects, peer: NodeId, sent: SnapshotRequest, reply: SnapshotReply, now: float
-) -> None:
-    progress = leadership(s).progress.get(peer)
-    if progress is None:
-        return
-    progress.heard(sent.number, sent.pulled_at)
-    progress.matched(reply.durable)
-    sending = progress.sending
-    if sending is not None and sending.inflight == sent.number:
-        sending.inflight = None
-        if reply.next_offset > sending.offset:
-            progress.pinned(sent.pulled_at)
-        elif not reply.done:
-            _no_further(s, fx, peer, sending, reply.next_offset, now)
-        sending.offset = reply.next_offset
-        if reply.done:
-            progress.to_probe(sending.meta.index + 1)
-    fx.wake[(peer, Channel.BULK)] = None
-    fx.wake[(peer, Channel.APPEND)] = None
-
-
-def _no_further(
-    s: State, fx: Effects, peer: NodeId, sending: Sending, next_offset: int, now: float
-) -> None:
-    """It refused what it got, whole or in part: our file may have gone bad since it was written.
-
-    Sent again at once it would be refused again at once, for as long as this snapshot lasts.
-    """
-    sending.not_before = now + s.settings.election_timeout_min
-    what = f"{peer} wants snapshot {sending.meta.index} from offset {next_offset} again"
-    s.event(fx, "snapshot_restarted", what, peer)
-
-
-def on_chunk_lost(s: State, peer: NodeId, sent: SnapshotRequest, now: float) -> None:
-    progress = leadership(s).progress.get(peer)
-    if progress is None or progress.sending is None or progress.sending.inflight != sent.number:
-        return
-    progress.sending.inflight = None
-    progress.resume_at = now + s.settings.heartbeat_interval
-    if s.snapshot.index > progress.sending.meta.index and _pin_is_over(s, progress, now):
-        progress.to_probe(progress.match + 1)
-
-
-def _pin_is_over(s: State, progress: Progress, now: float) -> bool:
+def pin_is_over(s: State, progress: Progress, now: float) -> bool:
     """A pinned log must not grow without end for a follower that takes nothing."""
     if progress.pinned_at is None:
         return True
@@ -280,7 +222,7 @@ def pinned_index(s: State, now: float) -> Index | None:
     pins = [
         p.sending.meta.index if p.sending is not None else p.match
         for p in s.leadership.progress.values()
-        if not _pin_is_over(s, p, now)
+        if not pin_is_over(s, p, now)
     ]
     return min(pins, default=None)
 
@@ -305,5 +247,19 @@ def maybe_commit(s: State) -> bool:
     reached = reached_by_majority(s.configuration.voters, match)
     if reached <= s.commit_index or s.log.term_at(reached) != s.current_term:
         return False
+    _assert_majority_holds(s, lead, reached)
     s.commit_index = reached
     return True
+
+
+def _assert_majority_holds(s: State, lead: Leadership, index: Index) -> None:
+    """Counted anew, and in another way than it was found: what is committed is never taken back."""
+    holders = [p.peer for p in lead.progress.values() if p.match >= index]
+    if s.log.durable_index >= index:
+        holders.append(s.me)
+    voters = [voter for voter in s.configuration.voters if voter in holders]
+    if 2 * len(voters) <= len(s.configuration.voters):
+        raise BrokenInvariant(
+            f"commit never past what a majority holds: entry {index} of term {s.current_term} is "
+            f"durable on {','.join(voters) or 'nobody'} of {','.join(s.configuration.voters)} only"
+        )

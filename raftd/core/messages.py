@@ -71,6 +71,10 @@ class Room(IntEnum):
     NOTHING = 2  # no entries, and no snapshot either
 
 
+def is_heartbeat(request: object) -> bool:
+    return isinstance(request, AppendRequest) and not request.entries
+
+
 @dataclass(frozen=True, slots=True)
 class AppendReply:
     """The only source of `match` on the leader.

@@ -10,6 +10,15 @@ from enum import Enum
 from raftd.core.messages import AppendReply, Room
 from raftd.core.types import Index, NodeId, SnapshotMeta
 
+REFUSALS_COUNTED = 4
+"""Each doubles the pause before the same snapshot is tried again, up to so many."""
+
+LOSSES_FORGIVEN = 3
+"""Appends lost in a row before an answer on another channel no longer says "go on at once"."""
+
+LOSSES_COUNTED = 4
+"""Further ones double the pause, up to so many."""
+
 
 class Mode(Enum):
     PROBE = "probe"  # where the logs agree is not known: one message at a time
@@ -24,7 +33,21 @@ class Sending:
     meta: SnapshotMeta
     offset: int = 0
     inflight: int | None = None
-    not_before: float = 0.0  # no chunk brought it further: the next one not at once
+    furthest: int = 0  # the most that the follower ever had of it: only more is progress
+    refusals: int = 0  # since it last got further
+    not_before: float = 0.0  # it was refused: the next chunk not at once
+
+    def got_to(self, next_offset: int) -> bool:
+        """The follower has it up to there; True if it never had so much of it before."""
+        if next_offset <= self.furthest:
+            return False
+        self.furthest, self.refusals = next_offset, 0
+        return True
+
+    def refused(self, now: float, pause: float) -> None:
+        """Less and less often: what was refused will be refused again."""
+        self.refusals += 1
+        self.not_before = now + pause * 2 ** min(self.refusals - 1, REFUSALS_COUNTED)
 
 
 @dataclass(slots=True)
@@ -49,17 +72,21 @@ class Progress:
     unfit: bool = False
     room: Room = Room.ALL
     told_number: int = 0  # the request whose answer said the two above
+    losses: int = 0  # appends lost in a row, with no answer to one between
     sending: Sending | None = None
+    last_sending: Sending | None = None  # the one before: what is begun again is no progress
     pinned_at: float | None = None
-    """The log is pinned for this follower: when what it last acknowledged was pulled. From the
-    snapshot's start until it needs nothing that a compaction could take."""
+    """The log is pinned for this follower: when what it last acknowledged was pulled, or since when
+    it is pinned. It moves with progress only, and ends when the follower needs nothing that a
+    compaction could take."""
 
     def heard(self, number: int, pulled_at: float) -> None:
         """A reply of our own term to request `number` came back."""
         if self.contact is None or pulled_at > self.contact:
             self.contact = pulled_at
         self.acked_number = max(self.acked_number, number)
-        self.resume_at = 0.0
+        if self.losses <= LOSSES_FORGIVEN:
+            self.resume_at = 0.0
 
     def told(self, number: int, reply: AppendReply) -> None:
         """What the follower says of itself; the answer to the newest request counts."""
@@ -94,17 +121,31 @@ class Progress:
         self.next = max(self.match + 1, next_index)
         self.inflight.clear()
         self.inflight_bytes = 0
-        self.sending = None
+        if self.sending is not None:
+            self.last_sending, self.sending = self.sending, None
 
     def to_replicate(self) -> None:
         self.mode = Mode.REPLICATE
         self.next = max(self.next, self.match + 1)
 
-    def to_snapshot(self, meta: SnapshotMeta, now: float) -> None:
+    def to_snapshot(self, meta: SnapshotMeta, now: float, pause: float) -> Sending:
+        """pause: seconds before one that was sent before, and brought nothing, is sent again."""
         self.to_probe(self.next)
         self.mode = Mode.SNAPSHOT
-        self.sending = Sending(meta)
-        self.pinned_at = now
+        self.sending = sending = Sending(meta)
+        last = self.last_sending
+        if last is not None and last.meta == meta:
+            sending.furthest, sending.refusals = last.furthest, last.refusals
+            sending.refused(now, pause)
+        if self.pinned_at is None:
+            self.pinned_at = now
+        return sending
+
+    def append_lost(self, now: float, pause: float) -> None:
+        """Sent again at once it would be lost again, if what refuses it is below Raft."""
+        self.losses += 1
+        extra = max(0, self.losses - LOSSES_FORGIVEN)
+        self.resume_at = now + pause * 2 ** min(extra, LOSSES_COUNTED)
 
     def pinned(self, pulled_at: float) -> None:
         """A chunk, or entries after the snapshot, arrived: the pin lasts on from there."""

@@ -57,6 +57,7 @@ def state_of(
         admitted=recovered.admitted,
         records=dict(recovered.records),
         snapshot=snapshot,
+        rotten=None,
         marked_snapshot=snapshot,
         durable_records=dict(recovered.records),
         configurations=[(snapshot.index, snapshot.configuration)],

@@ -115,6 +115,14 @@ def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, wh
         fx.wake[(leader, Channel.CONTROL)] = None
 
 
+def note_leader(s: State, node: NodeId) -> None:
+    """Election Safety (Figure 3), as far as this node sees: also after it has lost sight of one."""
+    term, other = s.led_by
+    if term == s.current_term and other != node:
+        raise BrokenInvariant(f"one leader a term: {other} and {node} both lead term {term}")
+    s.led_by = (s.current_term, node)
+
+
 def start_prevote(s: State, fx: Effects, now: float, why: str) -> None:
     """Dissertation 9.6: ask whether we could win, so that an isolated node disturbs nobody's
     term.
@@ -208,6 +216,7 @@ def become_leader(s: State, fx: Effects, now: float) -> None:
     """
     if s.voted_for != s.me or not s.term_is_durable:
         raise BrokenInvariant("a leader's own vote must be durable before it counts")
+    note_leader(s, s.me)
     s.campaign = None
     s.role, s.leader_id = Role.LEADER, s.me
     s.leader_contact, s.link_lost = None, False

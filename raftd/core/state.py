@@ -37,6 +37,12 @@ HELD_MAX = 1024
 """Replies that wait for the disk. A leader goes on asking a node whose disk hangs or is full; what
 is asked beyond this is answered with what counts for nothing."""
 
+HELD_VOTES_MAX = 256
+"""Beyond that, for votes, hand-overs and Hellos: appends must not leave them without room."""
+
+UNSYNCED_MAX = 16_384
+"""Writes that wait for the disk, one a new term at least: past it only heartbeats are heard."""
+
 
 class Rng(Protocol):
     """Injected randomness: random.Random satisfies it. The simulator owns every draw."""
@@ -63,7 +69,7 @@ class Transfer:
 
     target: NodeId
     deadline: float
-    sent: bool = False
+    not_before: float = 0.0  # of the next TimeoutNow
 
 
 @dataclass(slots=True)
@@ -138,6 +144,7 @@ class State:
     admitted: bool
     records: dict[NodeId, Incarnation]
     snapshot: SnapshotMeta
+    rotten: SnapshotMeta | None  # the file of this one has gone bad: it is not sent, and replaced
     marked_snapshot: SnapshotMeta  # the newest one whose marker is durable: its file must stay
     durable_records: dict[NodeId, Incarnation]  # what may be shown to others
     configurations: list[tuple[Index, Configuration]]  # ascending; the last one is in force
@@ -147,6 +154,7 @@ class State:
     applied_index: Index  # what the machine said it has applied
     role: Role = Role.FOLLOWER
     leader_id: NodeId | None = None
+    led_by: tuple[Term, NodeId] = (0, "")  # the newest term in which this node has seen a leader
     leader_contact: float | None = None
     link_lost: bool = False
     link_lost_at: float = 0.0
@@ -247,7 +255,7 @@ class State:
         seq = max(seq, self.term_seq)
         if seq <= self.durable_seq:
             fx.replies.append((token, make()))
-        elif len(self.held) >= HELD_MAX and not survives_term:
+        elif len(self.held) >= HELD_MAX + (HELD_VOTES_MAX if survives_term else 0):
             fx.replies.append((token, NotAdmitted(getattr(make(), "number", 0))))
         else:
             self.held.append(Held(seq, token, make, survives_term))

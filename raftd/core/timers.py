@@ -78,6 +78,8 @@ def _election_timeout(s: State, fx: Effects, now: float) -> None:
     why = "the link to the leader broke" if s.link_lost else "election timeout"
     if s.settings.prevote:
         roles.start_prevote(s, fx, now, why)
+    elif not s.term_is_durable:
+        roles.arm_retry(s, now)  # its disk hangs: one more term would ask nobody either
     else:
         roles.start_election(s, fx, now, why)
 

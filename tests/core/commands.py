@@ -155,6 +155,13 @@ class Script(Building):
         meta = self._meta(index, node.core.log.term_at(index) or 0)
         self._take(node, node.core.snapshot_taken(meta, self.now))
 
+    def do_rotten(self, name: str) -> None:
+        """rotten n1: the file of its newest snapshot turns out to have gone bad."""
+        core = self.nodes[name].core
+        meta = core.snapshot
+        effects = core.snapshot_is_rotten(meta, f"snapshot {meta.index} has changed", self.now)
+        self._take(self.nodes[name], effects)
+
     # looking
 
     def do_status(self, *names: str) -> None:

@@ -211,6 +211,8 @@ class Environment:
             self.say(f"{name} read {token} failed: {error}")
         if effects.released:
             self.say(f"{name} releases the log to {effects.released}")
+        if effects.suspect is not None:
+            self.say(f"{name} is to read snapshot {effects.suspect.index} again")
         for event in effects.events:
             self.say(f"{name} event {describe.event(event)}")
         self._pull(node, effects)

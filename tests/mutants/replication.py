@@ -23,7 +23,7 @@ REPLICATION = (
             "return s.log.durable_index",
             "return s.log.last_index",
         ),
-        by="committed-is-durable",
+        by="committed-is-durable core-asserts",
     ),
     plant(
         "read-round-reused",

@@ -20,8 +20,8 @@ STORING = (
         "the log goes only when the snapshot is marked",
         core(
             "compaction",
-            '    s.event(fx, "snapshot_taken"',
-            '    compact(s, fx, now)\n    s.event(fx, "snapshot_taken"',
+            "    s.compact_after = (seq, meta)\n",
+            "    s.compact_after = (seq, meta)\n    compact(s, fx, now)\n",
         ),
         by="release-after-marker",
     ),

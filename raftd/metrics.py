@@ -170,6 +170,8 @@ def _histograms(measures: Measures) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "etcd_server_leader_changes_seen", "leaders seen", value=measures.leader_changes
     )
+    text = "whole readings of the newest snapshot's file"
+    yield CounterMetricFamily("raftd_snapshot_scrubs", text, value=measures.scrubs)
     syncs = HistogramMetricFamily(
         "etcd_disk_wal_fsync_duration_seconds", "one write to the log and its sync"
     )

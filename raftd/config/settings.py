@@ -179,6 +179,8 @@ class Config:
         low=KIB,
         high=16 * MIB,
     )
+    snapshot_size_max: int = setting(SIZE, 16 << 30, "the largest taken from a leader", low=MIB)
+    snapshot_scrub: float = setting(DURATION, 3600.0, "how often its file is read again; 0: never")
     keep_entries: int = setting(
         COUNT,
         _CORE.keep_entries,
@@ -292,6 +294,7 @@ class Config:
             snapshot_entries=self.snapshot_entries,
             snapshot_bytes=self.snapshot_bytes,
             snapshot_chunk_bytes=self.snapshot_chunk_bytes,
+            snapshot_scrub_seconds=self.snapshot_scrub,
             transfer_seconds=self.transfer_timeout,
             inline_writes=self.inline_writes,
         )

@@ -5,7 +5,7 @@ receiver's rules.
 from __future__ import annotations
 
 from raftd.core import candidate, follower, roles
-from raftd.core.effects import Effects, Token
+from raftd.core.effects import BrokenInvariant, Effects, Token
 from raftd.core.messages import (
     AppendRequest,
     SnapshotRequest,
@@ -30,11 +30,14 @@ def hear_leader(s: State, fx: Effects, term: Term, node: NodeId, now: float) -> 
     """A message of a leader whose term is at least ours. Section 5.2, Figure 2 "Followers"."""
     if term > s.current_term:
         roles.adopt_term(s, fx, term, now, f"{node} leads it")
-    roles.note_leader(s, node)
+    if s.leadership is not None or s.leader_id not in (None, node):
+        other = s.leader_id or s.me
+        raise BrokenInvariant(f"two leaders in term {term}: {other} and {node}")
     if s.role is not Role.FOLLOWER or s.leader_id is None:
         roles.become_follower(s, fx, node, now, f"{node} leads term {term}")
     s.leader_contact, s.link_lost = now, False
     roles.arm_election(s, now)
+    roles.note_leader(s, node)
 
 
 def on_vote_request(s: State, fx: Effects, request: VoteRequest, now: float, token: Token) -> None:

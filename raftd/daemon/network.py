@@ -34,7 +34,8 @@ QUIET_EVENTS = frozenset({"recorded"})
 LOUD_EVENTS = frozenset(
     {
         "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_room",
-        "snapshots_fail", "machine_stalled",
+        "snapshots_fail", "snapshot_failed", "snapshot_refused", "snapshot_rotten",
+        "machine_stalled",
     }
 )  # fmt: skip
 

@@ -281,6 +281,7 @@ def open_data(config: Config) -> DataDirectory:
             new_incarnation=lambda: secrets.token_hex(8),
             segment_bytes=config.segment_bytes,
             reserve_bytes=config.disk_reserve,
+            snapshot_size_max=config.snapshot_size_max,
         )
     except StorageError as error:
         raise CannotStart(one_line(error), _code_of(error)) from None

@@ -33,9 +33,11 @@ class Measures:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self.now = clock.now
         self.syncs = Histogram()
         self.round_trips: dict[NodeId, Histogram] = {}
         self.leader_changes = 0
+        self.scrubs = 0  # whole readings of a snapshot's file
         self._leader: NodeId | None = None
 
     def replied(self, peer: NodeId, sent: Request) -> None:

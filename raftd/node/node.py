@@ -91,6 +91,7 @@ class Node:
         for worker in self._workers:
             worker.start()
         self.replica.start(transport)
+        self.replica.snapshotting.scrubber.start()
 
     def stop(self, why: str = "stopping") -> bool:
         """Answer everybody, finish what is queued for the log, close it. Blocks up to a few

@@ -104,7 +104,7 @@ class IncomingSnapshot(Protocol):
     def store(self, offset: int, data: bytes) -> int:
         """Store a chunk that starts at `next_offset` (another offset changes nothing).
 
-        Returns next_offset.
+        Returns next_offset. Raises storage.errors.CorruptSnapshot: more bytes than announced.
         """
         ...
 
@@ -130,11 +130,25 @@ class SnapshotStore(Protocol):
         ...
 
     def receive(self, sender: NodeId, meta: SnapshotMeta) -> IncomingSnapshot:
-        """Begin, or resume if the partial file is of the same sender, index, term, size and CRC."""
+        """Begin, or resume if the partial file is of the same sender, index, term, size and CRC.
+
+        Room is taken as the bytes come, never because of what is announced. Raises an error with
+        `retryable` if it can never fit: nothing was written.
+        """
         ...
 
     def read_chunk(self, meta: SnapshotMeta, offset: int, size_bytes: int) -> bytes:
         """Raises FileNotFoundError if that snapshot is gone."""
+        ...
+
+    def reread(
+        self, meta: SnapshotMeta, offset: int, size_bytes: int, crc: int
+    ) -> tuple[int, int, str]:
+        """Read a piece from the device; `crc`: of what comes before it.
+
+        Returns (where the next piece starts, the checksum up to there, what is wrong with the file
+        or ""). Raises OSError: it cannot be told now.
+        """
         ...
 
     def open_body(self, meta: SnapshotMeta) -> tuple[bytes, BinaryIO]:

@@ -145,6 +145,8 @@ class Replica:
             token(reply)
         for token, request in fx.chunks:
             self.snapshotting.store_chunk(token, request)
+        if fx.suspect is not None:
+            self.snapshotting.scrubber.suspect(fx.suspect)
         for token, index in fx.reads:
             token(index, None)
         for token, refusal in fx.failed:

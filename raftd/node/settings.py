@@ -23,6 +23,9 @@ class NodeSettings:
     """A snapshot is taken after so many entries, or so many bytes of them, since the last."""
 
     snapshot_chunk_bytes: int = 1 << 20
+    snapshot_scrub_seconds: float = 3600.0
+    """From one reading of the newest snapshot's file to the next, to find a bad one; 0: never."""
+
     transfer_seconds: float = 5.0
     inline_writes: bool = True
     """Write the log on the network thread while the disk is quick; else always on raft-wal."""

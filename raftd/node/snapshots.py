@@ -35,6 +35,11 @@ def _is_refusal(error: Exception) -> bool:
     return refused or bool(getattr(error, "retryable", False))
 
 
+def _starts_over(error: Exception) -> bool:
+    """What came is not what was announced: it says something of the sender, not of this node."""
+    return bool(getattr(error, "start_over", False))
+
+
 class SnapshotDesk:
     """Methods: network thread, and none of them blocks. Answers come back through `post`."""
 
@@ -169,14 +174,35 @@ class SnapshotDesk:
 
         self.bulk.put(job)
 
+    def reread(
+        self,
+        meta: SnapshotMeta,
+        offset: int,
+        size_bytes: int,
+        crc: int,
+        done: Callable[[tuple[int, int, str] | Exception], None],
+    ) -> None:
+        """See SnapshotStore.reread."""
+
+        def job() -> None:
+            result: tuple[int, int, str] | Exception
+            try:
+                result = self._store.reread(meta, offset, size_bytes, crc)
+            except OSError as error:
+                result = error
+            self._post(lambda: done(result))
+
+        self.slow.put(job)
+
     def store_chunk(
         self,
         request: SnapshotRequest,
         stored: Callable[[int], None],
         received: Callable[[SnapshotMeta], None],
+        refused: Callable[[Exception], None] = lambda error: None,
     ) -> None:
         """stored(next_offset), or received(meta) when this chunk made it whole, checked and
-        durable.
+        durable. refused(why), before stored(0): it was not taken.
         """
 
         def job() -> None:
@@ -184,10 +210,9 @@ class SnapshotDesk:
                 incoming = self._incoming_for(request)
                 next_offset = incoming.store(request.offset, request.data)
             except Exception as error:
-                if not _is_expected(error):
+                if not _is_expected(error) and not _starts_over(error):
                     raise
-                # No room. The transfer goes on, slowly, from the start when there is.
-                self._start_over(stored, error)
+                self._not_taken(error, stored, refused)
                 return
             if next_offset < request.meta.size_bytes:
                 self._post(lambda: stored(next_offset))
@@ -196,22 +221,27 @@ class SnapshotDesk:
             try:
                 meta = incoming.commit()
             except Exception as error:
-                if _is_refusal(error):
-                    self._start_over(stored, error)
-                elif getattr(error, "start_over", False):
-                    self._post(lambda: stored(0))
-                else:
+                if not (_is_refusal(error) or _starts_over(error)):
                     raise
+                self._not_taken(error, stored, refused)
             else:
                 self._ended(None)
                 self._post(lambda: received(meta))
 
         self.bulk.put(job)
 
-    def _start_over(self, stored: Callable[[int], None], why: Exception) -> None:
+    def _not_taken(
+        self,
+        error: Exception,
+        stored: Callable[[int], None],
+        refused: Callable[[Exception], None],
+    ) -> None:
+        """No room: the transfer goes on, slowly, when there is. Not what it should be: anew."""
         self._incoming = None
-        self._ended(why)
-        self.bulk.pause(NO_ROOM_RETRY_SECONDS)
+        self._post(lambda: refused(error))
+        if not _starts_over(error):
+            self._ended(error)
+            self.bulk.pause(NO_ROOM_RETRY_SECONDS)
         self._post(lambda: stored(0))
 
     def _incoming_for(self, request: SnapshotRequest) -> IncomingSnapshot:

@@ -16,6 +16,7 @@ from raftd.core.types import Configuration, Index, SnapshotMeta
 from raftd.node.apply_worker import Capture, Captured
 from raftd.node.clients import answer
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
+from raftd.node.scrub import Scrubber
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshots import SnapshotDesk
 
@@ -54,6 +55,17 @@ class Snapshotting:
         self._bytes_taken = 0
         self._running = False
         self._pausing = self._told = False
+        self._refused = ""
+        self._rotten = False
+        self.scrubber = Scrubber(
+            desk,
+            lambda: core.snapshot,
+            replica.measures.now,
+            replica.later,
+            settings.snapshot_scrub_seconds,
+            replica.measures,
+            self._found_rotten,
+        )
         self._wanted: list[Done] = []
         self._digests: dict[int, Done] = {}
         self._digest = 0
@@ -73,6 +85,8 @@ class Snapshotting:
             self._take()
 
     def _is_due(self, applied: Index) -> bool:
+        if self._rotten:  # also if nothing is new
+            return not self._pausing
         entries = applied - self._core.snapshot_index
         if entries <= 0:
             return False
@@ -118,6 +132,7 @@ class Snapshotting:
             return
         core = self._core
         self._replica.enter(lambda now: core.snapshot_taken(meta, now))
+        self._rotten = False
         self.retain()
         wanted, self._wanted = self._wanted, []
         answer(wanted, Applied(meta.index, meta.term, b""))
@@ -134,6 +149,16 @@ class Snapshotting:
             self._told = True
             self._tell_failed(message)
 
+    def _found_rotten(self, meta: SnapshotMeta, what: str) -> None:
+        """A restart would rest on that file, and followers get it: take another one at once."""
+        replica, core = self._replica, self._core
+        if replica.stopped:
+            return
+        replica.enter(lambda now: core.snapshot_is_rotten(meta, what, now))
+        self._rotten, self._pausing = True, False
+        if not self._running:
+            self._take()
+
     def _retry(self) -> None:
         """Nothing may be applied until then: a full log takes no proposals, so nobody would ask."""
         self._pausing = False
@@ -141,8 +166,11 @@ class Snapshotting:
             self.applied(self._replica.apply.applied_index, 0, jumped=False)
 
     def _tell_failed(self, message: str) -> None:
+        self._tell("snapshot_failed", message)
+
+    def _tell(self, kind: str, message: str) -> None:
         state = self._replica.state()
-        event = Event("snapshot_failed", state.term, state.role, state.leader, message)
+        event = Event(kind, state.term, state.role, state.leader, message)
         self._replica.apply.tell(event)
         self._replica.tell([event])
         self._replica.soon(self._replica.resume_applying)
@@ -223,6 +251,7 @@ class Snapshotting:
         self._desk.retain(self._replica.snapshots_in_use())
 
     def stop(self, why: str) -> None:
+        self.scrubber.stop()
         waiting = [*self._wanted, *self._digests.values()]
         self._wanted = []
         self._digests.clear()
@@ -238,11 +267,19 @@ class Snapshotting:
                 replica.enter(lambda now: core.chunk_stored(token, request, offset, now))
 
         def received(meta: SnapshotMeta) -> None:
+            self._refused = ""
             if not replica.stopped:
                 replica.enter(lambda now: core.snapshot_received(meta, token, request, now))
                 self.retain()
 
-        self._desk.store_chunk(request, stored, received)
+        def refused(error: Exception) -> None:
+            """Once as long as it stays the same: the leader tries again and again."""
+            text = f"a snapshot of {request.leader} is not taken: {error}"
+            if not replica.stopped and text != self._refused:
+                self._refused = text
+                self._tell("snapshot_refused", text)
+
+        self._desk.store_chunk(request, stored, received, refused)
 
     async def read_chunk(self, request: SnapshotRequest) -> SnapshotRequest:
         """`request` with its data. Raises FileNotFoundError if that snapshot is gone, OSError."""
@@ -252,6 +289,7 @@ class Snapshotting:
             if future.done():
                 return
             if isinstance(result, OSError):
+                self.scrubber.suspect(request.meta)
                 future.set_exception(result)
             else:
                 future.set_result(result)

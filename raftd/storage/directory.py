@@ -27,7 +27,7 @@ from raftd.storage.identity import (
 )
 from raftd.storage.recovery import read_whole
 from raftd.storage.segment import SEGMENT_NAME
-from raftd.storage.snapshots import SNAPSHOT_NAME, SnapshotFiles
+from raftd.storage.snapshots import SIZE_MAX_BYTES, SNAPSHOT_NAME, SnapshotFiles
 from raftd.storage.wal import SEGMENT_BYTES, Wal, create_log
 
 LOCK_NAME = "lock"
@@ -71,6 +71,7 @@ def open_directory(
     new_incarnation: Callable[[], Incarnation],
     segment_bytes: int = SEGMENT_BYTES,
     reserve_bytes: int = 0,
+    snapshot_size_max: int = SIZE_MAX_BYTES,
     now: Callable[[], float] | None = None,
     observe: Callable[[float], None] | None = None,
 ) -> DataDirectory:
@@ -100,7 +101,7 @@ def open_directory(
             now=now,
             observe=observe,
         )
-        snapshots = SnapshotFiles(fs, f"{root}/{SNAPSHOTS_NAME}")
+        snapshots = SnapshotFiles(fs, f"{root}/{SNAPSHOTS_NAME}", snapshot_size_max)
     except BaseException:
         lock.release()
         raise

@@ -22,6 +22,10 @@ class StorageError(Exception):
     retryable = False
     """True: nothing was changed, and the same call may be made again later."""
 
+    start_over = False
+    """True: of a snapshot that is being received it only says that the transfer has to begin anew.
+    """
+
 
 class CorruptLog(StorageError):
     """Bytes that were once durable have changed, or a file is missing.
@@ -41,10 +45,7 @@ class CorruptLog(StorageError):
 
 
 class CorruptSnapshot(StorageError):
-    """A snapshot file is missing, short or has another checksum than the log says.
-
-    start_over: of one that is being received it only says that the transfer has to begin anew.
-    """
+    """A snapshot file is missing, short or has another checksum than the log says."""
 
     start_over = True
 
@@ -78,6 +79,8 @@ class WrongIdentity(StorageError):
 
 class UnknownFormat(StorageError):
     """Written by a newer raftd."""
+
+    start_over = True
 
     def __init__(self, path: str, found: int, known: int) -> None:
         super().__init__(
@@ -135,6 +138,19 @@ class NotWritable(StorageError):
             "and mount its disk for writing"
         )
         self.path = path
+
+
+class TooLarge(StorageError):
+    """A snapshot that is announced with more bytes than this node takes. Nothing was written."""
+
+    retryable = True
+    start_over = True
+
+    def __init__(self, size_bytes: int, limit_bytes: int, sender: str) -> None:
+        super().__init__(
+            f"{sender} announces a snapshot of {size_bytes} bytes, snapshot_size_max is "
+            f"{limit_bytes}: raise it here if the state is really that large"
+        )
 
 
 class LogFailed(StorageError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import zlib
@@ -111,6 +112,26 @@ def check_file(file: File, meta: SnapshotMeta, path: str) -> SnapshotHeader:
     if header.size + header.sessions_bytes + header.body_bytes != size:
         raise CorruptSnapshot(path, "its parts do not add up to its size")
     return header
+
+
+def reread_piece(
+    file: File, path: str, meta: SnapshotMeta, offset: int, size_bytes: int, crc: int
+) -> tuple[int, int, str]:
+    """See the port's `reread`. Raises OSError, but for one that says that the device lost it."""
+    try:
+        file.forget()  # the cache may still hold what the device has lost
+        data = file.read(offset, min(size_bytes, meta.size_bytes - offset))
+        size = file.size()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return offset, crc, f"{path} cannot be read at offset {offset}: {error.strerror}"
+    offset, crc = offset + len(data), zlib.crc32(data, crc)
+    if size != meta.size_bytes or not data:
+        return offset, crc, f"{path} has {size} bytes instead of {meta.size_bytes}"
+    if offset == meta.size_bytes and crc != meta.crc:
+        return offset, crc, f"{path} has checksum {crc:08x} instead of {meta.crc:08x}"
+    return offset, crc, ""
 
 
 def _encode_configuration(configuration: Configuration) -> bytes:

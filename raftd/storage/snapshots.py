@@ -11,39 +11,26 @@ name carries index, term and the checksum of the whole, which the log's marker k
 from __future__ import annotations
 
 import errno
-import re
-import zlib
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import replace
 from typing import BinaryIO
 
 from raftd.core.types import INDEX_MAX, Configuration, Index, NodeId, SnapshotMeta, Term
-from raftd.storage.errors import (
-    CorruptSnapshot,
-    NoFiles,
-    NoSpace,
-    NotWritable,
-    StorageError,
-    is_no_files,
-    is_no_space,
-)
-from raftd.storage.fs import File, FileSystem
-from raftd.storage.snapshot_file import (
-    body_reader,
-    check_file,
-    encode_header,
-    file_crc,
-    header_size,
+from raftd.storage.errors import CorruptSnapshot, NoSpace, NotWritable, TooLarge
+from raftd.storage.fs import FileSystem
+from raftd.storage.snapshot_file import body_reader, check_file, reread_piece
+from raftd.storage.snapshot_writing import (
+    SNAPSHOT_NAME,
+    TEMPORARY_SUFFIX,
+    Incoming,
+    Sink,
+    snapshot_name,
 )
 
-SNAPSHOT_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{8}\.snap")
-TEMPORARY_SUFFIX = ".tmp"
+__all__ = ["SIZE_MAX_BYTES", "SNAPSHOT_NAME", "Incoming", "Sink", "SnapshotFiles", "snapshot_name"]
+
 INCOMING_NAME = "incoming.tmp"
 
-
-def snapshot_name(meta: SnapshotMeta) -> str:
-    return f"{meta.index:016x}-{meta.term:016x}-{meta.crc:08x}.snap"
+SIZE_MAX_BYTES = 16 << 30
 
 
 class SnapshotFiles:
@@ -53,9 +40,11 @@ class SnapshotFiles:
     most one incoming snapshot is kept: a new one discards what another sender left unfinished.
     """
 
-    def __init__(self, fs: FileSystem, directory: str) -> None:
+    def __init__(self, fs: FileSystem, directory: str, size_max: int = SIZE_MAX_BYTES) -> None:
+        """size_max: bytes of the largest snapshot that is received."""
         self._fs = fs
         self._directory = directory
+        self._size_max = size_max
         self._created = 0
         self._incoming: tuple[NodeId, Incoming] | None = None
 
@@ -71,12 +60,18 @@ class SnapshotFiles:
         return Sink(self._fs, self._directory, path, index, term, configuration, sessions)
 
     def receive(self, sender: NodeId, meta: SnapshotMeta) -> Incoming:
-        """Raises NoSpace, OSError."""
+        """Raises TooLarge, NoSpace (it could not fit: nothing was written), OSError."""
         if self._incoming is not None:
             known, incoming = self._incoming
             if known == sender and incoming.meta == meta and not incoming.finished:
                 return incoming
             incoming.discard()
+            self._incoming = None
+        if meta.size_bytes > self._size_max:
+            raise TooLarge(meta.size_bytes, self._size_max, sender)
+        if meta.size_bytes > self._fs.room(self._directory)[0]:
+            full = OSError(errno.ENOSPC, "so much is not free")
+            raise NoSpace(self.path(meta), meta.size_bytes, full)
         incoming = Incoming(self._fs, self._directory, f"{self._directory}/{INCOMING_NAME}", meta)
         self._incoming = (sender, incoming)
         return incoming
@@ -86,6 +81,20 @@ class SnapshotFiles:
         file = self._fs.open(self.path(meta))
         try:
             return file.read(offset, size_bytes)
+        finally:
+            file.close()
+
+    def reread(
+        self, meta: SnapshotMeta, offset: int, size_bytes: int, crc: int
+    ) -> tuple[int, int, str]:
+        """See the port. raft-snapshot thread."""
+        path = self.path(meta)
+        try:
+            file = self._fs.open(path)
+        except FileNotFoundError:
+            return offset, crc, f"{path} is missing"
+        try:
+            return reread_piece(file, path, meta, offset, size_bytes, crc)
         finally:
             file.close()
 
@@ -159,155 +168,3 @@ class SnapshotFiles:
         for name in names:
             if name.endswith(TEMPORARY_SUFFIX):
                 self._fs.unlink(f"{self._directory}/{name}")
-
-
-class _Partial:
-    """A file under a temporary name, until it is finished one way or the other."""
-
-    def __init__(self, fs: FileSystem, directory: str, path: str, room_bytes: int) -> None:
-        self._fs = fs
-        self._directory = directory
-        self._path = path
-        self._file: File | None = None
-        with suppress(FileNotFoundError):
-            fs.unlink(path)  # of an earlier life
-        try:
-            self._file = fs.create(path)
-            if room_bytes:
-                self._file.preallocate(room_bytes)
-        except OSError as error:
-            self.discard()
-            if is_no_space(error):
-                raise NoSpace(path, room_bytes, error) from error
-            if is_no_files(error):
-                raise NoFiles(path, error) from error
-            raise
-
-    @property
-    def finished(self) -> bool:
-        return self._file is None
-
-    def discard(self) -> None:
-        """Remove what was written. Harmless after the end."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-            self._fs.unlink(self._path)
-
-    def _open(self) -> File:
-        if self._file is None:
-            raise ValueError(f"{self._path} is finished")
-        return self._file
-
-    def _write(self, offset: int, data: bytes) -> None:
-        try:
-            self._open().write(offset, data)
-        except OSError as error:
-            if is_no_space(error):
-                raise NoSpace(self._path, len(data), error) from error
-            raise
-
-    def _publish(self, meta: SnapshotMeta) -> None:
-        """Sync, rename, sync the directory: after it the file survives any crash."""
-        file = self._open()
-        try:
-            file.sync()
-        except OSError as error:
-            if is_no_space(error):
-                self.discard()  # never sync it again: that would succeed and mean nothing
-                raise NoSpace(self._path, meta.size_bytes, error) from error
-            raise
-        file.close()
-        self._file = None
-        self._fs.rename(self._path, f"{self._directory}/{snapshot_name(meta)}")
-        self._fs.sync_directory(self._directory)
-
-
-class Sink(_Partial):
-    """A `raftd.node.ports.SnapshotSink`. `write` and `commit` raise NoSpace (then `discard`)."""
-
-    def __init__(
-        self,
-        fs: FileSystem,
-        directory: str,
-        path: str,
-        index: Index,
-        term: Term,
-        configuration: Configuration,
-        sessions: bytes,
-    ) -> None:
-        super().__init__(fs, directory, path, 0)
-        self._meta = SnapshotMeta(index, term, configuration)
-        self._sessions_bytes = len(sessions)
-        self._sessions_crc = zlib.crc32(sessions)
-        self._body_start = header_size(configuration) + len(sessions)
-        self._end = self._body_start
-        self._body_crc = 0
-        try:
-            self._write(header_size(configuration), sessions)
-        except BaseException:
-            self.discard()
-            raise
-
-    def write(self, data: bytes) -> None:
-        """The next bytes of the machine's state."""
-        self._write(self._end, data)
-        self._end += len(data)
-        self._body_crc = zlib.crc32(data, self._body_crc)
-
-    def commit(self) -> SnapshotMeta:
-        """Finish the header, read everything back, make it durable. Raises CorruptSnapshot too."""
-        body_bytes = self._end - self._body_start
-        header = encode_header(
-            self._meta, self._sessions_bytes, body_bytes, self._sessions_crc, self._body_crc
-        )
-        self._write(0, header)
-        file = self._open()
-        if file_crc(file, self._body_start, self._end) != self._body_crc:
-            self.discard()
-            raise CorruptSnapshot(self._path, "it reads back otherwise than it was written")
-        crc = file_crc(file, 0, self._end)
-        meta = replace(self._meta, size_bytes=self._end, crc=crc)
-        self._publish(meta)
-        return meta
-
-
-class Incoming(_Partial):
-    """A `raftd.node.ports.IncomingSnapshot`. Lives as long as the process: a restart starts over,
-
-    for a crash may have lost any part of a file that was not synced.
-    """
-
-    def __init__(self, fs: FileSystem, directory: str, path: str, meta: SnapshotMeta) -> None:
-        super().__init__(fs, directory, path, meta.size_bytes)
-        self.meta = meta
-        self.next_offset = 0
-        self._crc = 0
-
-    def store(self, offset: int, data: bytes) -> int:
-        """See the port. Raises NoSpace, CorruptSnapshot (more bytes than announced), OSError."""
-        if offset != self.next_offset:
-            return self.next_offset
-        if offset + len(data) > self.meta.size_bytes:
-            self.discard()
-            raise CorruptSnapshot(self._path, f"more than the {self.meta.size_bytes} bytes named")
-        self._write(offset, data)
-        self._crc = zlib.crc32(data, self._crc)
-        self.next_offset += len(data)
-        return self.next_offset
-
-    def commit(self) -> SnapshotMeta:
-        """See the port. Raises CorruptSnapshot (the partial file is gone then), NoSpace."""
-        try:
-            if self.next_offset != self.meta.size_bytes or self._crc != self.meta.crc:
-                raise CorruptSnapshot(
-                    self._path,
-                    f"{self.next_offset} bytes with checksum {self._crc:08x} arrived instead of "
-                    f"{self.meta.size_bytes} with {self.meta.crc:08x}",
-                )
-            check_file(self._open(), self.meta, self._path)
-        except StorageError:
-            self.discard()
-            raise
-        self._publish(self.meta)
-        return self.meta

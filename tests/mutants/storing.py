@@ -77,7 +77,7 @@ STORING = (
         "snapshot-renamed-before-its-sync",
         "a snapshot's bytes are synced before its name is",
         storage(
-            "snapshots",
+            "snapshot_writing",
             "            file.sync()\n",
             "            pass\n",
         ),
@@ -87,7 +87,7 @@ STORING = (
         "snapshot-directory-not-synced",
         "a new name is durable when its directory is synced",
         storage(
-            "snapshots",
+            "snapshot_writing",
             "        self._fs.rename(self._path, "
             'f"{self._directory}/{snapshot_name(meta)}")\n'
             "        self._fs.sync_directory(self._directory)\n",

@@ -103,6 +103,43 @@ def test_a_chunk_without_room_starts_the_transfer_over(monkeypatch: pytest.Monke
     asyncio.run(go())
 
 
+def test_a_chunk_larger_than_announced_ends_nothing() -> None:
+    async def go() -> None:
+        async with running(Diary(quick=True), MemoryFileSystem()) as bench:
+            meta = SnapshotMeta(1000, 1, Configuration(("n1",)), size_bytes=10, crc=1)
+            request = SnapshotRequest(1, "n2", meta, 0, data=b"x" * 11)
+            stored: list[int] = []
+            refused: list[Exception] = []
+            desk = bench.node._desk
+            desk.store_chunk(request, stored.append, lambda meta: None, refused.append)
+            await bench.until(lambda: stored)
+            assert stored == [0]
+            assert "more than the 10 bytes named" in str(refused[0])
+
+    asyncio.run(go())
+
+
+def test_why_a_snapshot_is_not_taken_is_told_once() -> None:
+    async def go() -> None:
+        async with running(Diary(), MemoryFileSystem()) as bench:
+            replica = bench.node.replica
+            feed = replica.subscribe(from_start=False)
+            meta = SnapshotMeta(1000, 1, Configuration(("n1",)), size_bytes=1 << 62, crc=1)
+            request = SnapshotRequest(1, "n2", meta, 0, data=b"x")
+            replies: list[object] = []
+            bench.node._desk.bulk.pause = lambda seconds: None  # type: ignore[method-assign]
+            for count in range(1, 4):
+                replica.snapshotting.store_chunk(replies.append, request)
+                await bench.until(lambda count=count: len(replies) == count)  # type: ignore[misc]
+            _, _, event = await asyncio.wait_for(feed.next(), 10)
+            assert event.kind == "snapshot_refused"
+            assert "n2 announces a snapshot of 4611686018427387904 bytes" in event.detail
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(feed.next(), 0.05)
+
+    asyncio.run(go())
+
+
 def test_digests_are_bounded() -> None:
     async def go() -> None:
         async with running(Diary(quick=True), MemoryFileSystem()) as bench:

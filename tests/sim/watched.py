@@ -209,6 +209,11 @@ class WatchedSnapshots:
     def read_chunk(self, meta: SnapshotMeta, offset: int, size_bytes: int) -> bytes:
         return self._store.read_chunk(meta, offset, size_bytes)
 
+    def reread(
+        self, meta: SnapshotMeta, offset: int, size_bytes: int, crc: int
+    ) -> tuple[int, int, str]:
+        return self._store.reread(meta, offset, size_bytes, crc)
+
     def open_body(self, meta: SnapshotMeta) -> tuple[bytes, BinaryIO]:
         process = self._process
         self.opened = meta

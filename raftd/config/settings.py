@@ -234,7 +234,7 @@ class Config:
     inline_writes: bool = setting(
         FLAG,
         _NODE.inline_writes,
-        "a follower writes its log on the network thread while the disk is quick: less delay",
+        "while the disk is quick the network thread waits up to 30 ms for a write: less delay",
     )
 
     pending_batches_max: int = setting(

@@ -1,8 +1,8 @@
 """Whether the disk is quick enough to be waited for on the network thread.
 
 One slow sync says little: on a busy machine it was the process that waited, not the disk, and a
-hand-over to another thread would have waited longer. So the judge is a running average: syncs that
-are slow on the whole, or one that takes as long as many, end inline writing for a while.
+way through the loop would have waited longer. So the judge is a running average: syncs that
+are slow on the whole, or one that takes as long as many, end the waiting for a while.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WEIGHT = 1 / 8
 
 PAUSE_SECONDS_MIN = 1.0
 PAUSE_SECONDS_MAX = 60.0
-"""Without inline writing; doubled each time that it was taken up too early, halved when it goes
+"""Without waiting; doubled each time that it was taken up too early, halved when it goes
 well.
 """
 

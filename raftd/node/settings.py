@@ -28,4 +28,4 @@ class NodeSettings:
 
     transfer_seconds: float = 5.0
     inline_writes: bool = True
-    """Write the log on the network thread while the disk is quick; else always on raft-wal."""
+    """Wait for the log on the network thread while the disk is quick, up to 30 ms a write."""

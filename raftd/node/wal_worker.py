@@ -1,9 +1,10 @@
 """Everything that becomes durable in the log goes through here: one queue, in the core's order.
 
 While one batch syncs, the next ones gather; they become one write and one sync. The queue is filled
-under the replica's lock (never blocking) and started by `kick` outside it. A write may be done
-inline, on the network thread, which saves two thread hand-overs on the way to the acknowledgement:
-only when nothing is queued or being written, and not while the disk is slow (disk_pace.py).
+under the replica's lock (never blocking) and started by `kick` outside it. The network thread may
+wait for the write, which saves the way of its end through the loop: only when nothing is being
+written, not while the disk is slow (disk_pace.py), and never for long. A sync that hangs holds up
+the raft-wal thread alone: heartbeats go on, and the core hears by the clock that its disk stalls.
 
 A disk without room is waited for. A node that stops meanwhile gives up what it could not write, and
 everything that comes after it: no later write may stand on one that is not there.
@@ -27,6 +28,9 @@ noticed.
 
 NO_SPACE_RETRY_SECONDS = 1.0
 
+WAIT_SECONDS_MAX = 0.03
+"""The network thread waits no longer for one write: well below a heartbeat interval."""
+
 SPENT = (
     "the disk is full: the log goes on in the room that was kept back, nothing new is taken; make "
     "room on the disk of data_dir"
@@ -48,9 +52,9 @@ class WalWorker:
         measure: Callable[[float], None] = lambda seconds: None,
         room_changed: RoomChanged | None = None,
     ) -> None:
-        """persisted, room_changed: called through `post`, on the network thread. inline: False for
-        ever on the thread. measure: told how long each write and its sync took, by whoever did
-        them.
+        """persisted: called on the network thread, through `post` unless that waits. room_changed:
+        through `post`. inline: False: the network thread never waits. measure: told how long each
+        write and its sync took, on the raft-wal thread.
         """
         self._room_changed = room_changed
         self._measure = measure
@@ -67,6 +71,11 @@ class WalWorker:
         self._stopping = False
         self._inline = inline
         self._given_up = False
+        self._awaited = False
+        """The network thread waits; whoever finishes first clears it under the condition."""
+        self._done = threading.Lock()  # released once for each wait that was in time
+        self._done.acquire()
+        self._done_seq: WriteSeq = 0
         self._pace = DiskPace()
         self._looked_at = 0.0
         self.no_space = ""
@@ -86,48 +95,35 @@ class WalWorker:
             self._release = max(self._release, release)
 
     def kick(self, inline: bool) -> None:
-        """Do what was queued: here, if `inline` and it may be, else on the raft-wal thread."""
-        if inline and self._may_inline():
-            writes = self._claim()
-            if writes:
-                was_due = self._idle_due
-                if self._try_commit(writes):
-                    self._unclaim(wake=not was_due)
-                    self._persisted(writes[-1].seq)
-                else:
-                    self._give_back(writes)
-                return
+        """Start the thread on what was queued; if `inline` and it may be, wait for it a little."""
+        wait = inline and self._may_wait()
         with self._ready:
-            if self._writes or self._release:
-                self._ready.notify()
+            self._awaited = wait and not self._busy and bool(self._writes)
+            if not self._awaited:
+                if self._writes or self._release:
+                    self._ready.notify()
+                return
+        if self._is_done_in_time():
+            self._persisted(self._done_seq)
 
-    def _may_inline(self) -> bool:
+    def _may_wait(self) -> bool:
         """Not on a full disk either: looking for room takes time."""
         return self._inline and not self.no_space and self._pace.quick(self._clock.now())
 
-    def _claim(self) -> list[Write]:
-        """Take the queue and the log store, unless the thread has them."""
+    def _is_done_in_time(self) -> bool:
+        """The thread takes all of the queue, and so what this one waits for."""
         with self._ready:
-            if self._busy or not self._writes:
-                return []
-            self._busy = True
-            writes = list(self._writes)
-            self._writes.clear()
-            return writes
-
-    def _unclaim(self, wake: bool) -> None:
-        """wake: the thread sleeps without a timeout and must begin to watch for idleness."""
-        with self._ready:
-            self._busy = False
-            if wake or self._writes or self._stopping:
-                self._ready.notify()
-
-    def _give_back(self, writes: list[Write]) -> None:
-        """No room: the thread waits for some, the network thread must go on turning."""
-        with self._ready:
-            self._busy = False
-            self._writes.extendleft(reversed(writes))
             self._ready.notify()
+        in_time = self._done.acquire(timeout=WAIT_SECONDS_MAX)
+        return in_time or self._comes_late()
+
+    def _comes_late(self) -> bool:
+        """Wait no longer: its end goes through the loop. True if it has just come."""
+        with self._ready:
+            if self._awaited:
+                self._awaited = False
+                return False
+            return self._done.acquire(blocking=False)
 
     # -- raft-wal thread --
 
@@ -200,14 +196,22 @@ class WalWorker:
 
     def _is_done(self, writes: list[Write], release: Index) -> None:
         if writes:
-            seq = writes[-1].seq
-            self._post(lambda: self._persisted(seq))
+            self._report(writes[-1].seq)
         elif not release:
             self._mark_idle()
         if release:
             self._log.release(release)
         if self.no_space:
             self._look_for_room()
+
+    def _report(self, seq: WriteSeq) -> None:
+        with self._ready:
+            if self._awaited:
+                # Not busy any more: what its end brings about may be waited for at once.
+                self._awaited, self._busy, self._done_seq = False, False, seq
+                self._done.release()
+                return
+        self._post(lambda: self._persisted(seq))
 
     def _give_up(self) -> None:
         """Requires the condition. What found no room was promised to nobody; nor is what follows,
@@ -234,8 +238,6 @@ class WalWorker:
         if self._idle_due and self._clock.now() - self._last_write >= IDLE_SECONDS / 2:
             self._log.idle()
             self._idle_due = False
-
-    # -- whoever has claimed the log store --
 
     def _try_commit(self, writes: list[Write]) -> bool:
         """False: there is no room for the next segment, and nothing was written."""

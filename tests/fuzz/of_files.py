@@ -304,6 +304,7 @@ TARGETS = (
         (
             "raftd/storage/snapshot_file.py",
             "raftd/storage/snapshots.py",
+            "raftd/storage/snapshot_writing.py",
             "raftd/machine/kv/store.py",
         ),
         (SNAPSHOT_MAGIC,),

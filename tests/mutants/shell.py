@@ -22,9 +22,8 @@ SHELL = (
         "`persisted` comes after the sync, never before",
         node(
             "wal_worker",
-            "                if self._try_commit(writes):\n                    self._unclaim",
-            "                self._persisted(writes[-1].seq)\n"
-            "                if self._try_commit(writes):\n                    self._unclaim",
+            "        if self._is_done_in_time():\n",
+            "        self._persisted(self._writes[-1].seq)\n        if self._is_done_in_time():\n",
         ),
         by="persisted-is-synced",
     ),
@@ -51,22 +50,6 @@ SHELL = (
         by="queue-order",
     ),
     _shell(
-        "given-back-in-reverse",
-        "what found no room goes back to the queue's head in its order",
-        node("wal_worker", "extendleft(reversed(writes))", "extendleft(writes)"),
-        by="queue-order",
-    ),
-    _shell(
-        "inline-overtakes-the-thread",
-        "inline only when nothing is being written",
-        node(
-            "wal_worker",
-            "            if self._busy or not self._writes:",
-            "            if not self._writes:",
-        ),
-        by="queue-order",
-    ),
-    _shell(
         "queued-outside-the-lock",
         "effects are queued before anything can enter the core again",
         node("replica", "                self._queue(fx)\n", ""),
@@ -83,8 +66,9 @@ SHELL = (
         "whoever queues and does not write wakes the thread",
         node(
             "wal_worker",
-            "            if self._writes or self._release:\n                self._ready.notify()\n",
-            "            pass\n",
+            "                if self._writes or self._release:\n"
+            "                    self._ready.notify()\n",
+            "                pass\n",
         ),
         by="liveness",
     ),

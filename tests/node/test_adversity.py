@@ -18,7 +18,7 @@ from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused, Un
 from raftd.node.settings import NodeSettings
 from raftd.node.wal_worker import WalWorker
 from tests.node.alone import Diary, plain, running
-from tests.storage.memory_fs import MemoryFileSystem
+from tests.storage.memory_fs import MemoryFileSystem, Operation
 
 
 @pytest.mark.parametrize("room", [0, 300])
@@ -136,6 +136,40 @@ def test_why_a_snapshot_is_not_taken_is_told_once() -> None:
             assert "n2 announces a snapshot of 4611686018427387904 bytes" in event.detail
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(feed.next(), 0.05)
+
+    asyncio.run(go())
+
+
+def test_the_loop_turns_while_a_sync_hangs() -> None:
+    """Heartbeats, votes and calls are the loop's work; nothing is acknowledged meanwhile."""
+
+    async def go() -> None:
+        fs = MemoryFileSystem()
+        async with running(Diary(quick=True), fs) as bench:
+            await bench.submit(plain(b"x"))
+            hangs, goes_on = threading.Event(), threading.Event()
+
+            def before(operation: Operation) -> None:
+                if operation.name == "datasync":
+                    hangs.set()
+                    assert goes_on.wait(10)
+
+            fs.before = before
+            outcomes: list[Outcome] = []
+            began = time.monotonic()
+            bench.node.replica.submit(plain(b"y"), outcomes.append)
+            turns = 0
+            while not hangs.is_set() or time.monotonic() - began < 0.2:
+                await asyncio.sleep(0.001)
+                turns += 1
+            state = bench.node.replica.state()
+            assert turns > 20
+            assert state.durable_index < state.last_index
+            assert not outcomes
+            fs.before = None
+            goes_on.set()
+            await bench.until(lambda: outcomes)
+            assert isinstance(outcomes[0], Applied)
 
     asyncio.run(go())
 

@@ -90,7 +90,7 @@ def test_a_full_disk_is_told_once_and_so_is_its_end(
         until(lambda seq=seq: seq in bench.log.committed)  # type: ignore[misc]
         bench.posted.run()
     assert told == [(SPENT, True)]
-    assert bench.log.threads == {"MainThread", "raft-wal"}
+    assert bench.log.threads == {"raft-wal"}
     bench.log.roomy, bench.log.tight = True, False
     bench.clock.time += 1.0
     until(lambda: not bench.wal.no_space)

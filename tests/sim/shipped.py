@@ -218,7 +218,7 @@ class ShippedProcess(Process):
         """The log that ships writes and syncs; here the disk may be slow, full, or the end."""
         node, wal = self.node, self.wal
         if not wal.working:
-            wal.inline, wal.seconds = writes, node.disk.sync_seconds()
+            wal.inline = writes
             self.world.stats["inline writes"] += 1
             if node.doomed == "log":
                 self.crash("in an inline commit")

@@ -12,17 +12,20 @@ from grpc import aio
 
 from raftd._pb import client_pb2 as pb
 from raftd.client.failures import Next, Verdict
+from raftd.names import NOWHERE, SHARED, Names, NameUnknown
 
 CHANNELS_MAX = 128
 RECEIVE_BYTES_MAX = 64 << 20
-OPTIONS: list[tuple[str, int]] = [
+OPTIONS: list[tuple[str, int | str]] = [
     # A node that comes back is found again within about this time.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 500),
-    # Hosts that vanish without a word; the daemon allows pings this often.
-    ("grpc.keepalive_time_ms", 5000),
-    ("grpc.keepalive_timeout_ms", 2000),
+    # Connections that die without a word, seen also while nobody calls; the daemon allows pings
+    # this often. The second of the three never fires in gRPC 1.85, the third does its work.
+    ("grpc.keepalive_time_ms", 2000),
+    ("grpc.keepalive_timeout_ms", 1000),
+    ("grpc.http2.ping_timeout_ms", 1000),
     ("grpc.keepalive_permit_without_calls", 0),
     # The node bounds what it is sent; answers to many big queries at once may be big.
     ("grpc.max_send_message_length", 4 << 20),
@@ -33,15 +36,17 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.enable_retries", 0),
     # An http_proxy in the environment is for the web, and would swallow loopback addresses.
     ("grpc.enable_http_proxy", 0),
-    # A restarted container has another address.
-    ("grpc.dns_min_time_between_resolutions_ms", 1000),
 ]
 
 
 RENEW_SECONDS = 2.0
-"""A channel that has been without a connection for so long is replaced when it is asked for. gRPC
-itself looks a host name up again only after a back-off that grows to two minutes; a node that came
-back at another address would be out of reach for as long.
+"""A channel that has been without a connection for so long is replaced when it is asked for, and
+its name is looked up again: the node may have come back at another address.
+"""
+
+DOUBT_SECONDS = 3.0
+"""A call was not answered in time, and the connection is older than this: the next call gets a new
+one. A younger one is slow rather than dead; a slow cluster must not be drowned in new connections.
 """
 
 RETIRED_SECONDS = 5.0
@@ -72,11 +77,53 @@ class Calls(NamedTuple):
 class Channels:
     """address -> Calls, opened when first asked for. Loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names = SHARED) -> None:
+        """names: who looks host names up."""
+        self._names = names
         self._open: dict[str, Calls] = {}
+        self._opened: dict[str, float] = {}
         self._down_since: dict[str, float] = {}
         self._retired: dict[Calls, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
+
+    async def reach(self, address: str, timeout: float) -> Calls:
+        """With a connection that stands, within about `timeout` seconds.
+
+        Raises AttemptFailed, and then nothing was sent: that is how a client of a dead cluster
+        knows that its command is certainly not done.
+        """
+        await self._find(address, timeout)
+        calls = self.get(address)
+        await ready(address, calls.channel, timeout)
+        return calls
+
+    async def _find(self, address: str, timeout: float) -> None:
+        """Look the name up when a channel is to be made; an old answer is better than none."""
+        calls = self._open.get(address)
+        if calls is not None and not self._is_down(address, calls.channel):
+            return
+        if calls is not None:
+            self._retire(self._open.pop(address))
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(asyncio.wrap_future(self._names.look_up(address)))
+        except TimeoutError:
+            if self._names.known(address) is None:
+                text = f"the name was not found within {timeout:g} s; does the name server answer?"
+                raise AttemptFailed(Verdict(Next.ROTATE, True, text)) from None
+        except NameUnknown as error:
+            if self._names.known(address) is None:
+                raise AttemptFailed(Verdict(Next.ROTATE, True, str(error))) from None
+
+    def doubt(self) -> None:
+        """Something was not answered in time: connections that are not quite new are replaced when
+        they are asked for. All of them: what forgets one forgets its neighbours, too.
+        """
+        limit = asyncio.get_running_loop().time() - DOUBT_SECONDS
+        for address, calls in list(self._open.items()):
+            if self._opened[address] < limit:
+                self._retire(calls)
+                del self._open[address]
 
     def get(self, address: str) -> Calls:
         """Raises AttemptFailed when hints have led to too many addresses."""
@@ -92,6 +139,7 @@ class Channels:
                     )
                 )
             calls = self._open[address] = self._make(address)
+            self._opened[address] = asyncio.get_running_loop().time()
         return calls
 
     async def close(self) -> None:
@@ -125,7 +173,9 @@ class Channels:
         self._retired[calls] = loop.call_later(RETIRED_SECONDS, close)
 
     def _make(self, address: str) -> Calls:
-        channel = aio.insecure_channel(address, options=OPTIONS)
+        target = self._names.known(address) or NOWHERE
+        options = [*OPTIONS, ("grpc.default_authority", address)]
+        channel = aio.insecure_channel(target, options=options)
         base = "/raftd.client.v1.Commands/"
         return Calls(
             channel,
@@ -150,8 +200,7 @@ class Channels:
 async def ready(address: str, channel: aio.Channel, timeout: float) -> None:
     """Wait until the connection stands, `timeout` seconds at most.
 
-    Raises AttemptFailed at the first refusal. Nothing was sent then: that is how a client of a dead
-    cluster knows that its command is certainly not done.
+    Raises AttemptFailed at the first refusal.
     """
     state = channel.get_state(try_to_connect=True)
     if state is grpc.ChannelConnectivity.READY:

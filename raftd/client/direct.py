@@ -29,7 +29,8 @@ from raftd.client.admin import (
     status_from,
 )
 from raftd.client.errors import OutcomeUnknown, RaftdError, Unavailable
-from raftd.client.failures import Next, Verdict, error_of, judge_rpc
+from raftd.client.failures import Next, Verdict, error_of, judge_rpc, status_of
+from raftd.client.plain_channels import NoAddress, PlainChannels
 from raftd.client.routing import ENDPOINTS_MAX, Router, is_endpoint, parse_endpoints
 from raftd.client.settings import Clock
 
@@ -37,16 +38,6 @@ COMMANDS = "/raftd.client.v1.Commands/"
 CLOSE_SECONDS = 0.1
 NODE_SECONDS = 1.0
 """For how long one node may take to report about itself while the others are shown."""
-OPTIONS: list[tuple[str, int]] = [
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 200),
-    ("grpc.max_send_message_length", 4 << 20),
-    ("grpc.max_receive_message_length", 64 << 20),
-    ("grpc.enable_retries", 0),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.dns_min_time_between_resolutions_ms", 1000),
-]
 Reply = TypeVar("Reply")
 
 
@@ -81,7 +72,7 @@ class Direct:
         self._sleep = sleep
         self._deadline = clock() + timeout
         self._attempt = attempt_timeout
-        self._channels: dict[str, grpc.Channel] = {}
+        self._channels = PlainChannels()
         self._session = 0
         self._seq = 0
         self._sent_to = ""
@@ -130,8 +121,7 @@ class Direct:
                 path = COMMANDS + "CloseSession"
                 reply = client_pb2.CloseSessionReply
                 self._call(self._sent_to, path, request, reply, CLOSE_SECONDS)
-        for channel in self._channels.values():
-            channel.close()
+        self._channels.close()
 
     # -- operators ----------------------------------------------------------------------------
 
@@ -266,10 +256,7 @@ class Direct:
         return max(0.001, self._deadline - self._clock())
 
     def _channel(self, address: str) -> grpc.Channel:
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = self._channels[address] = grpc.insecure_channel(address, options=OPTIONS)
-        return channel
+        return self._channels.get(address, min(self._left(), self._attempt))
 
     def _call(
         self, address: str, path: str, request: Any, reply: type[Reply], timeout: float = 0.0
@@ -280,7 +267,12 @@ class Direct:
             request_serializer=type(request).SerializeToString,
             response_deserializer=decode.FromString,
         )
-        answer: Reply = call(request, timeout=timeout or min(self._left(), self._attempt))
+        try:
+            answer: Reply = call(request, timeout=timeout or min(self._left(), self._attempt))
+        except grpc.RpcError as error:
+            if status_of(error)[0] is grpc.StatusCode.DEADLINE_EXCEEDED:
+                self._channels.drop(address)  # the connection may be dead: another one next time
+            raise
         return answer
 
     def _each(
@@ -291,22 +283,29 @@ class Direct:
         timeout: float = NODE_SECONDS,
         endpoints: Sequence[str] | None = None,
     ) -> dict[str, Reply | RaftdError]:
+        asked = self.endpoints if endpoints is None else endpoints
+        self._channels.prepare(asked)
         seconds = min(self._left(), timeout)
         calls: dict[str, Any] = {}
-        for endpoint in self.endpoints if endpoints is None else endpoints:
-            call = self._channel(endpoint).unary_unary(
+        answers: dict[str, Reply | RaftdError] = {}
+        for endpoint in asked:
+            try:
+                channel = self._channel(endpoint)
+            except NoAddress as error:
+                answers[endpoint] = _unreachable(endpoint, error)
+                continue
+            call = channel.unary_unary(
                 path,
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=decode,
             )
             calls[endpoint] = call.future(request, timeout=seconds)
-        answers: dict[str, Reply | RaftdError] = {}
         for endpoint, future in calls.items():
             try:
                 answers[endpoint] = future.result()
             except grpc.RpcError as error:
                 answers[endpoint] = _unreachable(endpoint, error)
-        return answers
+        return {endpoint: answers[endpoint] for endpoint in self.endpoints}
 
 
 def _unreachable(endpoint: str, error: grpc.RpcError) -> RaftdError:

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal
 
-from grpc import aio
+from grpc import StatusCode, aio
 
 from raftd._pb import client_pb2 as pb
 from raftd.client.admin import Answer, Question, node_id_at
-from raftd.client.channels import AttemptFailed, Channels, ready
+from raftd.client.channels import AttemptFailed, Channels
 from raftd.client.errors import NotDone, OutcomeUnknown, Overloaded, RaftdError, Unavailable
 from raftd.client.failures import Verdict, error_of, judge_rpc
 from raftd.client.lanes import CommandLane, QueryLane, StaleLane
@@ -148,6 +148,7 @@ class Engine:
                 )
             except aio.AioRpcError as error:
                 # Perhaps a session was opened that nobody will use: it will expire.
+                self._doubt_after(error)
                 verdict = judge_rpc(error)
                 raise AttemptFailed(verdict._replace(certain=True)) from error
             self.session.opened(reply.session)
@@ -166,17 +167,22 @@ class Engine:
             left = deadline - self.clock()
             seconds = left if endpoint else min(left, self.attempt_timeout)
             try:
-                channel = self.channels.get(address).channel
-                await ready(address, channel, min(seconds, self.connect_timeout))
+                calls = await self.channels.reach(address, min(seconds, self.connect_timeout))
+                channel = calls.channel
                 return await question(channel, address, seconds)
             except AttemptFailed as failed:
                 verdict = failed.verdict
             except aio.AioRpcError as error:
+                self._doubt_after(error)
                 verdict = judge_rpc(error)
             tried += 1
             if endpoint or tried >= len(self.router.endpoints) or deadline <= self.clock():
                 raise error_of(verdict, address)
             address = self.router.other(address)
+
+    def _doubt_after(self, error: aio.AioRpcError) -> None:
+        if error.code() is StatusCode.DEADLINE_EXCEEDED:
+            self.channels.doubt()
 
     async def follow(self, source: str, verdict: Verdict) -> None:
         """A hint. Our own endpoint for that node is better than the address it advertises."""
@@ -189,8 +195,9 @@ class Engine:
 
         async def ask(endpoint: str) -> None:
             with suppress(AttemptFailed, aio.AioRpcError):
-                channel = self.channels.get(endpoint).channel
-                self.router.learn(endpoint, await node_id_at(channel, endpoint, LEARN_SECONDS))
+                calls = await self.channels.reach(endpoint, LEARN_SECONDS)
+                node_id = await node_id_at(calls.channel, endpoint, LEARN_SECONDS)
+                self.router.learn(endpoint, node_id)
 
         await asyncio.gather(*(ask(endpoint) for endpoint in self.router.endpoints))
 

@@ -21,7 +21,7 @@ import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is lo
 from grpc import aio  # isort: skip
 
 from raftd._pb import client_pb2 as pb
-from raftd.client.channels import AttemptFailed, ready
+from raftd.client.channels import AttemptFailed
 from raftd.client.failures import Next, Verdict, judge, judge_rpc
 from raftd.client.inbox import Inbox
 from raftd.client.parcels import Parcel
@@ -94,6 +94,7 @@ class Lane(ABC):
             self._stalls += 1
             self._stalled = True
             self._stream.cancel()
+            self._engine.channels.doubt()
         return True
 
     def drain(self) -> list[Parcel]:
@@ -107,8 +108,7 @@ class Lane(ABC):
     async def _visit(self, address: str) -> None:
         """One stream to one node, from connecting to its end. Leaves nothing in flight."""
         engine = self._engine
-        calls = engine.channels.get(address)
-        await ready(address, calls.channel, engine.connect_timeout)
+        calls = await engine.channels.reach(address, engine.connect_timeout)
         if self.sessions:
             await engine.session_ready(address)
         self.address = address

@@ -35,6 +35,7 @@ class AppendSender:
         self._pausing: asyncio.Future[None] | None = None
         self._call: Call | None = None
         self._watch: asyncio.TimerHandle | None = None
+        self._heard = self._loop.time()
         self._backoff = link.settings.backoff_min
         self._task = self._loop.create_task(self._run())
         self._task.add_done_callback(self._task_ended)
@@ -55,6 +56,11 @@ class AppendSender:
             if self._pausing is not None and not self._pausing.done():
                 self._pausing.set_result(None)
             self._stir()
+
+    def doubt(self, sent_at: float) -> None:
+        """The peer has been silent elsewhere since `sent_at`: if here, too, the line goes."""
+        if self._heard < sent_at:
+            self._line.doubt(sent_at)
 
     async def close(self) -> None:
         self._task.cancel()
@@ -146,6 +152,7 @@ class AppendSender:
             message = await read()
             if not isinstance(message, pb.AppendReply):  # grpc.aio.EOF
                 return
+            self._heard = self._loop.time()
             check(message.envelope, peer)
             reply = codec_replies.decode_append_reply(message)
             sent = inflight.pop(message.number, None)

@@ -1,4 +1,9 @@
-"""Channel and server options, each with its reason."""
+"""Channel and server options, each with its reason; docs/operations.md has all timers in one table.
+
+gRPC 1.85 has a keepalive timeout that never fires (its condition is the wrong way round); what ends
+a connection whose pings are not answered is `http2.ping_timeout_ms`, a minute unless set. Both are
+set to the same value, so that a release which mends the one changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +26,21 @@ class LinkSettings:
     connect_timeout: for one attempt; about an election timeout.
     backoff_min, backoff_max: between attempts. gRPC's own floor is 0.1 s; its default maximum of
     120 s would leave a returned peer alone for minutes.
-    keepalive_time, keepalive_timeout: how soon a host that vanished without a packet is noticed.
+    keepalive_time, keepalive_timeout: a connection on which nothing comes is pinged after the first
+    and given up after the second. gRPC sends no two pings within a second.
+    handshake_timeout: for whoever connects to say something in HTTP/2.
+    control_timeout: a call of this age that was not answered also brings the line into doubt.
     append_age_max: the oldest append in flight may be this old before its stream is cut.
-    renew_after: a host name is looked up again after so long without a connection.
+    renew_after: a host name is looked up again after so long without a connection, and a new
+    connection is not doubted before.
     """
 
     connect_timeout: float = 1.0
     backoff_min: float = 0.1
     backoff_max: float = 0.5
-    keepalive_time: float = 2.0
+    keepalive_time: float = 1.0
     keepalive_timeout: float = 1.0
+    handshake_timeout: float = 5.0
     control_timeout: float = 0.375
     read_index_timeout: float = 0.75
     bulk_timeout: float = 10.0
@@ -40,9 +50,13 @@ class LinkSettings:
     message_max: int = PEER_MESSAGE_MAX
 
 
-def peer_channel(address: str, settings: LinkSettings) -> grpc.aio.Channel:
-    """A channel with a connection of its own, to `host:port`. Network thread only."""
-    return grpc.aio.insecure_channel(address, options=peer_channel_options(settings))
+def peer_channel(target: str, settings: LinkSettings, address: str) -> grpc.aio.Channel:
+    """A channel with a connection of its own. Network thread only.
+
+    target: where `address` (host:port) is, in numbers; see raftd/names.py.
+    """
+    options = [*peer_channel_options(settings), ("grpc.default_authority", address)]
+    return grpc.aio.insecure_channel(target, options=options)
 
 
 def peer_channel_options(settings: LinkSettings) -> ChannelOptions:
@@ -53,13 +67,10 @@ def peer_channel_options(settings: LinkSettings) -> ChannelOptions:
         ("grpc.initial_reconnect_backoff_ms", _ms(settings.backoff_min)),
         ("grpc.max_reconnect_backoff_ms", _ms(settings.backoff_max)),
         ("grpc.min_reconnect_backoff_ms", _ms(settings.connect_timeout)),
-        (
-            "grpc.dns_min_time_between_resolutions_ms",
-            1000,
-        ),  # a restarted container has a new address
         ("grpc.client_idle_timeout_ms", 2**31 - 1),
         ("grpc.keepalive_time_ms", _ms(settings.keepalive_time)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout)),
+        ("grpc.http2.ping_timeout_ms", _ms(settings.keepalive_timeout)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_send_message_length", settings.message_max),
@@ -79,9 +90,11 @@ def peer_server_options(settings: LinkSettings) -> ChannelOptions:
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(settings.keepalive_time / 4)),
         ("grpc.http2.max_ping_strikes", 0),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.keepalive_time_ms", _ms(settings.keepalive_time)),
+        ("grpc.keepalive_time_ms", _ms(2 * settings.keepalive_time)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout)),
+        ("grpc.http2.ping_timeout_ms", _ms(settings.keepalive_timeout)),
         ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.server_handshake_timeout_ms", _ms(settings.handshake_timeout)),
         ("grpc.max_metadata_size", 16 << 10),
     ]
 
@@ -98,7 +111,9 @@ def client_server_options(message_max: int = CLIENT_MESSAGE_MAX) -> ChannelOptio
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", 10_000),  # a client whose host vanished lets go of its streams
         ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.ping_timeout_ms", 5_000),
         ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.server_handshake_timeout_ms", 5_000),
         ("grpc.max_concurrent_streams", 4096),
         ("grpc.max_metadata_size", 16 << 10),
     ]

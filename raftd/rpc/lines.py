@@ -1,62 +1,117 @@
-"""One channel to a peer, replaced when it stays unconnected: the peer may have moved.
+"""One channel to a peer, replaced when the peer may have moved or the connection is dead.
 
-gRPC looks a host name up again only after a back-off of its own, which grows to two minutes and
-cannot be configured. A container that comes back with another address after a long absence would
-not be found for as long. A new channel asks at once.
+gRPC is given numbers, never names (raftd/names.py), so looking a name up again is done here: a
+container that comes back with another address is found within some seconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+from collections.abc import Callable
 
 import grpc
 
 from raftd._pb import raft_pb2_grpc
+from raftd.names import NOWHERE, Names, is_literal
 from raftd.rpc.channels import LinkSettings, peer_channel
 
 
 class Line:
     """Network thread only. Use `stub` anew for every call: it changes."""
 
-    def __init__(self, address: str, settings: LinkSettings) -> None:
+    def __init__(
+        self,
+        address: str,
+        settings: LinkSettings,
+        names: Names,
+        on_unknown: Callable[[str], None] | None = None,
+    ) -> None:
+        """on_unknown: told in one line that the name has no address, once until it has one."""
         self.renewals = 0
         self._address = address
         self._settings = settings
+        self._names = names
+        self._on_unknown = on_unknown
         self._by_name = not is_literal(address)
         self._loop = asyncio.get_running_loop()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._looking = self._told = self._closed = False
+        self._target = names.known(address) or NOWHERE
         self._open()
+        if self._by_name:
+            self._look_up()
 
     def _open(self) -> None:
-        self._channel = peer_channel(self._address, self._settings)
+        self._channel = peer_channel(self._target, self._settings, self._address)
         self._channel.get_state(try_to_connect=True)  # a new leader's first append should not wait
         self.stub = raft_pb2_grpc.RaftStub(self._channel)
-        self._well = self._loop.time()
+        self._well = self._opened = self._loop.time()
 
     def look(self) -> None:
-        """Called now and then. Calls under way on a channel that is replaced end as cancelled."""
+        """Called now and then."""
         state = self._channel.get_state(try_to_connect=True)
         now = self._loop.time()
         if state is grpc.ChannelConnectivity.READY:
             self._well = now
         elif self._by_name and now - self._well >= self._settings.renew_after:
-            old = self._channel
-            self._open()
-            self.renewals += 1
-            task = self._loop.create_task(old.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._well = now
+            self._look_up()
+
+    def doubt(self, sent_at: float) -> bool:
+        """A call of `sent_at` was not answered, nor anything after it: another connection, please.
+
+        A box on the way may have forgotten this one without a word; gRPC's own pings would tell in
+        two seconds. False: the connection is too new for such a verdict.
+        """
+        now = self._loop.time()
+        if (
+            self._closed
+            or sent_at < self._opened
+            or now - self._opened < self._settings.renew_after
+        ):
+            return False
+        self._replace()
+        return True
+
+    def _look_up(self) -> None:
+        """On a thread, which a silent name server may hold for long. One at a time."""
+        if not self._looking:
+            self._looking = True
+            self._keep(self._loop.create_task(self._find()))
+
+    async def _find(self) -> None:
+        try:
+            target = await asyncio.shield(asyncio.wrap_future(self._names.look_up(self._address)))
+        except OSError as error:
+            if self._on_unknown is not None and not self._told:
+                self._told = True
+                self._on_unknown(str(error))
+            return
+        finally:
+            self._looking = False
+        self._told = False
+        if target != self._target and not self._closed:
+            self._target = target
+            self._replace()
+
+    def _replace(self) -> None:
+        """Calls under way on the old channel end as cancelled."""
+        old = self._channel
+        self._open()
+        self.renewals += 1
+        self._keep(self._loop.create_task(_close(old)))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        await asyncio.gather(self._channel.close(), *self._closing)
+        self._closed = True
+        if self._looking:
+            for task in self._tasks:
+                task.cancel()
+        await asyncio.gather(self._channel.close(), *self._tasks, return_exceptions=True)
 
 
-def is_literal(address: str) -> bool:
-    """Whether the host of `host:port` is a number, which no look-up can change."""
-    host = address.rpartition(":")[0].strip("[]").partition("%")[0]
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+async def _close(channel: grpc.aio.Channel) -> None:
+    await channel.close()

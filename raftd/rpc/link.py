@@ -27,6 +27,14 @@ FAILURES = (*ENDINGS, Mismatch, Rejected, TimeoutError, OSError)
 
 DETAILS_MAX = 300
 
+_SILENT = frozenset(
+    (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,  # its connection was replaced, or the peer stops
+    )
+)
+
 
 def readable(reply: Any) -> Any:
     """A reply that could not be parsed is None to grpc.aio. Raises Rejected."""
@@ -75,7 +83,7 @@ class Link:
         if self.closed:
             return
         if isinstance(error, grpc.aio.AioRpcError):
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            if error.code() in _SILENT:
                 return  # a peer that is down is what Raft is for: the node's own events tell of it
             text = f"{error.code().name}: {(error.details() or '')[:DETAILS_MAX]}"
         else:

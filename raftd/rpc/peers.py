@@ -10,6 +10,7 @@ from raftd._pb import raft_pb2 as pb
 from raftd._pb import raft_pb2_grpc
 from raftd.core.messages import Channel
 from raftd.core.types import NodeId
+from raftd.names import NOWHERE, SHARED, Names
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import PeerNode
 from raftd.rpc.append_sender import AppendSender
@@ -36,13 +37,18 @@ class Peers:
         settings: LinkSettings,
         fatal: FatalPort,
         now: Callable[[], float],
+        names: Names = SHARED,
     ) -> None:
-        """about: what Hello says of this node (`server.about`). now: a monotonic clock, seconds."""
+        """about: what Hello says of this node (`server.about`). now: a monotonic clock, seconds.
+
+        names: who looks host names up.
+        """
         self._directory = directory
         self._about = about
         self._settings = settings
         self._fatal = fatal
         self._log = QuietLog(log, now)
+        self._names = names
         self._node: PeerNode | None = None
         self._envelopes: Envelopes | None = None
         self._outlets: dict[NodeId, Outlet] = {}
@@ -77,7 +83,8 @@ class Peers:
             return False
         try:
             envelope = self._envelopes.request_to(peer)
-            async with peer_channel(address, self._settings) as channel:
+            target = self._names.known(address) or NOWHERE  # the lines look it up
+            async with peer_channel(target, self._settings, address) as channel:
                 call = raft_pb2_grpc.RaftStub(channel).Probe(
                     pb.ProbeRequest(envelope=envelope), timeout=self._settings.probe_timeout
                 )
@@ -112,24 +119,37 @@ class Peers:
             fatal=self._fatal,
             log=self._log,
         )
-        outlet = self._outlets[peer] = Outlet(link, address)
+        outlet = self._outlets[peer] = Outlet(link, address, self._names)
         return outlet
 
 
 class Outlet:
     """Three lines to one peer, each with a connection of its own, and their senders."""
 
-    def __init__(self, link: Link, address: str) -> None:
+    def __init__(self, link: Link, address: str, names: Names) -> None:
         self.link = link
-        self.lines = {channel: Line(address, link.settings) for channel in Channel}
+        self.lines = {
+            channel: Line(
+                address,
+                link.settings,
+                names,
+                self._unknown if channel is Channel.CONTROL else None,
+            )
+            for channel in Channel
+        }
         append = AppendSender(link, self.lines[Channel.APPEND])
         self.senders: dict[Channel, ControlSender | AppendSender | BulkSender] = {
-            Channel.CONTROL: ControlSender(link, self.lines[Channel.CONTROL], append.contact),
+            Channel.CONTROL: ControlSender(
+                link, self.lines[Channel.CONTROL], append.contact, append.doubt
+            ),
             Channel.APPEND: append,
             Channel.BULK: BulkSender(link, self.lines[Channel.BULK]),
         }
         self._loop = asyncio.get_running_loop()
         self._look()
+
+    def _unknown(self, why: str) -> None:
+        self.link.log.warning((self.link.peer, "name"), f"{self.link.peer}: {why}; asking on")
 
     def _look(self) -> None:
         for line in self.lines.values():

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import grpc.aio
+
 from raftd.core import messages as m
 from raftd.rpc import codec, codec_replies
 from raftd.rpc.lines import Line
@@ -25,14 +27,24 @@ class ControlSender:
     Network thread only.
     """
 
-    def __init__(self, link: Link, line: Line, on_contact: Callable[[], None]) -> None:
-        """on_contact: called when this node's heartbeat was answered."""
+    def __init__(
+        self,
+        link: Link,
+        line: Line,
+        on_contact: Callable[[], None],
+        on_silence: Callable[[float], None],
+    ) -> None:
+        """on_contact: called when this node's heartbeat was answered. on_silence: called with the
+        time of a call since which nothing has been heard, when its deadline has passed.
+        """
         self._link = link
         self._on_contact = on_contact
+        self._on_silence = on_silence
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[m.Reply]] = set()
         self._scheduled = False
         self._line = line
+        self._heard = self._loop.time()
         short, long = link.settings.control_timeout, link.settings.read_index_timeout
         self._calls: dict[type[Any], tuple[str, Any, Any, float]] = {
             m.VoteRequest: (
@@ -77,7 +89,7 @@ class ControlSender:
                 return
             task = self._loop.create_task(self._call(request))
             self._tasks.add(task)
-            task.add_done_callback(partial(self._settled, request))
+            task.add_done_callback(partial(self._settled, request, self._loop.time()))
 
     async def _call(self, request: m.Request) -> m.Reply:
         link = self._link
@@ -106,7 +118,7 @@ class ControlSender:
         link.learn(reply, message.about)
         return reply
 
-    def _settled(self, request: m.Request, task: asyncio.Task[m.Reply]) -> None:
+    def _settled(self, request: m.Request, sent_at: float, task: asyncio.Task[m.Reply]) -> None:
         """A task's own callback runs even if the task was cancelled before its first step."""
         full = len(self._tasks) >= CONTROL_INFLIGHT_MAX
         self._tasks.discard(task)
@@ -114,13 +126,24 @@ class ControlSender:
         error = None if task.cancelled() else task.exception()
         if error is not None or task.cancelled():
             link.failed(request, error)
+            self._judge_silence(sent_at, error)
         else:
+            self._heard = self._loop.time()
             reply = task.result()
             link.replied(request, reply)
             if isinstance(request, m.AppendRequest) and isinstance(reply, m.AppendReply):
                 self._on_contact()
         if full:
             self.wake()
+
+    def _judge_silence(self, sent_at: float, error: BaseException | None) -> None:
+        """A deadline that passed with nothing heard meanwhile: perhaps it is the connection."""
+        code = error.code() if isinstance(error, grpc.aio.AioRpcError) else None
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            if self._heard < sent_at and not self._link.closed and self._line.doubt(sent_at):
+                self._on_silence(sent_at)
+        elif error is not None and code is not grpc.StatusCode.UNAVAILABLE:
+            self._heard = self._loop.time()  # a refusal is a sign of life
 
     async def close(self) -> None:
         tasks = list(self._tasks)

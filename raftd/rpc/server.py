@@ -28,6 +28,7 @@ from raftd._pb import (
     raft_pb2,
     raft_pb2_grpc,
 )
+from raftd.names import SHARED, numbers_of
 from raftd.node.ports import FatalPort
 from raftd.rpc.admin_service import AdminService
 from raftd.rpc.api import Node
@@ -49,6 +50,9 @@ from raftd.rpc.raft_service import RaftService
 from raftd.rpc.reflected import ReflectedPool
 
 PROTOCOL = 1
+
+NAME_SECONDS = 5.0
+"""For the system to find the own host name before a port is opened there."""
 
 CLIENT_SERVICES = frozenset(
     service.full_name
@@ -178,14 +182,25 @@ class Servers:
 
 
 def bind(server: grpc.aio.Server, address: str, field_name: str) -> int:
-    """Returns the port. Raises BindError with the system's own reason."""
+    """Returns the port. Raises BindError with the system's own reason.
+
+    A host name is looked up by the system, never by gRPC; it may have several addresses.
+    """
     try:
-        port = server.add_insecure_port(address)
-    except RuntimeError:
-        port = 0
-    if port == 0:
+        target = SHARED.look_up(address).result(NAME_SECONDS)
+    except (OSError, TimeoutError) as error:
+        why = str(error) or f"the name was not found within {NAME_SECONDS:g} s"
+        raise BindError(f"{field_name}: cannot listen on {address}: {why}") from None
+    bound = 0
+    for number in numbers_of(target):
+        host = number.rpartition(":")[0]
+        try:
+            bound = server.add_insecure_port(f"{host}:{bound}" if bound else number) or bound
+        except RuntimeError:
+            continue
+    if not bound:
         raise BindError(f"{field_name}: cannot listen on {address}: {_why_not(address)}")
-    return port
+    return bound
 
 
 def _why_not(address: str) -> str:

@@ -44,6 +44,8 @@ class Edge:
         self.delay = Delay()
         self.cut_after: int | None = None
         self.carried_bytes = 0
+        self.swallowed = 0
+        self.swallowed_bytes = 0
         self.links: set[Link] = set()
         self._proxies = proxies
 
@@ -62,6 +64,17 @@ class Edge:
     def cut(self, after_bytes: int = 0) -> None:
         """End all connections now, or in the middle of whatever comes after so many bytes."""
         self._proxies.soon(self._cut, after_bytes)
+
+    def swallow(self) -> None:
+        """Forget all present connections without a word, as a box on the way may: both ends stay
+        open, and what they send goes nowhere. New connections work.
+        """
+        self._proxies.soon(self._swallow)
+
+    def _swallow(self) -> None:
+        for link in list(self.links):
+            link.swallowed = True
+            self.swallowed += 1
 
     def _set_blocked(self, blocked: bool) -> None:
         self.blocked = blocked
@@ -85,6 +98,7 @@ class Link:
         self.far = _Side(self)
         self.near.other, self.far.other = self.far, self.near
         self.connecting = False
+        self.swallowed = False
         edge.links.add(self)
 
     def flow(self) -> None:
@@ -147,6 +161,9 @@ class _Side(asyncio.Protocol):
         self._paused = pause
 
     def data_received(self, data: bytes) -> None:
+        if self.link.swallowed:
+            self.link.edge.swallowed_bytes += len(data)
+            return
         if self.link.edge.blocked or self.other.transport is None or self._held:
             self._held.append(data)
         else:
@@ -179,6 +196,8 @@ class _Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side hears of it, after what it still has to be told."""
+        if self.link.swallowed:  # the other side is not told, and is kept open
+            return
         self.link.edge.links.discard(self.link)
         other = self.other.transport
         if other is not None and not other.is_closing():

@@ -19,6 +19,7 @@ from raftd.core.types import (
     RaftState,
     Role,
 )
+from raftd.names import SHARED, Names
 from raftd.node.outcomes import Answered, Applied, Outcome
 from raftd.rpc.api import Done
 from raftd.rpc.channels import LinkSettings
@@ -218,13 +219,14 @@ class Side:
         clients: ClientLimits,
         listen_peer: str = "127.0.0.1:0",
         client_calls_max: int = 4096,
+        names: Names = SHARED,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.node = node
         self.fatal = Fatal()
         self.directory = Directory({})
         mine = about("127.0.0.1:1", f"client.of.{node.identity.node}:2")
-        self.peers = Peers(self.directory, mine, link, self.fatal, loop.time)
+        self.peers = Peers(self.directory, mine, link, self.fatal, loop.time, names)
         settings = ServerSettings(
             listen_peer,
             "127.0.0.1:0",
@@ -251,8 +253,15 @@ async def one_side(
     link: LinkSettings = PATIENT,
     clients: ClientLimits | None = None,
     client_calls_max: int = 4096,
+    names: Names = SHARED,
 ) -> AsyncIterator[Side]:
-    side = Side(FakeNode(name), link, clients or ClientLimits(), client_calls_max=client_calls_max)
+    side = Side(
+        FakeNode(name),
+        link,
+        clients or ClientLimits(),
+        client_calls_max=client_calls_max,
+        names=names,
+    )
     await side.servers.start()
     try:
         yield side

@@ -3,44 +3,64 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
-import grpc.aio
 import pytest
 
 from raftd.core import messages as m
+from raftd.names import Names, NameUnknown, is_literal, numbers_of, target_of
 from raftd.rpc import lines
-from raftd.rpc.channels import LinkSettings, peer_channel
+from raftd.rpc.channels import LinkSettings
 from raftd.rpc.directory import PeerAddress
-from tests.rpc.fakes import PATIENT, append, one_side, until
+from tests.rpc.fakes import PATIENT, Side, append, one_side, until
 
 NAME = "moving.peer:7001"
+WAIT_SECONDS = 10.0
 QUICK = replace(PATIENT, renew_after=0.2)
 
 
-class Names:
-    """What the name stands for now, asked once per channel, as a look-up that is not repeated."""
+class Book:
+    """What the names stand for now: the system's resolver, as far as the code can tell."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = "127.0.0.1:1"
-        monkeypatch.setattr(lines, "peer_channel", self._channel)
+    def __init__(self) -> None:
+        self.port = 1
+        self.asked: list[str] = []
+        self.silent = threading.Event()
+        self.silent.set()
 
-    def _channel(self, address: str, settings: LinkSettings) -> grpc.aio.Channel:
-        return peer_channel(self.now if address == NAME else address, settings)
+    def __call__(self, host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+        self.asked.append(host)
+        if host.startswith("silent"):
+            self.silent.wait(WAIT_SECONDS)
+        if host != "moving.peer":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", self.port))]
 
 
-def test_a_peer_that_moved_is_found_on_every_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.asynccontextmanager
+async def naming(book: Book, link: LinkSettings = QUICK) -> AsyncIterator[Side]:
+    names = Names(book)
+    async with one_side("n1", link, names=names) as one:
+        yield one
+
+
+def test_a_peer_that_moved_is_found_on_every_channel() -> None:
     async def main() -> None:
-        names = Names(monkeypatch)
-        async with one_side("n1", QUICK) as one, one_side("n2", QUICK) as two:
+        book = Book()
+        async with naming(book) as one, one_side("n2", QUICK) as two:
             one.directory.advertise("n2", PeerAddress(NAME, ""))
             owed = one.node.owed
             owed["n2", m.Channel.APPEND].append(append(1))
             one.peers.wake("n2", m.Channel.APPEND)
             outlet = one.peers._outlets["n2"]
-            await until(lambda: outlet.lines[m.Channel.APPEND].renewals, "a look at the name")
+            await until(lambda: len(book.asked) > 1, "a second look at the name")
             assert not two.node.stepped
-            names.now = two.peer_address
+            book.port = two.servers.peer_port
             await until(lambda: one.node.replies, "the append's answer from the new address")
             owed["n2", m.Channel.CONTROL].append(m.VoteRequest(4, "n1", 9, 3, number=2))
             one.peers.wake("n2", m.Channel.CONTROL)
@@ -53,28 +73,80 @@ def test_a_peer_that_moved_is_found_on_every_channel(monkeypatch: pytest.MonkeyP
     asyncio.run(main())
 
 
-def test_what_is_in_flight_when_a_line_is_renewed_is_settled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_silent_name_server_holds_nobody_but_its_name() -> None:
+    """One peer's look-up hangs; the other peer answers, and the loop never waits."""
+
     async def main() -> None:
-        Names(monkeypatch)
-        async with one_side("n1", QUICK) as one:  # asserts in the end that nothing got lost
+        book = Book()
+        book.silent.clear()
+        async with naming(book) as one, one_side("n2", QUICK) as two:
+            one.directory.advertise("n3", PeerAddress("silent.peer:7001", ""))
+            one.directory.advertise("n2", PeerAddress(two.peer_address, ""))
+            for peer in ("n3", "n2"):
+                request = m.VoteRequest(4, "n1", 9, 3, number=len(one.node.owed) + 1)
+                one.node.owed[peer, m.Channel.CONTROL].append(request)
+                one.peers.wake(peer, m.Channel.CONTROL)
+            began = asyncio.get_running_loop().time()
+            await until(lambda: one.node.replies and one.node.lost, "an answer and a report")
+            assert asyncio.get_running_loop().time() - began < WAIT_SECONDS / 2
+            assert not await one.peers.probe("n3")
+            book.silent.set()
+
+    asyncio.run(main())
+
+
+def test_a_name_that_nobody_knows_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        book = Book()
+        async with naming(book) as one:
+            one.directory.advertise("n2", PeerAddress("unknown.peer:7001", ""))
+            one.node.owed["n2", m.Channel.CONTROL].append(m.VoteRequest(4, "n1", 9, 3, number=1))
+            one.peers.wake("n2", m.Channel.CONTROL)
+            await until(lambda: len(book.asked) > 4 and one.node.lost, "several look-ups")
+
+    asyncio.run(main())
+    assert [record.getMessage() for record in caplog.records] == [
+        "n2: unknown.peer:7001: the name has no address: Name or service not known; asking on"
+    ]
+
+
+def test_what_is_in_flight_when_a_line_is_renewed_is_settled() -> None:
+    async def main() -> None:
+        book = Book()
+        async with naming(book) as one:  # asserts in the end that nothing got lost
             one.directory.advertise("n2", PeerAddress(NAME, ""))
             for number in range(1, 200):
                 request = m.VoteRequest(4, "n1", 9, 3, number=number)
                 one.node.owed["n2", m.Channel.CONTROL].append(request)
                 one.peers.wake("n2", m.Channel.CONTROL)
+                book.port = 1 + number % 2
                 await asyncio.sleep(0.003)
             await until(lambda: len(one.node.lost) == 199, "every vote request reported")
 
     asyncio.run(main())
 
 
-def test_a_number_is_not_looked_up_again() -> None:
+def test_a_number_is_not_looked_up() -> None:
     async def main() -> None:
-        line = lines.Line("127.0.0.1:1", replace(PATIENT, renew_after=0.0))
+        book = Book()
+        line = lines.Line("127.0.0.1:1", replace(PATIENT, renew_after=0.0), Names(book))
         line.look()
-        assert line.renewals == 0
+        assert (line.renewals, book.asked) == (0, [])
+        await line.close()
+
+    asyncio.run(main())
+
+
+def test_a_line_is_in_doubt_once_in_a_while_and_never_for_calls_of_its_forerunner() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        line = lines.Line("127.0.0.1:1", replace(PATIENT, renew_after=0.05), Names(Book()))
+        before = loop.time() - 1
+        assert not line.doubt(loop.time()), "too new"
+        await until(lambda: line.doubt(loop.time()), "old enough")
+        await until(lambda: loop.time() - line._opened > 0.05, "old enough again")
+        assert not line.doubt(before), "sent on the connection before"
+        assert line.renewals == 1
         await line.close()
 
     asyncio.run(main())
@@ -91,4 +163,33 @@ def test_a_number_is_not_looked_up_again() -> None:
     ],
 )
 def test_names_and_numbers_are_told_apart(address: str, literal: bool) -> None:
-    assert lines.is_literal(address) is literal
+    assert is_literal(address) is literal
+
+
+@pytest.mark.parametrize(
+    ("hosts", "target"),
+    [
+        (["10.0.0.1"], "ipv4:10.0.0.1:7"),
+        (["10.0.0.1", "10.0.0.2", "10.0.0.1"], "ipv4:10.0.0.1:7,10.0.0.2:7"),
+        (["::1"], "ipv6:[::1]:7"),
+        (["::1", "10.0.0.1"], "ipv6:[::1]:7,[::ffff:10.0.0.1]:7"),
+    ],
+)
+def test_addresses_of_both_families_fit_into_one_target(hosts: list[str], target: str) -> None:
+    assert target_of([(host, 7) for host in hosts]) == target
+    bare = [f"[{host}]:7" if ":" in host else f"{host}:7" for host in dict.fromkeys(hosts)]
+    assert numbers_of(target) == bare
+    assert numbers_of("n1.example:7") == ["n1.example:7"]
+
+
+def test_who_asks_for_one_name_together_shares_one_look_up() -> None:
+    book = Book()
+    book.silent.clear()
+    names = Names(book)
+    first, second = names.look_up("silent.peer:1"), names.look_up("silent.peer:1")
+    assert first is second
+    assert not first.cancel(), "others wait for it"
+    book.silent.set()
+    with pytest.raises(NameUnknown, match=r"silent\.peer:1: the name has no address: Name or"):
+        first.result(WAIT_SECONDS)
+    assert book.asked == ["silent.peer"]

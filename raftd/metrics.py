@@ -1,35 +1,24 @@
-"""Health and metrics over plain HTTP, on a thread of their own: they answer when nothing else does.
+"""A node's health and figures; raftd/admin serves them over HTTP.
 
-The network thread leaves its latest picture in `Vitals`; the HTTP threads only read that. They take
+The network thread leaves its latest picture in `Vitals`; the HTTP thread only reads that. It takes
 no lock of the node's, so a node that is stuck can still say so.
 """
 
 from __future__ import annotations
 
-import errno
 import itertools
-import logging
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
 
-from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from raftd.core.types import RaftState, Role
 from raftd.node.measures import BOUNDS, Histogram, Measures
-
-LOG = logging.getLogger("raftd.admin")
 
 BEAT_SECONDS = 0.1
 """How often the network thread shows that it lives."""
@@ -39,12 +28,6 @@ DEAD_SECONDS = 10.0
 
 UNREADY_SECONDS = 2.0
 """Silence of the network thread after which /readyz fails."""
-
-REQUEST_SECONDS = 5.0
-CONNECTIONS_MAX = 32
-
-NO_FILES_PAUSE_SECONDS = 0.1
-"""After a connection that could not be taken for want of a descriptor."""
 
 
 @dataclass(slots=True)
@@ -98,7 +81,7 @@ class Vitals:
 
 
 class NodeCollector:
-    """RaftState and counters in Prometheus' words. Called on an HTTP thread."""
+    """RaftState and counters in Prometheus' words. Called on the HTTP thread."""
 
     def __init__(self, vitals: Vitals, gauges: Callable[[], Iterable[tuple[str, float]]]) -> None:
         self._vitals = vitals
@@ -192,117 +175,3 @@ def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     sums = itertools.accumulate(histogram.counts)
     names = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
     return list(zip(names, map(float, sums), strict=True)), histogram.sum
-
-
-class AdminServer:
-    """/livez, /readyz, /metrics. Start and stop on the main thread."""
-
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        vitals: Vitals,
-        gauges: Callable[[], Iterable[tuple[str, float]]],
-    ) -> None:
-        """Binds at once. Raises OSError when the address cannot be had."""
-        registry = CollectorRegistry()
-        registry.register(NodeCollector(vitals, gauges))
-        ProcessCollector(registry=registry)
-        self._server = _Server((host, port), vitals, registry)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": 0.2},
-            name="raft-admin",
-            daemon=True,
-        )
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_address[1])
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = CONNECTIONS_MAX
-
-    def __init__(
-        self, address: tuple[str, int], vitals: Vitals, registry: CollectorRegistry
-    ) -> None:
-        self.vitals = vitals
-        self.registry = registry
-        self._slots = threading.BoundedSemaphore(CONNECTIONS_MAX)
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, _Handler)
-
-    def get_request(self) -> tuple[Any, Any]:
-        try:
-            return super().get_request()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE):
-                time.sleep(NO_FILES_PAUSE_SECONDS)  # it stays readable: no spinning meanwhile
-            raise  # socketserver goes on with the next one
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._slots.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._slots.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        LOG.debug("a request to the admin port failed", exc_info=True)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    timeout = REQUEST_SECONDS
-    routes: ClassVar[dict[str, str]] = {
-        "/livez": "_livez",
-        "/readyz": "_readyz",
-        "/metrics": "_metrics",
-    }
-
-    def do_GET(self) -> None:
-        name = self.routes.get(self.path.partition("?")[0])
-        if name is None:
-            self._answer(404, "expected /livez, /readyz or /metrics\n")
-        else:
-            getattr(self, name)()
-
-    def _livez(self) -> None:
-        self._judge(self.server.vitals.dead())
-
-    def _readyz(self) -> None:
-        self._judge(self.server.vitals.unready())
-
-    def _judge(self, reasons: list[str]) -> None:
-        self._answer(503 if reasons else 200, "\n".join(reasons or ["ok"]) + "\n")
-
-    def _metrics(self) -> None:
-        text = generate_latest(self.server.registry).decode()
-        self._answer(200, text, CONTENT_TYPE_LATEST)
-
-    def _answer(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        LOG.debug("admin request: " + format, *args)  # noqa: G003 - the format is http.server's

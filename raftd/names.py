@@ -12,6 +12,7 @@ import ipaddress
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -24,6 +25,12 @@ LOOKUPS_MAX = 128
 
 KNOWN_MAX = 1024
 
+OVERTAKE_SECONDS = 2.0
+"""A look-up may hang for half a minute though the name server has long been back: one that asks again
+after so long starts another."""
+
+OVERTAKERS_MAX = 4
+
 Ask = Callable[..., Sequence[tuple[Any, ...]]]
 
 
@@ -31,17 +38,30 @@ class NameUnknown(OSError):
     """A host name has no address, as far as the system can tell. One line."""
 
 
+class _Running:
+    """One name, and those who wait for it."""
+
+    def __init__(self) -> None:
+        self.future: Future[str] = Future()
+        self.future.set_running_or_notify_cancel()
+        self.threads = 0
+        self.newest = 0.0
+
+
 class Names:
     """Look-ups under way and the last answers. Any thread."""
 
-    def __init__(self, ask: Ask = socket.getaddrinfo) -> None:
-        """ask: what `socket.getaddrinfo` is."""
+    def __init__(
+        self, ask: Ask = socket.getaddrinfo, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """ask: what `socket.getaddrinfo` is. now: a monotonic clock, seconds."""
         self._ask = ask
+        self._now = now
         self._reset()
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[str, Future[str]] = {}
+        self._running: dict[str, _Running] = {}
         self._known: dict[str, str] = {}
 
     def known(self, address: str) -> str | None:
@@ -53,45 +73,59 @@ class Names:
 
         It fails with NameUnknown, and cannot be cancelled: its thread goes on by itself.
         """
+        if is_literal(address):
+            return _settled(address)
         with self._lock:
             running = self._running.get(address)
             if running is not None:
-                return running
-            future: Future[str] = Future()
-            future.set_running_or_notify_cancel()
-            if is_literal(address):
-                future.set_result(address)
-                return future
-            if len(self._running) >= LOOKUPS_MAX:
+                young = self._now() - running.newest < OVERTAKE_SECONDS
+                if young or running.threads >= OVERTAKERS_MAX:
+                    return running.future
+            elif len(self._running) >= LOOKUPS_MAX:
                 text = f"{address}: {LOOKUPS_MAX} look-ups of names are under way already"
-                future.set_exception(NameUnknown(text))
-                return future
-            self._running[address] = future
+                return _settled(NameUnknown(text))
+            else:
+                running = self._running[address] = _Running()
+            running.threads += 1
+            running.newest = self._now()
         threading.Thread(
-            target=self._run, args=(address, future), name="raftd-names", daemon=True
+            target=self._run, args=(address, running), name="raftd-names", daemon=True
         ).start()
-        return future
+        return running.future
 
-    def _run(self, address: str, future: Future[str]) -> None:
+    def _run(self, address: str, running: _Running) -> None:
         host, _, port = address.rpartition(":")
+        found: str | NameUnknown
         try:
-            found = self._ask(host, int(port), type=socket.SOCK_STREAM)
-            target = target_of([entry[4] for entry in found])
+            places = self._ask(host, int(port), type=socket.SOCK_STREAM)
+            found = target_of([entry[4] for entry in places])
         except (OSError, ValueError, OverflowError) as error:  # ValueError: not even a name
             why = getattr(error, "strerror", None) or str(error)
-            self._end(address)
-            future.set_exception(NameUnknown(f"{address}: the name has no address: {why}"))
-            return
+            found = NameUnknown(f"{address}: the name has no address: {why}")
         with self._lock:
-            if len(self._known) >= KNOWN_MAX:
-                self._known.clear()
-            self._known[address] = target
-        self._end(address)
-        future.set_result(target)
+            running.threads -= 1
+            if running.future.done() or (running.threads and isinstance(found, NameUnknown)):
+                return  # another one was, or may be, luckier
+            if isinstance(found, str):
+                if len(self._known) >= KNOWN_MAX:
+                    self._known.clear()
+                self._known[address] = found
+            if self._running.get(address) is running:
+                del self._running[address]
+        _settle(running.future, found)
 
-    def _end(self, address: str) -> None:
-        with self._lock:
-            self._running.pop(address, None)
+
+def _settle(future: Future[str], found: str | NameUnknown) -> None:
+    if isinstance(found, str):
+        future.set_result(found)
+    else:
+        future.set_exception(found)
+
+
+def _settled(found: str | NameUnknown) -> Future[str]:
+    future: Future[str] = Future()
+    _settle(future, found)
+    return future
 
 
 def target_of(places: Sequence[tuple[Any, ...]]) -> str:

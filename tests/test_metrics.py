@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from raftd.admin.server import AdminServer
 from raftd.core.messages import AppendRequest
 from raftd.core.types import Configuration, Entry, EntryType, PeerState, RaftState, Role
-from raftd.metrics import DEAD_SECONDS, UNREADY_SECONDS, AdminServer, Vitals
+from raftd.metrics import DEAD_SECONDS, UNREADY_SECONDS, Vitals
 from raftd.node.measures import Measures
 
 STATE = RaftState(

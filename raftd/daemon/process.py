@@ -23,6 +23,7 @@ from importlib.metadata import version
 from types import FrameType
 
 from raftd import __version__, logs
+from raftd.admin.server import AdminServer
 from raftd.config import Config, Loaded
 from raftd.config.render import effective
 from raftd.daemon.descriptors import SPARES, raise_limit
@@ -33,7 +34,7 @@ from raftd.daemon.watchdog import Watchdog
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
 from raftd.machine.sessions import Sessions
-from raftd.metrics import AdminServer, Vitals
+from raftd.metrics import Vitals
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
 from raftd.storage.fs import OsFileSystem

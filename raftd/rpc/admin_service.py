@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from raftd import __version__
 from raftd._pb import admin_pb2 as pb
@@ -15,6 +15,7 @@ from raftd.rpc import errors
 from raftd.rpc.api import EventFeed
 from raftd.rpc.errors import CallFailed
 from raftd.rpc.gate import Context, Gate
+from raftd.rpc.readers import Reader, Readers
 
 EVENT_READERS_MAX = 32
 
@@ -27,7 +28,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self._gate = gate
         self._now = now
         self._started = now()
-        self._event_readers = 0
+        self._readers = Readers(EVENT_READERS_MAX, "readers of events")
         self._stopping = asyncio.Event()
 
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
@@ -73,41 +74,24 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         except CallFailed as failed:
             await errors.abort(context, failed.failure)
 
-    async def Events(
+    async def Events(  # type: ignore[override] - a coroutine that writes, not a generator
         self, request: pb.EventsRequest, context: Context
-    ) -> AsyncIterator[pb.EventReply]:
-        if self._event_readers >= EVENT_READERS_MAX:
-            failure = errors.overloaded(f"{EVENT_READERS_MAX} readers of events are there already")
-            await errors.abort(context, failure)
-        feed = self._gate.node.subscribe(request.from_start)
-        self._event_readers += 1
-        try:
-            while (following := await self._next(feed)) is not None:
-                number, at, event = following
-                yield pb.EventReply(
-                    monotonic_seconds=at,
-                    kind=event.kind,
-                    term=event.term,
-                    role=event.role.value,
-                    leader_id=event.leader or "",
-                    peer=event.peer or "",
-                    detail=event.detail,
-                    number=number,
-                )
-        finally:
-            self._event_readers -= 1
-            feed.close()
+    ) -> None:
+        with self._readers.enter() as reader:
+            feed = self._gate.node.subscribe(request.from_start)
+            try:
+                while (following := await self._next(feed, reader)) is not None:
+                    if not await reader.tell(context.write, _event(*following)):
+                        break
+            finally:
+                feed.close()
+            await reader.dismiss(context)
 
-    async def _next(self, feed: EventFeed) -> tuple[int, float, Event] | None:
-        """None once this node is stopping."""
+    async def _next(self, feed: EventFeed, reader: Reader) -> tuple[int, float, Event] | None:
+        """None once this node is stopping, or the reader has to go."""
         following = asyncio.ensure_future(feed.next())
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
-            return following.result() if following.done() else None
-        finally:
-            following.cancel()
-            stopping.cancel()
+        await reader.first(following, self._stopping.wait())
+        return following.result() if following.done() and not following.cancelled() else None
 
     def stop(self) -> None:
         """The readers of events are let go."""
@@ -163,3 +147,16 @@ class AdminService(admin_pb2_grpc.AdminServicer):
                 row.contact_age_seconds = known.contact_age
             rows.append(row)
         return rows
+
+
+def _event(number: int, at: float, event: Event) -> pb.EventReply:
+    return pb.EventReply(
+        monotonic_seconds=at,
+        kind=event.kind,
+        term=event.term,
+        role=event.role.value,
+        leader_id=event.leader or "",
+        peer=event.peer or "",
+        detail=event.detail,
+        number=number,
+    )

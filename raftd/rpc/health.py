@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import grpc
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 
 from raftd.rpc.gate import Context
+from raftd.rpc.readers import Readers
 
 POLL_SECONDS = 0.25
 WATCHERS_MAX = 64
@@ -22,7 +23,7 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._serving = serving
         self._services = services | {""}
         self._stopping = asyncio.Event()
-        self._watchers = 0
+        self._watchers = Readers(WATCHERS_MAX, "watchers")
 
     async def Check(
         self, request: pb.HealthCheckRequest, context: Context
@@ -31,29 +32,21 @@ class HealthService(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service[:80]!r}")
         return pb.HealthCheckResponse(status=self._status(request.service))
 
-    async def Watch(
-        self, request: pb.HealthCheckRequest, context: Context
-    ) -> AsyncIterator[pb.HealthCheckResponse]:
-        if self._watchers >= WATCHERS_MAX:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{WATCHERS_MAX} watchers are there already"
-            )
-        self._watchers += 1
-        try:
+    async def Watch(self, request: pb.HealthCheckRequest, context: Context) -> None:
+        """A coroutine that writes, not a generator: see Reader.tell."""
+        with self._watchers.enter() as watcher:
             said = None
-            while True:
+            while not watcher.gone.is_set():
                 stopping, status = self._stopping.is_set(), self._status(request.service)
                 if status != said:
                     said = status
-                    yield pb.HealthCheckResponse(status=status)
+                    reply = pb.HealthCheckResponse(status=status)
+                    if not await watcher.tell(context.write, reply):
+                        break
                 if stopping:
                     return
-                try:
-                    await asyncio.wait_for(self._stopping.wait(), POLL_SECONDS)
-                except TimeoutError:
-                    continue
-        finally:
-            self._watchers -= 1
+                await watcher.first(self._stopping.wait(), asyncio.sleep(POLL_SECONDS))
+            await watcher.dismiss(context)
 
     def _status(self, service: str) -> pb.HealthCheckResponse.ServingStatus:
         kinds = pb.HealthCheckResponse

@@ -75,9 +75,11 @@ class Line:
 
     def _look_up(self) -> None:
         """On a thread, which a silent name server may hold for long. One at a time."""
-        if not self._looking:
-            self._looking = True
-            self._keep(self._loop.create_task(self._find()))
+        if self._looking:
+            self._names.look_up(self._address)  # overtakes one that hangs
+            return
+        self._looking = True
+        self._keep(self._loop.create_task(self._find()))
 
     async def _find(self) -> None:
         try:

@@ -6,7 +6,7 @@ of unknown outcome looks like.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -67,11 +67,10 @@ def _unary(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _stream(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    async def tolerant(request: Any, context: Any) -> AsyncIterator[Any]:
+    async def tolerant(request: Any, context: Any) -> None:
         if request is MALFORMED:
             await _refuse(context)
-        async for reply in behaviour(request, context):
-            yield reply
+        await behaviour(request, context)
 
     return tolerant
 

@@ -193,3 +193,25 @@ def test_who_asks_for_one_name_together_shares_one_look_up() -> None:
     with pytest.raises(NameUnknown, match=r"silent\.peer:1: the name has no address: Name or"):
         first.result(WAIT_SECONDS)
     assert book.asked == ["silent.peer"]
+
+
+def test_a_look_up_that_hangs_is_overtaken_by_a_later_one() -> None:
+    """The name server is back long before the system gives up on the question that it missed."""
+    book, hang = Book(), threading.Event()
+    now = [0.0]
+
+    def first_hangs(host: str, port: int, **kind: object) -> list[tuple[Any, ...]]:
+        found = book(host, port, **kind)
+        if len(book.asked) == 1:
+            hang.wait(WAIT_SECONDS)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return found
+
+    names = Names(first_hangs, lambda: now[0])
+    first = names.look_up(NAME)
+    assert names.look_up(NAME) is first
+    now[0] += 5.0
+    assert names.look_up(NAME) is first
+    assert first.result(WAIT_SECONDS) == "ipv4:127.0.0.1:1"
+    hang.set()
+    assert names.known(NAME) == "ipv4:127.0.0.1:1"

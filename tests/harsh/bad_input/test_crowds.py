@@ -7,6 +7,7 @@ import contextlib
 import resource
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from raftd._pb import admin_pb2, client_pb2
 from raftd.wire import kv
 from scripts.nodes import Node
 from tests.cluster.harness import channel
-from tests.harsh.bad_input.conftest import Live, failure
+from tests.harsh.bad_input.conftest import Live
 
 pytestmark = pytest.mark.cluster
 
@@ -114,7 +115,7 @@ def test_five_thousand_waiting_calls(live: Live) -> None:
     print(f"\n{WAITING_CALLS} waiting calls: {before} threads before, {during} meanwhile")
 
 
-def test_one_more_reader_of_events_than_there_is_room_for(live: Live) -> None:
+def test_readers_of_events_that_never_read_keep_no_operator_out(live: Live) -> None:
     with channel(live.leader) as to, contextlib.ExitStack() as opened:
         method: Any = to.unary_stream(
             "/raftd.admin.v1.Admin/Events",
@@ -123,15 +124,32 @@ def test_one_more_reader_of_events_than_there_is_room_for(live: Live) -> None:
         calls = [method(admin_pb2.EventsRequest(from_start=True), timeout=20) for _ in range(40)]
         for call in calls:
             opened.callback(call.cancel)
+        operator = method(admin_pb2.EventsRequest(from_start=True), timeout=20)
+        opened.callback(operator.cancel)
+        assert next(operator)
         ends = []
-        for call in calls:
-            try:
-                next(call)
-            except grpc.RpcError as error:
-                ends.append(failure(error))
-        assert len(ends) == 8
-        assert {code for code, _ in ends} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-        assert "32 readers of events" in ends[0][1]
+        for call in calls[:9]:  # nine more than there is room for: the oldest went
+            with pytest.raises(grpc.RpcError) as ended:
+                for _ in call:
+                    pass
+            ends.append(ended.value)
+        assert {error.code() for error in ends} == {grpc.StatusCode.RESOURCE_EXHAUSTED}  # type: ignore[attr-defined]
+        assert "32 readers of events" in ends[0].details()  # type: ignore[attr-defined]
+
+
+def test_a_crowd_of_slow_connections_does_not_hold_up_livez(live: Live) -> None:
+    """On every node at once: a supervisor would replace them all."""
+    with contextlib.ExitStack() as opened:
+        for node in live.nodes:
+            for _ in range(100):
+                one = socket.create_connection(("127.0.0.1", node.ports.admin), 5)
+                opened.enter_context(one).sendall(b"GET /livez HTTP/1.1\r\nX-Slow: ")
+        for node in live.nodes:
+            began = time.monotonic()
+            assert node.http("/livez")[0] == 200
+            assert node.metric("raftd_term") == live.term
+            assert time.monotonic() - began < 1.0
+        live.check()
 
 
 def test_a_client_that_never_reads(live: Live) -> None:

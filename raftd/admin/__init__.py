@@ -1,0 +1,1 @@
+"""A node's plain HTTP port: is it alive, may clients come, figures."""

@@ -1,0 +1,133 @@
+"""/livez, /readyz and /metrics over plain HTTP, on a thread of their own.
+
+The network thread leaves its latest picture in `Vitals`; this thread only reads that. It takes no
+lock of the node's, so a node that is stuck can still say so. It asks no name server anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from raftd.admin.connection import Answer, Connection
+from raftd.metrics import NodeCollector, Vitals
+from raftd.names import SHARED, numbers_of
+
+LOG = logging.getLogger("raftd.admin")
+
+CONNECTIONS_MAX = 64
+"""One more, and the oldest that has not even sent its request makes room."""
+NAME_SECONDS = 5.0
+STOP_SECONDS = 2.0
+
+
+class AdminServer:
+    """Start and stop on the main thread."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        vitals: Vitals,
+        gauges: Callable[[], Iterable[tuple[str, float]]],
+    ) -> None:
+        """Binds at once. Raises OSError when the address cannot be had."""
+        self._vitals = vitals
+        self._registry = CollectorRegistry()
+        self._registry.register(NodeCollector(vitals, gauges))
+        ProcessCollector(registry=self._registry)
+        self._open: dict[Connection, None] = {}
+        self._listener = _listen(host, port)
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(self._trouble)
+        self._routes: dict[str, Callable[[], Answer]] = {
+            "/livez": lambda: _judged(vitals.dead()),
+            "/readyz": lambda: _judged(vitals.unready()),
+            "/metrics": self._metrics,
+        }
+        self._thread = threading.Thread(target=self._run, name="raft-admin", daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(STOP_SECONDS)
+        self._listener.close()
+
+    # -- raft-admin ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            self._loop.create_server(self._connection, sock=self._listener)
+        )
+        self._loop.run_forever()
+        server.close()
+        for connection in list(self._open):
+            connection.abort()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    def _connection(self) -> Connection:
+        return Connection(self._route, self._admit, self._leave)
+
+    def _admit(self, connection: Connection) -> None:
+        self._open[connection] = None
+        if len(self._open) > CONNECTIONS_MAX:
+            waiting = (one for one in self._open if one.waiting and one is not connection)
+            oldest = next(waiting, None) or next(iter(self._open))
+            self._leave(oldest)
+            oldest.abort()
+
+    def _leave(self, connection: Connection) -> None:
+        self._open.pop(connection, None)
+
+    def _route(self, path: str) -> Answer:
+        found = self._routes.get(path)
+        if found is None:
+            return Answer(404, "expected /livez, /readyz or /metrics\n")
+        try:
+            return found()
+        except Exception:
+            LOG.exception("%s failed", path)
+            return Answer(500, "failed: see the log of the node\n")
+
+    def _metrics(self) -> Answer:
+        return Answer(200, generate_latest(self._registry).decode(), CONTENT_TYPE_LATEST)
+
+    def _trouble(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Out of files, most likely: those who have not asked anything yet give theirs back."""
+        LOG.warning("admin port: %s: %s", context.get("message"), context.get("exception"))
+        for connection in [one for one in self._open if one.waiting]:
+            connection.abort()
+
+
+def _judged(reasons: list[str]) -> Answer:
+    return Answer(503 if reasons else 200, "\n".join(reasons or ["ok"]) + "\n")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Raises OSError."""
+    literal = f"[{host}]" if ":" in host else host or "0.0.0.0"
+    try:
+        target = SHARED.look_up(f"{literal}:{port}").result(NAME_SECONDS)
+    except TimeoutError:
+        raise OSError(f"the name was not found within {NAME_SECONDS:g} s") from None
+    number = numbers_of(target)[0].rpartition(":")[0].strip("[]")
+    family = socket.AF_INET6 if ":" in number else socket.AF_INET
+    listener = socket.create_server((number, port), family=family, backlog=CONNECTIONS_MAX)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,135 @@
+"""The admin port under callers that are slow, many or odd: /livez is what supervisors go by."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from raftd.admin import connection, server
+from raftd.admin.server import AdminServer
+from raftd.metrics import Vitals
+
+SECONDS = 5.0
+
+
+@pytest.fixture
+def admin() -> Iterator[AdminServer]:
+    made = AdminServer("127.0.0.1", 0, Vitals(time.monotonic, beat=time.monotonic()), list)
+    made.start()
+    yield made
+    made.stop()
+
+
+def call(admin: AdminServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", admin.port), SECONDS)
+
+
+def rest(one: socket.socket) -> bytes:
+    got = b""
+    with contextlib.suppress(ConnectionResetError):
+        while data := one.recv(65536):
+            got += data
+    return got
+
+
+def ask(admin: AdminServer, request: bytes) -> bytes:
+    with call(admin) as one:
+        one.sendall(request)
+        return rest(one)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /livez HTTP/1.1\r\nX-"], ids=["silent", "half-said"])
+def test_a_crowd_that_says_nothing_does_not_hold_up_livez(admin: AdminServer, said: bytes) -> None:
+    with contextlib.ExitStack() as opened:
+        crowd = [opened.enter_context(call(admin)) for _ in range(3 * server.CONNECTIONS_MAX)]
+        for one in crowd:
+            with contextlib.suppress(OSError):  # the oldest have been sent away
+                one.sendall(said)
+        began = time.monotonic()
+        assert ask(admin, b"GET /livez HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+        assert time.monotonic() - began < 1.0
+        assert len(admin._open) <= server.CONNECTIONS_MAX
+        assert rest(crowd[0]) == b"", "the oldest made room"
+
+
+def test_a_byte_now_and_then_does_not_prolong_it(
+    admin: AdminServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.3)
+    with call(admin) as one:
+        ended = threading.Event()
+
+        def trickle() -> None:
+            with contextlib.suppress(OSError):
+                while not ended.wait(0.05):
+                    one.sendall(b"G")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        began = time.monotonic()
+        assert rest(one) == b""
+        assert time.monotonic() - began < SECONDS / 2
+        ended.set()
+        thread.join()
+
+
+def test_an_answer_that_nobody_takes_ends(
+    admin: AdminServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setitem(admin._routes, "/metrics", lambda: connection.Answer(200, "x" * (32 << 20)))
+    with call(admin) as one:
+        one.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        deadline = time.monotonic() + SECONDS
+        while not (seen := len(admin._open)):
+            assert time.monotonic() < deadline
+        while seen and admin._open:
+            assert time.monotonic() < deadline, "still open"
+            time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"HEAD /livez HTTP/1.0\n\n", b"200"),
+        (b"GET /livez?verbose HTTP/1.1\r\nHost: a\r\n\r\n", b"200"),
+        (b"POST /livez HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", b"405"),
+        (b"GET /nothing HTTP/1.1\r\n\r\n", b"404"),
+        (b"\x16\x03\x01 hello\r\n\r\n", b"400"),
+        (b"GET /livez HTTP/1.1\r\nX: " + b"x" * connection.HEAD_BYTES_MAX, b"431"),
+    ],
+)
+def test_odd_requests_get_one_answer(admin: AdminServer, request_: bytes, status: bytes) -> None:
+    answer = ask(admin, request_)
+    assert answer.split()[1] == status
+    assert (answer.endswith(b"\r\n\r\n")) == request_.startswith(b"HEAD")
+
+
+def test_no_name_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """http.server asks for the name of the address that it listens on: ten seconds with a silent
+    name server, on the way to the start.
+    """
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("a name server would be asked")
+
+    for name in ("getfqdn", "gethostbyaddr", "gethostbyname", "getnameinfo", "gethostname"):
+        monkeypatch.setattr(socket, name, never)
+    made = AdminServer("0.0.0.0", 0, Vitals(time.monotonic, beat=time.monotonic()), list)
+    made.start()
+    assert b"200 OK" in ask(made, b"GET /livez HTTP/1.1\r\n\r\n")
+    made.stop()
+
+
+def test_a_route_that_fails_is_said_and_the_port_goes_on(
+    admin: AdminServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(admin._routes, "/metrics", lambda: 1 // 0)
+    assert b"HTTP/1.1 500 " in ask(admin, b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert "/metrics failed" in caplog.text
+    assert b"200 OK" in ask(admin, b"GET /livez HTTP/1.1\r\n\r\n")

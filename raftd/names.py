@@ -26,8 +26,8 @@ LOOKUPS_MAX = 128
 KNOWN_MAX = 1024
 
 OVERTAKE_SECONDS = 2.0
-"""A look-up may hang for half a minute though the name server has long been back: one that asks again
-after so long starts another."""
+"""A look-up may hang for half a minute though the name server is back: who asks again after so long
+starts another."""
 
 OVERTAKERS_MAX = 4
 
@@ -45,6 +45,7 @@ class _Running:
         self.future: Future[str] = Future()
         self.future.set_running_or_notify_cancel()
         self.threads = 0
+        self.settled = False
         self.newest = 0.0
 
 
@@ -104,8 +105,9 @@ class Names:
             found = NameUnknown(f"{address}: the name has no address: {why}")
         with self._lock:
             running.threads -= 1
-            if running.future.done() or (running.threads and isinstance(found, NameUnknown)):
+            if running.settled or (running.threads and isinstance(found, NameUnknown)):
                 return  # another one was, or may be, luckier
+            running.settled = True
             if isinstance(found, str):
                 if len(self._known) >= KNOWN_MAX:
                     self._known.clear()

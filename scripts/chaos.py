@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.nodes import ROOT
-from tests.chaos.disk_faults import FAULTS, missing
+from tests.chaos.catalogue import FAULTS, missing
 from tests.chaos.kills import run as run_kills
 from tests.chaos.run import Chaos, Options
 

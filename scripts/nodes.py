@@ -44,7 +44,9 @@ class Ports:
 
 @dataclass
 class Node:
-    """One node. Methods: one thread at a time. program: the module that is the daemon."""
+    """One node. Methods: one thread at a time. program: the module that is the daemon. wrapper:
+    what its command is put behind; it must end in an exec.
+    """
 
     id: str
     directory: Path
@@ -52,6 +54,7 @@ class Node:
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     program: str = "raftd.cli.raftd_main"
+    wrapper: Sequence[str] = ()
 
     @property
     def client_address(self) -> str:
@@ -91,7 +94,8 @@ class Node:
 
     def command(self) -> list[str]:
         """To be run in `directory`."""
-        return [sys.executable, "-m", self.program, "serve", "--config", "node.yaml"]
+        serve = [sys.executable, "-m", self.program, "serve", "--config", "node.yaml"]
+        return [*self.wrapper, *serve]
 
     def pid(self) -> int | None:
         """Of the running process, even if an earlier program started it; None if there is none."""

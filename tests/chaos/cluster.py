@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from scripts.nodes import (
@@ -17,6 +18,8 @@ from scripts.nodes import (
     kill_all,
     wait_until,
 )
+from tests.chaos.hanging import VARIABLE
+from tests.chaos.naming import Naming
 from tests.chaos.proxy import Edge, Proxies
 
 CLIENTS = "clients"
@@ -33,7 +36,8 @@ class ChaosCluster:
     """Nodes n1..nN under `base`. One thread at a time.
 
     program: what `python -m` runs as the daemon; tests plant bugs with it. settings: of the nodes,
-    besides SETTINGS.
+    besides SETTINGS. named: they know each other by names. hanging: the machine of every other one
+    can hang.
     """
 
     def __init__(
@@ -43,18 +47,23 @@ class ChaosCluster:
         seed: int,
         program: str = "raftd.cli.raftd_main",
         settings: Mapping[str, str] | None = None,
+        *,
+        named: bool = False,
+        hanging: bool = False,
     ) -> None:
         ports = iter(free_ports(3 * size))
-        environment = {"PYTHONPATH": str(ROOT)}
+        ids = [f"n{number}" for number in range(1, size + 1)]
+        self.naming = Naming(base / "names", ids) if named else None
         self.nodes = [
             Node(
-                f"n{number}",
-                base / f"n{number}",
+                name,
+                base / name,
                 Ports(next(ports), next(ports), next(ports)),
-                environment,
+                {"PYTHONPATH": str(ROOT), **(_able_to_hang(base / name) if may_hang else {})},
                 program=program,
+                wrapper=self.naming.wrapper() if self.naming else (),
             )
-            for number in range(1, size + 1)
+            for name, may_hang in zip(ids, cycle((hanging, False)))
         ]
         self.proxies = Proxies(seed)
         self._edges: dict[tuple[str, str], Edge] = {}
@@ -84,7 +93,10 @@ class ChaosCluster:
             own = other is node
             peer = node.ports.peer if own else self.edge(node.id, other.id).port
             client = self.edge(CLIENTS, other.id).port
-            lines.append(f"  {other.id}: {{peer: 127.0.0.1:{peer}, client: 127.0.0.1:{client}}}")
+            host = self.naming.host(other.id) if self.naming else "127.0.0.1"
+            lines.append(f"  {other.id}: {{peer: {host}:{peer}, client: 127.0.0.1:{client}}}")
+        if VARIABLE in node.environment:
+            lines.append("machine: tests.chaos.hanging:HangingStore")
         lines += [f"{name}: {value}" for name, value in settings.items()]
         node.directory.mkdir(parents=True, exist_ok=True)
         node.config_path.write_text("\n".join(lines) + "\n")
@@ -196,6 +208,12 @@ class ChaosCluster:
     def close(self) -> None:
         kill_all(self.nodes)
         self.proxies.close()
+        if self.naming is not None:
+            self.naming.close()
+
+
+def _able_to_hang(directory: Path) -> dict[str, str]:
+    return {VARIABLE: str(directory / "hang")}
 
 
 def names(nodes: Sequence[Node]) -> str:

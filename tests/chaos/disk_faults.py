@@ -21,6 +21,9 @@ EXIT_FATAL = 70
 FULL_BYTES = 64 << 10
 """Less than a segment: the next write behind it fails."""
 ATTACH_SECONDS = 5.0
+FULL_SECONDS = 20.0
+"""For the load to fill a segment."""
+STOP_SECONDS = 30.0
 
 
 class Misbehaved(Exception):
@@ -35,7 +38,7 @@ def missing() -> dict[str, str]:
     strace = shutil.which("strace")
     why = "strace is not installed" if strace is None else _why_strace_fails(strace)
     if why:
-        reasons |= dict.fromkeys(("sync-fails", "slow-disk", "no-room"), why)
+        reasons |= dict.fromkeys(("sync-fails", "slow-disk", "no-room", "stop-when-full"), why)
     return reasons
 
 
@@ -117,6 +120,35 @@ def _no_room(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
     with injected(node, "fallocate", "error=ENOSPC:when=1+"):
         yield f"ENOSPC when {node.id} wants room for its log"
     cluster.start_all()
+
+
+@fault("stop-when-full")
+def _stop_when_full(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+    """An orderly stop of a node that waits for room: exit code 0, and nothing follows a gap."""
+    node = _victim(cluster, draw)
+    with injected(node, "fallocate", "error=ENOSPC:when=1+"):
+        yield f"ENOSPC when {node.id} wants room; then SIGTERM while it waits"
+        wait_until(
+            lambda: _waits_for_room(node), FULL_SECONDS, f"{node.id} to run out of room", [node]
+        )
+        code = node.stop(STOP_SECONDS)
+        if code != 0:
+            raise Misbehaved(f"{node.id} stopped with {code}, not 0\n{node.log_tail()}")
+    cluster.start_all()
+
+
+def _waits_for_room(node: Node) -> bool:
+    """Entries were taken that are not durable, and still are not half a second later."""
+    durable, last = _durable(node), node.metric("raftd_log_last_index") or 0
+    if not 0 <= durable < last:
+        return False
+    time.sleep(0.5)
+    return _durable(node) == durable
+
+
+def _durable(node: Node) -> float:
+    found = node.metric("raftd_log_durable_index")
+    return -1.0 if found is None else found
 
 
 @fault("slow-disk")

@@ -13,9 +13,9 @@ from raftd.check.judge import LINEARIZABLE, Verdict, judge
 from raftd.check.operations import READS, Op
 from raftd.check.writing import header_line, line_of
 from scripts.nodes import NodeTrouble, wait_until
-from tests.chaos import disk_faults, final
+from tests.chaos import final
+from tests.chaos.catalogue import FAULTS, HANGS, NAMES, Misbehaved, missing
 from tests.chaos.cluster import ChaosCluster
-from tests.chaos.disk_faults import FAULTS
 from tests.chaos.final import Findings
 from tests.chaos.record import Workers, count
 
@@ -78,7 +78,16 @@ class Chaos:
         self._trouble: list[str] = []
         self._longest = (0.0, "no phase")
         self._phases = 0
-        self._cluster = ChaosCluster(options.base, options.nodes, options.seed, options.program)
+        self._missing = missing()
+        possible = set(options.faults or FAULTS) - set(self._missing)
+        self._cluster = ChaosCluster(
+            options.base,
+            options.nodes,
+            options.seed,
+            options.program,
+            named=NAMES in possible,
+            hanging=HANGS in possible,
+        )
 
     def run(self) -> Report:
         """Everything from start to verdict. Ends every process that it started."""
@@ -117,22 +126,21 @@ class Chaos:
                 return
             try:
                 self._phase(name, workers)
-            except (NodeTrouble, disk_faults.Misbehaved) as error:
+            except (NodeTrouble, Misbehaved) as error:
                 self._trouble.append(f"{name}: {error}")
                 self._say(f"TROUBLE in {name}: {error}")
                 return
 
     def _schedule(self) -> list[str]:
         """Every fault once in each round, in another order each time."""
-        missing = disk_faults.missing()
         wanted = self._options.faults or tuple(FAULTS)
         unknown = [name for name in wanted if name not in FAULTS]
         if unknown:
             raise ValueError(f"no such faults: {', '.join(unknown)}; there are {', '.join(FAULTS)}")
         for name in wanted:
-            if name in missing:
-                self._say(f"skipped: {name}: {missing[name]}")
-        possible = [name for name in wanted if name not in missing]
+            if name in self._missing:
+                self._say(f"skipped: {name}: {self._missing[name]}")
+        possible = [name for name in wanted if name not in self._missing]
         if self._options.faults:
             return possible
         return [name for _ in range(1000) for name in self._draw.sample(possible, len(possible))]

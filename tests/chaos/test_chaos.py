@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from raftd.check.judge import NOT_LINEARIZABLE
-from tests.chaos import disk_faults
-from tests.chaos.disk_faults import FAULTS
+from tests.chaos.catalogue import FAULTS, missing
 from tests.chaos.run import Chaos, Options, Report
 
 pytestmark = pytest.mark.cluster
 
 SHORT = ("kill-leader", "isolate-leader", "pause-leader", "cuts", "one-way", "kill-all")
 DISKS = ("sync-fails", "full-disk")
+SILENT = ("swallowed", "clients-swallowed", "silent-names")
 
 
 def _run(
@@ -55,11 +55,19 @@ def test_clients_see_one_history(tmp_path: Path) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", DISKS)
 def test_a_node_whose_disk_fails_stops_and_nothing_is_lost(tmp_path: Path, name: str) -> None:
-    reason = disk_faults.missing().get(name)
+    reason = missing().get(name)
     if reason:
         pytest.skip(reason)
     report = _run(tmp_path, name)
     assert report.good, report.lines()
+
+
+@pytest.mark.timeout(180)
+def test_what_goes_silent_holds_nobody_up(tmp_path: Path) -> None:
+    """Each fault says by itself whether it had an effect."""
+    report = _run(tmp_path, *SILENT, hold=(1.5, 2.0))
+    assert report.good, report.lines()
+    assert report.phases == len(SILENT) - len(missing().keys() & set(SILENT))
 
 
 @pytest.mark.timeout(180)
@@ -79,4 +87,4 @@ def test_planted_stale_read_is_seen(tmp_path: Path) -> None:
 
 def test_every_fault_has_a_name() -> None:
     assert len(FAULTS) >= 25
-    assert set(SHORT) | set(DISKS) <= set(FAULTS)
+    assert set(SHORT) | set(DISKS) | set(SILENT) <= set(FAULTS)

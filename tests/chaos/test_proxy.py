@@ -133,6 +133,20 @@ def test_cut_in_the_middle_of_a_message(edge: Edge) -> None:
         assert _ask(connection, b"after") == b"after"
 
 
+def test_swallowed_says_nothing_and_new_connections_work(edge: Edge) -> None:
+    with _call(edge) as connection:
+        assert _ask(connection, b"before") == b"before"
+        edge.swallow()
+        _until(lambda: edge.swallowed == 1)
+        connection.sendall(b"lost")
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(10)
+        assert edge.swallowed_bytes == 4
+        with _call(edge) as new:
+            assert _ask(new, b"new") == b"new"
+
+
 def test_nobody_at_the_other_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
+
 _IN_NAMESPACE = """
 mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf || exit 1
 if [ -e /etc/nsswitch.conf ]; then mount --bind "$3" /etc/nsswitch.conf || exit 1; fi

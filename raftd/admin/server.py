@@ -65,6 +65,8 @@ class AdminServer:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(STOP_SECONDS)
+        elif not self._loop.is_closed():
+            self._loop.close()
         self._listener.close()
 
     # -- raft-admin ------------------------------------------------------------------------

@@ -106,7 +106,7 @@ class Channels:
             self._retire(self._open.pop(address))
         try:
             async with asyncio.timeout(timeout):
-                await asyncio.shield(asyncio.wrap_future(self._names.look_up(address)))
+                await asyncio.wrap_future(self._names.look_up(address))
         except TimeoutError:
             if self._names.known(address) is None:
                 text = f"the name was not found within {timeout:g} s; does the name server answer?"

@@ -83,7 +83,7 @@ class Line:
 
     async def _find(self) -> None:
         try:
-            target = await asyncio.shield(asyncio.wrap_future(self._names.look_up(self._address)))
+            target = await asyncio.wrap_future(self._names.look_up(self._address))
         except OSError as error:
             if self._on_unknown is not None and not self._told:
                 self._told = True

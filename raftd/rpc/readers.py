@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -86,3 +87,20 @@ class Reader:
         if self.gone.is_set():
             with contextlib.suppress(*ENDINGS):
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._readers.full)
+
+
+class CallerGone(logging.Filter):
+    """For gRPC's own log: an answer that could not be written because its caller has gone is no
+    error. Our own streams never leave it to gRPC; those of its reflection service do.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        return kind is None or kind.__name__ != "ExecuteBatchError"
+
+
+def keep_callers_out_of_the_log() -> None:
+    """Harmless when called again."""
+    logger = logging.getLogger("grpc._cython.cygrpc")
+    if not any(isinstance(known, CallerGone) for known in logger.filters):
+        logger.addFilter(CallerGone())

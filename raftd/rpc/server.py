@@ -47,6 +47,7 @@ from raftd.rpc.link_watch import LinkWatch
 from raftd.rpc.malformed import Tolerant
 from raftd.rpc.peers import Peers
 from raftd.rpc.raft_service import RaftService
+from raftd.rpc.readers import keep_callers_out_of_the_log
 from raftd.rpc.reflected import ReflectedPool
 
 PROTOCOL = 1
@@ -117,6 +118,7 @@ class Servers:
         self._streams = StreamRegistry()
         self._health = HealthService(node.serving, CLIENT_SERVICES)
         self._admin = AdminService(self._gate, now)
+        keep_callers_out_of_the_log()
         self._peer_server = self._make_peer_server()
         self._client_server = self._make_client_server()
         self.peer_port = 0

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
 
-from raftd.client import channels
+from raftd.client import channels, plain_channels
+from raftd.client.failures import judge_rpc
+from raftd.names import Names
 from tests.client.conftest import WAIT_SECONDS
 from tests.client.fake_server import FakeCluster
 
@@ -68,6 +73,100 @@ def test_who_waits_for_a_replaced_channel_is_told_in_time() -> None:
         await pool.close()
 
     asyncio.run(main())
+
+
+def test_after_a_silence_connections_that_are_not_new_are_replaced(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "DOUBT_SECONDS", 0.2)
+
+    async def main() -> None:
+        pool, loop = channels.Channels(), asyncio.get_running_loop()
+        old, new = cluster.endpoints[:2]
+        first = await pool.reach(old, WAIT_SECONDS)
+        later = loop.time() + 0.25
+        await _until(lambda: loop.time() > later, "an old connection")
+        young = await pool.reach(new, WAIT_SECONDS)
+        pool.doubt()
+        assert await pool.reach(new, WAIT_SECONDS) is young, "slow, rather than dead"
+        assert await pool.reach(old, WAIT_SECONDS) is not first
+        assert not _is_closed(first), "others may still have an answer from it"
+        await pool.close()
+
+    asyncio.run(main())
+
+
+class Book:
+    """The system's resolver. silent: set when it may answer for names that begin with it."""
+
+    def __init__(self) -> None:
+        self.port = 1
+        self.silent = threading.Event()
+
+    def __call__(self, host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
+        if host.startswith("silent"):
+            self.silent.wait(WAIT_SECONDS)
+        if host.startswith("unknown"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", self.port))]
+
+
+def test_a_node_that_moved_behind_its_name_is_found_again(cluster: FakeCluster) -> None:
+    async def main() -> None:
+        book = Book()
+        pool = channels.Channels(Names(book))
+        with pytest.raises(channels.AttemptFailed, match="cannot connect"):
+            await pool.reach("n1.example:7001", WAIT_SECONDS)
+        book.port = cluster.nodes["n1"].port
+        deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                await pool.reach("n1.example:7001", WAIT_SECONDS)
+                break
+            except channels.AttemptFailed:
+                await asyncio.sleep(0.01)
+        else:
+            pytest.fail("not found again")
+        await pool.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("silent.example:7001", "the name was not found within 0.2 s"),
+        ("unknown.example:7001", "the name has no address: Name or service not known"),
+    ],
+)
+def test_a_name_that_cannot_be_found_is_said_in_time_and_for_certain(
+    address: str, told: str
+) -> None:
+    async def main() -> None:
+        book = Book()
+        pool = channels.Channels(Names(book))
+        with pytest.raises(channels.AttemptFailed, match=told) as failed:
+            await pool.reach(address, 0.2)
+        assert failed.value.verdict.certain
+        book.silent.set()
+        await pool.close()
+
+    asyncio.run(main())
+
+
+def test_the_plain_client_waits_for_a_name_no_longer_than_it_may() -> None:
+    book = Book()
+    pool = plain_channels.PlainChannels(Names(book))
+    for address, told in (
+        ("silent.example:7001", "not found in 0.2 s"),
+        ("unknown.example:7001", "Name or service not known"),
+    ):
+        with pytest.raises(plain_channels.NoAddress, match=told) as failed:
+            pool.get(address, 0.2)
+        assert judge_rpc(failed.value).certain
+    book.silent.set()
+    assert pool.get("n1.example:7001", WAIT_SECONDS) is pool.get("n1.example:7001", 0.0)
+    pool.close()
 
 
 def _is_closed(calls: channels.Calls) -> bool:

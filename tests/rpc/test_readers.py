@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
+from grpc._cython import cygrpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.core.effects import Event
 from raftd.core.types import Role
 from raftd.rpc import admin_service, health
+from raftd.rpc.readers import keep_callers_out_of_the_log
 from tests.rpc.fakes import Side, one_side, until
 
-NARROW = [("grpc.http2.lookahead_bytes", 1024), ("grpc.use_local_subchannel_pool", 1)]
+NARROW = [
+    ("grpc.http2.lookahead_bytes", 1024),
+    ("grpc.use_local_subchannel_pool", 1),
+]
 LARGE = Event("role", 3, Role.LEADER, "n1", "x" * 20_000, peer=None)
 EVENTS = [(number, 1.5, LARGE) for number in range(1, 200)]
 
@@ -50,6 +56,18 @@ def test_a_reader_that_leaves_in_the_middle_of_a_write_leaves_no_stack_trace(
 
     asyncio.run(main())
     assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_nor_does_one_of_a_service_that_is_not_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """Reflection is gRPC's own, a generator that gRPC writes for; it says this then."""
+    keep_callers_out_of_the_log()
+    logger = logging.getLogger("grpc._cython.cygrpc")
+    for error in (cygrpc.ExecuteBatchError("execute_batch", ()), RuntimeError("a bug")):
+        try:
+            raise error
+        except Exception:
+            logger.exception("raised by servicer method")
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError]
 
 
 def stuck(one: Side) -> bool:

@@ -44,7 +44,7 @@ RENEW_SECONDS = 2.0
 its name is looked up again: the node may have come back at another address.
 """
 
-DOUBT_SECONDS = 3.0
+DOUBT_SECONDS = 2.0
 """A call was not answered in time, and the connection is older than this: the next call gets a new
 one. A younger one is slow rather than dead; a slow cluster must not be drowned in new connections.
 """

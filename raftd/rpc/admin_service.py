@@ -74,9 +74,10 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         except CallFailed as failed:
             await errors.abort(context, failed.failure)
 
-    async def Events(  # type: ignore[override] - a coroutine that writes, not a generator
+    async def Events(  # type: ignore[override]
         self, request: pb.EventsRequest, context: Context
     ) -> None:
+        """A coroutine that writes, not a generator: see Reader.tell."""
         with self._readers.enter() as reader:
             feed = self._gate.node.subscribe(request.from_start)
             try:

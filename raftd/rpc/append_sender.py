@@ -105,12 +105,12 @@ class AppendSender:
     async def _one_stream(self) -> None:
         link = self._link
         metadata = ((ENVELOPE_KEY, link.envelopes.request_to(link.peer).SerializeToString()),)
-        call: Call = self._line.stub.AppendEntries(metadata=metadata)
+        call: Call = self._line.hold(self._line.stub.AppendEntries(metadata=metadata))
         reader: asyncio.Task[None] | None = None
         try:
             # Nothing is pulled before there is somebody to send it to.
             async with asyncio.timeout(link.settings.connect_timeout):
-                await call.wait_for_connection()
+                await self._connected(call)
             self._call = call
             self._backoff = link.settings.backoff_min
             reader = self._loop.create_task(self._read(call))
@@ -125,6 +125,21 @@ class AppendSender:
             if reader is not None:
                 reader.cancel()
             self._give_up_inflight()
+
+    async def _connected(self, call: Call) -> None:
+        """`wait_for_connection` alone waits on when the call is cancelled with its channel."""
+        over = asyncio.Event()
+        call.add_done_callback(lambda _: over.set())
+        waiting = self._loop.create_task(call.wait_for_connection())
+        ending = self._loop.create_task(over.wait())
+        try:
+            await asyncio.wait((waiting, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise EOFError("the connection was replaced")
+            waiting.result()
+        finally:
+            waiting.cancel()
+            ending.cancel()
 
     def _reader_ended(self, reader: asyncio.Task[None]) -> None:
         if not reader.cancelled() and (error := reader.exception()) is not None:

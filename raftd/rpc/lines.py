@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 import grpc
 
 from raftd._pb import raft_pb2_grpc
 from raftd.names import NOWHERE, Names, is_literal
 from raftd.rpc.channels import LinkSettings, peer_channel
+
+CallT = TypeVar("CallT")
 
 
 class Line:
@@ -45,7 +49,16 @@ class Line:
         self._channel = peer_channel(self._target, self._settings, self._address)
         self._channel.get_state(try_to_connect=True)  # a new leader's first append should not wait
         self.stub = raft_pb2_grpc.RaftStub(self._channel)
+        self._calls: WeakSet[Any] = WeakSet()
         self._well = self._opened = self._loop.time()
+
+    def hold(self, call: CallT) -> CallT:
+        """Every call goes through here, so that it ends with the channel that it is on.
+
+        Closing a channel ends what waits for a connection on it only when its own limit has passed.
+        """
+        self._calls.add(call)
+        return call
 
     def look(self) -> None:
         """Called now and then."""
@@ -98,8 +111,10 @@ class Line:
 
     def _replace(self) -> None:
         """Calls under way on the old channel end as cancelled."""
-        old = self._channel
+        old, calls = self._channel, list(self._calls)
         self._open()
+        for call in calls:
+            call.cancel()
         self.renewals += 1
         self._keep(self._loop.create_task(_close(old)))
 

@@ -97,8 +97,8 @@ class ControlSender:
             return await self._say_hello(request)
         name, encode, decode, timeout = self._calls[type(request)]
         method = getattr(self._line.stub, name)
-        call: Awaitable[Any] = method(
-            encode(request, link.envelopes.request_to(link.peer)), timeout=timeout
+        call: Awaitable[Any] = self._line.hold(
+            method(encode(request, link.envelopes.request_to(link.peer)), timeout=timeout)
         )
         message = readable(await call)
         link.envelopes.check_reply(message.envelope, link.peer)
@@ -108,9 +108,11 @@ class ControlSender:
     async def _say_hello(self, request: m.HelloRequest) -> m.Reply:
         link = self._link
         envelope = link.envelopes.hello_to(link.peer)
-        call = self._line.stub.Hello(
-            codec.encode_hello(request, envelope, link.about),
-            timeout=link.settings.control_timeout,
+        call = self._line.hold(
+            self._line.stub.Hello(
+                codec.encode_hello(request, envelope, link.about),
+                timeout=link.settings.control_timeout,
+            )
         )
         message = readable(await call)
         link.envelopes.check_hello_reply(message.envelope, link.peer)
@@ -217,9 +219,11 @@ class BulkSender:
             assert isinstance(request, m.SnapshotRequest)
             async with asyncio.timeout(link.settings.bulk_timeout):
                 filled = self._size.cut(await link.node.read_chunk(request))
-            call = self._line.stub.InstallSnapshot(
-                codec.encode_snapshot(filled, link.envelopes.request_to(link.peer)),
-                timeout=link.settings.bulk_timeout,
+            call = self._line.hold(
+                self._line.stub.InstallSnapshot(
+                    codec.encode_snapshot(filled, link.envelopes.request_to(link.peer)),
+                    timeout=link.settings.bulk_timeout,
+                )
             )
             message = readable(await call)
             link.envelopes.check_reply(message.envelope, link.peer)

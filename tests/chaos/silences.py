@@ -33,12 +33,13 @@ def _swallowed_bytes(edges: Iterable[Edge]) -> int:
 
 def _swallowed(cluster: ChaosCluster, edges: list[Edge], draw: random.Random) -> Iterator[str]:
     def strike() -> None:
-        whole = draw.random() < 0.3
+        whole = not stirring.strikes or draw.random() < 0.3
         for edge in edges if whole else draw.sample(edges, max(1, len(edges) // 3)):
             edge.swallow()
 
     before = _swallowed_bytes(edges)
-    with Stirring(strike, lambda: draw.uniform(1.0, 3.0)):
+    stirring = Stirring(strike, lambda: draw.uniform(1.0, 3.0))
+    with stirring:
         yield f"connections among {len(edges)} directions forgotten without a word, every 1 to 3 s"
     wait_until(
         lambda: _swallowed_bytes(edges) > before, EFFECT_SECONDS, "bytes to be swallowed", []

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.cluster
 BETWEEN_NODES_SECONDS = 2.0
 CLIENTS_SECONDS = 3.0
 QUESTION = encode_get(b"k")
-OLD_SECONDS = 3.1
+OLD_SECONDS = 2.1
 """Younger connections are slow rather than dead to a client."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import grpc.aio
 import pytest
@@ -49,14 +50,13 @@ def test_a_call_that_nobody_answers_brings_a_new_connection(proxies: Proxies) ->
         quick = replace(PATIENT, control_timeout=0.3, renew_after=0.1)
         async with one_side("n1", quick) as one, one_side("n2") as two:
             edge = through(proxies, one, two)
-            owed, lines = one.node.owed, {}
-            for count, (channel, request) in enumerate(
-                ((CONTROL, replace(VOTE, number=1)), (APPEND, append(2))), 1
-            ):
-                owed["n2", channel].append(request)
-                one.peers.wake("n2", channel)
-                await until(lambda count=count: len(one.node.replies) == count, "an answer")
-                lines = one.peers._outlets["n2"].lines
+            owed = one.node.owed
+            owed["n2", CONTROL].append(replace(VOTE, number=1))
+            owed["n2", APPEND].append(append(2))
+            one.peers.wake("n2", CONTROL)
+            one.peers.wake("n2", APPEND)
+            await until(lambda: len(one.node.replies) == 2, "two answers")
+            lines = one.peers._outlets["n2"].lines
             loop = asyncio.get_running_loop()
             await until(lambda: loop.time() - lines[APPEND]._opened > 0.15, "no new connection")
             edge.swallow()
@@ -74,6 +74,10 @@ def test_a_call_that_nobody_answers_brings_a_new_connection(proxies: Proxies) ->
     asyncio.run(main())
 
 
+def answered(one: Side, count: int) -> bool:
+    return len(one.node.replies) == count
+
+
 def test_an_answer_to_another_call_is_a_sign_of_life() -> None:
     async def main() -> None:
         quick = replace(PATIENT, control_timeout=0.3, renew_after=0.0)
@@ -85,7 +89,7 @@ def test_an_answer_to_another_call_is_a_sign_of_life() -> None:
             for number in range(1, 9):
                 one.node.owed["n2", CONTROL].append(replace(VOTE, number=number))
                 one.peers.wake("n2", CONTROL)
-                await until(lambda n=number: len(one.node.replies) == n - 1, "an answer")
+                await until(partial(answered, one, number - 1), "an answer")
             await until(lambda: one.node.lost, "the first one's deadline")
             assert one.peers._outlets["n2"].lines[CONTROL].renewals == 0
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
-import grpc._cython.cygrpc
 import pytest
 
 from raftd.client import channels as client_channels
@@ -53,7 +54,7 @@ def test_the_table_is_what_the_code_does() -> None:
 
 def test_every_timer_that_grpc_has_is_in_the_table() -> None:
     """Also after an upgrade: the names are read from gRPC itself."""
-    library = Path(grpc._cython.cygrpc.__file__).read_bytes()
+    library = Path(str(import_module("grpc._cython.cygrpc").__file__)).read_bytes()
     names = {found[:-1].decode() for found in TIMER.findall(library)}
     names = {name for name in names if not NOT_OURS.search(name)}
     assert {"grpc.keepalive_time_ms", "grpc.http2.ping_timeout_ms"} <= names
@@ -84,7 +85,7 @@ def test_a_lost_connection_between_nodes_is_noticed_within_two_seconds() -> None
 
 def test_who_connects_and_says_nothing_is_let_go() -> None:
     async def main() -> None:
-        link = LinkSettings(**{**_fields(PATIENT), "handshake_timeout": 0.3})
+        link = replace(PATIENT, handshake_timeout=0.3)
         async with one_side("n1", link) as one:
             loop = asyncio.get_running_loop()
             with socket.create_connection(("127.0.0.1", one.servers.peer_port)) as silent:
@@ -94,7 +95,3 @@ def test_who_connects_and_says_nothing_is_let_go() -> None:
                         pass
 
     asyncio.run(main())
-
-
-def _fields(link: LinkSettings) -> dict[str, float]:
-    return {name: getattr(link, name) for name in LinkSettings.__slots__}

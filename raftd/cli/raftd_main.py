@@ -75,6 +75,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--records", action="store_true", help="every record as a line of JSON, without payloads"
     )
     inspect.set_defaults(run=_inspect)
+
+    forget = commands.add_parser(
+        "forget",
+        help="undo what a node that never took part recorded of another",
+        description="While a cluster is being formed, each node records who the others are, and "
+        "refuses anybody else in their names. If that went wrong (a stranger came first, a "
+        "directory was made twice), stop the node and undo the record. Refused once the node has "
+        "been admitted. In a cluster of more than three, see first that no node has been.",
+    )
+    forget.add_argument("directory", type=Path, help="the data_dir of a stopped node")
+    forget.add_argument("node", help="the id of the other node")
+    forget.set_defaults(run=_forget)
     return parser
 
 
@@ -125,6 +137,20 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from raftd.storage.inspect import inspect
 
     return inspect(str(arguments.directory), as_json=arguments.json, records=arguments.records)
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from raftd.storage.errors import StorageError
+    from raftd.storage.fs import OsFileSystem
+    from raftd.storage.undo import CannotForget, forget
+
+    try:
+        was = forget(OsFileSystem(), str(arguments.directory), arguments.node)
+    except (CannotForget, StorageError, OSError) as error:
+        print(f"raftd: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    print(f"forgot {arguments.node} as {was}: it is recorded anew when it next says hello")
+    return EXIT_OK
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from raftd.core import (
     leader,
     membership,
     picture,
+    plausible,
     proposals,
     reads,
     recover,
@@ -99,10 +100,11 @@ class RaftCore:
     def step(self, request: Request, now: float, token: Token) -> Effects:
         """A peer's RPC. Exactly one reply comes out, now or later, with `token`.
 
-        Raises BrokenInvariant on what no correct peer can say; the process must stop.
+        Raises ImpossibleMessage on what no correct peer can say: nothing was done, no reply comes.
         """
         fx = Effects()
         s = self._s
+        plausible.check_request(s, request)
         if len(s.unsynced) >= UNSYNCED_MAX and not is_heartbeat(request):
             fx.replies.append((token, NotAdmitted(request.number)))
         elif isinstance(request, HelloRequest):
@@ -122,8 +124,12 @@ class RaftCore:
         return self._done(fx)
 
     def on_reply(self, peer: NodeId, sent: Request, reply: Reply, now: float) -> Effects:
-        """The answer to `sent`, the very object that `next_request` gave out. Once per request."""
+        """The answer to `sent`, the very object that `next_request` gave out. Once per request.
+
+        Raises ImpossibleMessage: nothing was done, and `sent` is still to be called unreachable.
+        """
         fx = Effects()
+        plausible.check_reply(self._s, sent, reply)
         answers.on_reply(self._s, fx, peer, sent, reply, now)
         return self._done(fx)
 

@@ -48,7 +48,18 @@ class Unavailable(Exception):
 
 
 class BrokenInvariant(Exception):
-    """Something that Raft says cannot happen. The process must stop: going on could lose data."""
+    """This node contradicts itself. The process must stop: going on could lose data."""
+
+
+class ImpossibleMessage(Exception):
+    """A peer said what no correct peer can say. Nothing was changed, nothing must stop.
+
+    Whoever reaches the port could send it: it says something of its sender, not of this node.
+    """
+
+
+NOTHING_DONE = (NotLeader, Unavailable, ImpossibleMessage)
+"""What a call of the core may raise after which all is as it was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,8 @@ class Event:
     KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed,
     snapshot_restarted, snapshot_rotten, truncated, admitted, refused, recorded, transfer,
     configuration, not_admitted, peer_lost, peer_back. The shell adds snapshot_failed,
-    machine_stalled, machine_goes_on, no_room, room_again, snapshots_fail, snapshots_work.
+    impossible_message, machine_stalled, machine_goes_on, no_room, room_again, snapshots_fail,
+    snapshots_work.
     """
 
     kind: str

@@ -19,9 +19,9 @@ HELLO_DELAY_MAX = 1.0
 """Seconds between two tries to greet a peer that does not answer."""
 
 
-STRANGERS_MAX = 256
-"""Records of nodes that no configuration names. They are durable and shown in every Hello: whoever
-can reach the port could otherwise fill the disk and every Hello with names.
+INCARNATION_SHOWN = 4
+"""Characters of an incarnation that logs, events and status show: whoever knows all of them can
+speak in that node's name.
 """
 
 
@@ -90,7 +90,7 @@ def hello_due(s: State, peer: NodeId, now: float) -> bool:
 def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest:
     greeting_of(s, peer).inflight = True
     return HelloRequest(
-        s.identity, records_tuple(s), ever_voted(s), number=s.next_number(), pulled_at=now
+        s.identity, record_of(s, peer), ever_voted(s), number=s.next_number(), pulled_at=now
     )
 
 
@@ -101,7 +101,8 @@ def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: To
         _recorded_by(s, fx, request.identity.node, request.records, now)
 
     def make() -> HelloReply:
-        return HelloReply(s.identity, records_tuple(s), refused, ever_voted(s), request.number)
+        records = () if refused else record_of(s, request.identity.node)
+        return HelloReply(s.identity, records, refused, ever_voted(s), request.number)
 
     recorded = s.pending_records[-1][0] if s.pending_records else 0
     s.hold(fx, token, recorded, make, survives_term=True)
@@ -149,21 +150,17 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
     if known == incarnation:
         return ""
     if known is not None:
-        s.event(
-            fx, "refused", f"{node} came with incarnation {incarnation}, recorded is {known}", node
-        )
+        came, recorded = shortened(incarnation), shortened(known)
+        s.event(fx, "refused", f"{node} came with incarnation {came}, recorded is {recorded}", node)
         return (
-            f"node {node!r} is recorded here as incarnation {known}, not {incarnation}: its data "
-            "directory was lost or replaced. Bring the old directory back, or add it under a new id"
+            f"node {node!r} is recorded here with another incarnation: its data directory was lost "
+            "or replaced. Bring the old directory back, or add it under a new id"
         )
-    if node not in s.configuration.members() and len(s.records) >= STRANGERS_MAX:
-        return (
-            f"node {node!r} is in no configuration here, and {len(s.records)} nodes are recorded "
-            "already: add it to the cluster first"
-        )
+    if node not in s.configuration.members():
+        return f"node {node!r} is in no configuration here: add it to the cluster first"
     s.records[node] = incarnation
     s.write(fx, now, records=((node, incarnation),))
-    s.event(fx, "recorded", f"incarnation {incarnation}", node)
+    s.event(fx, "recorded", f"incarnation {shortened(incarnation)}", node)
     return ""
 
 
@@ -204,6 +201,15 @@ def ever_voted(s: State) -> bool:
     return s.current_term > 0
 
 
-def records_tuple(s: State) -> tuple[tuple[NodeId, Incarnation], ...]:
-    """Durable ones only: a record that is shown is a promise."""
-    return tuple(sorted(s.durable_records.items()))
+def record_of(s: State, node: NodeId) -> tuple[tuple[NodeId, Incarnation], ...]:
+    """What `node` may be shown: its own record, and only a durable one, for it is a promise.
+
+    The others' would help whoever wants to speak in their names.
+    """
+    found = s.durable_records.get(node)
+    return () if found is None else ((node, found),)
+
+
+def shortened(incarnation: Incarnation) -> str:
+    """For people: enough to tell two apart, too little to speak in that node's name."""
+    return f"{incarnation[:INCARNATION_SHOWN]}..."

@@ -32,7 +32,7 @@ def hear_leader(s: State, fx: Effects, term: Term, node: NodeId, now: float) -> 
         roles.adopt_term(s, fx, term, now, f"{node} leads it")
     if s.leadership is not None or s.leader_id not in (None, node):
         other = s.leader_id or s.me
-        raise BrokenInvariant(f"two leaders in term {term}: {other} and {node}")
+        raise BrokenInvariant(f"two leaders in term {term}, unnoticed: {other} and {node}")
     if s.role is not Role.FOLLOWER or s.leader_id is None:
         roles.become_follower(s, fx, node, now, f"{node} leads term {term}")
     s.leader_contact, s.link_lost = now, False

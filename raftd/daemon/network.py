@@ -35,7 +35,7 @@ LOUD_EVENTS = frozenset(
     {
         "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_room",
         "snapshots_fail", "snapshot_failed", "snapshot_refused", "snapshot_rotten",
-        "machine_stalled",
+        "machine_stalled", "impossible_message",
     }
 )  # fmt: skip
 
@@ -191,7 +191,11 @@ class NetworkThread:
             self._vitals.disk_free_bytes = replica.room.free_bytes
             self._context.term, self._context.role = state.term, state.role.value
             log = self._directory.wal.stats
-            self._vitals.counters.update(log_syncs=log.syncs, log_bytes_written=log.bytes)
+            self._vitals.counters.update(
+                log_syncs=log.syncs,
+                log_bytes_written=log.bytes,
+                peer_messages_refused=replica.suspects.total,
+            )
             await asyncio.sleep(BEAT_SECONDS)
 
     def _beat_ended(self, task: asyncio.Task[None]) -> None:

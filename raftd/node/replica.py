@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from raftd.core import types
 from raftd.core.core import RaftCore
-from raftd.core.effects import BrokenInvariant, Effects, Event, NotLeader, Unavailable
+from raftd.core.effects import NOTHING_DONE, BrokenInvariant, Effects, Event
 from raftd.core.messages import Channel, Reply, Request
 from raftd.core.types import Identity, Index, RaftState, Role, WriteSeq
 from raftd.node.apply_worker import ApplyWorker, Slice
@@ -30,11 +30,13 @@ from raftd.node.door import Door
 from raftd.node.errors import NodeStopped
 from raftd.node.events import EventFeed, EventRing
 from raftd.node.handover import HandOver
+from raftd.node.health import Ailment
 from raftd.node.measures import Measures
 from raftd.node.ports import Clock, FatalPort, PeerTransport
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshots import SnapshotDesk
 from raftd.node.snapshotting import Snapshotting
+from raftd.node.suspects import Suspects
 from raftd.node.wal_worker import WalWorker
 from raftd.node.wellbeing import Wellbeing
 
@@ -64,6 +66,8 @@ class Replica:
         self._loop, self._observer = loop, observer
         self._events = EventRing()
         self.measures = Measures(clock)
+        self.suspects = Suspects(core, clock, lambda event: self.tell([event]))
+        self.suspect = self.suspects.suspect
         self._timer: asyncio.TimerHandle | None = None
         self._applying = False
         self.stopped = ""
@@ -97,6 +101,7 @@ class Replica:
         self.wellbeing = well = Wellbeing(self, self._core, self._clock, settings, wal, desk)
         self.problems, self.serving = well.problems, well.serving
         well.add(self.room.ailments)
+        well.add(lambda: map(Ailment, self.suspects.problems()))
 
     def start(self, transport: PeerTransport) -> None:
         self._transport = transport
@@ -116,14 +121,14 @@ class Replica:
     # -- the one way in --
 
     def enter(self, call: Callable[[float], Effects]) -> Effects:
-        """Let the core decide. Raises NotLeader, Unavailable (nothing was done) and NodeStopped."""
+        """Let the core decide. Raises what NOTHING_DONE lists, and NodeStopped."""
         if self.stopped:
             raise NodeStopped(self.stopped)
         try:
             with self._lock:
                 fx = call(self._clock.now())
                 self._queue(fx)
-        except (NotLeader, Unavailable):
+        except NOTHING_DONE:
             raise
         except BaseException as error:
             raise self._fail("the core", error) from error
@@ -236,7 +241,10 @@ class Replica:
         return self._core.expected_incarnation(peer)
 
     def step(self, request: Request, reply: Callable[[Reply], None]) -> None:
-        """A peer's RPC; `reply` is called once, on this thread, unless the node stops first."""
+        """A peer's RPC; `reply` is called once, on this thread, unless the node stops first.
+
+        Raises ImpossibleMessage: nothing was done, and there is no reply. So does `on_reply`.
+        """
         self.enter(lambda now: self._core.step(request, now, reply))
 
     def pull(self, peer: str, channel: Channel) -> Request | None:

@@ -9,6 +9,7 @@ from raftd import __version__
 from raftd._pb import admin_pb2 as pb
 from raftd._pb import admin_pb2_grpc
 from raftd.core.effects import Event
+from raftd.core.membership import shortened
 from raftd.core.types import PeerState, RaftState
 from raftd.node.outcomes import Answered, Applied
 from raftd.rpc import errors
@@ -104,7 +105,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         return pb.StatusReply(
             cluster_id=identity.cluster,
             node_id=identity.node,
-            incarnation=identity.incarnation,
+            incarnation=shortened(identity.incarnation),
             version=__version__,
             role=state.role.value,
             term=state.term,

@@ -173,7 +173,8 @@ class AppendSender:
             sent = inflight.pop(message.number, None)
             if sent is None:
                 raise Rejected(f"a reply to request {message.number}, which is not in flight")
-            link.replied(sent[0], reply)
+            if not link.replied(sent[0], reply):
+                return  # the stream ends; what else is in flight on it is called unreachable
 
     def _watch_age(self) -> None:
         """A request stream has no deadline: a wedged peer would pin the window for ever."""

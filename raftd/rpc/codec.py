@@ -143,6 +143,12 @@ def decode_append(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
     return m.AppendRequest(term, sender, prev_index, prev_term, entries, commit, message.number)
 
 
+def decode_heartbeat(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
+    if message.entry_payloads or message.entry_terms:
+        raise Rejected("it carries entries")
+    return decode_append(message, sender)
+
+
 def _bad_append(message: pb.AppendRequest) -> Rejected:
     try:
         checks.check_term("term", message.term)
@@ -215,6 +221,11 @@ def decode_snapshot(message: pb.SnapshotRequest, sender: NodeId) -> m.SnapshotRe
 
 
 def _meta_in(message: pb.SnapshotMeta) -> SnapshotMeta:
+    if not message.index:
+        raise Rejected(
+            "meta.index 0: no such snapshot can be; its sender takes this node's log for longer "
+            "than its own"
+        )
     configuration = _configuration_in("meta.", message.voters, message.learners)
     if message.size_bytes > checks.SIZE_MAX:
         raise Rejected(f"meta.size_bytes {message.size_bytes} is above 2^62")

@@ -12,9 +12,15 @@ from raftd._pb import raft_pb2 as pb
 from raftd.core.types import Identity, Incarnation, NodeId
 from raftd.rpc.checks import Rejected, check_incarnation, check_node_id
 
+WITHHELD = "withheld"
+"""In the place of an incarnation that the other side is not told."""
+
 
 class Mismatch(Exception):
-    """A message that is not for this node, or not from whom it should be. One line."""
+    """A message that is not for this node, or not from whom it should be.
+
+    One line, for this node's own log: it holds the right values, which no stranger may be told.
+    """
 
 
 class Envelopes:
@@ -55,6 +61,13 @@ class Envelopes:
 
     def reply_to(self, request: pb.Envelope) -> pb.Envelope:
         return self.make(request.sender, request.sender_incarnation)
+
+    def refusal_of(self, hello: pb.Envelope) -> pb.Envelope:
+        """For a Hello that is refused: whoever sent it does not learn this node's incarnation."""
+        envelope = pb.Envelope()
+        envelope.CopyFrom(self.make(hello.sender, hello.sender_incarnation))
+        envelope.sender_incarnation = WITHHELD
+        return envelope
 
     def check_request(self, envelope: pb.Envelope) -> NodeId:
         """The sender of anything but Hello. Raises Mismatch, Rejected (malformed)."""

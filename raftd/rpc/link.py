@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from raftd._pb import raft_pb2 as pb
+from raftd.core.effects import ImpossibleMessage
 from raftd.core.messages import HelloReply, NotAdmitted, Reply, Request
 from raftd.core.types import NodeId
 from raftd.node.errors import NodeStopped
@@ -22,7 +23,7 @@ from raftd.rpc.envelope import Envelopes, Mismatch
 from raftd.rpc.quiet import QuietLog
 from raftd.rpc.streams import ENDINGS
 
-FAILURES = (*ENDINGS, Mismatch, Rejected, TimeoutError, OSError)
+FAILURES = (*ENDINGS, Mismatch, Rejected, ImpossibleMessage, TimeoutError, OSError)
 """How a request to a peer may end without a reply that counts."""
 
 DETAILS_MAX = 300
@@ -57,15 +58,18 @@ class Link:
     log: QuietLog
     closed: bool = False
 
-    def replied(self, sent: Request, reply: Reply) -> None:
-        if not isinstance(reply, HelloReply | NotAdmitted):
-            try:
+    def replied(self, sent: Request, reply: Reply) -> bool:
+        """False if no correct peer can say this: `sent` then got no reply."""
+        try:
+            if not isinstance(reply, HelloReply | NotAdmitted):
                 check_leap(reply.term, self.node.term)
-            except Rejected as error:
-                self.failed(sent, error)
-                return
-        with contextlib.suppress(NodeStopped):  # then the node itself has said why
-            self.node.on_reply(self.peer, sent, reply)
+            with contextlib.suppress(NodeStopped):  # then the node itself has said why
+                self.node.on_reply(self.peer, sent, reply)
+        except (Rejected, ImpossibleMessage) as error:
+            self.node.suspect(self.peer, f"{type(reply).__name__}: {error}")
+            self.failed(sent, None)
+            return False
+        return True
 
     def failed(self, sent: Request, error: BaseException | None) -> None:
         """`sent` will get no reply. An error that nothing here should raise stops the node."""

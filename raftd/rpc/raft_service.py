@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from raftd._pb import raft_pb2 as pb
 from raftd._pb import raft_pb2_grpc
 from raftd.core import messages as m
+from raftd.core.effects import ImpossibleMessage
 from raftd.core.types import NodeId, Role
 from raftd.node.errors import NodeStopped
 from raftd.node.ports import FatalPort
@@ -86,10 +87,8 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             self._on_doubt(leader)
 
     async def Heartbeat(self, message: pb.AppendRequest, context: Context) -> pb.AppendReply:
-        if message.entry_payloads or message.entry_terms:
-            await self._refuse(context, "Heartbeat", Rejected("it carries entries"))
         reply: pb.AppendReply = await self._unary(
-            message, context, codec.decode_append, pb.AppendReply
+            message, context, codec.decode_heartbeat, pb.AppendReply
         )
         return reply
 
@@ -121,12 +120,14 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             request = codec.decode_hello(message, sender)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Hello", error)
-        reply = await self._step(request, context)
-        assert isinstance(reply, m.HelloReply)
+        reply = await self._step(sender, request, context)
+        if not isinstance(reply, m.HelloReply):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "this node's disk is stuck: try later")
         if not reply.refused:
             about = message.about
             self._directory.advertise(sender, PeerAddress(about.peer_address, about.client_address))
-        envelope = self._envelopes.reply_to(message.envelope)
+        answer = self._envelopes.refusal_of if reply.refused else self._envelopes.reply_to
+        envelope = answer(message.envelope)
         return codec_replies.encode_hello_reply(reply, message.number, envelope, self._about)
 
     async def Probe(self, message: pb.ProbeRequest, context: Context) -> pb.ProbeReply:
@@ -148,18 +149,23 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         decode: Callable[[Any, NodeId], m.Request],
         kind: type[Any],
     ) -> Any:
+        what = type(message).__name__
         try:
             sender = self._envelopes.check_request(message.envelope)
+        except (Mismatch, Rejected) as error:
+            await self._refuse(context, what, error)
+        try:
             request = decode(message, sender)
             check_leap(message.term, self._node.term)
-        except (Mismatch, Rejected) as error:
-            await self._refuse(context, type(message).__name__, error)
+        except Rejected as error:
+            ended = self._suspect(sender, what, error)
+            await context.abort(ended.code, ended.message)
         envelope = self._envelopes.reply_to(message.envelope)
         return codec_replies.encode_reply(
-            await self._step(request, context), message.number, envelope, kind
+            await self._step(sender, request, context), message.number, envelope, kind
         )
 
-    async def _step(self, request: m.Request, context: Context) -> m.Reply:
+    async def _step(self, sender: NodeId, request: m.Request, context: Context) -> m.Reply:
         waiting: asyncio.Future[m.Reply] = asyncio.get_running_loop().create_future()
 
         def reply(value: m.Reply) -> None:
@@ -167,17 +173,19 @@ class RaftService(raft_pb2_grpc.RaftServicer):
                 waiting.set_result(value)
 
         try:
-            self._enter(request, reply)
+            self._enter(sender, request, reply)
         except Ended as ended:
             await context.abort(ended.code, ended.message)
         return await waiting
 
-    def _enter(self, request: m.Request, reply: Callable[[m.Reply], None]) -> None:
+    def _enter(self, sender: NodeId, request: m.Request, reply: Callable[[m.Reply], None]) -> None:
         """grpc.aio would make a status of our exception and go on: it must stop the node."""
         try:
             self._node.step(request, reply)
         except NodeStopped as error:
             raise Ended(grpc.StatusCode.UNAVAILABLE, f"this node has stopped: {error}") from None
+        except ImpossibleMessage as error:
+            raise self._suspect(sender, type(request).__name__, error) from None
         except Exception as error:
             self._fatal.fatal(f"the core failed on a {type(request).__name__}", error)
             raise
@@ -188,8 +196,20 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         raise AssertionError("abort raises")  # pragma: no cover
 
     def _ended(self, what: str, error: Exception) -> Ended:
+        """What a stranger is told: a value that he guessed wrong must not be told to him."""
         text = f"{what}: {error}"
         self._log.warning(text[:120], f"refused {text}")
+        if isinstance(error, Rejected):
+            return Ended(_MALFORMED, text)
+        own = self._node.identity.node
+        return Ended(
+            _REFUSED, f"{what}: not for this node, or not from a peer: {own}'s log says why"
+        )
+
+    def _suspect(self, sender: NodeId, what: str, error: Exception) -> Ended:
+        """The envelope is right, and what it holds no correct peer can send."""
+        text = f"{what}: {error}"
+        self._node.suspect(sender, text)
         return Ended(_MALFORMED if isinstance(error, Rejected) else _REFUSED, text)
 
     # --- the append stream --------------------------------------------------------------------
@@ -238,10 +258,13 @@ class RaftService(raft_pb2_grpc.RaftServicer):
                     raise Mismatch(
                         f"a message of {message.envelope.sender} on the stream of {sender}"
                     )
-                request = codec.decode_append(message, sender)
-                check_leap(request.term, self._node.term)
             except (Mismatch, Rejected) as error:
                 raise self._ended("AppendEntries", error) from None
+            try:
+                request = codec.decode_append(message, sender)
+                check_leap(request.term, self._node.term)
+            except Rejected as error:
+                raise self._suspect(sender, "AppendEntries", error) from None
             size, number = sum([len(entry.payload) for entry in request.entries]), request.number
             stream.take(size)
 
@@ -254,7 +277,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
                         size,
                     )
 
-            self._enter(request, reply)
+            self._enter(sender, request, reply)
 
         stream: AppendStream = ServerStream(
             context, on_frame, APPENDS_INFLIGHT_MAX, APPEND_BYTES_INFLIGHT_MAX

@@ -132,8 +132,12 @@ class ControlSender:
         else:
             self._heard = self._loop.time()
             reply = task.result()
-            link.replied(request, reply)
-            if isinstance(request, m.AppendRequest) and isinstance(reply, m.AppendReply):
+            believed = link.replied(request, reply)
+            if (
+                believed
+                and isinstance(request, m.AppendRequest)
+                and isinstance(reply, m.AppendReply)
+            ):
                 self._on_contact()
         if full:
             self.wake()

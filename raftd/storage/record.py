@@ -53,7 +53,9 @@ class RecordType(IntEnum):
     MARKER = (
         3  # subtype 1: reset; index, term; payload: size, CRC and configuration of the snapshot
     )
-    INCARNATION = 4  # payload: node id, a zero byte, incarnation
+    INCARNATION = (
+        4  # payload: node id, a zero byte, incarnation (empty: what was recorded is undone)
+    )
     ADMITTED = 5
     SEAL = 6  # index: the next segment's number; term: its header's checksum
 
@@ -198,9 +200,9 @@ def decode_marker(record: Record) -> SnapshotMarker:
 
 def decode_incarnation(record: Record) -> tuple[NodeId, Incarnation]:
     node, zero, incarnation = record.payload.partition(b"\0")
-    if not zero or not node or not incarnation:
+    if not zero or not node:
         raise Malformed("an incarnation record without its two parts")
-    return _text(node), _text(incarnation)
+    return _text(node), _text(incarnation) if incarnation else ""
 
 
 def encode_meta_tail(meta: SnapshotMeta) -> bytes:

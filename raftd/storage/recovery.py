@@ -70,8 +70,7 @@ class Replay:
         elif kind == RecordType.MARKER:
             self._marker(item)
         elif kind == RecordType.INCARNATION:
-            node, incarnation = record.decode_incarnation(item)
-            self.books.records[node] = incarnation
+            self.books.record(*record.decode_incarnation(item))
         elif kind == RecordType.ADMITTED:
             self.books.admitted = True
         else:

@@ -69,6 +69,13 @@ class Books:
     records: dict[NodeId, Incarnation] = field(default_factory=dict)
     snapshot: SnapshotMeta | None = None
 
+    def record(self, node: NodeId, incarnation: Incarnation) -> None:
+        """An empty incarnation undoes what was recorded of `node`: see storage/undo.py."""
+        if incarnation:
+            self.records[node] = incarnation
+        else:
+            self.records.pop(node, None)
+
     def encode(self) -> bytes:
         parts = [record.encode_hard_state(self.hard_state)]
         if self.snapshot is not None:
@@ -90,8 +97,7 @@ class Books:
             elif item.type == RecordType.ADMITTED:
                 books.admitted = True
             elif item.type == RecordType.INCARNATION:
-                node, incarnation = record.decode_incarnation(item)
-                books.records[node] = incarnation
+                books.record(*record.decode_incarnation(item))
             else:
                 raise Malformed(f"record type {item.type} in a segment header")
         return books

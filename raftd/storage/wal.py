@@ -226,8 +226,8 @@ class Wal:
                 books.hard_state = write.hard_state
             if write.marker is not None:
                 books.snapshot = write.marker.meta
-            if write.records:
-                books.records.update(write.records)
+            for node, incarnation in write.records:
+                books.record(node, incarnation)
             if write.admitted:
                 books.admitted = True
         self._last = last

@@ -22,7 +22,13 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from raftd.core.core import RaftCore
-from raftd.core.effects import BrokenInvariant, Effects, NotLeader, Unavailable
+from raftd.core.effects import (
+    BrokenInvariant,
+    Effects,
+    ImpossibleMessage,
+    NotLeader,
+    Unavailable,
+)
 from raftd.core.messages import (
     Channel,
     HelloReply,
@@ -123,7 +129,7 @@ class Environment:
         command: Callable[..., None] = getattr(self, "do_" + words[0].replace("-", "_"))
         try:
             command(*words[1:])
-        except (NotLeader, Unavailable, BrokenInvariant) as error:
+        except (NotLeader, Unavailable, BrokenInvariant, ImpossibleMessage) as error:
             self.say(f"{type(error).__name__}: {error}")
         finally:
             self._quiet = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from raftd.core.effects import BrokenInvariant
+from raftd.core.effects import ImpossibleMessage
 from raftd.core.messages import AppendReply, AppendRequest, VoteReply
 from raftd.core.types import Role
 from tests.core.paper import append, ask, formed, sync, vote
@@ -106,10 +106,10 @@ def test_append_is_answered_when_it_is_durable() -> None:
 
 
 def test_committed_entries_are_never_overridden() -> None:
-    """A leader that contradicts what is committed breaks Raft: stop. Section 5.4.3."""
+    """A leader that contradicts what is committed is none: it is refused. Section 5.4.3."""
     env = formed("disk n1 terms=1,1 term=1")
     ask(env, "n1", append(1, (0, 0), 1, 1, commit=2))
-    with pytest.raises(BrokenInvariant):
+    with pytest.raises(ImpossibleMessage):
         ask(env, "n1", append(2, (0, 0), 2, 2))
 
 
@@ -198,8 +198,8 @@ def test_a_candidate_tries_again_after_a_timeout() -> None:
 
 
 def test_two_leaders_of_a_term_cannot_be() -> None:
-    """Election safety; whoever sees it broken stops. Section 5.2."""
+    """Election safety; who claims to be the second is refused. Section 5.2."""
     env = formed()
     env.run("elect n1 n3")
-    with pytest.raises(BrokenInvariant):
+    with pytest.raises(ImpossibleMessage):
         ask(env, "n1", append(1, (0, 0)))

@@ -1,31 +1,51 @@
-"""Names that nobody configured: a few are remembered, a flood is not."""
+"""Names that nobody configured are not recorded, and a Hello teaches nothing of others."""
 
 from __future__ import annotations
 
-from raftd.core.membership import STRANGERS_MAX
 from raftd.core.messages import HelloReply, HelloRequest
 from raftd.core.types import Identity
 from tests.core.commands import Script
 
 
-def test_a_flood_of_strangers_is_not_recorded() -> None:
+def fresh() -> Script:
     env = Script()
     for line in ("cluster 3 fresh", "boot"):
         env.run(line)
-    node = env.nodes["n1"]
+    return env
 
-    def hello(name: str) -> str:
-        """What n1 answers once everything is durable: a refusal, or nothing."""
-        identity = Identity(node.core.identity.cluster, name, f"i-{name}")
-        effects = node.core.step(HelloRequest(identity, (), False), env.now, name)
-        if effects.persist:
-            effects = node.core.persisted(effects.persist[-1].seq, env.now)
-        replies = [reply for token, reply in effects.replies if token == name]
-        assert isinstance(replies[0], HelloReply)
-        return replies[0].refused
 
-    refusals = [hello(f"x{number}") for number in range(2 * STRANGERS_MAX)]
-    assert sum(not refused for refused in refusals) <= STRANGERS_MAX
-    assert "'x511' is in no configuration here" in refusals[-1]
-    assert not hello("n2"), "a member is always welcome"
-    assert not hello("x0"), "and so is who was there before"
+def hello(env: Script, name: str, incarnation: str = "") -> tuple[HelloReply, bool]:
+    """What n1 answers once everything is durable, and whether it wrote something."""
+    core = env.nodes["n1"].core
+    identity = Identity(core.identity.cluster, name, incarnation or f"i-{name}")
+    effects = core.step(HelloRequest(identity, (), False), env.now, name)
+    wrote = bool(effects.persist)
+    if wrote:
+        effects = core.persisted(effects.persist[-1].seq, env.now)
+    [reply] = [reply for token, reply in effects.replies if token == name]
+    assert isinstance(reply, HelloReply)
+    return reply, wrote
+
+
+def test_strangers_are_not_recorded() -> None:
+    env = fresh()
+    for name in ("x0", "mallory"):
+        reply, wrote = hello(env, name)
+        assert f"{name!r} is in no configuration here" in reply.refused
+        assert not wrote
+        assert env.nodes["n1"].core.expected_incarnation(name) is None
+    reply, wrote = hello(env, "n2")
+    assert wrote, "a member is recorded"
+    assert not reply.refused
+
+
+def test_a_hello_learns_nothing_of_the_others() -> None:
+    """With another's incarnation one could speak in its name."""
+    env = fresh()
+    hello(env, "n3")
+    reply, _ = hello(env, "n2")
+    assert reply.records == (("n2", "i-n2"),), "its own record is what it needs for its admission"
+    reply, _ = hello(env, "n2", "i-another")
+    assert "recorded here with another incarnation" in reply.refused
+    assert "i-n2" not in reply.refused
+    assert reply.records == ()

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 
-from raftd.core.effects import BrokenInvariant
+from raftd.core.effects import BrokenInvariant, ImpossibleMessage
 from tests.mit.catalogue import PARTS, scenarios
 from tests.mit.records import RUNS, Figure
 from tests.sim.world import Violation
@@ -72,7 +72,7 @@ def run_one(part: str, name: str, seed: int) -> Outcome:
     began = time.process_time()
     try:
         scenarios(part)[name](seed)
-    except (AssertionError, Violation, BrokenInvariant) as error:
+    except (AssertionError, Violation, BrokenInvariant, ImpossibleMessage) as error:
         outcome.failure = _explained(error)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's verdict
         outcome.failure = _explained(error) + traceback.format_exc(limit=-6)

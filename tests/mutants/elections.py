@@ -168,8 +168,8 @@ ELECTIONS = (
         "a record of an incarnation is a promise",
         core(
             "membership",
-            "sorted(s.durable_records.items())",
-            "sorted(s.records.items())",
+            "found = s.durable_records.get(node)",
+            "found = s.records.get(node)",
         ),
         by="record-is-durable",
     ),

@@ -80,6 +80,7 @@ class FakeNode:
         self.replies: list[tuple[str, m.Request, m.Reply]] = []
         self.lost: list[tuple[str, m.Request]] = []
         self.links_lost: list[str] = []
+        self.suspected: list[tuple[str, str]] = []
         self.stepped: list[m.Request] = []
         self.on_step: Callable[[m.Request, Callable[[m.Reply], None]], None] = acknowledge
         self.submitted: list[tuple[bytes, Done]] = []
@@ -113,6 +114,9 @@ class FakeNode:
 
     def unreachable(self, peer: str, sent: m.Request) -> None:
         self.lost.append((peer, sent))
+
+    def suspect(self, peer: str, what: str) -> None:
+        self.suspected.append((peer, what))
 
     def link_lost(self, peer: str) -> None:
         self.links_lost.append(peer)

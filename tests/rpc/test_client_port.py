@@ -448,7 +448,7 @@ def test_admin_shows_the_nodes_own_view() -> None:
             one.node.leads = True
             one.directory.advertise("n3", PeerAddress("three:1", "three:2"))
             status = await stub.Status(admin_pb2.StatusRequest(with_digest=True), timeout=30)
-            assert (status.node_id, status.incarnation) == ("n1", incarnation("n1"))
+            assert (status.node_id, status.incarnation) == ("n1", f"{incarnation('n1')[:4]}...")
             assert (status.role, status.term, status.leader_id) == ("leader", 3, "n1")
             assert (status.digest, status.digest_index) == (b"digest", 7)
             assert status.healthy

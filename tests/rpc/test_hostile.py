@@ -69,7 +69,8 @@ def test_all_default_and_unaddressed_messages_are_refused_on_every_method() -> N
                     getattr(stub, method)(kind(envelope=stranger), timeout=30)
                 )
                 assert code == grpc.StatusCode.FAILED_PRECONDITION, method
-                assert "token and voters" in text
+                assert "log says why" in text
+                assert one.node.identity.cluster not in text, "a stranger was told"
             assert one.node.stepped == []
 
     asyncio.run(main())

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from raftd.core.effects import BrokenInvariant
+from raftd.core.effects import BrokenInvariant, ImpossibleMessage
 from tests.sim.cluster import Cluster
 from tests.sim.cut import Cut
 from tests.sim.plan import draw
@@ -84,7 +84,7 @@ def run_seed(
         cluster.run(events)
     except Violation as error:
         result.invariant, result.detail = error.name, error.detail
-    except BrokenInvariant as error:
+    except (BrokenInvariant, ImpossibleMessage) as error:  # nobody here forges a message
         result.invariant, result.detail = "core-asserts", str(error)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's verdict
         result.invariant = "crash"

@@ -15,7 +15,13 @@ from itertools import count
 from typing import Any
 
 from raftd.core.core import RaftCore
-from raftd.core.effects import BrokenInvariant, Effects, NotLeader, Unavailable
+from raftd.core.effects import (
+    BrokenInvariant,
+    Effects,
+    ImpossibleMessage,
+    NotLeader,
+    Unavailable,
+)
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
 from raftd.core.types import EntryType, Index, NodeId, Role, SnapshotMeta
 from raftd.storage.errors import CorruptSnapshot, StorageError
@@ -185,7 +191,7 @@ class Trio:
             member.due = member.core.wake_at(self.now)
         except (StorageError, OSError) as error:
             self._refuse(member.name, error)
-        except BrokenInvariant as error:
+        except (BrokenInvariant, ImpossibleMessage) as error:
             self.ledger.wrong.append(f"{member.name} stops: {error}")
             self._refuse(member.name, error)
 

@@ -16,6 +16,9 @@ import pytest
 
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.client import Client
+from raftd.core.types import Identity
+from raftd.storage.fs import OsFileSystem
+from raftd.storage.identity import load_identity
 from scripts.nodes import Node, wait_until
 from tests.cluster.harness import Cluster, channel, read_all
 
@@ -53,14 +56,14 @@ class Live:
         assert found.value == b"yes"
 
     def incarnation(self, node: Node) -> str:
-        with channel(node) as to:
-            status = admin_pb2_grpc.AdminStub(to).Status(admin_pb2.StatusRequest(), timeout=5)
-        return str(status.incarnation)
+        return identity_of(node).incarnation
 
     def cluster_id(self) -> str:
-        with channel(self.leader) as to:
-            status = admin_pb2_grpc.AdminStub(to).Status(admin_pb2.StatusRequest(), timeout=5)
-        return str(status.cluster_id)
+        return identity_of(self.leader).cluster
+
+    def status(self, node: Node) -> admin_pb2.StatusReply:
+        with channel(node) as to:
+            return admin_pb2_grpc.AdminStub(to).Status(admin_pb2.StatusRequest(), timeout=5)
 
     def check(self) -> None:
         """Same leader, same term, and everybody is there."""
@@ -115,6 +118,13 @@ def unharmed(live: Live) -> Iterator[Live]:
     yield live
     live.works()
     live.check()
+
+
+def identity_of(node: Node) -> Identity:
+    """From its own disk: no port tells an incarnation."""
+    found = load_identity(OsFileSystem(), str(node.data_path))
+    assert found is not None
+    return found
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -7,9 +7,11 @@ from typing import Any
 import grpc
 import pytest
 
+from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd._pb import raft_pb2 as pb
 from scripts.nodes import Node
-from tests.harsh.bad_input.conftest import Live
+from tests.cluster.harness import channel
+from tests.harsh.bad_input.conftest import Live, said
 from tests.harsh.bad_input.envelopes import (
     REQUESTS,
     append_on_stream,
@@ -36,6 +38,12 @@ STRANGERS: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
+def tells_nothing(live: Live, target: Node, text: str) -> None:
+    """No incarnation, which is what a stranger lacks to be a peer."""
+    for node in live.nodes:
+        assert live.incarnation(node) not in text, (target.id, text)
+
+
 def message(method: str, envelope: pb.Envelope, term: int = FAR) -> Any:
     made = REQUESTS[method](envelope=envelope)
     if method != "Probe":
@@ -59,7 +67,8 @@ def test_stranger(live: Live, method: str, kind: str) -> None:
             target, method, message(method, envelope(live, sender, target, **changed))
         )
         assert code is REFUSED, (code, details)
-        assert words in details
+        tells_nothing(live, target, details)
+        said(target, words)
 
 
 @pytest.mark.parametrize("method", REQUESTS)
@@ -67,7 +76,8 @@ def test_node_that_talks_to_itself(live: Live, method: str) -> None:
     itself = envelope(live, live.leader, live.leader)
     code, details = refusal(live.leader, method, message(method, itself))
     assert code is REFUSED
-    assert "two nodes have this id" in details
+    tells_nothing(live, live.leader, details)
+    said(live.leader, "two nodes have this id")
 
 
 @pytest.mark.parametrize("method", [*REQUESTS, "Hello"])
@@ -83,8 +93,36 @@ def test_hello_of_a_wiped_node_is_refused_with_the_next_step(live: Live) -> None
     sender, target = live.followers()
     forged = envelope(live, sender, target, sender_incarnation="f" * 16)
     reply = send(target, "Hello", pb.HelloRequest(envelope=forged, number=1))
-    assert f"node {sender.id!r} is recorded here as incarnation" in reply.refused
+    assert f"node {sender.id!r} is recorded here with another incarnation" in reply.refused
     assert "Bring the old directory back" in reply.refused
+    tells_nothing(live, target, str(reply))
+
+
+def test_hello_of_a_stranger_is_refused_and_learns_nothing(live: Live) -> None:
+    """Recorded, it could speak as a peer in the next message."""
+    target = live.leader
+    forged = envelope(live, live.followers()[0], target, sender="mallory", addressee_incarnation="")
+    reply = send(target, "Hello", pb.HelloRequest(envelope=forged, number=1))
+    assert "in no configuration here" in reply.refused
+    tells_nothing(live, target, str(reply))
+    known = forged
+    known.addressee_incarnation = live.incarnation(target)
+    code, _ = refusal(target, "Heartbeat", message("Heartbeat", known, live.term + 1))
+    assert code is REFUSED
+
+
+def test_the_clients_port_tells_nothing_either(live: Live) -> None:
+    for node in live.nodes:
+        tells_nothing(live, node, str(live.status(node)))
+        with channel(node) as to:
+            feed = admin_pb2_grpc.AdminStub(to).Events(
+                admin_pb2.EventsRequest(from_start=True), timeout=5
+            )
+            for event in feed:
+                tells_nothing(live, node, event.detail)
+                if event.kind == "leader":
+                    break
+            feed.cancel()
 
 
 @pytest.mark.parametrize("text", ["", "../../etc", "a b", "x" * 65, "n1\nlevel=critical"])
@@ -246,12 +284,14 @@ def test_append_streams_without_a_name(live: Live) -> None:
     assert "is not an Envelope" in append_on_stream(target, b"\xff\xff")[1]
     stranger = envelope(live, live.leader, target, sender="mallory")
     code, details = append_on_stream(target, stranger)
-    assert (code, "has not met mallory" in details) == (REFUSED, True)
+    assert (code, "log says why" in details) == (REFUSED, True)
+    said(target, "has not met mallory")
     other = pb.AppendRequest(
         envelope=envelope(live, live.followers()[1], target), number=1, term=live.term
     )
     code, details = append_on_stream(target, envelope(live, live.leader, target), other)
-    assert (code, "on the stream of" in details) == (REFUSED, True)
+    assert (code, "log says why" in details) == (REFUSED, True)
+    said(target, "on the stream of")
 
 
 def test_time_out_now_from_a_node_that_does_not_lead(live: Live) -> None:

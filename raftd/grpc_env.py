@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-EXPERIMENTS = "-event_engine_client,-event_engine_listener"
+EXPERIMENTS = "-event_engine_client"
 
 
 def prepare() -> None:

@@ -12,7 +12,7 @@ from raftd._pb import client_pb2_grpc
 from raftd.node.outcomes import Answered, Applied, Outcome
 from raftd.rpc import errors
 from raftd.rpc.errors import CallFailed
-from raftd.rpc.gate import Context, Gate
+from raftd.rpc.gate import UNREAD, Context, Gate
 from raftd.rpc.streams import Ended, ServerStream
 from raftd.wire import batch
 from raftd.wire.errors import WireError
@@ -97,21 +97,23 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
             size = len(payload)
 
             def done(outcome: Outcome) -> None:
-                held = size
+                waits = 0
                 if isinstance(outcome, Applied):
+                    waits = len(outcome.results)
                     reply = pb.PipelineReply(
                         number=number,
                         results=outcome.results,
                         index=outcome.index,
                         term=outcome.term,
                     )
-                elif isinstance(outcome, Answered):
-                    reply = gate.pages(number, outcome)
-                    held += len(reply.results)
-                    stream.grow(len(reply.results))
-                else:
+                elif not isinstance(outcome, Answered):
                     reply = pb.PipelineReply(number=number, failure=gate.failure(outcome))
-                stream.answer(reply, held)
+                elif stream.room(waits := gate.bytes_of(outcome)):
+                    reply = gate.pages(number, outcome)
+                else:
+                    reply = pb.PipelineReply(number=number, failure=errors.overloaded(UNREAD))
+                    waits = 0
+                stream.answer(reply, size, waits)
 
             if payload:
                 stream.take(size)
@@ -129,7 +131,11 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
                 stream.answer(pb.PipelineReply(number=number, failure=failure), size)
 
         stream: ServerStream[pb.PipelineRequest, pb.PipelineReply] = ServerStream(
-            context, on_frame, limits.stream_frames_max, limits.stream_bytes_max
+            context,
+            on_frame,
+            limits.stream_frames_max,
+            limits.stream_bytes_max,
+            gate.connections.of(context.peer()),
         )
         await self._streams.serve(stream, context)
 

@@ -12,6 +12,7 @@ from raftd.node.outcomes import Answered, Applied, Outcome
 from raftd.node.ports import FatalPort
 from raftd.rpc import errors
 from raftd.rpc.api import ClientNode, Done
+from raftd.rpc.connections import Connections
 from raftd.rpc.directory import Directory
 from raftd.rpc.errors import CallFailed
 from raftd.wire.batch import check_batch, decode_results, encode_results
@@ -36,16 +37,28 @@ class ClientLimits:
     answers_max: int = 32 << 20
 
 
+SMALL_BYTES = 4096
+"""A smaller answer to a unary call is not counted: the number of calls bounds those."""
+
+UNREAD = "too many answers wait to be read: read them, or ask for less"
+
+
 class Gate:
     """Network thread only."""
 
     def __init__(
-        self, node: ClientNode, directory: Directory, limits: ClientLimits, fatal: FatalPort
+        self,
+        node: ClientNode,
+        directory: Directory,
+        limits: ClientLimits,
+        fatal: FatalPort,
+        connections: Connections,
     ) -> None:
         self.node = node
         self.directory = directory
         self.limits = limits
         self._fatal = fatal
+        self.connections = connections
 
     # --- for streams: callbacks, nothing awaited ------------------------------------------------
 
@@ -73,9 +86,12 @@ class Gate:
             self._fatal.fatal("the node failed on a client's call", error)
             raise
 
+    def bytes_of(self, outcome: Answered) -> int:
+        return sum([len(answer) for _, answer in outcome.results])
+
     def pages(self, number: int, outcome: Answered) -> pb.PipelineReply:
         """The answers to a frame of queries, bounded together."""
-        size, limit = sum([len(answer) for _, answer in outcome.results]), self.limits.answers_max
+        size, limit = self.bytes_of(outcome), self.limits.answers_max
         if size > limit:
             text = f"the answers have {size} bytes together, the limit is {limit}: ask for less"
             return pb.PipelineReply(number=number, failure=errors.invalid(text))
@@ -92,6 +108,7 @@ class Gate:
         outcome = await self._settled(context, lambda done: self.submit(batch, done))
         if not isinstance(outcome, Applied):
             raise CallFailed(self.failure(outcome))
+        self._await_reader(context, len(outcome.results))
         return outcome, self.one_of(outcome.results)
 
     async def ask(self, query: bytes, stale: bool, context: Context) -> tuple[int, bytes]:
@@ -101,7 +118,19 @@ class Gate:
         )
         if not isinstance(outcome, Answered):
             raise CallFailed(self.failure(outcome))
-        return outcome.applied_index, self.only(outcome.results)
+        answer = self.only(outcome.results)
+        if len(answer) > SMALL_BYTES and not self.connections.of(context.peer()).room(len(answer)):
+            raise CallFailed(errors.overloaded(UNREAD))
+        self._await_reader(context, len(answer))
+        return outcome.applied_index, answer
+
+    def _await_reader(self, context: Context, size_bytes: int) -> None:
+        """gRPC keeps an answer until its caller reads it: count it until the call is over."""
+        if size_bytes <= SMALL_BYTES:
+            return
+        connection = self.connections.of(context.peer())
+        connection.hold(size_bytes)
+        context.add_done_callback(lambda _: connection.read(size_bytes))
 
     async def control(self, start: Callable[[Done], None], context: Context) -> Outcome:
         """An operator's request. Raises CallFailed if it was refused or its outcome is unknown."""
@@ -129,6 +158,8 @@ class Gate:
     async def _settled(
         self, context: Context, start: Callable[[Done], None], changes: bool = True
     ) -> Outcome:
+        if self.connections.unread and self.connections.of(context.peer()).full:
+            raise CallFailed(errors.overloaded(UNREAD))
         remaining = context.time_remaining()
         if remaining is not None and remaining <= 0:
             raise CallFailed(errors.deadline_passed())

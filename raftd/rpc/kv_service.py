@@ -11,7 +11,7 @@ from raftd.node.outcomes import Answered, Applied, Outcome
 from raftd.rpc import errors
 from raftd.rpc.client_service import StreamRegistry, encoded, one_command
 from raftd.rpc.errors import CallFailed
-from raftd.rpc.gate import Context, Gate
+from raftd.rpc.gate import UNREAD, Context, Gate
 from raftd.rpc.streams import ServerStream
 from raftd.wire import kv
 from raftd.wire.errors import WireError
@@ -77,13 +77,18 @@ class KvService(client_pb2_grpc.KVServicer):
             stream.take(size)
 
             def done(outcome: Outcome) -> None:
+                waits = 0
                 try:
+                    if isinstance(outcome, Applied):
+                        waits = len(outcome.results)
+                    elif isinstance(outcome, Answered):
+                        waits = gate.bytes_of(outcome)
+                        if not stream.room(waits):
+                            raise CallFailed(errors.overloaded(UNREAD))
                     reply = pb.KvReply(number=number, **{what: self._answer(kind, outcome)})
                 except CallFailed as failed:
-                    reply = pb.KvReply(number=number, failure=failed.failure)
-                page = reply.ByteSize() if reply.HasField("range") else 0
-                stream.grow(page)
-                stream.answer(reply, size + page)
+                    reply, waits = pb.KvReply(number=number, failure=failed.failure), 0
+                stream.answer(reply, size, waits)
 
             try:
                 if what is None or kind is None:
@@ -98,7 +103,11 @@ class KvService(client_pb2_grpc.KVServicer):
                 stream.answer(pb.KvReply(number=number, failure=failure), size)
 
         stream: ServerStream[pb.KvRequest, pb.KvReply] = ServerStream(
-            context, on_frame, limits.stream_frames_max, limits.stream_bytes_max
+            context,
+            on_frame,
+            limits.stream_frames_max,
+            limits.stream_bytes_max,
+            gate.connections.of(context.peer()),
         )
         await self._streams.serve(stream, context)
 

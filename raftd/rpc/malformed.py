@@ -13,6 +13,8 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
+from raftd.rpc.connections import Connections
+
 
 class Malformed:
     """What a handler finds in the place of a message that could not be parsed."""
@@ -25,23 +27,26 @@ TEXT: Final = "the bytes are not the protobuf message that this method takes"
 class Tolerant:
     """Stands in for a server while generated code adds a service to it."""
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+    def __init__(self, server: grpc.aio.Server, connections: Connections) -> None:
         self._server = server
+        self._connections = connections
 
     def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
         """Nothing: the same methods come through `add_registered_method_handlers`, with names."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
-        tolerant = {method: _tolerant(handler) for method, handler in handlers.items()}
+        tolerant = {
+            method: _tolerant(handler, self._connections) for method, handler in handlers.items()
+        }
         generic = grpc.method_handlers_generic_handler(service, tolerant)
         self._server.add_generic_rpc_handlers((generic,))
         self._server.add_registered_method_handlers(service, tolerant)
 
 
-def _tolerant(handler: Any) -> Any:
+def _tolerant(handler: Any, connections: Connections) -> Any:
     handler = handler._replace(request_deserializer=_parse(handler.request_deserializer))
     if handler.unary_unary is not None:
-        return handler._replace(unary_unary=_unary(handler.unary_unary))
+        return handler._replace(unary_unary=_unary(handler.unary_unary, connections))
     if handler.unary_stream is not None:
         return handler._replace(unary_stream=_stream(handler.unary_stream))
     return handler  # ServerStream knows MALFORMED
@@ -57,10 +62,13 @@ def _parse(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return tolerant
 
 
-def _unary(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _unary(
+    behaviour: Callable[[Any, Any], Any], connections: Connections
+) -> Callable[[Any, Any], Any]:
     async def tolerant(request: Any, context: Any) -> Any:
         if request is MALFORMED:
             await _refuse(context)
+        connections.of(context.peer()).took(request.ByteSize())
         return await behaviour(request, context)
 
     return tolerant

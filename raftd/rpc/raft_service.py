@@ -27,6 +27,7 @@ from raftd.rpc import codec, codec_replies
 from raftd.rpc.api import PeerNode
 from raftd.rpc.append_sender import ENVELOPE_KEY
 from raftd.rpc.checks import Rejected, check_leap
+from raftd.rpc.connections import Connections
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.envelope import Envelopes, Mismatch
 from raftd.rpc.quiet import QuietLog
@@ -55,8 +56,10 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         fatal: FatalPort,
         now: Callable[[], float],
         on_doubt: Callable[[NodeId], None],
+        connections: Connections,
     ) -> None:
         """on_doubt: that node may be dead (`LinkWatch.doubt`)."""
+        self._connections = connections
         self._node = node
         self._directory = directory
         self._about = about
@@ -280,7 +283,11 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             self._enter(sender, request, reply)
 
         stream: AppendStream = ServerStream(
-            context, on_frame, APPENDS_INFLIGHT_MAX, APPEND_BYTES_INFLIGHT_MAX
+            context,
+            on_frame,
+            APPENDS_INFLIGHT_MAX,
+            APPEND_BYTES_INFLIGHT_MAX,
+            self._connections.of(context.peer()),
         )
         return stream
 

@@ -39,8 +39,10 @@ from raftd.rpc.channels import (
     peer_server_options,
 )
 from raftd.rpc.client_service import CommandsService, StreamRegistry
+from raftd.rpc.connections import Connections, UnreadLimits
 from raftd.rpc.directory import Directory
 from raftd.rpc.gate import ClientLimits, Gate
+from raftd.rpc.guard import FloodLimits, Guard
 from raftd.rpc.health import HealthService
 from raftd.rpc.kv_service import KvService
 from raftd.rpc.link_watch import LinkWatch
@@ -82,6 +84,8 @@ class ServerSettings:
     client_connections_max: int = 65_536
     link: LinkSettings = field(default_factory=LinkSettings)
     clients: ClientLimits = field(default_factory=ClientLimits)
+    unread: UnreadLimits = field(default_factory=UnreadLimits)
+    floods: FloodLimits = field(default_factory=FloodLimits)
     reflection: bool = True
 
 
@@ -113,8 +117,12 @@ class Servers:
         self._peers = peers
         self._settings = settings
         self._watch = LinkWatch(node, peers.probe, fatal)
-        self._raft = RaftService(node, directory, advertised, fatal, now, self._watch.doubt)
-        self._gate = Gate(node, directory, settings.clients, fatal)
+        self._connections = Connections(settings.unread, now)
+        self._guard = Guard(self._connections, settings.floods, now)
+        self._raft = RaftService(
+            node, directory, advertised, fatal, now, self._watch.doubt, self._connections
+        )
+        self._gate = Gate(node, directory, settings.clients, fatal, self._connections)
         self._streams = StreamRegistry()
         self._health = HealthService(node.serving, CLIENT_SERVICES)
         self._admin = AdminService(self._gate, now)
@@ -132,7 +140,7 @@ class Servers:
             ],
             maximum_concurrent_rpcs=self._settings.peer_calls_max,
         )
-        ours: Any = Tolerant(server)
+        ours: Any = Tolerant(server, self._connections)
         raft_pb2_grpc.add_RaftServicer_to_server(self._raft, ours)
         return server
 
@@ -144,7 +152,7 @@ class Servers:
             ],
             maximum_concurrent_rpcs=self._settings.client_calls_max,
         )
-        ours: Any = Tolerant(server)
+        ours: Any = Tolerant(server, self._connections)
         client_pb2_grpc.add_CommandsServicer_to_server(
             CommandsService(self._gate, self._streams), ours
         )
@@ -162,7 +170,13 @@ class Servers:
         self.client_port = bind(self._client_server, self._settings.listen_client, "listen_client")
         await self._peer_server.start()
         await self._client_server.start()
+        self._guard.start((self.peer_port, self.client_port))
         self._peers.start(self._node)
+
+    @property
+    def connections_cut(self) -> int:
+        """Of those that flooded or did not read, since the start."""
+        return self._guard.cut
 
     def quiesce(self) -> None:
         """Health says NOT_SERVING, client streams take no new frames. Everything else goes on."""
@@ -180,6 +194,7 @@ class Servers:
         await self._watch.close()
         self._raft.drain()
         await self._peer_server.stop(min(grace_seconds, 0.5))
+        self._guard.stop()
         await self._peers.close()
 
 

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 import grpc
 import grpc.aio
 
+from raftd.rpc.connections import Connection
 from raftd.rpc.malformed import MALFORMED, TEXT
 
 FrameT = TypeVar("FrameT")
@@ -42,38 +43,50 @@ class ServerStream(Generic[FrameT, AnswerT]):
         on_frame: Callable[[FrameT], None],
         frames_max: int,
         bytes_max: int,
+        connection: Connection,
     ) -> None:
         """`on_frame` calls `take` once for a frame that will be answered, and `answer` once later.
 
-        Ended raised by it ends the stream with that status.
+        Ended raised by it ends the stream with that status. connection: whose stream it is.
         """
+        self._connection = connection
         self._context = context
         self._on_frame = on_frame
         self._frames_max = frames_max
         self._bytes_max = bytes_max
         self._loop = asyncio.get_running_loop()
-        self._outbox: deque[tuple[AnswerT, int]] = deque()
+        self._outbox: deque[tuple[AnswerT, int, int]] = deque()
         self._writer_waits: asyncio.Future[None] | None = None
         self._reader_waits: asyncio.Future[None] | None = None
         self._no_more_frames = False
         self._ending: Ended | None = None
         self._over: asyncio.Future[BaseException | None] = self._loop.create_future()
+        self._unread = 0
+        self._likely = 0
         self.frames = 0
         self.bytes = 0
 
     def take(self, size_bytes: int) -> None:
         self.frames += 1
         self.bytes += size_bytes
+        self._connection.took(size_bytes)
 
-    def grow(self, size_bytes: int) -> None:
-        """An answer so large that it counts, too, until it is written: add it in `answer`."""
-        self.bytes += size_bytes
+    def room(self, answer_bytes: int) -> bool:
+        """May an answer of this size wait to be read? Else say something shorter in its place."""
+        return self._connection.room(answer_bytes)
 
-    def answer(self, answer: AnswerT, size_bytes: int) -> None:
-        """Send `answer`; `size_bytes` as given to `take`. Does nothing once the stream is over."""
+    def answer(self, answer: AnswerT, size_bytes: int, answer_bytes: int = 0) -> None:
+        """Send `answer`; `size_bytes` as given to `take`. Does nothing once the stream is over.
+
+        answer_bytes: what waits until the caller reads it, if that is worth counting.
+        """
         if self._over.done():
             return
-        self._outbox.append((answer, size_bytes))
+        self._likely = answer_bytes
+        if answer_bytes:
+            self._unread += answer_bytes
+            self._connection.hold(answer_bytes)
+        self._outbox.append((answer, size_bytes, answer_bytes))
         if self._writer_waits is not None:
             _release(self._writer_waits)
             self._writer_waits = None
@@ -102,6 +115,9 @@ class ServerStream(Generic[FrameT, AnswerT]):
         finally:
             self._finish(None)
             self._outbox.clear()
+            if self._unread:
+                self._connection.read(self._unread)
+                self._unread = 0
             for task in (reader, writer):
                 task.cancel()
             await asyncio.wait((reader, writer))
@@ -124,8 +140,9 @@ class ServerStream(Generic[FrameT, AnswerT]):
     async def _read_all(self) -> None:
         read, on_frame = self._context.read, self._on_frame
         while not self._no_more_frames:
-            if self.frames >= self._frames_max or self.bytes >= self._bytes_max:
+            if self._is_full():
                 self._reader_waits = self._loop.create_future()
+                self._connection.wait(self._read_on)
                 await self._reader_waits
                 continue
             frame = await read()
@@ -137,17 +154,29 @@ class ServerStream(Generic[FrameT, AnswerT]):
         self._no_more_frames = True
         self._check_all_answered()
 
+    def _is_full(self) -> bool:
+        """What was asked will likely be answered as the last one was."""
+        waiting = self.bytes + self._unread + self.frames * self._likely
+        full = self.frames >= self._frames_max or waiting >= self._bytes_max
+        return self.frames > 0 and (full or self._connection.full)
+
+    def _read_on(self) -> None:
+        if self._reader_waits is not None:
+            _release(self._reader_waits)
+            self._reader_waits = None
+
     async def _write_all(self) -> None:
         write, outbox = self._context.write, self._outbox
         while True:
             while outbox:
-                answer, size_bytes = outbox.popleft()
+                answer, size_bytes, answer_bytes = outbox.popleft()
                 await write(answer)
                 self.frames -= 1
                 self.bytes -= size_bytes
-                if self._reader_waits is not None:
-                    _release(self._reader_waits)
-                    self._reader_waits = None
+                if answer_bytes:
+                    self._unread -= answer_bytes
+                    self._connection.read(answer_bytes)
+                self._read_on()
             self._check_all_answered()
             self._writer_waits = self._loop.create_future()
             await self._writer_waits

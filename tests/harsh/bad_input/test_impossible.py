@@ -1,4 +1,4 @@
-"""Messages in a peer's name, with its true envelope, that no correct peer can send: no node ends."""
+"""Messages in a peer's name, with its true envelope, that no correct peer can send."""
 
 from __future__ import annotations
 

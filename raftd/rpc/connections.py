@@ -1,0 +1,152 @@
+"""What each connection has sent us, and what of ours it has not read yet.
+
+gRPC takes any number of answers for a caller that reads none of them, and shows no connection, only
+calls. So calls tell here whose they are, and a connection is known by its remote port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+FRAME_BYTES = 256
+"""What may come with each message beside its bytes: heads of frames, window updates, acks."""
+
+STALLED_SECONDS = 1.0
+"""A connection that read nothing for so long is cut when the node's limit is reached."""
+
+
+EVERY_SECONDS = 0.1
+FLOW_BYTES = 4096
+"""What must go out between two looks to count as reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadLimits:
+    """Bytes of answers that wait to be read: on one connection, and on all of this node together.
+
+    seconds: a connection that reads nothing for so long although there is something is cut.
+    """
+
+    connection_bytes_max: int = 32 << 20
+    node_bytes_max: int = 96 << 20
+    seconds: float = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """Network thread only. `seen`: bytes of whole messages, and FRAME_BYTES for each.
+
+    moved: when an answer was last read to its end; flowed: when bytes last went out at all.
+    """
+
+    port: int
+    all: Connections
+    seen: int = 0
+    unread: int = 0
+    moved: float = 0.0
+    flowed: float = 0.0
+    acked: int = 0
+    cut: str = ""
+    waiting: set[Callable[[], None]] = field(default_factory=set)
+
+    def took(self, size_bytes: int) -> None:
+        self.seen += size_bytes + FRAME_BYTES
+
+    @property
+    def full(self) -> bool:
+        """No call of this connection should be begun now: see `wait`."""
+        return self.unread >= self.all.limits.connection_bytes_max
+
+    def wait(self, again: Callable[[], None]) -> None:
+        """Call `again` once when something was read."""
+        self.waiting.add(again)
+
+    def room(self, size_bytes: int) -> bool:
+        """May an answer of this size wait, too? One alone always may, unless the node is full."""
+        if self.unread and self.unread + size_bytes > self.all.limits.connection_bytes_max:
+            return False
+        return self.all.room(size_bytes)
+
+    def hold(self, size_bytes: int) -> None:
+        """An answer begins to wait. Too much without `room` is the end of the connection."""
+        if not self.unread:
+            self.moved = self.flowed = self.all.now()
+        self.unread += size_bytes
+        self.all.unread += size_bytes
+        if self.unread > 2 * self.all.limits.connection_bytes_max:
+            self.all.cut(self, f"{self.unread} bytes of answers that it does not read")
+
+    def read(self, size_bytes: int) -> None:
+        """An answer has left, or will never: its call is over."""
+        self.unread -= size_bytes
+        self.all.unread -= size_bytes
+        self.moved = self.flowed = self.all.now()
+        if self.waiting and not self.full:
+            waiting, self.waiting = self.waiting, set()
+            for again in waiting:
+                again()
+
+
+class Connections:
+    """Network thread only. `now`: a monotonic clock."""
+
+    def __init__(self, limits: UnreadLimits, now: Callable[[], float]) -> None:
+        self.limits = limits
+        self.now = now
+        self.unread = 0
+        self._evicted = 0.0
+        self.doomed: set[Connection] = set()
+        """To be cut by whoever can (`Guard`)."""
+        self._open: dict[int, Connection] = {}
+
+    def of(self, peer: str) -> Connection:
+        """peer: as a call's context names it."""
+        digits = peer.rpartition(":")[2]
+        port = int(digits) if digits.isdigit() else 0
+        found = self._open.get(port)
+        if found is None:
+            found = self._open[port] = Connection(port, self, moved=self.now())
+        return found
+
+    def seen(self, port: int) -> int:
+        found = self._open.get(port)
+        return 0 if found is None else found.seen
+
+    def room(self, size_bytes: int) -> bool:
+        if self.unread + size_bytes <= self.limits.node_bytes_max:
+            return True
+        now = self.now()
+        if now - self._evicted >= EVERY_SECONDS:
+            self._evicted = now
+            for found in self._holding():
+                if found.moved <= now - STALLED_SECONDS:
+                    self.cut(found, f"{found.unread} bytes that it does not read; no room for more")
+        return False
+
+    def _holding(self) -> list[Connection]:
+        return [connection for connection in self._open.values() if connection.unread]
+
+    def cut(self, connection: Connection, why: str) -> None:
+        if not connection.cut:
+            connection.cut = why
+            self.doomed.add(connection)
+
+    def acked(self, port: int, acked: int) -> None:
+        """So many bytes have arrived at the other end, says the system; -1: it does not say."""
+        found = self._open.get(port)
+        if found is not None and (acked < 0 or acked - found.acked >= FLOW_BYTES):
+            found.acked, found.flowed = acked, self.now()
+
+    def sweep(self) -> None:
+        """Call it now and then."""
+        seconds = self.limits.seconds
+        for found in self._holding():
+            if found.flowed <= self.now() - seconds:
+                self.cut(found, f"{found.unread} bytes of answers, none read for {seconds:g} s")
+
+    def keep(self, ports: set[int]) -> None:
+        """Forget all connections but those with these remote ports."""
+        for port in [port for port in self._open if port not in ports]:
+            if not self._open[port].unread:
+                self.doomed.discard(self._open.pop(port))

@@ -1,0 +1,117 @@
+"""Cuts connections that flood or never read.
+
+An HTTP/2 connection may send frames that are no part of any call (PING, SETTINGS, PRIORITY, window
+updates, heads of calls that are cancelled at once), and gRPC works on all of them. What a
+connection sends is therefore compared with what of it became messages: the rest has a budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from raftd.rpc import sockets
+from raftd.rpc.connections import Connections
+from raftd.rpc.quiet import QuietLog
+
+log = logging.getLogger("raftd.rpc")
+
+SCAN_SECONDS = 0.25
+SCAN_SHARE = 0.02
+"""Of this thread's time, at most: with thousands of connections it looks more seldom."""
+
+
+@dataclass(frozen=True, slots=True)
+class FloodLimits:
+    """Bytes that a connection may send beside its messages: at once, and more each second.
+
+    at_once_bytes: also what is under way of messages that are not whole yet.
+    """
+
+    at_once_bytes: int = 32 << 20
+    each_second_bytes: int = 1 << 20
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A bucket that leaks: `level` bytes beside messages, as of `at`."""
+
+    host: str
+    at: float
+    level: float = 0.0
+    received: int = 0
+    seen: int = 0
+
+
+class Guard:
+    """Network thread only; made inside the running loop."""
+
+    def __init__(
+        self, connections: Connections, limits: FloodLimits, now: Callable[[], float]
+    ) -> None:
+        self._connections = connections
+        self._limits = limits
+        self._now = now
+        self._log = QuietLog(log, now)
+        self._loop = asyncio.get_running_loop()
+        self._ports: Collection[int] = ()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watched: dict[int, _Watched] = {}
+        self.cut = 0
+        """Connections cut since the start."""
+
+    def start(self, ports: Collection[int]) -> None:
+        self._ports = ports
+        self._again(SCAN_SECONDS)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _again(self, seconds: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        began = self._loop.time()
+        self.scan()
+        self._again(max(SCAN_SECONDS, (self._loop.time() - began) / SCAN_SHARE))
+
+    def scan(self) -> None:
+        """Look at every connection once."""
+        connections = self._connections
+        connections.sweep()
+        doomed = {connection.port: connection.cut for connection in connections.doomed}
+        watched: dict[int, _Watched] = {}
+        for found in sockets.accepted(self._ports):
+            known = self._known(found)
+            watched[found.port] = known
+            connections.acked(found.port, found.acked)
+            why = doomed.get(found.port) or self._flooding(found, known)
+            if why:
+                self._cut(found, why)
+        connections.doomed.clear()
+        connections.keep(set(watched))
+        self._watched = watched
+
+    def _known(self, found: sockets.Accepted) -> _Watched:
+        known = self._watched.get(found.port)
+        if known is None or known.host != found.host or found.received < known.received:
+            known = _Watched(found.host, self._now())
+        return known
+
+    def _flooding(self, found: sockets.Accepted, known: _Watched) -> str:
+        now, seen = self._now(), self._connections.seen(found.port)
+        beside = (found.received - known.received) - (seen - known.seen)
+        leaked = (now - known.at) * self._limits.each_second_bytes
+        known.level = max(0.0, known.level + beside - leaked)
+        known.at, known.received, known.seen = now, found.received, seen
+        if known.level <= self._limits.at_once_bytes:
+            return ""
+        return f"{known.level / 2**20:.0f} MiB came that belong to no message"
+
+    def _cut(self, found: sockets.Accepted, why: str) -> None:
+        sockets.end(found)
+        self.cut += 1
+        self._log.warning(found.host, f"connection of {found.host}:{found.port} cut: {why}")

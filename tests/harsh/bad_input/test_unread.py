@@ -1,0 +1,91 @@
+"""Answers that nobody reads: they wait in the node, and only so many of them may."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from struct import pack
+
+import pytest
+
+from raftd._pb import client_pb2 as pb
+from scripts.nodes import wait_until
+from tests.harsh.bad_input.conftest import Live, said
+from tests.harsh.bad_input.test_crowds import of_process
+from tests.harsh.flood import DATA, WINDOW_UPDATE, frame, opened, request_headers
+
+pytestmark = pytest.mark.cluster
+
+VALUES, VALUE_BYTES = 19, 100 << 10
+CALLS = 700
+STREAMS, FRAMES = 60, 40
+CONNECTIONS = 4
+GROWTH_MAX = 320 << 20
+"""Of 96 MiB that may wait, at most: a copy in gRPC, one in Python, and what the allocator keeps."""
+
+ASKED = pb.RangeRequest(prefix=b"unread/", limit=1_000, consistency=pb.STALE)
+
+
+def message(stream: int, body: bytes, *, last: bool = False) -> bytes:
+    return frame(DATA, int(last), stream, b"\0" + pack(">I", len(body)) + body)
+
+
+def unary_calls() -> list[bytes]:
+    body = ASKED.SerializeToString()
+    return [
+        request_headers(b"/raftd.client.v1.KV/Range", stream) + message(stream, body, last=True)
+        for stream in range(1, 2 * CALLS, 2)
+    ]
+
+
+def streams() -> list[bytes]:
+    made = []
+    for stream in range(1, 2 * STREAMS, 2):
+        made.append(request_headers(b"/raftd.client.v1.KV/Pipeline", stream))
+        for number in range(1, FRAMES + 1):
+            body = pb.KvRequest(number=number, range=ASKED).SerializeToString()
+            made.append(message(stream, body))
+    return made
+
+
+@pytest.mark.parametrize("how", ["unary", "streams"])
+def test_unread_answers_are_bounded_and_end(live: Live, how: str) -> None:
+    """One connection took 1.1 GiB; and a limit for each would not bound what many of them take."""
+    for number in range(VALUES):
+        live.put(b"unread/%02d" % number, b"x" * VALUE_BYTES)
+    node = live.leader
+    before = of_process(node, "VmRSS")
+    calls = b"".join(unary_calls() if how == "unary" else streams())
+    grown, began, slowest = 0, time.monotonic(), 0.0
+    with contextlib.ExitStack() as open_ones:
+        hostile = [open_ones.enter_context(opened(node.ports.client)) for _ in range(CONNECTIONS)]
+        for one in hostile:
+            one.sendall(calls)
+
+        def some_are_cut() -> bool:
+            nonlocal grown, slowest
+            asked = time.monotonic()
+            live.works()
+            slowest = max(slowest, time.monotonic() - asked)
+            grown = max(grown, (of_process(node, "VmRSS") - before) << 10)
+            return any(map(is_cut, hostile))
+
+        wait_until(some_are_cut, 15, "a connection to be cut", live.nodes)
+    said(node, "cut: ")
+    asked_for = CONNECTIONS * (CALLS if how == "unary" else STREAMS * FRAMES) * VALUES * VALUE_BYTES
+    print(
+        f"\nunread ({how}): {asked_for >> 20} MiB asked for, the node grew by {grown >> 20} MiB, "
+        f"first cut after {time.monotonic() - began:.1f} s, slowest good pair of calls "
+        f"{slowest * 1e3:.0f} ms"
+    )
+    assert grown < GROWTH_MAX
+
+
+def is_cut(connection: socket.socket) -> bool:
+    """Without reading what waits: the other side has ended it for good."""
+    try:
+        connection.sendall(frame(WINDOW_UPDATE, 0, 0, pack(">I", 1)))
+    except OSError:
+        return True
+    return False

@@ -88,7 +88,7 @@ def peer_server_options(settings: LinkSettings) -> ChannelOptions:
         ("grpc.max_receive_message_length", settings.message_max),
         # Below the peers' own keepalive_time, or they are sent away for pinging too often.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(settings.keepalive_time / 4)),
-        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.http2.max_ping_strikes", 20),  # who only pings is sent away; calls set it to zero
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", _ms(2 * settings.keepalive_time)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout)),

@@ -1,0 +1,142 @@
+"""Who does not read, and who floods: judged by numbers, so that a test needs no flood."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from raftd.rpc import guard as guarding
+from raftd.rpc import sockets
+from raftd.rpc.connections import FRAME_BYTES, Connections, UnreadLimits
+from raftd.rpc.guard import FloodLimits, Guard
+
+LIMITS = UnreadLimits(connection_bytes_max=100, node_bytes_max=250, seconds=10.0)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def now(self) -> float:
+        return self.at
+
+
+def fresh() -> tuple[Connections, Clock]:
+    clock = Clock()
+    return Connections(LIMITS, clock.now), clock
+
+
+def test_a_connection_has_its_own_limit_and_the_node_has_one() -> None:
+    connections, clock = fresh()
+    made = [connections.of(f"ipv4:127.0.0.1:{port}") for port in (1, 2, 3)]
+    assert made[0] is connections.of("ipv6:%5B::1%5D:1"), "known by its remote port"
+    assert made[0].room(101), "one answer alone may be longer"
+    made[0].hold(90)
+    assert not made[0].room(11)
+    made[1].hold(90)
+    assert made[2].room(70)
+    assert not made[2].room(71), "the node is full"
+    assert not connections.doomed, "nobody has stalled yet"
+    clock.at += 2.0
+    made[1].read(10)
+    assert not made[2].room(90)
+    assert connections.doomed == {made[0]}, "who reads is left alone"
+
+
+def test_who_reads_nothing_is_cut_and_who_reads_slowly_is_not() -> None:
+    connections, clock = fresh()
+    silent, slow = connections.of("x:1"), connections.of("x:2")
+    silent.hold(50)
+    slow.hold(50)
+    for number in range(1, 12):
+        clock.at += 1.0
+        connections.acked(1, 0)
+        connections.acked(2, number * 5_000)
+        connections.sweep()
+    assert connections.doomed == {silent}
+
+
+def test_too_much_that_could_not_be_refused_is_the_end() -> None:
+    """The results of what was done cannot be replaced by a refusal."""
+    connections, _ = fresh()
+    one = connections.of("x:1")
+    one.hold(150)
+    assert not connections.doomed
+    one.hold(60)
+    assert connections.doomed == {one}
+
+
+def test_waiting_calls_go_on_once_something_was_read() -> None:
+    connections, _ = fresh()
+    one = connections.of("x:1")
+    again: list[int] = []
+    one.hold(120)
+    one.wait(lambda: again.append(1))
+    one.read(10)
+    assert not again, "still full"
+    one.read(60)
+    assert again == [1]
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket, int]]:
+    """A connection to a port of this process: (the other end, our end, our port)."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as theirs:
+            ours, _ = listening.accept()
+            with ours:
+                yield theirs, ours, port
+
+
+def test_the_kernel_tells_what_came_and_ends_what_it_is_told_to(
+    pair: tuple[socket.socket, socket.socket, int],
+) -> None:
+    theirs, _, port = pair
+    theirs.sendall(b"x" * 1000)
+    [found] = sockets.accepted({port})
+    assert found.port == theirs.getsockname()[1]
+    assert found.received in (1000, -1)
+    assert list(sockets.accepted({1})) == []
+    sockets.end(found)
+    theirs.settimeout(5)
+    assert theirs.recv(1) == b""
+
+
+def test_what_is_no_message_has_a_budget(
+    pair: tuple[socket.socket, socket.socket, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = pair[0].getsockname()[1]
+    received = 0
+    ended: list[sockets.Accepted] = []
+    monkeypatch.setattr(
+        guarding.sockets,
+        "accepted",
+        lambda ports: [sockets.Accepted(9, "127.0.0.1", remote, 0, received)],
+    )
+    monkeypatch.setattr(guarding.sockets, "end", ended.append)
+
+    async def main() -> None:
+        nonlocal received
+        connections, clock = fresh()
+        guard = Guard(
+            connections, FloodLimits(at_once_bytes=1000, each_second_bytes=100), clock.now
+        )
+        for _ in range(50):  # a good client, however much it sends
+            connections.of(f"x:{remote}").took(5_000 - FRAME_BYTES)
+            received += 5_000
+            guard.scan()
+            clock.at += 0.25
+        for _ in range(30):  # 80 bytes a second beside its messages
+            received += 20
+            guard.scan()
+            clock.at += 0.25
+        assert not ended
+        received += 1_500
+        guard.scan()
+        assert len(ended) == guard.cut == 1
+
+    asyncio.run(main())

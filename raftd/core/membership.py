@@ -150,8 +150,13 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
     if known == incarnation:
         return ""
     if known is not None:
-        came, recorded = shortened(incarnation), shortened(known)
-        s.event(fx, "refused", f"{node} came with incarnation {came}, recorded is {recorded}", node)
+        s.event(
+            fx,
+            "refused",
+            f"{node} came with incarnation {shortened(incarnation)}, "
+            f"recorded is {shortened(known)}",
+            node,
+        )
         return (
             f"node {node!r} is recorded here with another incarnation: its data directory was lost "
             "or replaced. Bring the old directory back, or add it under a new id"

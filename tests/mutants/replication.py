@@ -146,7 +146,7 @@ REPLICATION = (
             "    s.role, s.leader_id = Role.FOLLOWER, None\n    s.verified_index = 0\n",
             "    s.role, s.leader_id = Role.FOLLOWER, None\n",
         ),
-        by="committed-is-durable core-asserts",
+        by="committed-is-durable commit-is-verified core-asserts",
     ),
     plant(
         "commit-index-falls",

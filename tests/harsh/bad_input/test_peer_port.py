@@ -101,7 +101,10 @@ def test_hello_of_a_wiped_node_is_refused_with_the_next_step(live: Live) -> None
 def test_hello_of_a_stranger_is_refused_and_learns_nothing(live: Live) -> None:
     """Recorded, it could speak as a peer in the next message."""
     target = live.leader
-    forged = envelope(live, live.followers()[0], target, sender="mallory", addressee_incarnation="")
+    forged = envelope(
+        live, live.followers()[0], target, sender="mallory", sender_incarnation="f" * 16
+    )
+    forged.addressee_incarnation = ""
     reply = send(target, "Hello", pb.HelloRequest(envelope=forged, number=1))
     assert "in no configuration here" in reply.refused
     tells_nothing(live, target, str(reply))

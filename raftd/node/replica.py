@@ -18,11 +18,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from raftd.core import types
 from raftd.core.core import RaftCore
 from raftd.core.effects import NOTHING_DONE, BrokenInvariant, Effects, Event
 from raftd.core.messages import Channel, Reply, Request
-from raftd.core.types import Identity, Index, RaftState, Role, WriteSeq
+from raftd.core.types import Configuration, Identity, Index, RaftState, Role, SnapshotMeta, WriteSeq
 from raftd.node.apply_worker import ApplyWorker, Slice
 from raftd.node.clients import Clients
 from raftd.node.disk_room import DiskRoom
@@ -67,7 +66,6 @@ class Replica:
         self._events = EventRing()
         self.measures = Measures(clock)
         self.suspects = Suspects(core, clock, lambda event: self.tell([event]))
-        self.suspect = self.suspects.suspect
         self._timer: asyncio.TimerHandle | None = None
         self._applying = False
         self.stopped = ""
@@ -75,7 +73,7 @@ class Replica:
         self.clients = Clients(self, core, Door(settings))
         self.hand_over = HandOver(self, core, settings.transfer_seconds)
         self.submit, self.query = self.clients.submit, self.clients.query
-        self.transfer = self.hand_over.transfer
+        self.transfer, self.suspect = self.hand_over.transfer, self.suspects.suspect
         self._transport: PeerTransport
         self._wal: WalWorker
         self.apply: ApplyWorker
@@ -241,10 +239,7 @@ class Replica:
         return self._core.expected_incarnation(peer)
 
     def step(self, request: Request, reply: Callable[[Reply], None]) -> None:
-        """A peer's RPC; `reply` is called once, on this thread, unless the node stops first.
-
-        Raises ImpossibleMessage: nothing was done, and there is no reply. So does `on_reply`.
-        """
+        """A peer's RPC: `reply` is called once, unless the node stops. Raises ImpossibleMessage."""
         self.enter(lambda now: self._core.step(request, now, reply))
 
     def pull(self, peer: str, channel: Channel) -> Request | None:
@@ -320,12 +315,12 @@ class Replica:
         with self._lock:
             return self._core.state(self._clock.now())
 
-    def configuration_at(self, index: Index) -> types.Configuration:
+    def configuration_at(self, index: Index) -> Configuration:
         """Any thread."""
         with self._lock:
             return self._core.configuration_at(index)
 
-    def snapshots_in_use(self) -> tuple[types.SnapshotMeta, ...]:
+    def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
         """Any thread."""
         with self._lock:
             return self._core.snapshots_in_use()

@@ -100,6 +100,14 @@ def test_a_reply_must_come_from_whom_was_asked() -> None:
         envelopes().check_hello_reply(incoming(addressee_incarnation=""), "n2")
 
 
+def test_a_refused_hello_does_not_learn_this_nodes_incarnation() -> None:
+    asked = incoming(sender="n9", sender_incarnation="new")
+    refusal = envelopes().refusal_of(asked)
+    assert (refusal.sender, refusal.sender_incarnation) == ("n1", "withheld")
+    assert (refusal.addressee, refusal.addressee_incarnation) == ("n9", "new")
+    assert envelopes().reply_to(asked).sender_incarnation == "i1"
+
+
 def test_nothing_but_hello_can_be_addressed_to_a_node_that_was_not_met() -> None:
     with pytest.raises(Mismatch, match="only Hello"):
         envelopes().request_to("n9")

@@ -76,10 +76,7 @@ def test_a_refused_hello_teaches_nothing() -> None:
             send(one, "n2", CONTROL, m.HelloRequest(one.node.identity, (), number=1))
             await until(lambda: one.node.replies, "the answer")
             assert two.directory.client_address("n1") != "client.of.n1:2"
-            told = one.node.replies[0][2]
-            assert isinstance(told, m.HelloReply)
-            assert told.refused == refusal.refused
-            assert told.identity.incarnation == "withheld"
+            assert "n1 was another" in str(one.node.replies[0][2])
 
     asyncio.run(main())
 

@@ -125,7 +125,8 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             await self._refuse(context, "Hello", error)
         reply = await self._step(sender, request, context)
         if not isinstance(reply, m.HelloReply):
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "this node's disk is stuck: try later")
+            text = "this node's disk is stuck: try later"
+            await self._end(context, Ended(grpc.StatusCode.UNAVAILABLE, text))
         if not reply.refused:
             about = message.about
             self._directory.advertise(sender, PeerAddress(about.peer_address, about.client_address))
@@ -161,8 +162,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             request = decode(message, sender)
             check_leap(message.term, self._node.term)
         except Rejected as error:
-            ended = self._suspect(sender, what, error)
-            await context.abort(ended.code, ended.message)
+            await self._end(context, self._suspect(sender, what, error))
         envelope = self._envelopes.reply_to(message.envelope)
         return codec_replies.encode_reply(
             await self._step(sender, request, context), message.number, envelope, kind
@@ -194,7 +194,9 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             raise
 
     async def _refuse(self, context: Context, what: str, error: Exception) -> NoReturn:
-        ended = self._ended(what, error)
+        await self._end(context, self._ended(what, error))
+
+    async def _end(self, context: Context, ended: Ended) -> NoReturn:
         await context.abort(ended.code, ended.message)
         raise AssertionError("abort raises")  # pragma: no cover
 

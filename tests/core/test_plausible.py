@@ -108,16 +108,15 @@ def test_a_leader_believes_no_more_than_it_has_sent(reply: AppendReply | Snapsho
 def test_forged_messages_at_random_end_no_node() -> None:
     """What comes out is an answer or a refusal: nothing else may come from outside."""
     rng = random.Random(20)
-    refused = 0
+    refused, env = 0, follower()
     for number in range(2_000):
         if number % 20 == 0:
             env = follower()
         term, prev = rng.randrange(1, 6), rng.randrange(6)
         terms = sorted(rng.randrange(1, term + 1) for _ in range(rng.randrange(4)))
         prev_term = rng.randrange(1, (terms or [term])[0] + 1) if prev else 0
-        made: Request = append(term, (prev, prev_term), *terms, commit=rng.randrange(9))
-        if rng.random() < 0.5:
-            made = of_n3(made)
+        appending = append(term, (prev, prev_term), *terms, commit=rng.randrange(9))
+        made: Request = of_n3(appending) if rng.random() < 0.5 else appending
         if rng.random() < 0.2:
             made = chunk(term, rng.randrange(1, 9), rng.randrange(1, term + 1))
         try:

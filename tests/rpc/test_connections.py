@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from raftd.rpc import guard as guarding
 from raftd.rpc import sockets
 from raftd.rpc.connections import FRAME_BYTES, Connections, UnreadLimits
 from raftd.rpc.guard import FloodLimits, Guard
@@ -113,11 +112,11 @@ def test_what_is_no_message_has_a_budget(
     received = 0
     ended: list[sockets.Accepted] = []
     monkeypatch.setattr(
-        guarding.sockets,
+        sockets,
         "accepted",
         lambda ports: [sockets.Accepted(9, "127.0.0.1", remote, 0, received)],
     )
-    monkeypatch.setattr(guarding.sockets, "end", ended.append)
+    monkeypatch.setattr(sockets, "end", ended.append)
 
     async def main() -> None:
         nonlocal received

@@ -25,11 +25,12 @@ FLOW_BYTES = 4096
 class UnreadLimits:
     """Bytes of answers that wait to be read: on one connection, and on all of this node together.
 
+    In memory each is up to three times as much: as a message, as bytes, and in gRPC.
     seconds: a connection that reads nothing for so long although there is something is cut.
     """
 
-    connection_bytes_max: int = 32 << 20
-    node_bytes_max: int = 96 << 20
+    connection_bytes_max: int = 16 << 20
+    node_bytes_max: int = 48 << 20
     seconds: float = 10.0
 
 

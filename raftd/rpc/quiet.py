@@ -9,6 +9,21 @@ INTERVAL_SECONDS = 5.0
 KEYS_MAX = 1024
 
 
+CUT_CALL = "ExecuteBatchError raised in core by servicer method [/raftd."
+
+
+def hush_cut_calls() -> None:
+    """gRPC logs a stack for each call whose connection ends before its answer has left."""
+    logger = logging.getLogger("grpc._cython.cygrpc")
+    if not any(isinstance(known, _NoCutCalls) for known in logger.filters):
+        logger.addFilter(_NoCutCalls())
+
+
+class _NoCutCalls(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(CUT_CALL)
+
+
 class QuietLog:
     """Says the first of each kind at once, then at most one every INTERVAL_SECONDS, with a count.
 

@@ -48,6 +48,7 @@ from raftd.rpc.kv_service import KvService
 from raftd.rpc.link_watch import LinkWatch
 from raftd.rpc.malformed import Tolerant
 from raftd.rpc.peers import Peers
+from raftd.rpc.quiet import hush_cut_calls
 from raftd.rpc.raft_service import RaftService
 from raftd.rpc.readers import keep_callers_out_of_the_log
 from raftd.rpc.reflected import ReflectedPool
@@ -117,6 +118,7 @@ class Servers:
         self._peers = peers
         self._settings = settings
         self._watch = LinkWatch(node, peers.probe, fatal)
+        hush_cut_calls()
         self._connections = Connections(settings.unread, now)
         self._guard = Guard(self._connections, settings.floods, now)
         self._raft = RaftService(

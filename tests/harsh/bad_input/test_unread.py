@@ -21,8 +21,8 @@ VALUES, VALUE_BYTES = 19, 100 << 10
 CALLS = 700
 STREAMS, FRAMES = 60, 40
 CONNECTIONS = 4
-GROWTH_MAX = 320 << 20
-"""Of 96 MiB that may wait, at most: a copy in gRPC, one in Python, and what the allocator keeps."""
+GROWTH_MAX = 250 << 20
+"""Of 48 MiB that may wait: as messages, as bytes, in gRPC, and what the allocator keeps."""
 
 ASKED = pb.RangeRequest(prefix=b"unread/", limit=1_000, consistency=pb.STALE)
 

@@ -16,11 +16,19 @@ WITHHELD = "withheld"
 """In the place of an incarnation that the other side is not told."""
 
 
+ONE_CLUSTER = "token and voters must be the same in every node's configuration"
+
+
 class Mismatch(Exception):
     """A message that is not for this node, or not from whom it should be.
 
     One line, for this node's own log: it holds the right values, which no stranger may be told.
+    hint: what he may be told.
     """
+
+    def __init__(self, line: str, hint: str = "") -> None:
+        super().__init__(line)
+        self.hint = hint
 
 
 class Envelopes:
@@ -136,7 +144,8 @@ class Envelopes:
         if envelope.cluster != own.cluster:
             return Mismatch(
                 f"{sender} is of cluster {_shown(envelope.cluster)}, {own.node} of {own.cluster}: "
-                "token and voters must be the same in every node's configuration"
+                + ONE_CLUSTER,
+                hint=f"another cluster: {ONE_CLUSTER}; ",
             )
         if sender == own.node:
             return Mismatch(

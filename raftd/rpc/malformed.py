@@ -46,7 +46,8 @@ class Tolerant:
 def _tolerant(handler: Any, connections: Connections) -> Any:
     handler = handler._replace(request_deserializer=_parse(handler.request_deserializer))
     if handler.unary_unary is not None:
-        return handler._replace(unary_unary=_unary(handler.unary_unary, connections))
+        behaviour = _unary(handler.unary_unary, handler.response_serializer, connections)
+        return handler._replace(unary_unary=behaviour, response_serializer=None)
     if handler.unary_stream is not None:
         return handler._replace(unary_stream=_stream(handler.unary_stream))
     return handler  # ServerStream knows MALFORMED
@@ -63,13 +64,17 @@ def _parse(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 def _unary(
-    behaviour: Callable[[Any, Any], Any], connections: Connections
+    behaviour: Callable[[Any, Any], Any],
+    serialize: Callable[[Any], bytes],
+    connections: Connections,
 ) -> Callable[[Any, Any], Any]:
+    """Makes the bytes itself: gRPC would keep the message, too, until the caller has read them."""
+
     async def tolerant(request: Any, context: Any) -> Any:
         if request is MALFORMED:
             await _refuse(context)
         connections.of(context.peer()).took(request.ByteSize())
-        return await behaviour(request, context)
+        return serialize(await behaviour(request, context))
 
     return tolerant
 

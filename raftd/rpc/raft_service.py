@@ -206,10 +206,9 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         self._log.warning(text[:120], f"refused {text}")
         if isinstance(error, Rejected):
             return Ended(_MALFORMED, text)
-        own = self._node.identity.node
-        return Ended(
-            _REFUSED, f"{what}: not for this node, or not from a peer: {own}'s log says why"
-        )
+        own, hint = self._node.identity.node, getattr(error, "hint", "")
+        text = hint or "not for this node, or not from a peer: "
+        return Ended(_REFUSED, f"{what}: {text}{own}'s log says why")
 
     def _suspect(self, sender: NodeId, what: str, error: Exception) -> Ended:
         """The envelope is right, and what it holds no correct peer can send."""

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from raftd._pb import raft_pb2 as pb
-from scripts.nodes import Node
+from scripts.nodes import Node, wait_until
 from tests.harsh.bad_input.conftest import Live, lines, said
 from tests.harsh.bad_input.envelopes import append_on_stream, envelope, refusal, with_entries
 
@@ -23,6 +23,10 @@ def append(live: Live, sender: Node, target: Node, **fields: Any) -> pb.AppendRe
     return pb.AppendRequest(
         envelope=envelope(live, sender, target), number=1, term=live.term, **fields
     )
+
+
+def refusals(node: Node) -> float:
+    return node.metric("raftd_peer_messages_refused_total") or 0
 
 
 def told_of(node: Node) -> int:
@@ -50,7 +54,7 @@ def test_impossible_messages_end_no_node(live: Live) -> None:
         assert words in said(target, words)
         assert not live.status(target).healthy
         assert any("no correct node can send" in line for line in live.status(target).problems)
-        assert (target.metric("raftd_peer_messages_refused_total") or 0) >= 1
+        wait_until(lambda at=target: refusals(at) >= 1, 5, "the metric", [target])  # type: ignore[misc]
     for _ in range(20):
         refusal(one, "Heartbeat", cases[0][1])
     assert told_of(one) == 1, "one line, however many of them come"

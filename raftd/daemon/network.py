@@ -124,7 +124,7 @@ class NetworkThread:
             await self._close(node, servers, 0)
             self._started.set()
             return
-        beat = self._loop.create_task(self._beat(replica))
+        beat = self._loop.create_task(self._beat(replica, servers))
         beat.add_done_callback(self._beat_ended)
         LOG.info(
             "serving: peers on port %d, clients on port %d",
@@ -177,7 +177,7 @@ class NetworkThread:
         servers = Servers(node.replica, peers, where, advertised, settings, fatal, now)
         return node, peers, servers
 
-    async def _beat(self, replica: Replica) -> None:
+    async def _beat(self, replica: Replica, servers: Servers) -> None:
         """Shows the other threads that this one lives, and what the node looks like."""
         self._vitals.measures = replica.measures
         while True:
@@ -195,6 +195,7 @@ class NetworkThread:
                 log_syncs=log.syncs,
                 log_bytes_written=log.bytes,
                 peer_messages_refused=replica.suspects.total,
+                connections_cut=servers.connections_cut,
             )
             await asyncio.sleep(BEAT_SECONDS)
 

@@ -18,7 +18,7 @@ from raftd.rpc import codec
 from raftd.rpc.append_sender import ENVELOPE_KEY
 from raftd.rpc.directory import PeerAddress
 from raftd.rpc.envelope import Envelopes
-from raftd.rpc.quiet import QuietLog
+from raftd.rpc.quiet import QuietLog, hush_cut_calls
 from tests.rpc.fakes import FakeNode, Side, append, one_side, until
 
 UNARY: dict[str, type[Any]] = {
@@ -265,6 +265,15 @@ def test_a_flood_of_calls_is_cut_at_the_limit_and_peers_do_not_feel_it() -> None
             await asyncio.gather(*flood, return_exceptions=True)
 
     asyncio.run(main())
+
+
+def test_a_call_that_is_cut_leaves_no_stack(caplog: pytest.LogCaptureFixture) -> None:
+    hush_cut_calls()
+    logger = logging.getLogger("grpc._cython.cygrpc")
+    text = "ExecuteBatchError raised in core by servicer method [%s]"
+    logger.error(text, "/raftd.client.v1.KV/Range")
+    logger.error(text, "/somebody.else/Call")
+    assert [record.args for record in caplog.records] == [("/somebody.else/Call",)]
 
 
 def test_warnings_are_counted_not_repeated(caplog: pytest.LogCaptureFixture) -> None:

@@ -23,6 +23,7 @@ from raftd.names import SHARED, Names
 from raftd.node.outcomes import Answered, Applied, Outcome
 from raftd.rpc.api import Done
 from raftd.rpc.channels import LinkSettings
+from raftd.rpc.connections import UnreadLimits
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.gate import ClientLimits
 from raftd.rpc.peers import Peers
@@ -224,6 +225,7 @@ class Side:
         listen_peer: str = "127.0.0.1:0",
         client_calls_max: int = 4096,
         names: Names = SHARED,
+        unread: UnreadLimits | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.node = node
@@ -237,6 +239,7 @@ class Side:
             client_calls_max=client_calls_max,
             link=link,
             clients=clients,
+            unread=unread or UnreadLimits(),
         )
         self.servers = Servers(
             node, self.peers, self.directory, mine, settings, self.fatal, loop.time
@@ -258,6 +261,7 @@ async def one_side(
     clients: ClientLimits | None = None,
     client_calls_max: int = 4096,
     names: Names = SHARED,
+    unread: UnreadLimits | None = None,
 ) -> AsyncIterator[Side]:
     side = Side(
         FakeNode(name),
@@ -265,6 +269,7 @@ async def one_side(
         clients or ClientLimits(),
         client_calls_max=client_calls_max,
         names=names,
+        unread=unread,
     )
     await side.servers.start()
     try:

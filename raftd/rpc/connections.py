@@ -51,8 +51,12 @@ class Connection:
     cut: str = ""
     waiting: set[Callable[[], None]] = field(default_factory=set)
 
-    def took(self, size_bytes: int) -> None:
-        self.seen += size_bytes + FRAME_BYTES
+    def arrived(self) -> None:
+        """The message that was parsed last is this connection's.
+
+        gRPC parses and hands over in one go: nothing else runs in between.
+        """
+        self.seen += self.all.parsed_bytes + FRAME_BYTES
 
     @property
     def full(self) -> bool:
@@ -96,6 +100,8 @@ class Connections:
         self.limits = limits
         self.now = now
         self.unread = 0
+        self.parsed_bytes = 0
+        """Of the last message. Its own size: made anew it would cost as much as to send it."""
         self._evicted = 0.0
         self.doomed: set[Connection] = set()
         """To be cut by whoever can (`Guard`)."""

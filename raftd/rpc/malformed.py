@@ -44,7 +44,8 @@ class Tolerant:
 
 
 def _tolerant(handler: Any, connections: Connections) -> Any:
-    handler = handler._replace(request_deserializer=_parse(handler.request_deserializer))
+    parse = _parse(handler.request_deserializer, connections)
+    handler = handler._replace(request_deserializer=parse)
     if handler.unary_unary is not None:
         behaviour = _unary(handler.unary_unary, handler.response_serializer, connections)
         return handler._replace(unary_unary=behaviour, response_serializer=None)
@@ -53,8 +54,9 @@ def _tolerant(handler: Any, connections: Connections) -> Any:
     return handler  # ServerStream knows MALFORMED
 
 
-def _parse(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _parse(parse: Callable[[bytes], Any], connections: Connections) -> Callable[[bytes], Any]:
     def tolerant(data: bytes) -> Any:
+        connections.parsed_bytes = len(data)
         try:
             return parse(data)
         except DecodeError:
@@ -71,9 +73,9 @@ def _unary(
     """Makes the bytes itself: gRPC would keep the message, too, until the caller has read them."""
 
     async def tolerant(request: Any, context: Any) -> Any:
+        connections.of(context.peer()).arrived()
         if request is MALFORMED:
             await _refuse(context)
-        connections.of(context.peer()).took(request.ByteSize())
         return serialize(await behaviour(request, context))
 
     return tolerant

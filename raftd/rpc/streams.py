@@ -69,7 +69,6 @@ class ServerStream(Generic[FrameT, AnswerT]):
     def take(self, size_bytes: int) -> None:
         self.frames += 1
         self.bytes += size_bytes
-        self._connection.took(size_bytes)
 
     def room(self, answer_bytes: int) -> bool:
         """May an answer of this size wait to be read? Else say something shorter in its place."""
@@ -139,6 +138,7 @@ class ServerStream(Generic[FrameT, AnswerT]):
 
     async def _read_all(self) -> None:
         read, on_frame = self._context.read, self._on_frame
+        arrived = self._connection.arrived
         while not self._no_more_frames:
             if self._is_full():
                 self._reader_waits = self._loop.create_future()
@@ -148,6 +148,7 @@ class ServerStream(Generic[FrameT, AnswerT]):
             frame = await read()
             if frame is grpc.aio.EOF:
                 break
+            arrived()
             if frame is MALFORMED:
                 raise Ended(grpc.StatusCode.INVALID_ARGUMENT, TEXT)
             on_frame(frame)

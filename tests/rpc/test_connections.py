@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from typing import Any
 
+import grpc.aio
 import pytest
 
+from raftd._pb import client_pb2 as pb
+from raftd._pb import client_pb2_grpc
 from raftd.rpc import sockets
 from raftd.rpc.connections import FRAME_BYTES, Connections, UnreadLimits
 from raftd.rpc.guard import FloodLimits, Guard
+from tests.rpc.fakes import one_side
 
 LIMITS = UnreadLimits(connection_bytes_max=100, node_bytes_max=250, seconds=10.0)
 
@@ -125,7 +130,8 @@ def test_what_is_no_message_has_a_budget(
             connections, FloodLimits(at_once_bytes=1000, each_second_bytes=100), clock.now
         )
         for _ in range(50):  # a good client, however much it sends
-            connections.of(f"x:{remote}").took(5_000 - FRAME_BYTES)
+            connections.parsed_bytes = 5_000 - FRAME_BYTES
+            connections.of(f"x:{remote}").arrived()
             received += 5_000
             guard.scan()
             clock.at += 0.25
@@ -137,5 +143,31 @@ def test_what_is_no_message_has_a_budget(
         received += 1_500
         guard.scan()
         assert len(ended) == guard.cut == 1
+
+    asyncio.run(main())
+
+
+def test_every_message_is_counted_for_its_own_connection() -> None:
+    """Whole, also on streams, or a good client would be taken for a flood."""
+
+    async def main() -> None:
+        async with one_side() as one:
+            connections = one.servers._connections
+            for size, frames in ((10_000, 3), (50_000, 2)):
+                async with grpc.aio.insecure_channel(
+                    one.client_address, options=[("grpc.use_local_subchannel_pool", 1)]
+                ) as channel:
+                    before = set(connections._open)
+                    stub = client_pb2_grpc.CommandsStub(channel)
+                    await stub.Query(pb.QueryRequest(query=b"x" * size), timeout=30)
+                    call: Any = stub.Pipeline(timeout=30)
+                    for number in range(1, frames + 1):
+                        asked = pb.QueryBatch(query=[b"y" * size])
+                        await call.write(pb.PipelineRequest(number=number, queries=asked))
+                        assert (await call.read()).number == number
+                    [port] = set(connections._open) - before
+                    seen = connections.seen(port)
+                    whole = (1 + frames) * size
+                    assert whole < seen < whole + (1 + frames) * (FRAME_BYTES + 100)
 
     asyncio.run(main())

@@ -89,6 +89,7 @@ def peer_server_options(settings: LinkSettings) -> ChannelOptions:
         # Below the peers' own keepalive_time, or they are sent away for pinging too often.
         ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(settings.keepalive_time / 4)),
         ("grpc.http2.max_ping_strikes", 20),  # who only pings is sent away; calls set it to zero
+        ("grpc.max_concurrent_streams", 128),  # also bounds calls that are cancelled at once
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", _ms(2 * settings.keepalive_time)),
         ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout)),
@@ -114,7 +115,7 @@ def client_server_options(message_max: int = CLIENT_MESSAGE_MAX) -> ChannelOptio
         ("grpc.http2.ping_timeout_ms", 5_000),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.server_handshake_timeout_ms", 5_000),
-        ("grpc.max_concurrent_streams", 4096),
+        ("grpc.max_concurrent_streams", 1024),
         ("grpc.max_metadata_size", 16 << 10),
     ]
 

@@ -48,6 +48,7 @@ class Connection:
     moved: float = 0.0
     flowed: float = 0.0
     acked: int = 0
+    closed: bool = False
     cut: str = ""
     waiting: set[Callable[[], None]] = field(default_factory=set)
 
@@ -61,17 +62,22 @@ class Connection:
     @property
     def full(self) -> bool:
         """No call of this connection should be begun now: see `wait`."""
-        return self.unread >= self.all.limits.connection_bytes_max
+        return self.closed or self.unread >= self.all.limits.connection_bytes_max
 
     def wait(self, again: Callable[[], None]) -> None:
         """Call `again` once when something was read."""
         self.waiting.add(again)
 
     def room(self, size_bytes: int) -> bool:
-        """May an answer of this size wait, too? One alone always may, unless the node is full."""
-        if self.unread and self.unread + size_bytes > self.all.limits.connection_bytes_max:
-            return False
-        return self.all.room(size_bytes)
+        """May an answer of this size wait, too? One alone always may, unless the node is full.
+
+        If not, the connection is full until it reads something: no more work is done in vain.
+        """
+        most = self.all.limits.connection_bytes_max
+        if (not self.unread or self.unread + size_bytes <= most) and self.all.room(size_bytes):
+            return True
+        self.closed = self.unread > 0
+        return False
 
     def hold(self, size_bytes: int) -> None:
         """An answer begins to wait. Too much without `room` is the end of the connection."""
@@ -87,6 +93,7 @@ class Connection:
         self.unread -= size_bytes
         self.all.unread -= size_bytes
         self.moved = self.flowed = self.all.now()
+        self.closed = False
         if self.waiting and not self.full:
             waiting, self.waiting = self.waiting, set()
             for again in waiting:

@@ -120,6 +120,7 @@ class Gate:
             raise CallFailed(self.failure(outcome))
         answer = self.only(outcome.results)
         if len(answer) > SMALL_BYTES and not self.connections.of(context.peer()).room(len(answer)):
+            del outcome, answer  # the exception keeps this frame until the refusal has left
             raise CallFailed(errors.overloaded(UNREAD))
         self._await_reader(context, len(answer))
         return outcome.applied_index, answer

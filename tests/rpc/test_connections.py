@@ -43,7 +43,7 @@ def test_a_connection_has_its_own_limit_and_the_node_has_one() -> None:
     assert made[0].full, "nothing more is begun for it"
     made[0].read(1)
     made[0].hold(1)
-    assert not made[0].full
+    assert not connections.of("x:1").full
     made[1].hold(90)
     assert made[2].room(70)
     assert not made[2].room(71), "the node is full"

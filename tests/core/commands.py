@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from raftd.core.messages import (
+    AppendReply,
+    AppendRequest,
+    HelloRequest,
+    Request,
+    SnapshotRequest,
+)
+from raftd.core.types import Entry, EntryType, Identity
 from tests.core.building import Building
-from tests.core.env import Wire
+from tests.core.env import CLUSTER, Wire
 from tests.sim import describe
 
 
@@ -93,6 +101,38 @@ class Script(Building):
             if not moved:
                 return
         self.say("(still not quiet)")
+
+    def do_forge(self, pair: str, kind: str, *fields: str) -> None:
+        """forge n2>n1 append term=1 [prev=2/1] [terms=1,1], forge n2>n1 hello, forge n2>n1 snapshot
+        term=1 last=2/1: a message in a node's name that it has not sent.
+        """
+        source, target = pair.split(">")
+        given = dict(field.split("=") for field in fields)
+        term = int(given.get("term", 0))
+        message: Request
+        if kind == "hello":
+            message = HelloRequest(Identity(CLUSTER, source, f"i-{source}"), (), number=1)
+        elif kind == "snapshot":
+            index, last_term = map(int, given["last"].split("/"))
+            message = SnapshotRequest(term, source, self._meta(index, last_term), 0, number=1)
+        else:
+            index, prev_term = map(int, given.get("prev", "0/0").split("/"))
+            terms = [int(each) for each in given.get("terms", "").split(",") if each]
+            entries = tuple(
+                Entry(index + 1 + offset, each, EntryType.BATCH, b"forged")
+                for offset, each in enumerate(terms)
+            )
+            message = AppendRequest(term, source, index, prev_term, entries, 0, number=1)
+        self._arrive(Wire(source, target, message))
+
+    def do_forge_answer(self, pair: str, durable: str) -> None:
+        """forge-answer n2=>n1 99: to the first request under way the other way round."""
+        source, target = pair.split("=>")
+        [wire] = self._find(f"{target}>{source}", ("first",))
+        self.wires.remove(wire)
+        term, number = self.nodes[target].core.current_term, getattr(wire.message, "number", 0)
+        reply = AppendReply(term, True, int(durable), number=number)
+        self._arrive(Wire(source, target, reply, call=wire))
 
     # disk
 

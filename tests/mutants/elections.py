@@ -194,6 +194,44 @@ ELECTIONS = (
         by="admission",
     ),
     plant(
+        "forged-request-believed",
+        "what no correct peer can say is refused before anything has changed",
+        core("core", "        plausible.check_request(s, request)\n", ""),
+        by="script:forged",
+    ),
+    plant(
+        "forged-answer-believed",
+        "a follower's log cannot hold more of a leader's than the leader has",
+        core("core", "        plausible.check_reply(s, sent, reply)\n", ""),
+        by="script:forged",
+    ),
+    plant(
+        "own-entries-taken-back",
+        "a leader never overwrites entries of its term (Figure 3)",
+        core(
+            "plausible",
+            "        if request.entries and request.term == s.current_term:\n",
+            "        if False:\n",
+        ),
+        by="script:forged",
+    ),
+    plant(
+        "stranger-recorded",
+        "a name in no configuration is not recorded: it could speak as a peer",
+        core("membership", "    if node not in s.configuration.members():\n", "    if False:\n"),
+        by="script:forged",
+    ),
+    plant(
+        "hello-shows-all-records",
+        "a Hello teaches nothing of others than its sender",
+        core(
+            "membership",
+            "    return () if found is None else ((node, found),)\n",
+            "    return tuple(sorted(s.durable_records.items()))\n",
+        ),
+        by="script:forged",
+    ),
+    plant(
         "reply-released-one-write-early",
         "a held reply waits for its own write",
         core(

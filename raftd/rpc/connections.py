@@ -1,20 +1,36 @@
 """What each connection has sent us, and what of ours it has not read yet.
 
 gRPC takes any number of answers for a caller that reads none of them, and shows no connection, only
-calls. So calls tell here whose they are, and a connection is known by its remote port.
+calls. So calls tell here whose they are, and a connection is known by its other end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+End = tuple[str, int]
+"""Host, as a plain number where it is one, and port."""
+
+
+def plain(host: str) -> str:
+    """One way to write an address, whoever wrote it."""
+    bare = unquote(host).strip("[]").partition("%")[0].lower()
+    return bare.removeprefix("::ffff:") if "." in bare else bare
+
+
+def end_of(peer: str) -> End:
+    """Of what gRPC calls ipv4:127.0.0.1:1 or ipv6:%5B::1%5D:1."""
+    host, _, port = peer.partition(":")[2].rpartition(":")
+    return plain(host), int(port) if port.isdigit() else 0
+
 
 FRAME_BYTES = 256
 """What may come with each message beside its bytes: heads of frames, window updates, acks."""
 
 STALLED_SECONDS = 1.0
 """A connection that read nothing for so long is cut when the node's limit is reached."""
-
 
 EVERY_SECONDS = 0.1
 FLOW_BYTES = 4096
@@ -41,7 +57,7 @@ class Connection:
     moved: when an answer was last read to its end; flowed: when bytes last went out at all.
     """
 
-    port: int
+    end: End
     all: Connections
     seen: int = 0
     unread: int = 0
@@ -51,6 +67,7 @@ class Connection:
     closed: bool = False
     cut: str = ""
     waiting: set[Callable[[], None]] = field(default_factory=set)
+    """Each is called once when something was read."""
 
     def arrived(self) -> None:
         """The message that was parsed last is this connection's.
@@ -61,12 +78,8 @@ class Connection:
 
     @property
     def full(self) -> bool:
-        """No call of this connection should be begun now: see `wait`."""
+        """No call of this connection should be begun now."""
         return self.closed or self.unread >= self.all.limits.connection_bytes_max
-
-    def wait(self, again: Callable[[], None]) -> None:
-        """Call `again` once when something was read."""
-        self.waiting.add(again)
 
     def room(self, size_bytes: int) -> bool:
         """May an answer of this size wait, too? One alone always may, unless the node is full.
@@ -112,19 +125,18 @@ class Connections:
         self._evicted = 0.0
         self.doomed: set[Connection] = set()
         """To be cut by whoever can (`Guard`)."""
-        self._open: dict[int, Connection] = {}
+        self._open: dict[End, Connection] = {}
 
     def of(self, peer: str) -> Connection:
         """peer: as a call's context names it."""
-        digits = peer.rpartition(":")[2]
-        port = int(digits) if digits.isdigit() else 0
-        found = self._open.get(port)
+        end = end_of(peer)
+        found = self._open.get(end)
         if found is None:
-            found = self._open[port] = Connection(port, self, moved=self.now())
+            found = self._open[end] = Connection(end, self, moved=self.now())
         return found
 
-    def seen(self, port: int) -> int:
-        found = self._open.get(port)
+    def seen(self, end: End) -> int:
+        found = self._open.get(end)
         return 0 if found is None else found.seen
 
     def room(self, size_bytes: int) -> bool:
@@ -146,9 +158,9 @@ class Connections:
             connection.cut = why
             self.doomed.add(connection)
 
-    def acked(self, port: int, acked: int) -> None:
+    def acked(self, end: End, acked: int) -> None:
         """So many bytes have arrived at the other end, says the system; -1: it does not say."""
-        found = self._open.get(port)
+        found = self._open.get(end)
         if found is not None and (acked < 0 or acked - found.acked >= FLOW_BYTES):
             found.acked, found.flowed = acked, self.now()
 
@@ -159,8 +171,8 @@ class Connections:
             if found.flowed <= self.now() - seconds:
                 self.cut(found, f"{found.unread} bytes of answers, none read for {seconds:g} s")
 
-    def keep(self, ports: set[int]) -> None:
-        """Forget all connections but those with these remote ports."""
-        for port in [port for port in self._open if port not in ports]:
-            if not self._open[port].unread:
-                self.doomed.discard(self._open.pop(port))
+    def keep(self, ends: Collection[End]) -> None:
+        """Forget all connections but these."""
+        for end in [end for end in self._open if end not in ends]:
+            if not self._open[end].unread:
+                self.doomed.discard(self._open.pop(end))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from raftd.rpc import sockets
-from raftd.rpc.connections import Connections
+from raftd.rpc.connections import Connections, End, plain
 from raftd.rpc.quiet import QuietLog
 
 log = logging.getLogger("raftd.rpc")
@@ -38,7 +38,6 @@ class FloodLimits:
 class _Watched:
     """A bucket that leaks: `level` bytes beside messages, as of `at`."""
 
-    host: str
     at: float
     level: float = 0.0
     received: int = 0
@@ -58,7 +57,7 @@ class Guard:
         self._loop = asyncio.get_running_loop()
         self._ports: Collection[int] = ()
         self._timer: asyncio.TimerHandle | None = None
-        self._watched: dict[int, _Watched] = {}
+        self._watched: dict[End, _Watched] = {}
         self.cut = 0
         """Connections cut since the start."""
 
@@ -82,31 +81,28 @@ class Guard:
         """Look at every connection once."""
         connections = self._connections
         connections.sweep()
-        doomed = {connection.port: connection.cut for connection in connections.doomed}
-        watched: dict[int, _Watched] = {}
+        doomed = {connection.end: connection.cut for connection in connections.doomed}
+        watched: dict[End, _Watched] = {}
         for found in sockets.accepted(self._ports):
-            known = self._known(found)
-            watched[found.port] = known
-            connections.acked(found.port, found.acked)
-            why = doomed.get(found.port) or self._flooding(found, known)
+            end = plain(found.host), found.port
+            known = self._watched.get(end)
+            if known is None or found.received < known.received:
+                known = _Watched(self._now())
+            watched[end] = known
+            connections.acked(end, found.acked)
+            why = doomed.get(end) or self._flooding(found.received, connections.seen(end), known)
             if why:
                 self._cut(found, why)
         connections.doomed.clear()
-        connections.keep(set(watched))
+        connections.keep(watched)
         self._watched = watched
 
-    def _known(self, found: sockets.Accepted) -> _Watched:
-        known = self._watched.get(found.port)
-        if known is None or known.host != found.host or found.received < known.received:
-            known = _Watched(found.host, self._now())
-        return known
-
-    def _flooding(self, found: sockets.Accepted, known: _Watched) -> str:
-        now, seen = self._now(), self._connections.seen(found.port)
-        beside = (found.received - known.received) - (seen - known.seen)
+    def _flooding(self, received: int, seen: int, known: _Watched) -> str:
+        now = self._now()
+        beside = (received - known.received) - (seen - known.seen)
         leaked = (now - known.at) * self._limits.each_second_bytes
         known.level = max(0.0, known.level + beside - leaked)
-        known.at, known.received, known.seen = now, found.received, seen
+        known.at, known.received, known.seen = now, received, seen
         if known.level <= self._limits.at_once_bytes:
             return ""
         return f"{known.level / 2**20:.0f} MiB came that belong to no message"

@@ -114,6 +114,7 @@ class ServerStream(Generic[FrameT, AnswerT]):
         finally:
             self._finish(None)
             self._outbox.clear()
+            self._connection.waiting.discard(self._read_on)
             if self._unread:
                 self._connection.read(self._unread)
                 self._unread = 0
@@ -142,7 +143,8 @@ class ServerStream(Generic[FrameT, AnswerT]):
         while not self._no_more_frames:
             if self._is_full():
                 self._reader_waits = self._loop.create_future()
-                self._connection.wait(self._read_on)
+                if self._connection.full:
+                    self._connection.waiting.add(self._read_on)
                 await self._reader_waits
                 continue
             frame = await read()

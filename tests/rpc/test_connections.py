@@ -13,7 +13,7 @@ import pytest
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
 from raftd.rpc import sockets
-from raftd.rpc.connections import FRAME_BYTES, Connections, UnreadLimits
+from raftd.rpc.connections import FRAME_BYTES, Connections, UnreadLimits, plain
 from raftd.rpc.guard import FloodLimits, Guard
 from tests.rpc.fakes import one_side
 
@@ -36,14 +36,16 @@ def fresh() -> tuple[Connections, Clock]:
 def test_a_connection_has_its_own_limit_and_the_node_has_one() -> None:
     connections, clock = fresh()
     made = [connections.of(f"ipv4:127.0.0.1:{port}") for port in (1, 2, 3)]
-    assert made[0] is connections.of("ipv6:%5B::1%5D:1"), "known by its remote port"
+    for same in ("ipv6:%5B::ffff:127.0.0.1%5D:1", "ipv6:[::FFFF:127.0.0.1]:1"):
+        assert made[0] is connections.of(same)
+    assert connections.of("ipv6:%5B::1%5D:1").end == (plain("::1"), 1) == ("::1", 1)
     assert made[0].room(101), "one answer alone may be longer"
     made[0].hold(90)
     assert not made[0].room(11)
     assert made[0].full, "nothing more is begun for it"
     made[0].read(1)
     made[0].hold(1)
-    assert not connections.of("x:1").full
+    assert not connections.of("ipv4:127.0.0.1:1").full
     made[1].hold(90)
     assert made[2].room(70)
     assert not made[2].room(71), "the node is full"
@@ -56,13 +58,13 @@ def test_a_connection_has_its_own_limit_and_the_node_has_one() -> None:
 
 def test_who_reads_nothing_is_cut_and_who_reads_slowly_is_not() -> None:
     connections, clock = fresh()
-    silent, slow = connections.of("x:1"), connections.of("x:2")
+    silent, slow = connections.of("ipv4:h:1"), connections.of("ipv4:h:2")
     silent.hold(50)
     slow.hold(50)
     for number in range(1, 12):
         clock.at += 1.0
-        connections.acked(1, 0)
-        connections.acked(2, number * 5_000)
+        connections.acked(("h", 1), 0)
+        connections.acked(("h", 2), number * 5_000)
         connections.sweep()
     assert connections.doomed == {silent}
 
@@ -70,7 +72,7 @@ def test_who_reads_nothing_is_cut_and_who_reads_slowly_is_not() -> None:
 def test_too_much_that_could_not_be_refused_is_the_end() -> None:
     """The results of what was done cannot be replaced by a refusal."""
     connections, _ = fresh()
-    one = connections.of("x:1")
+    one = connections.of("ipv4:h:1")
     one.hold(150)
     assert not connections.doomed
     one.hold(60)
@@ -79,10 +81,10 @@ def test_too_much_that_could_not_be_refused_is_the_end() -> None:
 
 def test_waiting_calls_go_on_once_something_was_read() -> None:
     connections, _ = fresh()
-    one = connections.of("x:1")
+    one = connections.of("ipv4:h:1")
     again: list[int] = []
     one.hold(120)
-    one.wait(lambda: again.append(1))
+    one.waiting.add(lambda: again.append(1))
     one.read(10)
     assert not again, "still full"
     one.read(60)
@@ -135,7 +137,7 @@ def test_what_is_no_message_has_a_budget(
         )
         for _ in range(50):  # a good client, however much it sends
             connections.parsed_bytes = 5_000 - FRAME_BYTES
-            connections.of(f"x:{remote}").arrived()
+            connections.of(f"ipv4:127.0.0.1:{remote}").arrived()
             received += 5_000
             guard.scan()
             clock.at += 0.25
@@ -157,6 +159,7 @@ def test_every_message_is_counted_for_its_own_connection() -> None:
     async def main() -> None:
         async with one_side() as one:
             connections = one.servers._connections
+            ports = {one.servers.client_port}
             for size, frames in ((10_000, 3), (50_000, 2)):
                 async with grpc.aio.insecure_channel(
                     one.client_address, options=[("grpc.use_local_subchannel_pool", 1)]
@@ -169,8 +172,10 @@ def test_every_message_is_counted_for_its_own_connection() -> None:
                         asked = pb.QueryBatch(query=[b"y" * size])
                         await call.write(pb.PipelineRequest(number=number, queries=asked))
                         assert (await call.read()).number == number
-                    [port] = set(connections._open) - before
-                    seen = connections.seen(port)
+                    [end] = set(connections._open) - before
+                    kernel = [(plain(found.host), found.port) for found in sockets.accepted(ports)]
+                    assert end in kernel, "gRPC and the kernel must mean the same connection"
+                    seen = connections.seen(end)
                     whole = (1 + frames) * size
                     assert whole < seen < whole + (1 + frames) * (FRAME_BYTES + 100)
 

@@ -124,7 +124,6 @@ class Connections:
         """Of the last message. Its own size: made anew it would cost as much as to send it."""
         self._evicted = 0.0
         self.doomed: set[Connection] = set()
-        """To be cut by whoever can (`Guard`)."""
         self._open: dict[End, Connection] = {}
 
     def of(self, peer: str) -> Connection:
@@ -158,6 +157,14 @@ class Connections:
             connection.cut = why
             self.doomed.add(connection)
 
+    def doom_of(self, end: End) -> str:
+        """Why this one is to be cut by whoever can (`Guard`); said once."""
+        found = self._open.get(end)
+        if found is None or found not in self.doomed:
+            return ""
+        self.doomed.discard(found)
+        return found.cut
+
     def acked(self, end: End, acked: int) -> None:
         """So many bytes have arrived at the other end, says the system; -1: it does not say."""
         found = self._open.get(end)
@@ -171,8 +178,12 @@ class Connections:
             if found.flowed <= self.now() - seconds:
                 self.cut(found, f"{found.unread} bytes of answers, none read for {seconds:g} s")
 
-    def keep(self, ends: Collection[End]) -> None:
-        """Forget all connections but these."""
-        for end in [end for end in self._open if end not in ends]:
-            if not self._open[end].unread:
+    def ends(self) -> set[End]:
+        return set(self._open)
+
+    def forget(self, ends: Collection[End]) -> None:
+        """These connections are over."""
+        for end in ends:
+            found = self._open.get(end)
+            if found is not None and not found.unread:
                 self.doomed.discard(self._open.pop(end))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from raftd.rpc import sockets
 from raftd.rpc.connections import Connections, End, plain
@@ -21,6 +22,10 @@ log = logging.getLogger("raftd.rpc")
 SCAN_SECONDS = 0.25
 SCAN_SHARE = 0.02
 """Of this thread's time, at most: with thousands of connections it looks more seldom."""
+
+SLICE = 64
+SLICE_PAUSE_SECONDS = 0.005
+"""So many connections at a time take a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +68,35 @@ class Guard:
 
     def start(self, ports: Collection[int]) -> None:
         self._ports = ports
-        self._again(SCAN_SECONDS)
+        self._again(SCAN_SECONDS, self._walk(), 0.0)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _again(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._on_timer)
+    def _again(self, seconds: float, walk: Iterator[None], spent: float) -> None:
+        self._timer = self._loop.call_later(seconds, self._on_timer, walk, spent)
 
-    def _on_timer(self) -> None:
+    def _on_timer(self, walk: Iterator[None], spent: float) -> None:
+        """A slice of a walk: nobody waits for thousands of connections to be looked at."""
         began = self._loop.time()
-        self.scan()
-        self._again(max(SCAN_SECONDS, (self._loop.time() - began) / SCAN_SHARE))
+        over = len(list(islice(walk, SLICE))) < SLICE
+        spent += self._loop.time() - began
+        if over:
+            self._again(max(SCAN_SECONDS, spent / SCAN_SHARE), self._walk(), 0.0)
+        else:
+            self._again(SLICE_PAUSE_SECONDS, walk, spent)
 
     def scan(self) -> None:
         """Look at every connection once."""
+        for _ in self._walk():
+            pass
+
+    def _walk(self) -> Iterator[None]:
+        """One connection a step."""
         connections = self._connections
         connections.sweep()
-        doomed = {connection.end: connection.cut for connection in connections.doomed}
+        before = connections.ends()
         watched: dict[End, _Watched] = {}
         for found in sockets.accepted(self._ports):
             end = plain(found.host), found.port
@@ -90,11 +105,12 @@ class Guard:
                 known = _Watched(self._now())
             watched[end] = known
             connections.acked(end, found.acked)
-            why = doomed.get(end) or self._flooding(found.received, connections.seen(end), known)
+            why = connections.doom_of(end)
+            why = why or self._flooding(found.received, connections.seen(end), known)
             if why:
                 self._cut(found, why)
-        connections.doomed.clear()
-        connections.keep(watched)
+            yield
+        connections.forget(before - watched.keys())
         self._watched = watched
 
     def _flooding(self, received: int, seen: int, known: _Watched) -> str:

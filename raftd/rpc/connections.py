@@ -168,8 +168,11 @@ class Connections:
     def acked(self, end: End, acked: int) -> None:
         """So many bytes have arrived at the other end, says the system; -1: it does not say."""
         found = self._open.get(end)
-        if found is not None and (acked < 0 or acked - found.acked >= FLOW_BYTES):
-            found.acked, found.flowed = acked, self.now()
+        if found is None:
+            return
+        if acked < 0 or acked - found.acked >= FLOW_BYTES:
+            found.flowed = self.now()
+        found.acked = acked
 
     def sweep(self) -> None:
         """Call it now and then."""

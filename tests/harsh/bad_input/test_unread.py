@@ -54,6 +54,7 @@ def test_unread_answers_are_bounded_and_end(live: Live, how: str) -> None:
         live.put(b"unread/%02d" % number, b"x" * VALUE_BYTES)
     node = live.leader
     before, cut_before = of_process(node, "VmRSS"), node.metric("raftd_connections_cut_total") or 0
+    grown = 0
     calls = b"".join(unary_calls() if how == "unary" else streams())
     with contextlib.ExitStack() as open_ones:
         for _ in range(CONNECTIONS):

@@ -1,7 +1,9 @@
 """Switches that gRPC's core reads once, when it is loaded: import this before grpc.
 
-The experiments cost a quarter of one put's latency with the defaults of grpcio 1.85; they may go
-away in a later release, and nothing but speed depends on them. Fork support is off because no
+gRPC's own threads for outgoing connections cost a quarter of one put's latency with the defaults
+of grpcio 1.85: they are off. Those for incoming ones stay on: without them one thread reads all
+sockets, and a connection that floods keeps it from all others, the leader's own heartbeats too.
+The switches may go away in a later release. Fork support is off because no
 process of ours forks once gRPC runs. What the user has set stays as it is.
 """
 

@@ -63,7 +63,7 @@ def test_unread_answers_are_bounded_and_end(live: Live, how: str) -> None:
         while (node.metric("raftd_connections_cut_total") or 0) == cut_before:
             live.works()
             page = live.client.range(b"unread/")  # needs room, and gets that of who reads nothing
-            assert len(page.kvs) == VALUES
+            assert len(page.kvs) >= VALUES
             grown = (of_process(node, "VmRSS") - before) << 10
             assert grown < GROWTH_MAX
             assert time.monotonic() - began < 15, "nobody was cut"

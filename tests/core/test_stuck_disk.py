@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from raftd.core import leader
 from raftd.core.effects import BrokenInvariant, Effects
 from raftd.core.log import RaftLog
 from raftd.core.messages import (
@@ -115,3 +116,20 @@ def test_new_terms_do_not_fill_the_queue_of_a_disk_that_hangs() -> None:
     assert writes <= UNSYNCED_MAX + 1
     core.step(AppendRequest(core.current_term, "n3", 0, 0, (), 0), env.now, "append")
     assert core.leader_id == "n3", "a heartbeat is heard all the same"
+
+
+def test_the_log_is_held_back_for_a_follower_only_as_far_as_the_disk_has_room() -> None:
+    """One full disk must not fill the others."""
+    env = Script()
+    for line in ("cluster 3", "boot", "elect n1", "persist n1", "propose n1 a"):
+        env.run(line)
+    core = env.nodes["n1"].core
+    state = core._s
+    assert state.leadership is not None
+    assert state.log.bytes > 0
+    state.leadership.progress["n3"].to_snapshot(state.snapshot, env.now)
+    assert leader.pinned_index(state, env.now) == state.snapshot.index
+    core.limit_pin(state.log.bytes)
+    assert leader.pinned_index(state, env.now) == state.snapshot.index
+    core.limit_pin(state.log.bytes - 1)
+    assert leader.pinned_index(state, env.now) is None

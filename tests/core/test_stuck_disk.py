@@ -121,7 +121,8 @@ def test_new_terms_do_not_fill_the_queue_of_a_disk_that_hangs() -> None:
 def test_the_log_is_held_back_for_a_follower_only_as_far_as_the_disk_has_room() -> None:
     """One full disk must not fill the others."""
     env = Script()
-    for line in ("cluster 3", "boot", "elect n1", "persist n1", "propose n1 a"):
+    lines = "cluster 3", "boot", "campaign n1", "stabilize n1 n2 quietly", "propose n1 a"
+    for line in lines:
         env.run(line)
     core = env.nodes["n1"].core
     state = core._s

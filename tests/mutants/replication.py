@@ -65,7 +65,7 @@ REPLICATION = (
             "            last_seq = self._runs.pop()[1]\n",
             "",
         ),
-        by="ack-is-durable",
+        by="ack-is-durable core-asserts",
     ),
     plant(
         "heartbeat-acknowledges-memory",

@@ -60,6 +60,8 @@ class DiskRoom:
 
     def room_changed(self, lacking: str, tight: bool) -> None:
         """The log found no room, or found some again."""
+        if self._replica.stopped:
+            return
         was, self.lacking = self.lacking, lacking
         short, self._tight = self._tight or bool(was), tight
         if lacking and not was:
@@ -73,6 +75,8 @@ class DiskRoom:
 
     def snapshot_ended(self, error: Exception | None) -> None:
         """One of our own was written, or one from a leader stored whole; or it could not be."""
+        if self._replica.stopped:
+            return
         if error is None:
             self._note_snapshots("")
             return

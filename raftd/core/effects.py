@@ -69,7 +69,7 @@ class Event:
     KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed,
     snapshot_restarted, snapshot_rotten, truncated, admitted, refused, recorded, transfer,
     configuration, not_admitted, peer_lost, peer_back. The shell adds snapshot_failed,
-    impossible_message, machine_stalled, machine_goes_on, no_room, room_again, snapshots_fail,
+    impossible_message, machine_stalled, machine_goes_on, no_space, room_again, snapshots_fail,
     snapshots_work.
     """
 

@@ -33,7 +33,7 @@ LOG = logging.getLogger("raftd.node")
 QUIET_EVENTS = frozenset({"recorded"})
 LOUD_EVENTS = frozenset(
     {
-        "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_room",
+        "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_space",
         "snapshots_fail", "snapshot_failed", "snapshot_refused", "snapshot_rotten",
         "machine_stalled", "impossible_message",
     }

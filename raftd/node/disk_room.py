@@ -65,9 +65,9 @@ class DiskRoom:
         was, self.lacking = self.lacking, lacking
         short, self._tight = self._tight or bool(was), tight
         if lacking and not was:
-            self._tell("no_room", lacking)
+            self._tell("no_space", lacking)
         elif was and not lacking:
-            self._tell("room_again", "the log has room on its disk again")
+            self._tell("space_again", "the log has space on its disk again")
         if (tight or lacking) and not short:
             self._round = 0
         if tight or lacking:

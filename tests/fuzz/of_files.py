@@ -239,9 +239,9 @@ def _log_seed() -> bytes:
     meta = SnapshotMeta(1, 1, CONFIGURATION, 100, 5)
     wal.commit([Write(1, HardState(1, "n1"), records=(("n2", "ff00"),), admitted=True)])
     for index in (1, 2, 3):
-        wal.commit([Write(2, entries=(Entry(index, 1, EntryType.BATCH, b"x" * 90),))])
-    wal.commit([Write(3, marker=SnapshotMarker(meta, reset=False))])
-    wal.commit([Write(4, HardState(2, None), entries=(Entry(3, 2, EntryType.NOOP, b""),))])
+        wal.commit([Write(1 + index, entries=(Entry(index, 1, EntryType.BATCH, b"x" * 90),))])
+    wal.commit([Write(5, marker=SnapshotMarker(meta, reset=False))])
+    wal.commit([Write(6, HardState(2, None), entries=(Entry(3, 2, EntryType.NOOP, b""),))])
     wal.close()
     files = [body for name, body in sorted(fs.files().items()) if name.endswith(".wal")]
     assert len(files) == 3, len(files)

@@ -50,7 +50,7 @@ def test_a_leader_with_a_full_disk(make_cluster: MakeCluster) -> None:
     assert status == 503
     assert "no room for" in text
     assert full.metric("raftd_disk_trouble") == 1
-    assert event_count(full, "no_room") == 1
+    assert event_count(full, "no_space") == 1
     assert full.stop() == 0
     full.start()
     cluster.wait_ready(cluster.nodes)
@@ -70,7 +70,7 @@ def test_room_that_comes_back_needs_no_restart(make_cluster: MakeCluster) -> Non
         _full(node, False)
         client.put(b"b", b"x")
         wait_until(node.ready, 10, "the node to be ready", [node])
-    assert (event_count(node, "no_room"), event_count(node, "room_again")) == (1, 1)
+    assert (event_count(node, "no_space"), event_count(node, "space_again")) == (1, 1)
     assert node.stop() == 0
 
 

@@ -98,12 +98,12 @@ def test_a_full_disk_is_told_relieved_by_a_snapshot_and_its_end_told() -> None:
                 replica.submit(plain(b"y" * 300_000), outcomes.append)
                 diary.state = b""
                 await asyncio.sleep(0.02)
-            await bench.until(lambda: diary.events("no_room") or replica.state().snapshot_index)
+            await bench.until(lambda: diary.events("no_space") or replica.state().snapshot_index)
             assert replica.state().snapshot_index > 0 or not replica.serving()
             fs.put("/ballast", b"")
             await bench.until(lambda: not replica.room.lacking)
             await bench.until(replica.serving)
-            assert len(diary.events("no_room")) == len(diary.events("room_again"))
+            assert len(diary.events("no_space")) == len(diary.events("space_again"))
 
     asyncio.run(go())
 

@@ -305,7 +305,7 @@ class Direct:
                 answers[endpoint] = future.result()
             except grpc.RpcError as error:
                 answers[endpoint] = _unreachable(endpoint, error)
-        return {endpoint: answers[endpoint] for endpoint in self.endpoints}
+        return {endpoint: answers[endpoint] for endpoint in asked}
 
 
 def _unreachable(endpoint: str, error: grpc.RpcError) -> RaftdError:

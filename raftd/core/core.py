@@ -38,18 +38,12 @@ from raftd.core import (
 from raftd.core.effects import BrokenInvariant, Effects, Token
 from raftd.core.log import RaftLog
 from raftd.core.messages import (
-    AppendRequest,
     Channel,
-    HelloRequest,
-    NotAdmitted,
-    ReadIndexRequest,
     Reply,
     Request,
     SnapshotRequest,
-    VoteRequest,
-    is_heartbeat,
 )
-from raftd.core.state import UNSYNCED_MAX, Rng
+from raftd.core.state import Rng
 from raftd.core.types import (
     Configuration,
     Identity,
@@ -103,24 +97,8 @@ class RaftCore:
         Raises ImpossibleMessage on what no correct peer can say: nothing was done, no reply comes.
         """
         fx = Effects()
-        s = self._s
-        plausible.check_request(s, request)
-        if len(s.unsynced) >= UNSYNCED_MAX and not is_heartbeat(request):
-            fx.replies.append((token, NotAdmitted(request.number)))
-        elif isinstance(request, HelloRequest):
-            membership.on_hello(s, fx, request, now, token)
-        elif not s.may_vote:
-            fx.replies.append((token, NotAdmitted(request.number)))
-        elif isinstance(request, AppendRequest):
-            requests.on_append(s, fx, request, now, token)
-        elif isinstance(request, VoteRequest):
-            requests.on_vote_request(s, fx, request, now, token)
-        elif isinstance(request, SnapshotRequest):
-            requests.on_chunk(s, fx, request, now, token)
-        elif isinstance(request, ReadIndexRequest):
-            reads.on_request(s, fx, request, token)
-        else:
-            requests.on_timeout_now(s, fx, request, now, token)
+        plausible.check_request(self._s, request)
+        requests.take(self._s, fx, request, now, token)
         return self._done(fx)
 
     def on_reply(self, peer: NodeId, sent: Request, reply: Reply, now: float) -> Effects:

@@ -4,18 +4,43 @@ receiver's rules.
 
 from __future__ import annotations
 
-from raftd.core import candidate, follower, roles
+from raftd.core import candidate, follower, membership, reads, roles
 from raftd.core.effects import BrokenInvariant, Effects, Token
 from raftd.core.messages import (
     AppendRequest,
+    HelloRequest,
+    NotAdmitted,
+    ReadIndexRequest,
+    Request,
     SnapshotRequest,
     TimeoutNowReply,
     TimeoutNowRequest,
     VoteReply,
     VoteRequest,
+    is_heartbeat,
 )
-from raftd.core.state import State
+from raftd.core.state import UNSYNCED_MAX, State
 from raftd.core.types import NodeId, Role, Term
+
+
+def take(s: State, fx: Effects, request: Request, now: float, token: Token) -> None:
+    """Exactly one reply comes out, now or later. A heartbeat is heard even while the disk hangs."""
+    if len(s.unsynced) >= UNSYNCED_MAX and not is_heartbeat(request):
+        fx.replies.append((token, NotAdmitted(request.number)))
+    elif isinstance(request, HelloRequest):
+        membership.on_hello(s, fx, request, now, token)
+    elif not s.may_vote:
+        fx.replies.append((token, NotAdmitted(request.number)))
+    elif isinstance(request, AppendRequest):
+        on_append(s, fx, request, now, token)
+    elif isinstance(request, VoteRequest):
+        on_vote_request(s, fx, request, now, token)
+    elif isinstance(request, SnapshotRequest):
+        on_chunk(s, fx, request, now, token)
+    elif isinstance(request, ReadIndexRequest):
+        reads.on_request(s, fx, request, token)
+    else:
+        on_timeout_now(s, fx, request, now, token)
 
 
 def on_chunk(s: State, fx: Effects, request: SnapshotRequest, now: float, token: Token) -> None:

@@ -128,7 +128,7 @@ def test_the_log_is_held_back_for_a_follower_only_as_far_as_the_disk_has_room() 
     state = core._s
     assert state.leadership is not None
     assert state.log.bytes > 0
-    state.leadership.progress["n3"].to_snapshot(state.snapshot, env.now)
+    state.leadership.progress["n3"].to_snapshot(state.snapshot, env.now, 1.0)
     assert leader.pinned_index(state, env.now) == state.snapshot.index
     core.limit_pin(state.log.bytes)
     assert leader.pinned_index(state, env.now) == state.snapshot.index

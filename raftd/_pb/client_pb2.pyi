@@ -20,6 +20,8 @@ class FailureCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SEQUENCE_REUSED: _ClassVar[FailureCode]
     MACHINE_ERROR: _ClassVar[FailureCode]
     DEADLINE: _ClassVar[FailureCode]
+    DONE_ANSWER_TOO_LONG: _ClassVar[FailureCode]
+    FLOOR_AHEAD: _ClassVar[FailureCode]
 
 class Consistency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -36,6 +38,8 @@ SEQUENCE_STALE: FailureCode
 SEQUENCE_REUSED: FailureCode
 MACHINE_ERROR: FailureCode
 DEADLINE: FailureCode
+DONE_ANSWER_TOO_LONG: FailureCode
+FLOOR_AHEAD: FailureCode
 LINEARIZABLE: Consistency
 STALE: Consistency
 
@@ -54,30 +58,32 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[_Union[FailureCode, str]] = ..., certainly_not_done: _Optional[bool] = ..., message: _Optional[str] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("id", "seq", "floor")
-    ID_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("seq", "floor", "id")
     SEQ_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
-    id: int
+    ID_FIELD_NUMBER: _ClassVar[int]
     seq: int
     floor: int
-    def __init__(self, id: _Optional[int] = ..., seq: _Optional[int] = ..., floor: _Optional[int] = ...) -> None: ...
+    id: bytes
+    def __init__(self, seq: _Optional[int] = ..., floor: _Optional[int] = ..., id: _Optional[bytes] = ...) -> None: ...
 
 class OpenSessionRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("nonce",)
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    nonce: bytes
+    def __init__(self, nonce: _Optional[bytes] = ...) -> None: ...
 
 class OpenSessionReply(_message.Message):
     __slots__ = ("session",)
     SESSION_FIELD_NUMBER: _ClassVar[int]
-    session: int
-    def __init__(self, session: _Optional[int] = ...) -> None: ...
+    session: bytes
+    def __init__(self, session: _Optional[bytes] = ...) -> None: ...
 
 class CloseSessionRequest(_message.Message):
     __slots__ = ("session",)
     SESSION_FIELD_NUMBER: _ClassVar[int]
-    session: int
-    def __init__(self, session: _Optional[int] = ...) -> None: ...
+    session: bytes
+    def __init__(self, session: _Optional[bytes] = ...) -> None: ...
 
 class CloseSessionReply(_message.Message):
     __slots__ = ()

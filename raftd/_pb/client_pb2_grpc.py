@@ -72,7 +72,7 @@ class CommandsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CloseSession(self, request, context):
-        """Optional: sessions that nobody uses expire.
+        """Optional: sessions that nobody uses expire. A session that is not there is closed already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,7 @@ class CommandsStub:
     OpenSession: _grpc.UnaryUnaryMultiCallable[_client_pb2.OpenSessionRequest, _client_pb2.OpenSessionReply]
     """A session makes commands safe to send again: each of its numbers is applied once."""
     CloseSession: _grpc.UnaryUnaryMultiCallable[_client_pb2.CloseSessionRequest, _client_pb2.CloseSessionReply]
-    """Optional: sessions that nobody uses expire."""
+    """Optional: sessions that nobody uses expire. A session that is not there is closed already."""
     Submit: _grpc.UnaryUnaryMultiCallable[_client_pb2.SubmitRequest, _client_pb2.SubmitReply]
     """One command, replicated and applied before the answer."""
     Query: _grpc.UnaryUnaryMultiCallable[_client_pb2.QueryRequest, _client_pb2.QueryReply]
@@ -57,7 +57,7 @@ class CommandsAsyncStub(CommandsStub):
     OpenSession: _aio.UnaryUnaryMultiCallable[_client_pb2.OpenSessionRequest, _client_pb2.OpenSessionReply]  # type: ignore[assignment]
     """A session makes commands safe to send again: each of its numbers is applied once."""
     CloseSession: _aio.UnaryUnaryMultiCallable[_client_pb2.CloseSessionRequest, _client_pb2.CloseSessionReply]  # type: ignore[assignment]
-    """Optional: sessions that nobody uses expire."""
+    """Optional: sessions that nobody uses expire. A session that is not there is closed already."""
     Submit: _aio.UnaryUnaryMultiCallable[_client_pb2.SubmitRequest, _client_pb2.SubmitReply]  # type: ignore[assignment]
     """One command, replicated and applied before the answer."""
     Query: _aio.UnaryUnaryMultiCallable[_client_pb2.QueryRequest, _client_pb2.QueryReply]  # type: ignore[assignment]
@@ -80,7 +80,7 @@ class CommandsServicer(metaclass=_abc_1.ABCMeta):
         request: _client_pb2.CloseSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_client_pb2.CloseSessionReply, _abc.Awaitable[_client_pb2.CloseSessionReply]]:
-        """Optional: sessions that nobody uses expire."""
+        """Optional: sessions that nobody uses expire. A session that is not there is closed already."""
 
     @_abc_1.abstractmethod
     def Submit(

@@ -16,7 +16,7 @@ from importlib import import_module
 import raftd
 from raftd.cli import streams
 
-OK, NO, USAGE, NOT_DONE, UNKNOWN, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+OK, NO, USAGE, NOT_DONE, UNKNOWN, REFUSED, ANSWER_LOST, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 ENDPOINTS_VARIABLE = "RAFTCTL_ENDPOINTS"
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
@@ -29,7 +29,10 @@ name ends in _base64 holds bytes in base64.
 
 exit codes: 0 done; 1 answered no (absent, compare failed, not healthy); 2 usage or configuration;
 3 certainly not done (no leader reached, overloaded): safe to repeat; 4 outcome unknown: read
-before you repeat; 5 refused (by the state machine or a limit); 130 interrupted.
+before you repeat; 5 refused (by the state machine or a limit); 6 done, but the answer is too long
+to be sent: do not repeat; 130 interrupted.
+
+A change is sent as one command without a session, and never again once it may have been done.
 """
 
 
@@ -90,7 +93,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _explain(error: Exception) -> int:
     from raftd.cli.raftctl_output import complain
-    from raftd.client.errors import NotDone, Refused
+    from raftd.client.errors import AnswerTooLong, NotDone, Refused
 
     if isinstance(error, NotDone):
         complain(f"not done: {error} (see `raftctl why`, then repeat)")
@@ -98,6 +101,9 @@ def _explain(error: Exception) -> int:
     if isinstance(error, Refused):
         complain(f"refused: {error}")
         return REFUSED
+    if isinstance(error, AnswerTooLong):
+        complain(f"done, answer lost: {error}")
+        return ANSWER_LOST
     complain(f"outcome unknown: {error}")
     return UNKNOWN
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from raftd.client.aio import AsyncClient as AsyncClient
     from raftd.client.client import Client as Client
+    from raftd.client.errors import AnswerTooLong as AnswerTooLong
     from raftd.client.errors import BulkError as BulkError
     from raftd.client.errors import Invalid as Invalid
     from raftd.client.errors import MachineError as MachineError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _HOMES = {"AsyncClient": "raftd.client.aio", "Client": "raftd.client.client"}
 _ERRORS = (
+    "AnswerTooLong",
     "BulkError",
     "Invalid",
     "MachineError",

@@ -91,7 +91,7 @@ class Callers:
                 raise NotDone("this client is closed")
             return thread.call(question(engine, seconds), seconds + GRACE_SECONDS)
         except TimeoutError:
-            raise calls.stalled(()) from None
+            raise calls.stalled(changes=False) from None
         finally:
             self._busy.pop()
 
@@ -123,7 +123,7 @@ class Callers:
         if not in_time:
             _tell(engine, engine.expire, [parcel])
             if not lock.acquire(True, GRACE_SECONDS):
-                raise calls.stalled([parcel])
+                raise calls.stalled(changes=engine.lane(lane).sessions)
         return calls.answer_of(parcel)
 
     def many(
@@ -157,7 +157,7 @@ class Callers:
         if not in_time:
             _tell(engine, engine.expire, parcels)
             if not lock.acquire(True, GRACE_SECONDS):
-                raise calls.stalled(parcels)
+                raise calls.stalled(changes=True)
 
     def _feed(self, engine: Engine, parcels: list[Parcel], deadline: float) -> None:
         """Into the queue as there is room. What does not get in before the deadline is not done."""

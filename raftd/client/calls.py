@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from raftd.client.errors import (
+    AnswerTooLong,
     BulkError,
     Invalid,
     MachineError,
@@ -20,6 +21,7 @@ from raftd.client.parcels import Parcel, Wake
 from raftd.client.settings import TIMEOUT_MAX
 from raftd.wire import batch, kv
 from raftd.wire.errors import WireError
+from raftd.wire.session_id import opened_at
 
 Consistency = Literal["linearizable", "stale"]
 Data = bytes | str
@@ -171,10 +173,14 @@ def same(answer: bytes) -> bytes:
     return answer
 
 
-def stalled(parcels: Sequence[Parcel]) -> RaftdError:
-    """The client's own loop does not answer: for commands nobody can say what was done."""
+def stalled(*, changes: bool) -> RaftdError:
+    """The client's own loop does not answer: for commands nobody can say what was done.
+
+    Not even of one that was never sent: the loop may come back, and find it in its queue before it
+    hears that its caller has gone.
+    """
     text = "the client's own loop is stalled (is the process starved of CPU?)"
-    if any(parcel.session for parcel in parcels):
+    if changes:
         return OutcomeUnknown(f"{text}; it may be done or not")
     return NotDone(text)
 
@@ -188,12 +194,15 @@ def _error(status: int, data: bytes, parcel: Parcel, offset: int) -> RaftdError:
         return MachineError(text or "the state machine refused, without a reason")
     if status == batch.INVALID:
         return Invalid(text or "the nodes call this invalid")
+    if status == batch.ANSWER_TOO_LONG:
+        return AnswerTooLong(text or "done, but its answer is too long")
     seq = parcel.first_seq - len(parcel.answered) + offset
+    session = opened_at(parcel.session)
     name = batch.STATUS_NAMES[status]
     if status == batch.SEQ_STALE and parcel.unknown:
         return OutcomeUnknown(
             f"{name}: number {seq} was given up; it may be done or not",
-            session=parcel.session,
+            session=session,
             seq=seq,
         )
-    return ProtocolError(f"{name}: number {seq} of session {parcel.session}; report this: {text}")
+    return ProtocolError(f"{name}: number {seq} of session {session}; report this: {text}")

@@ -1,14 +1,14 @@
 """A plain blocking client over unary calls, for programs that live for one command (raftctl).
 
 No loop, no thread of ours, no stream: it starts fast. The rules are those of the pipelined client:
-a change goes through a session, so that a retry is exactly-once, and what may have been done is
-never reported as not done. One thread at a time.
+what may have been done is never reported as not done. A change is one plain command without a
+session, so one entry of the log. Nothing protects it against being done twice, so it is sent again
+only after an attempt that certainly did nothing. One thread at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
@@ -35,7 +35,6 @@ from raftd.client.routing import ENDPOINTS_MAX, Router, is_endpoint, parse_endpo
 from raftd.client.settings import Clock
 
 COMMANDS = "/raftd.client.v1.Commands/"
-CLOSE_SECONDS = 0.1
 NODE_SECONDS = 1.0
 """For how long one node may take to report about itself while the others are shown."""
 Reply = TypeVar("Reply")
@@ -73,32 +72,29 @@ class Direct:
         self._deadline = clock() + timeout
         self._attempt = attempt_timeout
         self._channels = PlainChannels()
-        self._session = 0
-        self._seq = 0
-        self._sent_to = ""
 
     # -- commands and queries -----------------------------------------------------------------
 
     def submit(self, command: bytes) -> Submitted:
-        """One command, exactly once."""
-        self._seq += 1
-        self._sent_to = ""
-        unknown = ""
+        """One command, at most once: OutcomeUnknown after the first attempt without a certain end.
+
+        That attempt may use all the time that is left, since there is none after it.
+        """
         while True:
             address = self._router.target()
+            sent = False
             try:
+                self._greet(address)
+                sent = True
                 return self._submit_at(address, command)
             except grpc.RpcError as error:
                 verdict = judge_rpc(error)
-            if not self._sent_to:  # only a session was asked for: nothing is at stake yet
-                verdict = verdict._replace(certain=True)
-            if not verdict.certain:
-                unknown = f"{address}: {verdict.message}"
-            if verdict.next is Next.REOPEN and not unknown:
-                self._session = 0
-            elif verdict.next in (Next.GIVE_UP, Next.REOPEN):
-                raise self._final(verdict, address, unknown)
-            self._react(address, verdict, unknown)
+            if verdict.next in (Next.GIVE_UP, Next.REOPEN):
+                raise error_of(verdict, address)
+            if sent and not verdict.certain:
+                text = f"{address}: {verdict.message}; perhaps it is done: read, then repeat"
+                raise OutcomeUnknown(text, endpoint=address)
+            self._react(address, verdict)
 
     def query(self, query: bytes, *, stale: bool = False) -> tuple[bytes, int]:
         """(answer, applied index)."""
@@ -112,15 +108,6 @@ class Direct:
         return reply.result, reply.applied_index
 
     def close(self) -> None:
-        """Tell the cluster that the session is over, if that is quick; it would expire by
-        itself.
-        """
-        if self._session and self._sent_to:
-            request = client_pb2.CloseSessionRequest(session=self._session)
-            with suppress(grpc.RpcError):
-                path = COMMANDS + "CloseSession"
-                reply = client_pb2.CloseSessionReply
-                self._call(self._sent_to, path, request, reply, CLOSE_SECONDS)
         self._channels.close()
 
     # -- operators ----------------------------------------------------------------------------
@@ -196,22 +183,20 @@ class Direct:
 
     # -- the plumbing -------------------------------------------------------------------------
 
+    def _greet(self, address: str) -> None:
+        """Ask for something harmless first: a dead or stopped node shows here, where nothing is at
+        stake, and the next one can be tried.
+        """
+        request, reply = admin_pb2.StatusRequest(), admin_pb2.StatusReply
+        self._router.learn(address, self._call(address, ADMIN + "Status", request, reply).node_id)
+
     def _submit_at(self, address: str, command: bytes) -> Submitted:
-        if not self._session:
-            opened = self._call(
-                address,
-                COMMANDS + "OpenSession",
-                client_pb2.OpenSessionRequest(),
-                client_pb2.OpenSessionReply,
-            )
-            self._session = opened.session
-        session = client_pb2.Session(id=self._session, seq=self._seq, floor=self._seq - 1)
-        self._sent_to = address
         reply = self._call(
             address,
             COMMANDS + "Submit",
-            client_pb2.SubmitRequest(session=session, command=command),
+            client_pb2.SubmitRequest(command=command),
             client_pb2.SubmitReply,
+            self._left(),
         )
         return Submitted(reply.result, reply.index, reply.term)
 
@@ -225,9 +210,9 @@ class Direct:
                 verdict = judge_rpc(error)
             if verdict.next in (Next.GIVE_UP, Next.REOPEN):
                 raise error_of(verdict, address)
-            self._react(address, verdict, "")
+            self._react(address, verdict)
 
-    def _react(self, address: str, verdict: Verdict, unknown: str) -> None:
+    def _react(self, address: str, verdict: Verdict) -> None:
         """Choose the next node and wait a little; raises when the time is up."""
         if verdict.next is Next.REDIRECT and (verdict.leader_id or verdict.leader_address):
             if not self._router.knows(verdict.leader_id, verdict.leader_address):
@@ -241,16 +226,9 @@ class Direct:
         if verdict.next is Next.PAUSE:
             pause = max(pause, self._router.backoff(2))
         if self._clock() + pause >= self._deadline:
-            raise self._final(verdict, address, unknown)
+            raise error_of(verdict, address)
         if pause:
             self._sleep(pause)
-
-    def _final(self, verdict: Verdict, address: str, unknown: str) -> RaftdError:
-        """No further attempt. One that nobody knows about stays unknown (pitfall 90)."""
-        if unknown:
-            text = f"no certain answer; last: {unknown}; read before you do it again"
-            return OutcomeUnknown(text, endpoint=address, session=self._session, seq=self._seq)
-        return error_of(verdict, address)
 
     def _left(self) -> float:
         return max(0.001, self._deadline - self._clock())

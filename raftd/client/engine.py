@@ -17,14 +17,23 @@ from grpc import StatusCode, aio
 from raftd._pb import client_pb2 as pb
 from raftd.client.admin import Answer, Question, node_id_at
 from raftd.client.channels import AttemptFailed, Channels
-from raftd.client.errors import NotDone, OutcomeUnknown, Overloaded, RaftdError, Unavailable
-from raftd.client.failures import Verdict, error_of, judge_rpc
+from raftd.client.errors import (
+    AnswerTooLong,
+    NotDone,
+    OutcomeUnknown,
+    Overloaded,
+    RaftdError,
+    Unavailable,
+)
+from raftd.client.failures import Next, Verdict, error_of, judge_rpc
 from raftd.client.lanes import CommandLane, QueryLane, StaleLane
 from raftd.client.parcels import Gate, Parcel
 from raftd.client.pipeline import Lane
 from raftd.client.routing import Router
 from raftd.client.session import SessionState
 from raftd.client.settings import Settings
+from raftd.wire.errors import WireError
+from raftd.wire.session_id import opened_at
 
 WATCH_SECONDS = 0.1
 LEARN_SECONDS = 0.5
@@ -91,9 +100,8 @@ class Engine:
             last = f"; last: {parcel.reason}" if parcel.reason else ""
             if parcel.session and (parcel.in_flight or parcel.unknown):
                 text = f"{why} before an answer came{last}; perhaps it is done: read, then repeat"
-                self.settle(
-                    parcel, OutcomeUnknown(text, session=parcel.session, seq=parcel.first_seq)
-                )
+                session = opened_at(parcel.session)
+                self.settle(parcel, OutcomeUnknown(text, session=session, seq=parcel.first_seq))
             elif parcel.in_flight:
                 self.settle(
                     parcel, NotDone(f"{why} before the query was answered{last}; ask again")
@@ -114,10 +122,10 @@ class Engine:
         An earlier attempt that nobody knows about stays unknown (pitfall 90).
         """
         error = error_of(verdict, address)
-        if parcel.unknown and parcel.session:
+        if parcel.unknown and parcel.session and not isinstance(error, AnswerTooLong):
             text = f"{error.message}; and an earlier attempt had no answer: it may be done or not"
             error = OutcomeUnknown(
-                text, endpoint=address, session=parcel.session, seq=parcel.first_seq
+                text, endpoint=address, session=opened_at(parcel.session), seq=parcel.first_seq
             )
         self.settle(parcel, error)
 
@@ -144,14 +152,17 @@ class Engine:
             calls = self.channels.get(address)
             try:
                 reply = await calls.open_session(
-                    pb.OpenSessionRequest(), timeout=self.attempt_timeout
+                    pb.OpenSessionRequest(nonce=self.session.nonce()), timeout=self.attempt_timeout
                 )
+                self.session.opened(reply.session)
             except aio.AioRpcError as error:
-                # Perhaps a session was opened that nobody will use: it will expire.
+                # Perhaps it was opened: the next attempt asks for the same one.
                 self._doubt_after(error)
                 verdict = judge_rpc(error)
                 raise AttemptFailed(verdict._replace(certain=True)) from error
-            self.session.opened(reply.session)
+            except WireError as error:
+                text = f"{error}; is the node of an older version?"
+                raise AttemptFailed(Verdict(Next.GIVE_UP, True, text, code=pb.INVALID)) from error
             self.router.answered(address, leads=True)
 
     async def ask(self, question: Question[Answer], endpoint: str | None, timeout: float) -> Answer:

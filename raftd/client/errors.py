@@ -9,6 +9,7 @@
     Refused          certainly not, and asking again will not help
       Invalid          a limit or field that no node would accept
       MachineError     the state machine's own deterministic answer
+    AnswerTooLong    certainly done, once; but its answer passed a limit and is gone
     ProtocolError    an answer that makes no sense; nothing can be said about what was done
     BulkError        some of many failed; `results` has each one's own answer or error
 
@@ -57,7 +58,8 @@ class WrongProcess(NotDone):
 class OutcomeUnknown(RaftdError):
     """It may have been done, or be done later, or never.
 
-    session, seq: the command's place in the log's sessions (0: none), to find it in traces.
+    session, seq: the index of the entry that opened the command's session, and its number there
+    (0: none), to find it in traces.
     """
 
     def __init__(self, message: str, *, endpoint: str = "", session: int = 0, seq: int = 0) -> None:
@@ -83,6 +85,13 @@ class Invalid(Refused):
 
 class MachineError(Refused):
     """The state machine's deterministic refusal: every node gives the same one."""
+
+
+class AnswerTooLong(RaftdError):
+    """The command was done, and stays done; its answer passed a limit and cannot be had any more.
+
+    Never do it again for the answer's sake: read what it left, and let the machine answer shorter.
+    """
 
 
 class ProtocolError(RaftdError):

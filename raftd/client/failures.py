@@ -15,6 +15,7 @@ import grpc  # isort: skip
 
 from raftd._pb import client_pb2 as pb
 from raftd.client.errors import (
+    AnswerTooLong,
     Invalid,
     MachineError,
     NotDone,
@@ -62,9 +63,18 @@ _NEXT = {
     pb.SEQUENCE_REUSED: Next.GIVE_UP,
     pb.MACHINE_ERROR: Next.GIVE_UP,
     pb.DEADLINE: Next.PAUSE,
+    pb.DONE_ANSWER_TOO_LONG: Next.GIVE_UP,
+    pb.FLOOR_AHEAD: Next.GIVE_UP,
 }
 _ALWAYS_CERTAIN = frozenset(
-    (pb.INVALID, pb.SESSION_EXPIRED, pb.SEQUENCE_STALE, pb.SEQUENCE_REUSED, pb.MACHINE_ERROR)
+    (
+        pb.INVALID,
+        pb.SESSION_EXPIRED,
+        pb.SEQUENCE_STALE,
+        pb.SEQUENCE_REUSED,
+        pb.MACHINE_ERROR,
+        pb.FLOOR_AHEAD,
+    )
 )
 """The protocol says so whatever the flag: the call itself did not execute the command."""
 
@@ -72,7 +82,7 @@ _ALWAYS_CERTAIN = frozenset(
 def judge(failure: pb.Failure) -> Verdict:
     """An unknown code (a newer node's) is neither certain nor hopeless: try elsewhere."""
     certain = failure.certainly_not_done or failure.code in _ALWAYS_CERTAIN
-    if failure.code == pb.OUTCOME_UNKNOWN:
+    if failure.code in (pb.OUTCOME_UNKNOWN, pb.DONE_ANSWER_TOO_LONG):
         certain = False
     return Verdict(
         _NEXT.get(failure.code, Next.ROTATE),
@@ -118,7 +128,9 @@ def error_of(verdict: Verdict, endpoint: str) -> RaftdError:
         return MachineError(verdict.message, endpoint=endpoint)
     if verdict.code == pb.INVALID:
         return Invalid(text, endpoint=endpoint)
-    if verdict.code in (pb.SEQUENCE_STALE, pb.SEQUENCE_REUSED):
+    if verdict.code == pb.DONE_ANSWER_TOO_LONG:
+        return AnswerTooLong(text, endpoint=endpoint)
+    if verdict.code in (pb.SEQUENCE_STALE, pb.SEQUENCE_REUSED, pb.FLOOR_AHEAD):
         return ProtocolError(f"{text}; two programs share one session, or a bug", endpoint=endpoint)
     if verdict.code == pb.OVERLOADED:
         return Overloaded(text, endpoint=endpoint)

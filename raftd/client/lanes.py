@@ -11,6 +11,7 @@ from raftd.client.parcels import Parcel
 from raftd.client.pipeline import Lane
 from raftd.wire import batch
 from raftd.wire.errors import WireError
+from raftd.wire.session_id import opened_at
 
 _TRANSIENT = frozenset((batch.SESSION_EXPIRED, batch.SESSION_FULL))
 """Statuses that are no answer: the parcel goes round again."""
@@ -126,7 +127,10 @@ class CommandLane(Lane):
         self._engine.settle(
             parcel,
             SessionExpired(
-                text, endpoint=self.address, session=parcel.session, seq=parcel.first_seq
+                text,
+                endpoint=self.address,
+                session=opened_at(parcel.session),
+                seq=parcel.first_seq,
             ),
         )
 

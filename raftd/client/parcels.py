@@ -20,8 +20,8 @@ class Parcel:
     """Commands (or queries) that travel, are answered and fail together.
 
     commands: those without an answer yet, at least one. count, size: of all, in commands and bytes.
-    first_seq, session: the first command's place in its session, 0 before it has one. answered:
-    (status, bytes) of the commands before those, if a session had no room for all at once.
+    first_seq, session: the first command's place in its session, 0 and empty before it has one.
+    answered: (status, bytes) of those before, if a session had no room for all at once.
     in_flight: an attempt has been written and not been answered. unknown: an earlier attempt had no
     certain end. order: in which it first left the queue, 0 before. alone: never share a frame
     again. counted: the gate has let it in. reason, code: of the last failure. results: (status,
@@ -58,7 +58,7 @@ class Parcel:
         self.size = size
         self.wake = wake
         self.first_seq = 0
-        self.session = 0
+        self.session = b""
         self.in_flight = False
         self.unknown = False
         self.alone = False

@@ -236,8 +236,10 @@ class Lane(ABC):
             return
         told = ending or self._verdict
         text = told.message if told else "the stream was closed"
-        # A status that is certain for a call (a proxy's, say) is not for a stream that has served.
-        certain = ending is not None and ending.certain and not self._replies
+        # A status that is certain for a call (a proxy's, say) is not for a stream: what was written
+        # before it may have been taken, answered or not. Only a stream that got no connection is.
+        unsent = ending is not None and ending.certain and ending.next is Next.ROTATE
+        certain = unsent and not self._replies
         for parcel in parcels:
             parcel.in_flight = False
             parcel.unknown = parcel.unknown or not certain

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 
 from raftd.client.parcels import Parcel
+from raftd.wire import session_id
 
 WINDOW_MAX = 8192
 """Numbers above the floor at any time: half of what the cluster keeps for one session."""
@@ -22,20 +23,31 @@ class SessionState:
     """Hands out numbers of one open session at a time."""
 
     def __init__(self) -> None:
-        self.id = 0
-        """0: none is open."""
+        self.id = b""
+        """Empty: none is open."""
+        self._nonce = b""
         self._next = 1
         self._open: deque[Parcel] = deque()
 
-    def opened(self, session: int) -> None:
-        self.id = session
+    def nonce(self) -> bytes:
+        """The secret half of the id of the session that is to be opened.
+
+        The same until one is open: then an attempt without an answer leaves no session behind.
+        """
+        self._nonce = self._nonce or session_id.draw()
+        return self._nonce
+
+    def opened(self, session: bytes) -> None:
+        """Raises WireError if it is no id."""
+        self.id = session_id.checked(session)
+        self._nonce = b""
         self._next = 1
         self._open.clear()
 
-    def expired(self, session: int) -> None:
+    def expired(self, session: bytes) -> None:
         """The cluster does not know it any more. Harmless for a session that was replaced."""
         if session == self.id:
-            self.id = 0
+            self.id = b""
             self._open.clear()
 
     def floor(self) -> int:

@@ -50,6 +50,9 @@ class MonotonicClock:
     def now(self) -> float:
         return time.monotonic()
 
+    def epoch_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
 
 class CannotListen(Exception):
     """A port could not be had. One line."""

@@ -1,9 +1,10 @@
 """Sessions round any state machine: a command is applied once, however often it arrives.
 
-Theory of operation. A client opens a session through the log; the session's id is the index of
-that entry, so no client can choose one. Within it the client numbers its commands, and with each
-batch says up to which number it has all answers (the floor). Here, *at the moment of applying*, a
-number is
+Theory of operation. A client opens a session through the log; the session's id is random bytes that
+its client drew and the index of that entry (wire/session_id), so nobody else can name it, and the
+wrong name of a session is answered like that of one which is gone. Within it the client numbers its
+commands, and with each batch says up to which number it has all answers (the floor; never above
+what was sent). Here, *at the moment of applying*, a number is
 
     at or below the floor   SEQ_STALE, never executed
     applied before          the same answer again, errors too; with another CRC, SEQ_REUSED
@@ -12,6 +13,8 @@ number is
 so numbers may arrive in any order: 7 refused at the door, 8 applied, 7 retried and then applied.
 All of this is replicated state: it depends on the log alone, is part of every snapshot, and every
 limit is a constant of the format. The order of the tables is that of application, never of a hash.
+Entries of version 1 are applied by the rules of version 1, or a log and a snapshot of that time
+would come to different states.
 
 A kept answer is one bytes object (number, CRC, and the result in the very form in which it
 travels): it costs the collector nothing and makes a snapshot of the table one join.
@@ -21,13 +24,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from operator import length_hint
-from typing import BinaryIO, Final
+from typing import BinaryIO
 from zlib import crc32
 
 from raftd.core.effects import Event
+from raftd.machine import answers
 from raftd.machine import session_table as tables
 from raftd.machine.protocol import (
     HOOKS,
@@ -40,27 +43,12 @@ from raftd.machine.protocol import (
     StateMachine,
     describe,
 )
-from raftd.machine.session_table import FORMAT_1, KEPT_HEAD, RESULT_AT, Limits, Session
+from raftd.machine.session_table import FORMAT_1, KEPT_HEAD, RESULT_AT, Limits, Session, Table
 from raftd.wire import batch as wire
+from raftd.wire import session_id
 from raftd.wire.errors import WireError
 
-ERROR_BYTES_MAX: Final = 4096
-
 log = logging.getLogger(__name__)
-
-
-def _result(status: int, answer: bytes) -> bytes:
-    return wire.RESULT_HEAD.pack(status, len(answer)) + answer
-
-
-_STALE: Final = _result(wire.SEQ_STALE, b"number at or below the session's floor; not executed now")
-_REUSED: Final = _result(
-    wire.SEQ_REUSED, b"number used before for another command; not executed now"
-)
-_FULL: Final = _result(
-    wire.SESSION_FULL, b"no room for the answer; not executed now; send it again"
-)
-_EXPIRED: Final = (wire.SESSION_EXPIRED, b"session unknown or expired; not executed now")
 
 
 class Sessions:
@@ -74,7 +62,8 @@ class Sessions:
         self.quick: bool = bool(getattr(machine, "quick", False))
         self.watches: bool = any(hasattr(machine, name) for name in HOOKS)
         self._limits = limits
-        self._sessions: OrderedDict[int, Session] = OrderedDict()
+        self._sessions: Table = Table()
+        self._taken_ms = 0
         self._kept_numbers = 0
         self._kept_bytes = 0
         self._commands: Iterator[tuple[int, bytes]] = iter(())
@@ -92,19 +81,22 @@ class Sessions:
             raise MachineFailure(
                 f"entry {index} (term {term}) cannot be applied: {error}"
             ) from error
+        if batch.taken_ms > self._taken_ms:  # clocks differ between leaders: this one never falls
+            self._taken_ms = batch.taken_ms
         kind = batch.kind
         self._commands = iter(batch.commands)
         if kind == wire.IN_SESSION:
-            session = self._sessions.get(batch.session)
+            session = self._used(batch)
             if session is None:
-                return wire.encode_results([_EXPIRED] * len(batch.commands))
-            self._sessions.move_to_end(batch.session)
+                return wire.encode_results([answers.EXPIRED] * len(batch.commands))
+            if batch.floor >= batch.commands[-1][0] and _is_ahead(batch, session):
+                return wire.encode_results([answers.AHEAD] * len(batch.commands))
             return self._apply_in_session(session, index, term, batch)
         if kind == wire.PLAIN:
             return self._apply_plain(index, term, batch)
         if kind == wire.OPEN:
-            return self._open(index)
-        return self._close(batch.session)
+            return self._open(index, batch)
+        return self._close(batch)
 
     def commands_left(self) -> int:
         """Of the entry that is being applied. Any thread; costs the hot path nothing."""
@@ -113,29 +105,31 @@ class Sessions:
     def query(self, request: bytes) -> tuple[int, bytes]:
         """(OK, answer) or (MACHINE_ERROR, message).
 
-        A query changes nothing, so a bug in one is logged and answered, not fatal.
+        A query changes nothing, so a bug in one is logged and answered, not fatal. An answer that
+        is too long to travel is INVALID.
         """
         try:
             answer: object = self.machine.query(request)
             if isinstance(answer, bytes):
-                return wire.OK, answer
+                return answers.of_read(answer)
             raise TypeError(f"it answered {type(answer).__name__}, not bytes")
         except MachineError as error:
-            return wire.MACHINE_ERROR, _message(error)
+            return wire.MACHINE_ERROR, answers.message(error)
         except Exception as error:
             log.exception("the machine's query raised; it should answer or raise MachineError")
-            return wire.MACHINE_ERROR, _message(MachineError(f"query failed: {describe(error)}"))
+            failed = MachineError(f"query failed: {describe(error)}")
+            return wire.MACHINE_ERROR, answers.message(failed)
 
     def capture(self) -> tuple[bytes, Iterable[bytes]]:
         """(sessions' bytes, chunks of the machine's), both of this moment.
 
         The chunks may be iterated on another thread while applying goes on.
         """
-        return tables.dump(self._sessions), self.machine.capture()
+        return tables.dump(self._sessions, self._taken_ms), self.machine.capture()
 
     def sessions(self) -> bytes:
         """The sessions' bytes of this moment: they belong to the state of the same moment."""
-        return tables.dump(self._sessions)
+        return tables.dump(self._sessions, self._taken_ms)
 
     def attach(self, services: Host) -> None:
         """Hand the node's services to a machine that wants them. Any exception is fatal."""
@@ -163,14 +157,14 @@ class Sessions:
         held then is of no use and the node has to stop.
         """
         try:
-            table = tables.load(sessions)
+            table, taken_ms = tables.load(sessions)
             self.machine.restore(body)
         except Exception as error:
             raise MachineFailure(
                 f"the snapshot cannot be restored: {describe(error)}; start with the machine that"
                 " wrote it, or with an empty directory"
             ) from error
-        self._sessions = table
+        self._sessions, self._taken_ms = table, taken_ms
         self._kept_numbers = sum(len(session.applied) for session in table.values())
         self._kept_bytes = sum(session.kept_bytes for session in table.values())
 
@@ -188,14 +182,35 @@ class Sessions:
     def session_count(self) -> int:
         return len(self._sessions)
 
-    def _open(self, index: int) -> bytes:
-        self._sessions[index] = Session()
-        self._expire()
-        return wire.encode_results([(wire.OK, wire.SESSION_ID.pack(index))])
+    def _used(self, batch: wire.Batch) -> Session | None:
+        """The session of a batch, now the most recently used; None: nobody has this id."""
+        key = tables.key_of(batch.session)
+        session = self._sessions.get(key)
+        if session is None or session.id != batch.session:
+            return None
+        self._sessions.move_to_end(key)
+        session.used_ms = batch.taken_ms
+        return session
 
-    def _close(self, number: int) -> bytes:
+    def _open(self, index: int, batch: wire.Batch) -> bytes:
+        """Opening again what is open answers with the same id: an attempt may come twice."""
+        if batch.version == wire.VERSION_1:
+            id = session_id.of_version_1(index)
+        else:
+            id = session_id.with_index(batch.session, index)
+        key = tables.key_of(id)
+        session = self._sessions.get(key)
+        if session is None:
+            session = self._sessions[key] = Session(id, batch.principal)
+        self._sessions.move_to_end(key)
+        session.used_ms = batch.taken_ms
+        self._expire()
+        return wire.encode_results([(wire.OK, session.id)])
+
+    def _close(self, batch: wire.Batch) -> bytes:
         """Closing what is gone is no error: a client may retry its farewell."""
-        self._forget(self._sessions.pop(number, None))
+        if self._used(batch) is not None:
+            self._forget(self._sessions.pop(tables.key_of(batch.session)))
         return wire.encode_results([(wire.OK, b"")])
 
     def _expire(self) -> None:
@@ -211,18 +226,17 @@ class Sessions:
         ):
             self._forget(self._sessions.popitem(last=False)[1])
 
-    def _forget(self, session: Session | None) -> None:
-        if session is not None:
-            self._kept_numbers -= len(session.applied)
-            self._kept_bytes -= session.kept_bytes
+    def _forget(self, session: Session) -> None:
+        self._kept_numbers -= len(session.applied)
+        self._kept_bytes -= session.kept_bytes
 
     def _apply_plain(self, index: int, term: int, batch: wire.Batch) -> bytes:
-        parts = [wire.RESULTS_HEADER.pack(wire.VERSION, len(batch.commands))]
+        parts = [wire.RESULTS_HEADER.pack(wire.RESULTS_VERSION, len(batch.commands))]
         room = self._limits.results_bytes
         offset = 0
         try:
             for offset, (_, command) in enumerate(self._commands):  # noqa: B007 - see except
-                result = _FULL if room < 0 else self._answer(command)
+                result = answers.FULL if room < 0 else self._answer(command, batch.version)
                 room -= len(result)
                 parts.append(result)
         except Exception as error:
@@ -240,28 +254,28 @@ class Sessions:
         number_room = limits.session_numbers - len(applied)
         byte_room = limits.session_bytes - session.kept_bytes
         room = limits.results_bytes
-        parts = [wire.RESULTS_HEADER.pack(wire.VERSION, len(batch.commands))]
+        parts = [wire.RESULTS_HEADER.pack(wire.RESULTS_VERSION, len(batch.commands))]
         offset = 0
         try:
             for offset, (seq, command) in enumerate(self._commands):  # noqa: B007 - see except
                 if room < 0:
-                    parts.append(_FULL)
+                    parts.append(answers.FULL)
                     continue
                 crc = crc32(command)
                 if seq in applied:
-                    result = _again(applied[seq], crc)
+                    result = answers.again(applied[seq], crc)
                 elif seq <= floor:
-                    result = _STALE
+                    result = answers.STALE
                 elif number_room <= 0 or byte_room <= 0:
-                    result = _FULL
+                    result = answers.FULL
                 else:
                     try:
-                        answer = apply(command)
+                        answer, status = apply(command), wire.OK
                         if len(answer) > answer_max:
-                            raise _too_long(answer)
-                        kept = pack(seq, crc, wire.OK, len(answer)) + answer
+                            status, answer = answers.too_long(answer, answer_max, batch.version)
+                        kept = pack(seq, crc, status, len(answer)) + answer
                     except MachineError as error:
-                        message = _message(error)
+                        message = answers.message(error)
                         kept = pack(seq, crc, wire.MACHINE_ERROR, len(message)) + message
                     applied[seq] = kept
                     number_room -= 1
@@ -277,29 +291,20 @@ class Sessions:
         self._expire()
         return b"".join(parts)
 
-    def _answer(self, command: bytes) -> bytes:
+    def _answer(self, command: bytes, version: int) -> bytes:
         try:
-            answer = self.machine.apply(command)
-            if len(answer) > self._limits.answer_bytes:
-                raise _too_long(answer)
+            answer, limit = self.machine.apply(command), self._limits.answer_bytes
+            if len(answer) > limit:
+                return answers.result(*answers.too_long(answer, limit, version))
             return wire.RESULT_HEAD.pack(wire.OK, len(answer)) + answer
         except MachineError as error:
-            return _result(wire.MACHINE_ERROR, _message(error))
+            return answers.result(wire.MACHINE_ERROR, answers.message(error))
 
 
-def _again(kept: bytes, crc: int) -> bytes:
-    """The result for a number that was applied before."""
-    return kept[RESULT_AT:] if KEPT_HEAD.unpack_from(kept)[1] == crc else _REUSED
-
-
-def _message(error: MachineError) -> bytes:
-    """Its text in bounds; cut between characters, and equal on all nodes as its text is."""
-    data = str(error).encode("utf-8", "backslashreplace")[:ERROR_BYTES_MAX]
-    return data.decode("utf-8", "ignore").encode()
-
-
-def _too_long(answer: bytes) -> MachineError:
-    return MachineError(f"the command was applied, but its answer is too long: {len(answer)} bytes")
+def _is_ahead(batch: wire.Batch, session: Session) -> bool:
+    """Is its floor above every number that this or an earlier batch of the session brought?"""
+    highest = max(session.highest(), max(seq for seq, _ in batch.commands))
+    return batch.floor > highest and batch.version != wire.VERSION_1
 
 
 def _failure(index: int, term: int, offset: int, count: int, error: Exception) -> MachineFailure:

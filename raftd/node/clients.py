@@ -12,7 +12,9 @@ from raftd.node.apply_worker import Query
 from raftd.node.door import Door
 from raftd.node.errors import NodeStopped
 from raftd.node.outcomes import Outcome, Refusal, Refused, Unknown
+from raftd.node.ports import Clock
 from raftd.node.waiters import Waiters
+from raftd.wire.batch import noted
 
 if TYPE_CHECKING:
     from raftd.node.replica import Replica
@@ -23,9 +25,11 @@ Done = Callable[[Outcome], None]
 class Clients:
     """All that is asked in one turn of the loop becomes one append, and one ReadIndex round."""
 
-    def __init__(self, replica: Replica, core: RaftCore, door: Door) -> None:
+    def __init__(self, replica: Replica, core: RaftCore, door: Door, clock: Clock) -> None:
+        """clock: what the leader notes with each batch."""
         self._replica = replica
         self._core = core
+        self._clock = clock
         self._door = door
         self.waiters = Waiters()
 
@@ -62,7 +66,8 @@ class Clients:
         batches, dones = self._door.take_batches()
         if not batches:
             return
-        core = self._core
+        core, taken_ms = self._core, self._clock.epoch_ms()
+        batches = [noted(batch, taken_ms) for batch in batches]
         try:
             fx = self._replica.enter(lambda now: core.propose(batches, now))
         except NotLeader as error:

@@ -280,6 +280,13 @@ class Clock(Protocol):
         """Seconds on a monotonic clock. Any thread."""
         ...
 
+    def epoch_ms(self) -> int:
+        """Milliseconds since 1970 by this node's own clock, which may be wrong, and may jump.
+
+        Any thread. Only for what is written down with a batch: nothing waits by it.
+        """
+        ...
+
 
 __all__ = [
     "Clock",

@@ -70,7 +70,7 @@ class Replica:
         self._applying = False
         self.stopped = ""
         self.leading = False
-        self.clients = Clients(self, core, Door(settings))
+        self.clients = Clients(self, core, Door(settings), clock)
         self.hand_over = HandOver(self, core, settings.transfer_seconds)
         self.submit, self.query = self.clients.submit, self.clients.query
         self.transfer, self.suspect = self.hand_over.transfer, self.suspects.suspect

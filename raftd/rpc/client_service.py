@@ -59,8 +59,9 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
         self, request: pb.OpenSessionRequest, context: Context
     ) -> pb.OpenSessionReply:
         try:
-            _, answer = await self._gate.apply(batch.encode_open(), context)
-            return pb.OpenSessionReply(session=batch.decode_session(answer))
+            payload = encoded(lambda: batch.encode_open(request.nonce))
+            _, answer = await self._gate.apply(payload, context)
+            return pb.OpenSessionReply(session=answer)
         except CallFailed as failed:
             await errors.abort(context, failed.failure)
 
@@ -141,7 +142,16 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
 
 
 def one_command(session: pb.Session, command: bytes) -> bytes:
-    """A batch of one. Raises WireError."""
+    """A batch of one. Raises WireError.
+
+    A number without an id is what programs of version 1 send: were it taken for no session, what
+    they repeat would be done twice.
+    """
+    if not session.id and (session.seq or session.floor):
+        raise WireError(
+            f"session: number {session.seq} and floor {session.floor} without an id: name the"
+            " session that OpenSession gave, or send none of them; an older program: upgrade it"
+        )
     return batch.encode_batch(session.id, session.floor, ((session.seq, command),))
 
 

@@ -28,6 +28,8 @@ STATUS: dict[int, grpc.StatusCode] = {
     pb.SEQUENCE_REUSED: grpc.StatusCode.ALREADY_EXISTS,
     pb.MACHINE_ERROR: grpc.StatusCode.FAILED_PRECONDITION,
     pb.DEADLINE: grpc.StatusCode.DEADLINE_EXCEEDED,
+    pb.DONE_ANSWER_TOO_LONG: grpc.StatusCode.DATA_LOSS,
+    pb.FLOOR_AHEAD: grpc.StatusCode.OUT_OF_RANGE,
 }
 
 _REFUSALS: dict[Refusal, pb.FailureCode] = {
@@ -46,7 +48,11 @@ _RESULTS: dict[int, tuple[pb.FailureCode, str]] = {
     batch.SEQ_REUSED: (pb.SEQUENCE_REUSED, "the number was used for another command"),
     batch.SESSION_FULL: (pb.OVERLOADED, "the session keeps too many answers: raise its floor"),
     batch.INVALID: (pb.INVALID, "the command is malformed"),
+    batch.ANSWER_TOO_LONG: (pb.DONE_ANSWER_TOO_LONG, "done, but the answer is too long"),
+    batch.FLOOR_AHEAD: (pb.FLOOR_AHEAD, "the floor is above every number sent in the session"),
 }
+
+_MAY_BE_DONE = frozenset((pb.OUTCOME_UNKNOWN, pb.DONE_ANSWER_TOO_LONG))
 
 
 class CallFailed(Exception):
@@ -116,7 +122,7 @@ def of_result(status: int, answer: bytes) -> pb.Failure | None:
     said = answer.decode("utf-8", "replace")
     return pb.Failure(
         code=code,
-        certainly_not_done=code != pb.OUTCOME_UNKNOWN,
+        certainly_not_done=code not in _MAY_BE_DONE,
         message=(said or text)[:MESSAGE_MAX],
     )
 

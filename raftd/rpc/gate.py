@@ -15,7 +15,12 @@ from raftd.rpc.api import ClientNode, Done
 from raftd.rpc.connections import Connections
 from raftd.rpc.directory import Directory
 from raftd.rpc.errors import CallFailed
-from raftd.wire.batch import check_batch, decode_results, encode_results
+from raftd.wire.batch import (
+    QUERY_ANSWER_BYTES_MAX,
+    check_batch,
+    decode_results,
+    encode_results,
+)
 from raftd.wire.errors import WireError
 
 Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
@@ -34,7 +39,7 @@ class ClientLimits:
     stream_bytes_max: int = 16 << 20
     answer_wait_max: float = 30.0
     queries_max: int = 4096
-    answers_max: int = 32 << 20
+    answers_max: int = QUERY_ANSWER_BYTES_MAX
 
 
 SMALL_BYTES = 4096

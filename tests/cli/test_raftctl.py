@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from raftd.cli import raftctl
+from raftd.wire import batch
 from tests.cli.raftctl_shell import Shell, process
 from tests.client.fake_server import FakeCluster, Tally
 from tests.client.faults import Fault
@@ -151,7 +152,12 @@ def test_submit_and_query(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         assert shell("query", "bad") == 5
         assert shell("put", "a", "b") == 4
         assert "built-in store" in shell.err
-        assert cluster.sessions.session_count() == 0, "each closed its session"
+        assert [entry.kind for entry in cluster.entries] == [batch.PLAIN] * 4, "an entry for each"
+        assert shell("submit", "long") == 6
+        assert shell.err.startswith("raftctl: done, answer lost: ")
+        assert shell("query", "long") == 5
+        assert "the limit is" in shell.err
+        assert cluster.executed()[-1:] == [b"long"]
 
 
 # -- when it fails ----------------------------------------------------------------------------
@@ -177,47 +183,23 @@ def test_overloaded_is_not_done(shell: Shell, cluster: FakeCluster) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.UNKNOWN_AFTER, Fault.UNKNOWN_BEFORE])
-def test_a_retry_is_exactly_once(shell: Shell, cluster: FakeCluster, fault: Fault) -> None:
-    for node in cluster.nodes.values():
-        node.faults.append(fault)
-    assert shell("put", "a", "b") == 0
-    assert shell.out == b"ok: revision 2, version 1\n"
-
-
-def test_unknown_sticks(shell: Shell, cluster: FakeCluster) -> None:
-    node = cluster.nodes["n1"]
-    node.faults.append(Fault.DROP_AFTER)
-    seen: list[int] = []
-
-    def count() -> None:
-        seen.append(1)
-        if len(seen) == 3:  # the session, the lost answer, and now the retry
-            cluster.lead("nobody")
-
-    node.delay = count
+def test_what_may_be_done_is_never_sent_again(
+    shell: Shell, cluster: FakeCluster, fault: Fault
+) -> None:
+    """No session protects it: a second attempt could be a second put."""
+    cluster.nodes["n1"].faults.append(fault)
     assert shell("--timeout", "700ms", "put", "a", "b") == 4
     assert shell.err.startswith("raftctl: outcome unknown: ")
+    assert len(cluster.entries) == (fault is not Fault.UNKNOWN_BEFORE)
 
 
-def test_an_expired_session(shell: Shell, cluster: FakeCluster) -> None:
-    node = cluster.nodes["n1"]
-    calls: list[int] = []
-
-    def expire_before(number: int) -> None:
-        def count() -> None:
-            calls.append(1)
-            if len(calls) == number:
-                cluster.expire_sessions()
-
-        node.delay = count
-        calls.clear()
-
-    expire_before(2)
-    assert shell("put", "a", "1") == 0, "nothing had been sent in it: a new one"
-    expire_before(3)
-    node.faults.extend([Fault.NOT_LEADER, Fault.DROP_AFTER])
-    node.faults.popleft()
-    assert shell("put", "a", "2") == 4, "an attempt was open"
+def test_what_was_certainly_not_done_is_sent_again(shell: Shell, cluster: FakeCluster) -> None:
+    """A node that is down, one that does not lead, one that is busy: then the leader."""
+    cluster.nodes["n1"].faults.extend([Fault.OVERLOADED, Fault.UNAVAILABLE])
+    shell.endpoints = f"{DEAD},{cluster.nodes['n2'].address},{cluster.nodes['n1'].address}"
+    assert shell("put", "a", "b") == 0
+    assert shell.out == b"ok: revision 2, version 1\n"
+    assert [entry.kind for entry in cluster.entries] == [batch.PLAIN]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import grpc  # isort: skip
 from raftd._pb import client_pb2 as pb
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineError, StateMachine
+from raftd.machine.session_table import FORMAT_1
 from raftd.machine.sessions import Sessions
 from raftd.wire import batch
 from raftd.wire.errors import WireError
@@ -41,11 +42,15 @@ class Tally:
         if command.startswith(b"bad"):
             raise MachineError("bad commands are refused")
         self.seen.append(command)
+        if command.startswith(b"long"):
+            return bytes(FORMAT_1.answer_bytes + 1)
         return b"%d:%b" % (len(self.seen), command)
 
     def query(self, request: bytes) -> bytes:
         if request.startswith(b"bad"):
             raise MachineError("bad queries are refused")
+        if request.startswith(b"long"):
+            return bytes(batch.QUERY_ANSWER_BYTES_MAX + 1)
         return b"%d" % len(self.seen)
 
     def capture(self) -> Iterator[bytes]:

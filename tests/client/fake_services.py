@@ -72,7 +72,7 @@ class _Commands(client_pb2_grpc.CommandsServicer):
         self, request: pb.OpenSessionRequest, context: grpc.ServicerContext
     ) -> pb.OpenSessionReply:
         node = self._node
-        answer = self._change(batch.encode_open(), context, node.open_faults)
+        answer = self._change(batch.encode_open(request.nonce), context, node.open_faults)
         return pb.OpenSessionReply(session=batch.decode_session(answer))
 
     def CloseSession(
@@ -93,7 +93,8 @@ class _Commands(client_pb2_grpc.CommandsServicer):
         results, index = node.cluster.query([request.query])
         status, answer = batch.decode_results(results)[0]
         if status != batch.OK:
-            _abort(context, failure_of(pb.MACHINE_ERROR, answer.decode(), certain=True))
+            code = pb.INVALID if status == batch.INVALID else pb.MACHINE_ERROR
+            _abort(context, failure_of(code, answer.decode(), certain=True))
         return pb.QueryReply(result=answer, applied_index=index)
 
     def _change(self, payload: bytes, context: grpc.ServicerContext, faults: deque[Fault]) -> bytes:
@@ -110,8 +111,10 @@ class _Commands(client_pb2_grpc.CommandsServicer):
                 batch.MACHINE_ERROR: pb.MACHINE_ERROR,
                 batch.SESSION_EXPIRED: pb.SESSION_EXPIRED,
                 batch.SEQ_STALE: pb.SEQUENCE_STALE,
+                batch.ANSWER_TOO_LONG: pb.DONE_ANSWER_TOO_LONG,
             }.get(status, pb.INVALID)
-            _abort(context, failure_of(code, answer.decode(), certain=True))
+            certain = code != pb.DONE_ANSWER_TOO_LONG
+            _abort(context, failure_of(code, answer.decode(), certain=certain))
         return answer
 
 

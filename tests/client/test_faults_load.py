@@ -56,6 +56,7 @@ def test_opening_a_session_may_fail_in_any_way(tally: FakeCluster, connect: Conn
         [Fault.DROP_AFTER, Fault.UNKNOWN_AFTER, Fault.HANG_AFTER, Fault.OVERLOADED]
     )
     assert connect(tally).submit(b"x") == b"1:x"
+    assert tally.sessions.session_count() == 1, "attempts without an answer left sessions behind"
 
 
 def test_one_bad_command_does_not_spoil_its_neighbours(

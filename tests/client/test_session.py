@@ -9,6 +9,10 @@ import pytest
 from raftd.client.inbox import Inbox
 from raftd.client.parcels import Gate, Parcel
 from raftd.client.session import WINDOW_MAX, SessionState
+from raftd.wire import session_id
+from raftd.wire.session_id import with_index
+
+OURS, OTHER = (with_index(session_id.draw(), index) for index in (7, 9))
 
 
 def parcel(count: int = 1) -> Parcel:
@@ -24,7 +28,7 @@ def admitted(session: SessionState, *counts: int) -> list[Parcel]:
 @pytest.fixture
 def session() -> SessionState:
     made = SessionState()
-    made.opened(7)
+    made.opened(OURS)
     return made
 
 
@@ -71,13 +75,22 @@ def test_the_window_above_the_floor_is_bounded(session: SessionState) -> None:
 
 def test_a_new_session_numbers_anew(session: SessionState) -> None:
     (old,) = admitted(session, 1)
-    session.expired(6)
-    assert session.id == 7, "another session's end says nothing about ours"
-    session.expired(7)
-    assert session.id == 0
-    session.opened(9)
+    session.expired(OTHER)
+    assert session.id == OURS, "another session's end says nothing about ours"
+    session.expired(OURS)
+    assert session.id == b""
+    session.opened(OTHER)
     assert session.admit(old)
-    assert (old.session, old.first_seq) == (9, 1)
+    assert (old.session, old.first_seq) == (OTHER, 1)
+
+
+def test_attempts_to_open_name_one_session_until_it_is_open(session: SessionState) -> None:
+    """Else each attempt without an answer would leave a session behind."""
+    session.expired(OURS)
+    first = session.nonce()
+    assert session.nonce() == first
+    session.opened(with_index(first, 12))
+    assert session.nonce() != first
 
 
 def test_the_gate_bounds_commands_and_bytes_and_wakes_when_there_is_room() -> None:

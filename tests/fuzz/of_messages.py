@@ -191,7 +191,7 @@ HELLO_REPLY = codec_replies.encode_hello_reply(
     m.HelloReply(PEER, RECORDS, "no", False, 6), 6, ENVELOPE, ABOUT
 ).SerializeToString()
 PUT = client_pb2.PutRequest(
-    session=client_pb2.Session(id=1, seq=2, floor=1), key=b"key", value=b"value"
+    session=client_pb2.Session(id=bytes(range(1, 25)), seq=2, floor=1), key=b"key", value=b"value"
 )
 FRAMES = (
     client_pb2.KvRequest(number=1, put=PUT),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import random
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,8 @@ from raftd.machine.kv.store import KvStore
 from raftd.machine.session_table import Limits
 from raftd.machine.sessions import Sessions
 from raftd.wire import batch as wire
-from raftd.wire import kv
+from raftd.wire import kv, session_id
+from raftd.wire.errors import WireError
 from tests.machine.models import random_commands
 
 LIMITS = Limits(sessions=4, all_numbers=25, session_numbers=8)
@@ -29,24 +32,36 @@ def random_log(seed: int, entries: int) -> list[bytes]:
     """Batches of some sessions, with retries, reuse, stale numbers, strangers, opens and closes."""
     rng = random.Random(seed)
     commands = random_commands(seed, 50)
-    log = [wire.encode_open(), wire.encode_open()]
-    ids = [1, 2]
+    ids: list[bytes] = []
+    log: list[bytes] = []
+
+    def opened() -> None:
+        nonce = rng.randbytes(session_id.NONCE_BYTES)
+        log.append(noted(wire.encode_open(nonce)))
+        ids.append(session_id.with_index(nonce, len(log)))
+
+    def noted(payload: bytes) -> bytes:
+        return wire.noted(
+            payload, 1_700_000_000_000 + rng.randrange(5000), b"me"[: rng.randrange(3)]
+        )
+
+    opened()
+    opened()
     while len(log) < entries:
         draw = rng.random()
         if draw < 0.02:
-            log.append(wire.encode_open())
-            ids.append(len(log))
+            opened()
         elif draw < 0.03:
-            log.append(wire.encode_close(rng.choice(ids)))
+            log.append(noted(wire.encode_close(rng.choice(ids))))
         else:
-            session = rng.choice([0, *ids[-5:]])
+            session = rng.choice([b"", *ids[-5:]])
             base = len(log) // 10
             floor = max(0, base - rng.randrange(4)) if session else 0
             batch = [
                 (max(1, base + rng.randrange(-2, 12)), commands[rng.randrange(len(commands))])
                 for _ in range(rng.randrange(1, 8))
             ]
-            log.append(wire.encode_batch(session, floor, batch))
+            log.append(noted(wire.encode_batch(session, floor, batch)))
     return log
 
 
@@ -97,9 +112,39 @@ def test_the_hash_seed_of_a_process_changes_nothing(hash_seed: str) -> None:
     assert output.strip() == fingerprint(11)
 
 
-def test_the_answers_of_format_1_are_frozen() -> None:
+def test_the_answers_of_format_2_are_frozen() -> None:
     """Another value here means that old and new nodes in one cluster would diverge."""
-    assert fingerprint(5)[:16] == "8f93f9f77d4c2cd8"
+    assert fingerprint(5)[:16] == "f782196ab501be8c"
+
+
+def test_what_version_1_wrote_is_replayed_to_the_same_answers_and_states() -> None:
+    """A log and two snapshots that the program before version 2 wrote: never write them anew.
+
+    A floor that nobody sent and an answer that is too long are in it, by the rules of that time.
+    """
+    golden = json.loads((Path(__file__).parent / "golden_v1.json").read_text())
+    log, answers = ([bytes.fromhex(one) for one in golden[name]] for name in ("log", "answers"))
+    limits = replace(LIMITS, answer_bytes=90)
+    whole = Sessions(KvStore(), limits)
+    assert run(log, whole) == answers
+    for taken, table, body in golden["snapshots"]:
+        early, late = Sessions(KvStore(), limits), Sessions(KvStore(), limits)
+        run(log[:taken], early)
+        late.restore(bytes.fromhex(table), io.BytesIO(bytes.fromhex(body)))
+        assert late.digest() == early.digest()
+        assert run(log, late, taken) == answers[taken:]
+        assert late.digest() == whole.digest()
+
+
+def test_nobody_of_today_can_name_a_session_of_version_1() -> None:
+    replica = Sessions(KvStore())
+    replica.apply_batch(1, 1, wire.HEADER_1.pack(1, wire.OPEN, 0, 0, 0))
+    before = replica.digest()
+    forged = wire.HEAD_OUT.pack(2, wire.CLOSE, 0, session_id.of_version_1(1), 0)
+    with pytest.raises(WireError):
+        wire.check_batch(forged)
+    replica.apply_batch(2, 1, wire.encode_close(session_id.with_index(b"\x01" + bytes(15), 1)))
+    assert replica.digest() == before
 
 
 def test_a_snapshot_is_read_on_another_thread_while_applying_goes_on(
@@ -118,7 +163,7 @@ def test_a_snapshot_is_read_on_another_thread_while_applying_goes_on(
     def batch(operations: int) -> bytes:
         keys = [b"%d" % rng.randrange(3000) for _ in range(operations)]
         return wire.encode_batch(
-            0,
+            b"",
             0,
             [
                 (0, kv.encode_delete(key) if rng.random() < 0.4 else kv.encode_put(key, key * 9))

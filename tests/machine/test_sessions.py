@@ -9,11 +9,13 @@ from typing import BinaryIO
 
 import pytest
 
+from raftd.machine import answers
 from raftd.machine.protocol import MachineError, MachineFailure, SnapshotFormatError
 from raftd.machine.session_table import Limits
 from raftd.machine.sessions import Sessions
 from raftd.node.ports import MachineHost
 from raftd.wire import batch as wire
+from raftd.wire import session_id
 
 Result = tuple[int, bytes]
 
@@ -63,15 +65,16 @@ class Node:
         self.index += 1
         return wire.decode_results(self.sessions.apply_batch(self.index, 1, payload))
 
-    def open(self) -> int:
-        ((status, answer),) = self.apply(wire.encode_open())
+    def open(self, nonce: bytes = b"") -> bytes:
+        nonce = nonce or (self.index + 1).to_bytes(session_id.NONCE_BYTES, "big")
+        ((status, answer),) = self.apply(wire.encode_open(nonce))
         assert status == wire.OK
         return wire.decode_session(answer)
 
-    def send(self, session: int, floor: int, *commands: tuple[int, bytes]) -> list[Result]:
+    def send(self, session: bytes, floor: int, *commands: tuple[int, bytes]) -> list[Result]:
         return self.apply(wire.encode_batch(session, floor, commands))
 
-    def statuses(self, session: int, floor: int, *commands: tuple[int, bytes]) -> list[int]:
+    def statuses(self, session: bytes, floor: int, *commands: tuple[int, bytes]) -> list[int]:
         return [status for status, _ in self.send(session, floor, *commands)]
 
     def snapshot(self) -> tuple[bytes, bytes]:
@@ -90,10 +93,104 @@ def node() -> Node:
     return Node()
 
 
-def test_the_id_of_a_session_is_the_index_of_its_entry(node: Node) -> None:
-    node.send(0, 0, (0, b"first"))
-    assert node.open() == 2
-    assert node.open() == 3
+def test_the_id_of_a_session_is_random_bytes_and_the_index_of_its_entry(node: Node) -> None:
+    node.send(b"", 0, (0, b"first"))
+    nonce = bytes(range(16))
+    assert node.open(nonce) == nonce + (2).to_bytes(8, "little")
+    assert node.open()[:16] != node.open()[:16]
+
+
+def test_opening_twice_is_one_session_with_all_that_it_did(node: Node) -> None:
+    nonce = session_id.draw()
+    session = node.open(nonce)
+    node.send(session, 0, (1, b"a"))
+    assert node.open(nonce) == session
+    assert node.send(session, 0, (1, b"a")) == [(wire.OK, b"1:a")]
+    assert node.sessions.session_count() == 1
+    assert node.journal.done == [b"a"]
+
+
+def test_a_session_that_is_opened_anew_after_it_expired_is_another_one() -> None:
+    """An attempt to open that was on its way for long must not bring numbers back to life."""
+    node = Node(Limits(sessions=1))
+    nonce = session_id.draw()
+    session = node.open(nonce)
+    node.send(session, 0, (1, b"a"))
+    node.open()
+    late = node.open(nonce)
+    assert late != session
+    assert node.statuses(session, 0, (1, b"a")) == [wire.SESSION_EXPIRED]
+    assert node.statuses(late, 0, (1, b"b")) == [wire.OK]
+    assert node.journal.done == [b"a", b"b"]
+
+
+def test_who_does_not_know_the_id_can_do_nothing_and_learns_nothing(node: Node) -> None:
+    mine = node.open()
+    node.send(mine, 0, (1, b"a"))
+    index = session_id.opened_at(mine)
+    guesses = [session_id.with_index(session_id.draw(), index) for _ in range(3)]
+    guesses += [mine[:15] + bytes((mine[15] ^ 1,)) + mine[16:], session_id.with_index(mine, 9)]
+    unknown = node.send(session_id.with_index(session_id.draw(), 99), 0, (1, b"x"))
+    before = node.snapshot()
+    for guess in guesses:
+        assert node.send(guess, 2**61, (2**61, b"x")) == unknown
+        assert node.apply(wire.encode_close(guess)) == [(wire.OK, b"")]
+    assert node.snapshot() == before
+    assert node.send(mine, 1, (2, b"b")) == [(wire.OK, b"2:b")]
+
+
+def test_a_floor_above_every_number_that_was_sent_is_refused(node: Node) -> None:
+    session = node.open()
+    node.send(session, 0, (1, b"a"), (3, b"c"))
+    before = node.snapshot()[0]
+    assert node.statuses(session, 2**61, (4, b"d"), (2, b"b")) == [wire.FLOOR_AHEAD] * 2
+    assert node.snapshot()[0] == before
+    assert node.statuses(session, 4, (4, b"d"), (2, b"b")) == [wire.SEQ_STALE] * 2
+    assert node.statuses(session, 4, (2, b"b")) == [wire.SEQ_STALE], "4 was sent before"
+    assert node.statuses(session, 5, (2, b"b")) == [wire.FLOOR_AHEAD]
+    assert node.journal.done == [b"a", b"c"]
+
+
+@pytest.mark.parametrize("in_session", [False, True])
+def test_a_command_whose_answer_is_too_long_is_done_and_said_to_be(in_session: bool) -> None:
+    """One of many, and their sum: the others have their answers, or were not executed."""
+    node = Node(Limits(answer_bytes=2000, results_bytes=2500))
+    session = node.open() if in_session else b""
+    batch = [(1, b"long2001"), (2, b"a"), (3, b"long2000"), (4, b"long2000"), (5, b"b")]
+    sent = node.send(session, 0, *batch)
+    assert [status for status, _ in sent] == [wire.ANSWER_TOO_LONG, 0, 0, 0, wire.SESSION_FULL]
+    assert (
+        sent[0][1] == b"done, but its answer has 2001 bytes, the limit is 2000: the answer is lost"
+    )
+    assert node.journal.done == [command for _, command in batch[:4]]
+    if in_session:
+        young = node.restarted(node.snapshot())
+        for replica in (node, young):
+            assert replica.send(session, 0, batch[0]) == sent[:1], "again, and not done again"
+        assert young.snapshot() == node.snapshot()
+
+
+def test_an_answer_to_a_query_that_is_too_long_names_the_limit(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "QUERY_MAX", 3)
+    node.send(b"", 0, (0, b"abcd"))
+    text = b"the answer has 4 bytes, the limit is 3: ask for less"
+    assert node.sessions.query(b"") == (wire.INVALID, text)
+
+
+def test_what_a_leader_noted_is_state(node: Node) -> None:
+    session = node.open()
+    node.send(session, 0, (1, b"a"))
+    young = node.restarted(node.snapshot())
+    payload = wire.encode_batch(session, 1, [(2, b"b")])
+    node.apply(wire.noted(payload, 1_700_000_000_000))
+    young.apply(wire.noted(payload, 1_700_000_000_001))
+    assert node.sessions.digest() != young.sessions.digest()
+    assert node.restarted(node.snapshot()).sessions.digest() == node.sessions.digest()
+    assert node.sessions._taken_ms == 1_700_000_000_000
+    node.apply(wire.noted(payload, 5))
+    assert node.sessions._taken_ms == 1_700_000_000_000, "another leader's clock is behind"
 
 
 def test_pitfall_63_the_same_number_gets_the_same_answer_and_is_not_executed_again(
@@ -121,8 +218,8 @@ def test_pitfall_63_a_number_twice_in_one_batch_is_executed_once(node: Node) -> 
 
 
 def test_pitfall_63_without_a_session_nothing_is_remembered(node: Node) -> None:
-    assert node.send(0, 0, (1, b"a"), (1, b"fail")) == [(0, b"1:a"), (1, b"refused after 1")]
-    assert node.send(0, 0, (1, b"a")) == [(wire.OK, b"2:a")]
+    assert node.send(b"", 0, (1, b"a"), (1, b"fail")) == [(0, b"1:a"), (1, b"refused after 1")]
+    assert node.send(b"", 0, (1, b"a")) == [(wire.OK, b"2:a")]
 
 
 def test_pitfall_64_an_expired_client_is_told_so_and_nothing_is_executed() -> None:
@@ -133,7 +230,7 @@ def test_pitfall_64_an_expired_client_is_told_so_and_nothing_is_executed() -> No
     assert node.statuses(two, 0, (1, b"b"), (2, b"b")) == [wire.SESSION_EXPIRED] * 2
     assert node.statuses(one, 0, (1, b"a")) == [wire.OK]
     assert node.statuses(three, 0, (1, b"c")) == [wire.OK]
-    assert node.statuses(99, 0, (1, b"d")) == [wire.SESSION_EXPIRED]
+    assert node.statuses(session_id.with_index(three, 99), 0, (1, b"d")) == [wire.SESSION_EXPIRED]
     assert node.journal.done == [b"a", b"c"]
     assert node.sessions.session_count() == 2
 
@@ -288,19 +385,20 @@ def test_digests_tell_sessions_and_states_apart(node: Node) -> None:
     seen.add(node.sessions.digest())
     node.send(session, 1, (2, b"fail"))
     seen.add(node.sessions.digest())
-    node.send(0, 0, (0, b"a"))
+    node.send(b"", 0, (0, b"a"))
     seen.add(node.sessions.digest())
     assert len(seen) == 5
     young = node.restarted(node.snapshot())
     assert young.sessions.digest() == node.sessions.digest()
 
 
-@pytest.mark.parametrize("session", [0, 1])
+@pytest.mark.parametrize("in_session", [False, True])
 @pytest.mark.parametrize(("command", "names"), [(b"crash", "KeyError: 'x"), (b"none", "TypeError")])
 def test_any_other_exception_stops_the_node_and_says_where(
-    node: Node, session: int, command: bytes, names: str
+    node: Node, in_session: bool, command: bytes, names: str
 ) -> None:
-    node.open()
+    session = node.open() if in_session else b""
+    node.index = 1
     with pytest.raises(MachineFailure, match=names) as caught:
         node.send(session, 0, (1, b"a"), (2, command), (3, b"c"))
     assert "entry 2 (term 1), command 1 of 3" in str(caught.value)
@@ -308,22 +406,13 @@ def test_any_other_exception_stops_the_node_and_says_where(
     assert node.journal.done == [b"a"]
 
 
-@pytest.mark.parametrize("payload", [b"", b"\x02" + bytes(19), b"\x01\x09" + bytes(18)])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\x03" + bytes(35), b"\x02\x09" + bytes(34), b"\x01\x09" + bytes(18)]
+)
 def test_an_entry_that_is_no_batch_stops_the_node(node: Node, payload: bytes) -> None:
     """It cannot have passed the door of this version, so some replica may understand it."""
     with pytest.raises(MachineFailure, match=r"entry 1 \(term 1\)"):
         node.apply(payload)
-
-
-@pytest.mark.parametrize("session", [0, 1])
-def test_the_results_of_one_batch_are_bounded(session: int) -> None:
-    node = Node(Limits(results_bytes=2500, answer_bytes=2000))
-    node.open()
-    batch = [(seq, b"long1000") for seq in range(1, 6)]
-    assert node.statuses(session, 0, *batch) == [0, 0, 0, wire.SESSION_FULL, wire.SESSION_FULL]
-    assert len(node.journal.done) == 3
-    ((status, text),) = node.send(session, 0, (9, b"long2001"))
-    assert (status, b"applied, but its answer is too long" in text) == (wire.MACHINE_ERROR, True)
 
 
 def test_a_long_error_is_cut_between_characters(node: Node) -> None:
@@ -332,13 +421,13 @@ def test_a_long_error_is_cut_between_characters(node: Node) -> None:
             raise MachineError("é" * 5000 + "\ud800")
 
     ((_, text),) = wire.decode_results(
-        Sessions(Wordy()).apply_batch(1, 1, wire.encode_batch(0, 0, [(0, b"")]))
+        Sessions(Wordy()).apply_batch(1, 1, wire.encode_batch(b"", 0, [(0, b"")]))
     )
     assert text.decode() == "é" * 2048
 
 
 def test_a_query_never_stops_a_node(node: Node, caplog: pytest.LogCaptureFixture) -> None:
-    node.send(0, 0, (0, b"a"))
+    node.send(b"", 0, (0, b"a"))
     assert node.sessions.query(b"") == (wire.OK, b"a")
     assert node.sessions.query(b"fail") == (wire.MACHINE_ERROR, b"no")
     with caplog.at_level(logging.ERROR):
@@ -373,7 +462,7 @@ def _damaged(data: bytes) -> Iterable[bytes]:
     yield data[:-1]
     yield data + b"\x00"
     yield b"x" + data[1:]
-    yield data[:4] + b"\x02" + data[5:]
+    yield data[:4] + b"\x03" + data[5:]
     for at in range(len(data)):
         yield data[:at] + b"\xff" + data[at + 1 :]
         if at:

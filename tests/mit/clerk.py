@@ -13,6 +13,7 @@ from typing import Any
 from raftd.wire import batch as wire
 from raftd.wire import kv
 from raftd.wire.batch import encode_batch
+from raftd.wire.session_id import NONCE_BYTES
 from tests.mit.lab import Lab
 from tests.mit.machine import encode_append
 from tests.mit.tasks import Promise, Steps
@@ -39,7 +40,8 @@ class Clerk:
         self.reach = list(lab.servers if reach is None else reach)
         """The servers that it has a link to."""
         self._at = 0
-        self._session = 0
+        self._session = b""
+        self._nonce = b""
         self._seq = 0
 
     # operations
@@ -73,7 +75,8 @@ class Clerk:
         self._lab.history.done(op, answer, self._world.now)
 
     def _open(self) -> Steps:
-        payload = wire.encode_open()
+        self._nonce = self._nonce or self._rng.randbytes(NONCE_BYTES)
+        payload = wire.encode_open(self._nonce)
         results = yield from self._until_answered(lambda p, done: p.app.submit(payload, done))
         self._session = wire.decode_session(wire.decode_results(results)[0][1])
 

@@ -209,7 +209,8 @@ class Lab(Cluster):
         process = self.process(server)
         if process is None:
             return None
-        payload = wire.encode_batch(0, 0, [(0, as_command(value))])
+        payload = wire.encode_batch(b"", 0, [(0, as_command(value))])
+        payload = wire.noted(payload, process.node.epoch_ms())
         now = process.node.now()
         try:
             effects = process.core.propose([payload], now)

@@ -65,8 +65,8 @@ def test_a_log_that_keeps_what_the_snapshot_covers(monkeypatch: pytest.MonkeyPat
 
 
 def test_appends_that_are_repeated_outside_of_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    def plain(session: int, floor: int, commands: list[tuple[int, bytes]]) -> bytes:
-        return encode(0, 0, [(0, command) for _, command in commands])
+    def plain(session: bytes, floor: int, commands: list[tuple[int, bytes]]) -> bytes:
+        return encode(b"", 0, [(0, command) for _, command in commands])
 
     encode = wire.encode_batch
     monkeypatch.setattr(clerk, "encode_batch", plain)

@@ -146,8 +146,8 @@ STORING = (
         "a snapshot holds the sessions as well as the state",
         machine(
             "sessions",
-            "        return tables.dump(self._sessions), self.machine.capture()\n",
-            "        return tables.dump(OrderedDict()), self.machine.capture()\n",
+            "        return tables.dump(self._sessions, self._taken_ms), self.machine.capture()\n",
+            "        return tables.dump(Table(), self._taken_ms), self.machine.capture()\n",
         ),
         by="exactly-once state-machine-safety",
     ),

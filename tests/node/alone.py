@@ -42,6 +42,9 @@ class Clock:
     def now(self) -> float:
         return time.monotonic()
 
+    def epoch_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
 
 class NoPeers:
     def wake(self, peer: str, channel: Channel) -> None:
@@ -151,4 +154,4 @@ async def running(
 
 
 def plain(*commands: bytes) -> bytes:
-    return wire.encode_batch(0, 0, [(0, command) for command in commands])
+    return wire.encode_batch(b"", 0, [(0, command) for command in commands])

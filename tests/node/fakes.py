@@ -18,6 +18,9 @@ class FakeClock:
     def now(self) -> float:
         return self.time
 
+    def epoch_ms(self) -> int:
+        return int(self.time * 1000)
+
 
 class FatalNote:
     """Remembers what was reported instead of ending anything."""

@@ -74,7 +74,7 @@ def test_a_snapshot_handed_in_holds_the_sessions_of_its_mark() -> None:
         async with running(diary, fs) as bench:
             opened = await bench.submit(wire.encode_open())
             [(_, answer)] = wire.decode_results(opened.results)
-            session = int.from_bytes(answer, "little")
+            session = answer
             await bench.submit(wire.encode_batch(session, 0, [(1, b"1")]))
             await bench.submit(wire.encode_batch(session, 0, [(2, b"2")]))
             index, sessions, state = marks[0]

@@ -21,6 +21,7 @@ from raftd.rpc.errors import FAILURE_KEY
 from raftd.rpc.gate import ClientLimits
 from raftd.rpc.server import BindError
 from raftd.wire import batch, kv
+from raftd.wire.session_id import NO_SESSION, with_index
 from tests.rpc.fakes import FakeNode, Side, incarnation, one_side, until
 
 Code = grpc.StatusCode
@@ -38,7 +39,7 @@ def commands(channel: grpc.aio.Channel) -> Any:
 
 
 def plain(*texts: bytes) -> bytes:
-    return batch.encode_batch(0, 0, [(0, text) for text in texts])
+    return batch.encode_batch(b"", 0, [(0, text) for text in texts])
 
 
 def test_unary_calls_of_both_services() -> None:
@@ -51,18 +52,21 @@ def test_unary_calls_of_both_services() -> None:
             assert (query.result, query.applied_index) == (b"saw it", 6)
 
             one.node.on_submit = lambda payload, done: done(
-                Applied(8, 3, batch.encode_results([(0, batch.SESSION_ID.pack(8))]))
+                Applied(8, 3, batch.encode_results([(0, SESSION)]))
             )
             opened = await stub.OpenSession(client_pb2.OpenSessionRequest(), timeout=30)
-            assert opened.session == 8
+            assert opened.session == SESSION
             assert batch.decode_batch(one.node.submitted[-1][0]).kind == batch.OPEN
             one.node.on_submit = lambda payload, done: done(
                 Applied(9, 3, batch.encode_results([(0, b"")]))
             )
-            await stub.CloseSession(client_pb2.CloseSessionRequest(session=8), timeout=30)
+            await stub.CloseSession(client_pb2.CloseSessionRequest(session=SESSION), timeout=30)
             assert batch.decode_batch(one.node.submitted[-1][0]).kind == batch.CLOSE
 
     asyncio.run(main())
+
+
+SESSION = with_index(bytes(range(1, 17)), 8)
 
 
 def answer(kind: int, structure: Any, *fields: int) -> bytes:
@@ -76,7 +80,7 @@ KV_CASES: list[tuple[str, Any, bytes, bytes, Any]] = [
     (
         "Put",
         client_pb2.PutRequest(
-            key=b"k", value=b"v", session=client_pb2.Session(id=5, seq=2, floor=1)
+            key=b"k", value=b"v", session=client_pb2.Session(id=SESSION, seq=2, floor=1)
         ),
         kv.encode_put(b"k", b"v"),
         answer(kv.PUT, kv.PUT_ANSWER, 7, 1),
@@ -148,7 +152,8 @@ def test_typed_calls_become_the_stores_bytes_and_back(case: Any, stream: bool) -
                 decoded = batch.decode_batch(payload)
                 asked.append(decoded.commands[0][1])
                 session = getattr(request, "session", client_pb2.Session())
-                assert (decoded.session, decoded.floor) == (session.id, session.floor)
+                assert decoded.session == (session.id or NO_SESSION)
+                assert decoded.floor == session.floor
                 assert decoded.commands[0][0] == session.seq
                 done(Applied(5, 3, batch.encode_results([(0, stored)])))
 
@@ -228,6 +233,11 @@ def test_what_can_never_work_is_refused_at_the_door() -> None:
                 typed.Get(client_pb2.GetRequest()),
                 typed.Batch(client_pb2.BatchRequest(operations=[client_pb2.BatchOperation()])),
                 commands(channel).CloseSession(client_pb2.CloseSessionRequest()),
+                commands(channel).CloseSession(client_pb2.CloseSessionRequest(session=b"8" * 8)),
+                commands(channel).OpenSession(client_pb2.OpenSessionRequest(nonce=b"short")),
+                commands(channel).Submit(  # version 1: the number that was an id is not read
+                    client_pb2.SubmitRequest(session=client_pb2.Session(seq=1), command=b"c")
+                ),
                 commands(channel).Submit(
                     client_pb2.SubmitRequest(command=b"c" * (batch.COMMAND_BYTES_MAX + 1))
                 ),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from raftd.core.effects import Effects, NotLeader, Unavailable
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
+from raftd.wire.batch import noted
 from tests.sim.process import Answer
 
 if TYPE_CHECKING:
@@ -142,9 +143,9 @@ class Application:
     def _propose(self, batch: list[tuple[bytes, Answer]]) -> None:
         self._world.events += 1
         try:
-            effects = self._process.core.propose(
-                [payload for payload, _ in batch], self._process.node.now()
-            )
+            node = self._process.node
+            payloads = [noted(payload, node.epoch_ms()) for payload, _ in batch]
+            effects = self._process.core.propose(payloads, node.now())
         except NotLeader as error:
             for _, answer in batch:
                 answer("refused", error.leader)

@@ -29,6 +29,7 @@ queue-order                the log gets all writes in the order in which the cor
 persisted-is-synced        the core hears that a write is durable when it is
 answers                    a caller hears once, and an Applied is its own entry with its results
 everybody-answered         in a healed cluster nobody waits for an answer for ever
+batches-noted              every batch in the log says when its leader took it
 exactly-once               answers are those of a naive model that executes each number once
 bounds                     batches, windows and queues keep to their limits
 

@@ -40,8 +40,8 @@ from tests.sim.world import Violation
 STEPS_ALONE = 200_000
 """Of the checker, for a history that is at fault, without what the log knows."""
 
-Number = tuple[int, int]
-"""A command's session (0: none) and its number there: no two are alike."""
+Number = tuple[bytes, int]
+"""A command's session (empty: none) and its number there: no two are alike."""
 
 __all__ = ["BATCH", "CAS", "DELETE", "GET", "PUT", "RANGE", "History", "Item", "Op", "check"]
 
@@ -67,7 +67,7 @@ class History:
         self.ops.append(op)
         return op
 
-    def sent(self, op: Op, session: int, seq: int) -> None:
+    def sent(self, op: Op, session: bytes, seq: int) -> None:
         """Under which number the log will know it."""
         self._numbers[id(op)] = session, seq
 

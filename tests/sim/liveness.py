@@ -73,8 +73,8 @@ class Liveness:
                 answer(kind, result)
 
             number = len(history.ops)
-            history.sent(op, 0, number)
-            payload = wire.encode_batch(0, 0, [(number, kv.encode_put(b"last", value))])
+            history.sent(op, b"", number)
+            payload = wire.encode_batch(b"", 0, [(number, kv.encode_put(b"last", value))])
             node.process.app.submit(payload, answered)
 
         self._insist(attempt, "write committed")

@@ -18,28 +18,35 @@ class Model:
     def __init__(self, stats: Counter[str], sessions_max: int) -> None:
         self._stats = stats
         self._sessions_max = sessions_max
-        self._sessions: dict[int, tuple[list[int], dict[int, bytes]]] = {}
+        self._sessions: dict[bytes, tuple[list[int], dict[int, bytes]]] = {}
         self._store: dict[bytes, tuple[bytes, int, int]] = {}
         self._revision = 1
-        self.made: dict[tuple[int, int], int] = {}
-        """By session (0: none) and number: the revision that a command made, 0 if it made none."""
+        self.made: dict[tuple[bytes, int], int] = {}
+        """By session (empty: none) and number: the revision that a command made, 0 for none."""
 
     def apply(self, index: int, payload: bytes, results: bytes) -> None:
         """Raises Violation if `results` are not what they must be."""
         batch = wire.decode_batch(payload)
+        if not batch.taken_ms or batch.version != wire.VERSION:
+            raise Violation("batches-noted", f"entry {index} does not say when its leader took it")
         got = wire.decode_results(results)
         if batch.kind == wire.OPEN:
-            self._open(index)
+            self._open(index, batch.session, got)
         elif batch.kind == wire.CLOSE:
             self._sessions.pop(batch.session, None)
         elif batch.kind == wire.PLAIN:
             for offset, (seq, command) in enumerate(batch.commands):
-                self._compare(index, (wire.OK, self._first(0, seq, command)), got[offset])
+                self._compare(index, (wire.OK, self._first(b"", seq, command)), got[offset])
         else:
             self._in_session(index, batch, got)
 
-    def _open(self, index: int) -> None:
-        self._sessions[index] = ([0], {})
+    def _open(self, index: int, nonce: bytes, got: list[tuple[int, bytes]]) -> None:
+        """A second attempt finds the session of the first, as long as that is there."""
+        known = [id for id in self._sessions if nonce.startswith(id[:-8])]
+        id = known[0] if known else nonce[:-8] + index.to_bytes(8, "little")
+        self._sessions[id] = self._sessions.pop(id, ([0], {}))
+        self._stats["opened twice"] += len(known)
+        self._compare(index, (wire.OK, id), got[0])
         while len(self._sessions) > self._sessions_max:
             self._stats["model sessions expired"] += 1
             del self._sessions[next(iter(self._sessions))]
@@ -77,7 +84,7 @@ class Model:
         if expected != got:
             raise Violation("exactly-once", f"entry {index} was answered {got}, must be {expected}")
 
-    def _first(self, session: int, seq: int, command: bytes) -> bytes:
+    def _first(self, session: bytes, seq: int, command: bytes) -> bytes:
         before = self._revision
         answer = self._execute(command)
         self.made[session, seq] = self._revision if self._revision != before else 0

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 DRIVERS: dict[str, type[Process]] = {"light": LightProcess, "node": ShippedProcess}
 
 
+EPOCH_MS = 1_700_000_000_000
+"""When the simulated world began."""
+
+
 class Clock:
     """A node's own monotonic clock: it runs at its own rate and may jump ahead."""
 
@@ -64,6 +68,10 @@ class Node:
 
     def now(self) -> float:
         return self.clock.local(self.world.now)
+
+    def epoch_ms(self) -> int:
+        """Wrong by as much as the node's own clock is."""
+        return EPOCH_MS + int(self.now() * 1000)
 
     def run(self, call: Callable[..., None], *args: Any) -> None:
         """Something arrives at this node's process: now, or when it is woken up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raftd.core.types import Index, NodeId, Write, WriteSeq
+from raftd.wire.batch import NOTE
 from tests.sim.promises import Promises
 
 
@@ -32,7 +33,7 @@ class ShellChecks(Promises):
 
     def answered(self, name: NodeId, payload: bytes, index: Index, results: bytes) -> None:
         """A caller hears that its batch was applied as entry `index`, with these results."""
-        if self.payloads.get(index) != payload:
+        if self.payloads.get(index, b"")[NOTE.size :] != payload:
             self.fail("answers", f"{name} answers at {index}: another caller's entry is there")
         if self.results[index] != results:
             self.fail("answers", f"{name} answers {results!r} at {index}, {self.results[index]!r}")

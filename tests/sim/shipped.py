@@ -58,6 +58,9 @@ class ShippedProcess(Process):
         """The process's Clock."""
         return self.node.clock.local(self.world.now + self.spent)
 
+    def epoch_ms(self) -> int:
+        return self.node.epoch_ms()
+
     def costs(self, seconds: float) -> None:
         self.spent += seconds
 

@@ -52,7 +52,7 @@ class Facts:
         self.digests: dict[Index, bytes] = {}
 
     @property
-    def made(self) -> Mapping[tuple[int, int], int]:
+    def made(self) -> Mapping[tuple[bytes, int], int]:
         """By session and number: the revision that a command in the log made; 0 for none."""
         return self._model.made
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from raftd.core.types import NodeId
 from raftd.wire import batch as wire
+from raftd.wire import session_id
 from tests.sim.history import History, Op
 from tests.sim.load import Load
 from tests.sim.world import Violation, World
@@ -42,7 +43,7 @@ class Frame:
     )
 
     def __init__(
-        self, session: int, commands: list[tuple[int, bytes]], ops: list[Op], deadline: float
+        self, session: bytes, commands: list[tuple[int, bytes]], ops: list[Op], deadline: float
     ) -> None:
         self.session = session
         self.commands = commands
@@ -77,7 +78,8 @@ class Client:
         self._history: History = cluster.history
         self._load = Load(cluster, number, self._rng)
         self.number = number
-        self._session = 0
+        self._session = b""
+        self._nonce = b""
         self._opening = False
         self._next_seq = 1
         self._open_seqs: dict[int, None] = {}
@@ -112,13 +114,14 @@ class Client:
     def _open(self) -> None:
         if not self._opening:
             self._opening = True
-            frame = Frame(0, [], [], self._world.now + GIVE_UP_SECONDS * 4)
-            self._attempt(frame, wire.encode_open())
+            frame = Frame(b"", [], [], self._world.now + GIVE_UP_SECONDS * 4)
+            self._nonce = self._nonce or self._rng.randbytes(session_id.NONCE_BYTES)
+            self._attempt(frame, wire.encode_open(self._nonce))
 
     def _opened(self, frame: Frame, results: list[tuple[int, bytes]] | None) -> None:
         self._opening = False
         if results is not None:
-            self._session = wire.decode_session(results[0][1])
+            self._session, self._nonce = wire.decode_session(results[0][1]), b""
             self._next_seq = 1
             self._open_seqs.clear()
             self._world.stats["sessions"] += 1
@@ -181,7 +184,7 @@ class Client:
         if self._world.now >= frame.deadline or self._cluster.clients_stopped:
             self._finish(frame, None)
             return
-        payload = wire.encode_open() if not frame.session else self._payload(frame)
+        payload = wire.encode_open(self._nonce) if not frame.session else self._payload(frame)
         self._world.after(delay, self._attempt, frame, payload)
 
     def _answered(self, frame: Frame, attempt: int, target: NodeId, kind: str, value: Any) -> None:
@@ -231,7 +234,7 @@ class Client:
                 "exactly-once", f"client {self.number}: stale at the first attempt, {op}"
             )
         if status == wire.SESSION_EXPIRED and frame.session == self._session:
-            self._session = 0
+            self._session = b""
             self._world.stats["sessions expired"] += 1
         # The network may have carried it twice: what this copy found expired, the other, whose
         # answer is still on its way, may have found alive.

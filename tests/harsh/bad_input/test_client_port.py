@@ -13,7 +13,7 @@ import pytest
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
 from raftd.client import Invalid
-from raftd.wire import batch, kv
+from raftd.wire import batch, kv, session_id
 from tests.cluster.harness import channel
 from tests.harsh.bad_input.conftest import Live, failure
 
@@ -182,8 +182,10 @@ GARBAGE_BATCHES = {
     "short": b"\x01\x00",
     "noise": bytes(range(256)),
     "version": b"\x63" + bytes(40),
-    "count": b"\x01\x00\xff\xff" + bytes(16),
-    "tail": batch.encode_batch(0, 0, [(0, b"x")]) + b"more",
+    "count": b"\x02\x00\xff\xff" + bytes(32),
+    "version 1": b"\x01\x00\x01\x00" + bytes(16) + batch.COMMAND_HEAD.pack(0, 1) + b"x",
+    "a note": batch.noted(batch.encode_batch(b"", 0, [(0, b"x")]), 1, b"root"),
+    "tail": batch.encode_batch(b"", 0, [(0, b"x")]) + b"more",
 }
 
 
@@ -212,7 +214,8 @@ def test_command_that_the_store_cannot_read(commands: client_pb2_grpc.CommandsSt
 
 
 def test_sessions_that_nobody_opened(commands: client_pb2_grpc.CommandsStub) -> None:
-    for session in (1, 2**63, 2**64 - 1):
+    for index in (1, 2**63, 2**64 - 1):
+        session = session_id.with_index(session_id.draw(), index)
         request = pb.SubmitRequest(
             session=pb.Session(id=session, seq=1, floor=0), command=kv.encode_put(b"s", b"")
         )

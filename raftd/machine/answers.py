@@ -1,0 +1,53 @@
+"""What sessions answer where the machine was not asked, or could not be quoted. Any thread."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from raftd.machine.protocol import MachineError
+from raftd.machine.session_table import KEPT_HEAD, RESULT_AT
+from raftd.wire import batch as wire
+
+ERROR_BYTES_MAX: Final = 4096
+QUERY_MAX: Final = wire.QUERY_ANSWER_BYTES_MAX
+
+
+def result(status: int, answer: bytes) -> bytes:
+    return wire.RESULT_HEAD.pack(status, len(answer)) + answer
+
+
+STALE: Final = result(wire.SEQ_STALE, b"number at or below the session's floor; not executed now")
+REUSED: Final = result(wire.SEQ_REUSED, b"number used before for another command; not executed now")
+FULL: Final = result(wire.SESSION_FULL, b"no room for the answer; not executed now; send it again")
+EXPIRED: Final = (wire.SESSION_EXPIRED, b"session unknown or expired; not executed now")
+AHEAD: Final = (
+    wire.FLOOR_AHEAD,
+    b"floor above every number that was sent; nothing was executed now; a bug of the client",
+)
+
+
+def again(kept: bytes, crc: int) -> bytes:
+    """The result for a number that was applied before."""
+    return kept[RESULT_AT:] if KEPT_HEAD.unpack_from(kept)[1] == crc else REUSED
+
+
+def message(error: MachineError) -> bytes:
+    """Its text in bounds; cut between characters, and equal on all nodes as its text is."""
+    data = str(error).encode("utf-8", "backslashreplace")[:ERROR_BYTES_MAX]
+    return data.decode("utf-8", "ignore").encode()
+
+
+def too_long(answer: bytes, limit: int, version: int) -> tuple[int, bytes]:
+    """What is answered, and kept, in its place: the command is done all the same."""
+    if version == wire.VERSION_1:
+        text = f"the command was applied, but its answer is too long: {len(answer)} bytes"
+        return wire.MACHINE_ERROR, text.encode()
+    text = f"done, but its answer has {len(answer)} bytes, the limit is {limit}: the answer is lost"
+    return wire.ANSWER_TOO_LONG, text.encode()
+
+
+def of_read(answer: bytes) -> tuple[int, bytes]:
+    if len(answer) <= QUERY_MAX:
+        return wire.OK, answer
+    text = f"the answer has {len(answer)} bytes, the limit is {QUERY_MAX}: ask for less"
+    return wire.INVALID, text.encode()

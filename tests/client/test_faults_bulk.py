@@ -80,18 +80,25 @@ def test_a_neighbour_of_a_refused_frame_is_not_done_twice(
     assert all(isinstance(result, SessionExpired) for result in caught.value.results[SECOND])
 
 
-def test_a_stream_that_served_and_is_then_refused_leaves_the_rest_unknown() -> None:
-    """As a proxy does when a token has run out: what it let through before may be done."""
-
+def test_a_stream_that_was_refused_leaves_what_was_written_unknown() -> None:
+    """As a proxy does when a token has run out: what it let through before may be done, though
+    nothing was answered yet. Only a stream that got no connection proves that nothing left.
+    """
     empty = aio.Metadata()
     denied = aio.AioRpcError(grpc.StatusCode.UNAUTHENTICATED, empty, empty, "the token ran out")
+    gone = aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, empty, empty, "failed to connect to all")
     loop = asyncio.new_event_loop()
-    for replies, unknown in ((0, False), (1, True)):
+    for ending, replies, unknown in (
+        (denied, 0, True),
+        (denied, 1, True),
+        (gone, 0, False),
+        (gone, 1, True),
+    ):
         lane = CommandLane(cast("Engine", SimpleNamespace(loop=loop)), depth=8, count_max=9)
         parcel = Parcel((b"x",), 1, lambda: None)
         lane.flights[1] = Flight([parcel], 0.0)
         lane._replies = replies
-        lane._lost(judge_rpc(denied))
+        lane._lost(judge_rpc(ending))
         assert parcel.unknown is unknown
     loop.close()
 

@@ -129,7 +129,7 @@ def test_who_does_not_know_the_id_can_do_nothing_and_learns_nothing(node: Node) 
     node.send(mine, 0, (1, b"a"))
     index = session_id.opened_at(mine)
     guesses = [session_id.with_index(session_id.draw(), index) for _ in range(3)]
-    guesses += [mine[:15] + bytes((mine[15] ^ 1,)) + mine[16:], session_id.with_index(mine, 9)]
+    guesses += [mine[:15] + bytes((mine[15] ^ 128,)) + mine[16:], session_id.with_index(mine, 9)]
     unknown = node.send(session_id.with_index(session_id.draw(), 99), 0, (1, b"x"))
     before = node.snapshot()
     for guess in guesses:

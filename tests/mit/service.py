@@ -65,7 +65,7 @@ class Witness(Checkers):
 
 def is_command(entry: Entry) -> bool:
     """An entry of the machine's; with sessions its head says so in its second byte."""
-    return entry.type is EntryType.BATCH and entry.payload[1] in (wire.PLAIN, wire.IN_SESSION)
+    return entry.type is EntryType.BATCH and wire.decode_batch(entry.payload).commands != []
 
 
 def as_command(value: bytes) -> bytes:

@@ -68,9 +68,8 @@ def test_open_and_close_carry_no_commands() -> None:
 
 def test_version_1_is_read_and_no_longer_let_in() -> None:
     """Bytes that the program before wrote, and every refusal of its door."""
-    payload = bytes.fromhex(
-        "01010100" + "07" + "00" * 7 + "02" + "00" * 7 + "03" + "00" * 7 + "020000007879"
-    )
+    seven, two, three = (f"{number:02x}" + "00" * 7 for number in (7, 2, 3))
+    payload = bytes.fromhex("01010100" + seven + two + three + "020000007879")
     assert b.decode_batch(payload) == (1, b"\x07" + bytes(7), 2, [(3, b"xy")], 0, b"", 1)
     assert b.decode_batch(bytes.fromhex("01020000" + "00" * 16)) == (2, b"", 0, [], 0, b"", 1)
     with pytest.raises(WireError, match="version 1"):

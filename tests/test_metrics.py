@@ -43,6 +43,9 @@ class Clock:
     def now(self) -> float:
         return self.time
 
+    def epoch_ms(self) -> int:
+        return int(self.time * 1000)
+
 
 class Admin:
     def __init__(self) -> None:

@@ -71,7 +71,7 @@ class Clerk:
         payload = encode_batch(self._session, self._seq - 1, [(self._seq, command)])
         results = yield from self._until_answered(lambda p, done: p.app.submit(payload, done))
         ((status, answer),) = wire.decode_results(results)
-        assert status == wire.OK, f"{kind} {self._seq} of session {self._session}: {status}"
+        assert status == wire.OK, f"{kind} {self._seq} of session {self._session!r}: {status}"
         self._lab.history.done(op, answer, self._world.now)
 
     def _open(self) -> Steps:

@@ -81,7 +81,7 @@ class History:
             if op.outcome != UNKNOWN:
                 ops.append(op)
                 continue
-            revision = made.get(self._numbers.get(id(op), (0, 0)), 0)
+            revision = made.get(self._numbers.get(id(op), (b"", 0)), 0)
             if revision:
                 ops.append(replace(op, outcome=OK, revision=revision, done=True))
         return ops

@@ -152,17 +152,17 @@ def test_what_the_log_says_of_an_unknown_write() -> None:
     """It may stand at the revision that it made, or have made none; not before it was called."""
     history, stats = History(), Counter[str]()
     first = history.call(1, PUT, KEY, b"a", 0.0)
-    history.sent(first, 9, 1)
+    history.sent(first, b"9", 1)
     history.call(1, PUT, KEY, b"b", 0.0)
     history.ops.append(get(2, 3, 2, Item(b"a", 1, 2)))
     assert {op.outcome for op in history.ops[:2]} == {UNKNOWN}
-    check_told(history, {(9, 1): 2}, stats)
+    check_told(history, {(b"9", 1): 2}, stats)
     assert stats == {"ops judged": 3, "unknown writes judged": 2, "get judged": 1}
     with pytest.raises(Violation, match="clients alone: LINEARIZABLE"):
-        check_told(history, {(9, 1): 3}, stats)
+        check_told(history, {(b"9", 1): 3}, stats)
     first.call = 4.0
     with pytest.raises(Violation, match="clients alone: NOT LINEARIZABLE"):
-        check_told(history, {(9, 1): 2}, stats)
+        check_told(history, {(b"9", 1): 2}, stats)
 
 
 def test_what_certainly_did_not_happen_is_not_seen() -> None:

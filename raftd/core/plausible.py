@@ -35,12 +35,12 @@ def check_request(s: State, request: Request) -> None:
 
 
 def _one_leader(s: State, term: Term, node: NodeId) -> None:
-    """Election safety (Figure 3): a term has one leader."""
-    if term != s.current_term:
-        return
-    if s.leadership is not None or s.leader_id not in (None, node):
-        other = s.leader_id or s.me
-        raise ImpossibleMessage(f"two leaders in term {term}: {other} and {node}")
+    """Election safety (Figure 3): a term has one leader, also after it was lost sight of."""
+    led_term, led_by = s.led_by
+    if term == s.current_term and s.leadership is not None:
+        raise ImpossibleMessage(f"two leaders in term {term}: {s.me} and {node}")
+    if term == led_term and led_by != node:
+        raise ImpossibleMessage(f"two leaders in term {term}: {led_by} and {node}")
 
 
 def _same_history(s: State, request: AppendRequest) -> None:

@@ -265,7 +265,7 @@ def test_an_interrupted_caller_gives_its_number_up(tally: FakeCluster, connect: 
 def test_an_expired_session_without_an_open_attempt_is_replaced(
     tally: FakeCluster, connect: Connect
 ) -> None:
-    client = connect(tally)
+    client = connect(tally, attempt_timeout=10.0)
     client.submit(b"one")
     tally.expire_sessions()
     assert client.submit(b"two") == b"2:two"

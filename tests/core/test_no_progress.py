@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from raftd.core.effects import BrokenInvariant
+from raftd.core.effects import BrokenInvariant, ImpossibleMessage
 from raftd.core.messages import (
     AppendReply,
     AppendRequest,
@@ -215,7 +215,7 @@ def test_one_leader_a_term_also_after_it_was_lost_sight_of() -> None:
     core.link_lost("n2", 9.0)
     core.tick(9.05)
     assert core.leader_id is None
-    with pytest.raises(BrokenInvariant, match="one leader a term: n2 and n3 both lead term 9"):
+    with pytest.raises(ImpossibleMessage, match="two leaders in term 9: n2 and n3"):
         core.step(replace(heartbeat, leader="n3"), 9.1, "token")
 
 

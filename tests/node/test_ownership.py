@@ -110,6 +110,9 @@ class RealClock:
     def now(self) -> float:
         return time.monotonic()
 
+    def epoch_ms(self) -> int:
+        return 0
+
 
 def test_no_two_calls_into_a_machine_overlap() -> None:
     """Entries, reads, captures, events and restores at random, on the threads that ship."""

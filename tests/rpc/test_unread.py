@@ -16,6 +16,7 @@ from raftd.node.outcomes import Answered, Applied
 from raftd.rpc.api import Done
 from raftd.rpc.connections import UnreadLimits
 from raftd.wire.batch import encode_results
+from raftd.wire.session_id import with_index
 from tests.harsh.flood import DATA, frame, opened, request_headers
 from tests.rpc.fakes import one_side, until
 
@@ -54,7 +55,8 @@ def streamed() -> bytes:
 
 
 QUERY = pb.QueryRequest(query=b"q").SerializeToString()
-SUBMIT = pb.SubmitRequest(session=pb.Session(id=1, seq=1), command=b"c").SerializeToString()
+SESSION = with_index(bytes(range(16)), 1)
+SUBMIT = pb.SubmitRequest(session=pb.Session(id=SESSION, seq=1), command=b"c").SerializeToString()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,6 @@ def _successor(s: State, lead: Leadership, now: float) -> NodeId | None:
 
 
 def _may_follow(s: State, progress: Progress, now: float) -> bool:
-    if progress.unfit or progress.peer not in s.configuration.voters or progress.contact is None:
+    if progress.unfit or progress.contact is None or progress.peer not in s.configuration.voters:
         return False
     return now - progress.contact <= s.settings.election_timeout_min

@@ -72,11 +72,45 @@ REPLICATION = (
         "a heartbeat must not acknowledge what is only in memory",
         core(
             "follower",
-            "return AppendReply(s.current_term, True, durable_for_leader(s), number=number)",
-            "durable = durable_for_leader(s) if request.entries else s.verified_index\n"
-            "        return AppendReply(s.current_term, True, durable, number=number)",
+            "    def make() -> AppendReply:\n        durable = durable_for_leader(s)\n"
+            "        unfit, room = s.unfit, compaction.room(s)\n"
+            "        return AppendReply(s.current_term, True",
+            "    def make() -> AppendReply:\n"
+            "        durable = durable_for_leader(s) if request.entries else s.verified_index\n"
+            "        unfit, room = s.unfit, compaction.room(s)\n"
+            "        return AppendReply(s.current_term, True",
         ),
         by="ack-is-durable",
+    ),
+    plant(
+        "full-log-takes-entries",
+        "the log in memory is bounded on a follower, too",
+        core(
+            "follower",
+            "    if request.entries and compaction.room(s) is not Room.ALL:",
+            "    if 0:",
+        ),
+        by="script:no_room",
+    ),
+    plant(
+        "held-back-peer-is-sent-entries",
+        "a follower without room gets no entries until it says otherwise",
+        core(
+            "leader", "    if prev_term is not None and progress.room is not Room.ALL:", "    if 0:"
+        ),
+        by="script:no_room",
+    ),
+    plant(
+        "unfit-leader-goes-on",
+        "a leader whose machine hangs hands over",
+        core("timers", "        fitness.look(s, fx, lead, now)", "        pass"),
+        by="script:unfit_leader",
+    ),
+    plant(
+        "hands-over-to-the-unfit",
+        "only to one who is fit",
+        core("fitness", "    if progress.unfit or progress", "    if progress"),
+        by="script:unfit_leader",
     ),
     plant(
         "commit-past-what-is-verified",

@@ -47,9 +47,8 @@ STORING = (
             "follower",
             "    if request.meta.index <= s.commit_index:\n"
             "        _have_it(s, fx, request, token)\n"
-            "    else:\n"
-            "        fx.chunks",
-            "    if False:\n        _have_it(s, fx, request, token)\n    else:\n        fx.chunks",
+            "    elif",
+            "    if False:\n        _have_it(s, fx, request, token)\n    elif",
         ),
         by="monotonic",
     ),

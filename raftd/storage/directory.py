@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from raftd.core.types import Identity, Incarnation, NodeId, Recovered
-from raftd.storage import record
 from raftd.storage.errors import CorruptIdentity, Locked
 from raftd.storage.fs import FileSystem, Lock
 from raftd.storage.identity import (
@@ -25,10 +24,18 @@ from raftd.storage.identity import (
     load_identity,
     save_identity,
 )
-from raftd.storage.recovery import read_whole
-from raftd.storage.segment import SEGMENT_NAME
+from raftd.storage.lanes import BLOCK_BYTES
+from raftd.storage.rolling import create_log
+from raftd.storage.segment import (
+    SEGMENT_NAME,
+    BadHeader,
+    Books,
+    holds_more,
+    load_header,
+    segment_name,
+)
 from raftd.storage.snapshots import SIZE_MAX_BYTES, SNAPSHOT_NAME, SnapshotFiles
-from raftd.storage.wal import SEGMENT_BYTES, Wal, create_log
+from raftd.storage.wal import SEGMENT_BYTES, Wal
 
 LOCK_NAME = "lock"
 SNAPSHOTS_NAME = "snapshots"
@@ -45,14 +52,14 @@ class DataDirectory:
     snapshots: SnapshotFiles
 
     def recover(self) -> Recovered:
-        """Open the log, and see that the snapshot it names is there. Main thread, once.
+        """Open the log, and see that the snapshot it names is whole. Main thread, once.
 
         Leftovers (snapshots that no marker names, partial files) are removed. Raises StorageError,
         OSError.
         """
         recovered = self.wal.open()
         if recovered.snapshot is not None:
-            self.snapshots.check_present(recovered.snapshot)
+            self.snapshots.check(recovered.snapshot)
         self.snapshots.clean(recovered.snapshot)
         self.snapshots.check_writable()
         return recovered
@@ -70,6 +77,7 @@ def open_directory(
     node: NodeId,
     new_incarnation: Callable[[], Incarnation],
     segment_bytes: int = SEGMENT_BYTES,
+    block_bytes: int = BLOCK_BYTES,
     reserve_bytes: int = 0,
     snapshot_size_max: int = SIZE_MAX_BYTES,
     now: Callable[[], float] | None = None,
@@ -87,7 +95,7 @@ def open_directory(
         created = identity is None
         if identity is None:
             identity = Identity(cluster, node, new_incarnation())
-            _create(fs, root, identity, segment_bytes)
+            _create(fs, root, identity, segment_bytes, block_bytes)
         else:
             check_identity(root, identity, cluster, node)
             fs.sync_directory(root)
@@ -96,6 +104,7 @@ def open_directory(
             root,
             directory_id(identity),
             segment_bytes=segment_bytes,
+            block_bytes=block_bytes,
             reserve_bytes=reserve_bytes,
             lock=lock,
             now=now,
@@ -127,7 +136,9 @@ def _lock(fs: FileSystem, path: str) -> Lock:
         raise Locked(path) from None
 
 
-def _create(fs: FileSystem, root: str, identity: Identity, segment_bytes: int) -> None:
+def _create(
+    fs: FileSystem, root: str, identity: Identity, segment_bytes: int, block_bytes: int
+) -> None:
     _refuse_used(fs, root)
     names = fs.listdir(root)
     for name in names:
@@ -136,7 +147,7 @@ def _create(fs: FileSystem, root: str, identity: Identity, segment_bytes: int) -
     if SNAPSHOTS_NAME not in names:
         fs.mkdir(f"{root}/{SNAPSHOTS_NAME}")
     _sync_above(fs, root)
-    create_log(fs, root, directory_id(identity), segment_bytes)
+    create_log(fs, root, directory_id(identity), segment_bytes, block_bytes)
     fs.sync_directory(root)
     save_identity(fs, root, identity)
 
@@ -153,14 +164,27 @@ def _refuse_used(fs: FileSystem, root: str) -> None:
     """Raises CorruptIdentity if somebody has written here under an identity that is now gone."""
     names = fs.listdir(root)
     for name in names:
-        if SEGMENT_NAME.fullmatch(name):
-            data = read_whole(fs, f"{root}/{name}")
-            if next(record.find_batches(data, 0, len(data), None), None) is not None:
-                _refuse(root, name)
+        if SEGMENT_NAME.fullmatch(name) and _was_used(fs, root, name):
+            _refuse(root, name)
     if SNAPSHOTS_NAME in names:
         for name in fs.listdir(f"{root}/{SNAPSHOTS_NAME}"):
             if SNAPSHOT_NAME.fullmatch(name):
                 _refuse(root, f"{SNAPSHOTS_NAME}/{name}")
+
+
+def _was_used(fs: FileSystem, root: str, name: str) -> bool:
+    """Whether this is more than the first segment as a directory that is being made has it."""
+    path = f"{root}/{name}"
+    file = fs.open(path)
+    try:
+        try:
+            header = load_header(file, path)
+        except BadHeader:
+            return holds_more(file, 0, None)
+        first = (header.number, header.sequence, header.books) == (1, 1, Books())
+        return not first or name != segment_name(1) or holds_more(file, header.size, None)
+    finally:
+        file.close()
 
 
 def _refuse(root: str, name: str) -> None:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from raftd.core.types import EntryType, Identity
-from raftd.storage import record, recovery
+from raftd.storage import framing, record, recovery
 from raftd.storage.directory import SNAPSHOTS_NAME
 from raftd.storage.errors import CorruptSnapshot, StorageError
+from raftd.storage.framing import BATCH_HEADER, MARK, Batch
 from raftd.storage.fs import FileSystem, OsFileSystem
 from raftd.storage.identity import directory_id, load_identity
-from raftd.storage.record import BATCH_HEADER, Batch, Malformed, Record, RecordType
+from raftd.storage.lanes import Lanes, Packed
+from raftd.storage.record import Malformed, Record, RecordType
 from raftd.storage.report import (
     LogReport,
     Report,
@@ -27,7 +29,7 @@ from raftd.storage.report import (
     json_lines,
     text_lines,
 )
-from raftd.storage.segment import BadHeader, Header, decode_header, segment_name, segment_numbers
+from raftd.storage.segment import BadHeader, Header, load_header, segment_name, segment_numbers
 from raftd.storage.snapshot_file import file_crc, read_header
 from raftd.storage.snapshots import SNAPSHOT_NAME, snapshot_name
 
@@ -102,11 +104,13 @@ def record_lines(fs: FileSystem, root: str) -> Iterator[str]:
 
 @dataclass(slots=True)
 class _Walk:
-    """The good batches of one segment."""
+    """The good batches of one segment. rests: where the next may go and something else lies."""
 
-    data: bytes
+    size_bytes: int
+    data: bytes = b""
     header: Header | None = None
     batches: list[Batch] = field(default_factory=list)
+    rests: tuple[tuple[int, int], ...] = ()
     damage: str = ""
 
     def records(self, batch: Batch) -> list[Record]:
@@ -120,20 +124,36 @@ class _Walk:
 
 def _walk(fs: FileSystem, root: str, number: int, owner: int | None) -> _Walk:
     path = f"{root}/{segment_name(number)}"
-    walk = _Walk(recovery.read_whole(fs, path))
+    walk = _Walk(fs.size(path))
+    file = fs.open(path)
     try:
-        walk.header = header = decode_header(walk.data, path)
+        walk.header = header = load_header(file, path)
+        walk.data = file.read(0, header.allocated)
     except (BadHeader, StorageError) as error:
         walk.damage = str(error)
         return walk
-    offset, sequence, previous = header.size, header.sequence, header.crc
+    finally:
+        file.close()
+    layout, sequence, previous = header.layout(), header.sequence, header.crc
     while True:
-        batch = record.batch_at(walk.data, offset, len(walk.data), owner)
-        if batch is None or (batch.sequence, batch.previous) != (sequence, previous):
+        batch = recovery.next_batch(walk.data, header, layout, sequence, previous, owner)
+        if batch is None:
             break
         walk.batches.append(batch)
-        offset, sequence, previous = batch.end, sequence + 1, batch.crc
+        layout.take(sequence, batch.offset, batch.end)
+        sequence, previous = sequence + 1, batch.crc
+    walk.rests = _used_rests(walk.data, layout)
     return walk
+
+
+def _used_rests(data: bytes, layout: Lanes | Packed) -> tuple[tuple[int, int], ...]:
+    """Where the next batch may go and something lies already that is no mark."""
+    found = []
+    for start, end in layout.rests():
+        start += MARK.size if framing.mark_at(data, start, None) is not None else 0
+        if data[start:end].strip(b"\0"):
+            found.append((start, end))
+    return tuple(found)
 
 
 def _segment(fs: FileSystem, root: str, number: int, owner: int | None) -> SegmentReport:
@@ -146,17 +166,17 @@ def _segment(fs: FileSystem, root: str, number: int, owner: int | None) -> Segme
                 indexes.append(item.position)
             elif item.type == RecordType.SEAL:
                 state = "sealed"
-    used = walk.batches[-1].end if walk.batches else 0
+    used = max((batch.end for batch in walk.batches), default=0)
     if walk.header is not None and not walk.batches:
         used = walk.header.size
     if walk.header is None or walk.damage:
         state = "damaged"
-    elif state == "open" and walk.data[used:].strip(b"\0"):
-        walk.damage = f"bytes after offset {used} are no batch that follows"
+    elif state == "open" and walk.rests:
+        walk.damage = f"bytes after offset {walk.rests[0][0]} are no batch that follows"
         state = "torn"
     return SegmentReport(
         segment_name(number),
-        len(walk.data),
+        walk.size_bytes,
         used,
         len(walk.batches),
         walk.batches[0].sequence if walk.batches else 0,
@@ -182,7 +202,7 @@ def _log(analysis: recovery.Analysis) -> LogReport:
         replay.last_index,
         replay.entries[-1].term if replay.entries else covered[1],
         len(replay.entries),
-        tail.dirty_end - tail.offset,
+        tail.torn_bytes,
         analysis.leftover,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from raftd.core.effects import BrokenInvariant
 from raftd.core.types import Index, Write, WriteSeq
-from raftd.storage.recovery import NOTHING_BELOW
+from raftd.storage.replay import NOTHING_BELOW
 
 
 def follow(

@@ -1,23 +1,13 @@
-"""Bytes of the log: records, and the batches that become durable as one.
+"""Records: what the log says, one after the other in the batches of framing.py.
 
-A batch is a header and records, all integers little-endian:
+    type u8 | subtype u8 | 0 u16 | length u32 | index u64 | term u64 | payload
 
-    magic u32 | directory u64 | sequence u64 | length u32 | previous u32 | synced_before u64 |
-    crc u32
-    record*: type u8 | subtype u8 | 0 u16 | length u32 | index u64 | term u64 | payload
-
-`crc` (CRC-32 as in zlib) covers the header with its own field as zero, and all records, so a batch
-can be checked by itself. `directory` is this data directory's own number, `sequence` counts batches
-over all segments, `previous` is the checksum of the batch before (or of the segment's header): a
-swapped, stale or foreign block does not fit. `synced_before`: when this batch was written, every
-batch with a smaller sequence had been synced; so it proves that damage to one of them is no torn
-write. A batch without records is an idle marker: it exists for that proof alone.
+All integers are little-endian.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -31,18 +21,10 @@ from raftd.core.types import (
     SnapshotMeta,
     Write,
 )
-
-BATCH_MAGIC = b"\xd5RBt"
-BATCH_MAGIC_NUMBER = int.from_bytes(BATCH_MAGIC, "little")
-BATCH_HEADER = struct.Struct("<IQQIIQI")
-BATCH_CRC_OFFSET = BATCH_HEADER.size - 4
-BATCH_RECORDS_MAX_BYTES = 1 << 30
-"""More in one batch is refused before it is written: a length field beyond it is damage."""
+from raftd.storage.framing import find_batches as find_batches  # they were one file
 
 RECORD = struct.Struct("<BBHIQQ")
 _MARKER = struct.Struct("<QIHH")
-_CRC = struct.Struct("<I")
-_ZERO_CRC = bytes(4)
 
 
 class RecordType(IntEnum):
@@ -58,6 +40,7 @@ class RecordType(IntEnum):
     )
     ADMITTED = 5
     SEAL = 6  # index: the next segment's number; term: its header's checksum
+    BLOCK = 7  # in a segment's header only; index: bytes that share one fate (lanes.py)
 
 
 class Malformed(ValueError):
@@ -72,21 +55,6 @@ class Record(NamedTuple):
     position: int
     term: int
     payload: bytes
-
-
-class Batch(NamedTuple):
-    """A batch that is right by itself. offset, end: its place in the segment, in bytes."""
-
-    offset: int
-    end: int
-    sequence: int
-    previous: int
-    synced_before: int
-    crc: int
-
-    @property
-    def idle(self) -> bool:
-        return self.end - self.offset == BATCH_HEADER.size
 
 
 def encode_record(
@@ -133,47 +101,6 @@ def append_write(parts: list[bytes], write: Write) -> None:
         parts.append(encode_incarnation(node, incarnation))
     if write.admitted:
         parts.append(encode_record(RecordType.ADMITTED))
-
-
-def encode_batch(
-    parts: list[bytes], length: int, directory: int, sequence: int, previous: int, synced: int
-) -> tuple[bytearray, int]:
-    """(bytes, checksum). `parts` begins with a place holder for the header; `length`: the rest."""
-    parts[0] = BATCH_HEADER.pack(
-        BATCH_MAGIC_NUMBER, directory, sequence, length, previous, synced, 0
-    )
-    data = bytearray().join(parts)  # one copy, then the checksum is put in its place
-    crc = zlib.crc32(data)
-    _CRC.pack_into(data, BATCH_CRC_OFFSET, crc)
-    return data, crc
-
-
-def batch_at(data: bytes, offset: int, limit: int, directory: int | None) -> Batch | None:
-    """The batch at `offset` if it is right by itself and ends at or before `limit`, else None.
-
-    directory None: of whatever data directory.
-    """
-    start = offset + BATCH_HEADER.size
-    if start > limit or data[offset : offset + 4] != BATCH_MAGIC:
-        return None
-    _, owner, sequence, length, previous, synced, crc = BATCH_HEADER.unpack_from(data, offset)
-    foreign = directory is not None and owner != directory
-    if foreign or length > min(limit - start, BATCH_RECORDS_MAX_BYTES):
-        return None
-    head = zlib.crc32(_ZERO_CRC, zlib.crc32(data[offset : start - 4]))
-    if zlib.crc32(memoryview(data)[start : start + length], head) != crc:
-        return None
-    return Batch(offset, start + length, sequence, previous, synced, crc)
-
-
-def find_batches(data: bytes, start: int, limit: int, directory: int | None) -> Iterator[Batch]:
-    """Every batch from `start` on that is right by itself, wherever it lies: for judging damage."""
-    offset = data.find(BATCH_MAGIC, start, limit)
-    while offset >= 0:
-        batch = batch_at(data, offset, limit, directory)
-        if batch is not None:
-            yield batch
-        offset = data.find(BATCH_MAGIC, offset + 1 if batch is None else batch.end, limit)
 
 
 def decode_records(data: bytes, start: int, end: int) -> Iterator[Record]:

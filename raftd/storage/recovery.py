@@ -1,34 +1,33 @@
 """What the segments of a log say, and whether their damage is a torn write or lost data.
 
-Only the last segment may have a torn tail: bytes after the last good batch with no later batch that
-proves that they had been synced once. Everything else is damage, and then nothing is changed: to
-cut a log in its middle loses acknowledged entries. `analyse` only reads; `repair` does the little
-that a torn tail needs, and may itself be cut off anywhere and started again.
+Only the last segment may have a torn tail: bytes after the last good batch where nothing proves
+that it had been synced. Everything else is damage, and then nothing is changed: to cut a log in its
+middle loses acknowledged entries. Nothing is thrown away unread: neither a torn tail nor a segment
+that was being made, for either may prove that something before it is missing.
+
+`analyse` only reads; `repair` does the little that a torn tail needs, and may itself be cut off
+anywhere and started again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
-from raftd.core.types import Entry, EntryType, Index, Recovered
-from raftd.storage import record
+from raftd.storage import framing, leftover, record
 from raftd.storage.errors import CorruptLog
+from raftd.storage.framing import BATCH_HEADER, MARK, Batch
 from raftd.storage.fs import File, FileSystem
-from raftd.storage.record import Batch, Malformed, Record, RecordType
+from raftd.storage.lanes import Lanes, Packed
+from raftd.storage.record import Malformed, RecordType
+from raftd.storage.replay import Closed, Replay
 from raftd.storage.segment import (
     BadHeader,
-    Books,
     Header,
-    decode_header,
+    load_header,
     segment_name,
     segment_numbers,
 )
-
-ENTRY_TYPES = {int(kind): kind for kind in EntryType}
-NOTHING_BELOW = 1 << 63
-"""Larger than any index: no entry was overridden."""
 
 
 class Seal(NamedTuple):
@@ -40,110 +39,40 @@ class Seal(NamedTuple):
     previous: int
 
 
-class Closed(NamedTuple):
-    """A segment that takes nothing more. high: the last index that is still its own."""
-
-    number: int
-    high: Index
-
-
-@dataclass(slots=True)
-class Replay:
-    """The log as the records so far tell it. `base`: the index before `entries[0]`."""
-
-    books: Books = field(default_factory=Books)
-    base: Index = 0
-    entries: list[Entry] = field(default_factory=list)
-    closed: list[Closed] = field(default_factory=list)
-
-    @property
-    def last_index(self) -> Index:
-        return self.base + len(self.entries)
-
-    def apply(self, item: Record) -> None:
-        """Raises Malformed."""
-        kind = item.type
-        if kind == RecordType.ENTRY:
-            self._entry(item)
-        elif kind == RecordType.HARD_STATE:
-            self.books.hard_state = record.decode_hard_state(item)
-        elif kind == RecordType.MARKER:
-            self._marker(item)
-        elif kind == RecordType.INCARNATION:
-            self.books.record(*record.decode_incarnation(item))
-        elif kind == RecordType.ADMITTED:
-            self.books.admitted = True
-        else:
-            raise Malformed(f"record type {kind}, unknown to this raftd: use a newer one")
-
-    def _entry(self, item: Record) -> None:
-        index = item.position
-        last = self.last_index
-        if index != last + 1:
-            floor = 0 if self.books.snapshot is None else self.books.snapshot.index
-            if index > last or index <= floor:
-                raise Malformed(f"entry {index} does not follow entry {last} (snapshot {floor})")
-            self._override(index)
-        kind = ENTRY_TYPES.get(item.subtype)
-        if kind is None:
-            raise Malformed(f"entry type {item.subtype}, unknown to this raftd: use a newer one")
-        self.entries.append(Entry(index, item.term, kind, item.payload))
-
-    def _override(self, index: Index) -> None:
-        if index <= self.base:
-            self.base, self.entries = index - 1, []
-        else:
-            del self.entries[index - self.base - 1 :]
-        self.closed = cut_closed(self.closed, index)
-
-    def _marker(self, item: Record) -> None:
-        marker = record.decode_marker(item)
-        self.books.snapshot = marker.meta
-        if marker.reset or marker.meta.index > self.last_index:
-            self.base, self.entries = marker.meta.index, []
-            self.closed = cut_closed(self.closed, 1)
-
-    def recovered(self) -> Recovered:
-        books = self.books
-        return Recovered(
-            books.hard_state,
-            books.admitted,
-            tuple(sorted(books.records.items())),
-            books.snapshot,
-            tuple(self.entries),
-        )
-
-
 class Tail(NamedTuple):
     """Where the last segment ends and the next batch goes.
 
-    offset: in bytes; dirty_end: bytes up to there are a torn write, to be zeroed (or = offset).
+    offset: where that batch lies, should there be a damaged one. dirt: start and end of what a torn
+    write has left, in bytes, to be zeroed. marked: there is a mark already.
     """
 
     header: Header
+    layout: Lanes | Packed
     offset: int
-    dirty_end: int
+    dirt: tuple[tuple[int, int], ...]
     sequence: int
     previous: int
-    idle: bool
+    marked: bool
+
+    @property
+    def torn_bytes(self) -> int:
+        return sum(end - start for start, end in self.dirt)
 
 
 class Analysis(NamedTuple):
     replay: Replay
     tail: Tail
     leftover: str | None
-    """A segment that was being made when the power went: nothing in it, to be removed."""
+    """A segment that was being made when the power went. The log before it has all that its header
+    names, and nothing is in it: to be removed.
+    """
 
 
-def cut_closed(closed: list[Closed], index: Index) -> list[Closed]:
-    """After an entry `index` was written anew: what the closed segments hold of it is void."""
-    return [Closed(number, min(high, index - 1)) for number, high in closed]
-
-
-def read_whole(fs: FileSystem, path: str) -> bytes:
+def read_whole(fs: FileSystem, path: str, size_bytes: int | None = None) -> bytes:
+    """Of a segment: no more than `size_bytes`, if its size is known."""
     file = fs.open(path)
     try:
-        return file.read(0, file.size())
+        return file.read(0, file.size() if size_bytes is None else size_bytes)
     finally:
         file.close()
 
@@ -175,15 +104,45 @@ def analyse(fs: FileSystem, directory: str, directory_id: int) -> Analysis:
             path = f"{directory}/{segment_name(before + 1)}"
             raise CorruptLog(path, 0, 0, "the file is missing")
     reader = _Reader(fs, directory, directory_id)
-    leftover: str | None = None
+    half_made: str | None = None
     for position, number in enumerate(numbers):
-        seal = reader.seal
-        if position > 0 and seal is None:
+        if position > 0 and reader.seal is None:
             reader.check_leftover(number, is_last=number == numbers[-1])
-            leftover = f"{directory}/{segment_name(number)}"
+            half_made = f"{directory}/{segment_name(number)}"
             break
         reader.segment(number)
-    return Analysis(reader.replay, reader.finish(), leftover)
+    return Analysis(reader.replay, reader.finish(), half_made)
+
+
+def next_batch(
+    data: bytes,
+    header: Header,
+    layout: Lanes | Packed,
+    sequence: int,
+    previous: int,
+    directory_id: int | None,
+) -> Batch | None:
+    """That batch, if it lies whole where the rule wants it."""
+    for offset in layout.places(sequence):
+        batch = framing.batch_at(data, offset, header.allocated, directory_id)
+        if (
+            batch is not None
+            and (batch.sequence, batch.previous) == (sequence, previous)
+            and batch.version == header.version
+            and layout.place(sequence, batch.end - offset) == offset
+        ):
+            return batch
+    return None
+
+
+def _place_of(data: bytes, layout: Lanes | Packed, sequence: int) -> int:
+    """Where batch `sequence` lies that cannot be read: where anything is but a mark."""
+    places = layout.places(sequence)
+    for start, end in layout.rests():
+        free = framing.mark_at(data, start, None) is not None or not data[start:end].strip(b"\0")
+        if start in places and not free:
+            return start
+    return places[0]
 
 
 class _Reader:
@@ -196,56 +155,71 @@ class _Reader:
         self.replay = Replay()
         self.seal: Seal | None = None
         self.tail: Tail | None = None
+        self._checksums: list[int] = []
+        """Of the batches of the newest segment, beginning with its header's."""
         self._path = directory
 
     def segment(self, number: int) -> None:
         self._path = f"{self._directory}/{segment_name(number)}"
-        data = read_whole(self._fs, self._path)
-        header = self._header(data, number)
+        header = self._header(number)
+        data = read_whole(self._fs, self._path, header.allocated)
         if self.seal is None:
             self.replay.books, self.replay.base = header.books, header.last_index
         else:
+            self._check_link(header, self.seal)
             self.replay.closed.append(Closed(number - 1, self.replay.last_index))
         self.seal = None
         self._batches(data, header)
 
-    def _header(self, data: bytes, number: int) -> Header:
+    def _header(self, number: int) -> Header:
+        """Read before the rest: a file of another size may be too large to be read."""
+        file = self._fs.open(self._path)
         try:
-            header = decode_header(data, self._path)
+            header = load_header(file, self._path)
+            size = file.size()
         except BadHeader as error:
             raise self._corrupt(0, str(error)) from None
+        finally:
+            file.close()
         if header.directory != self._id:
             raise self._corrupt(0, "it belongs to another data directory")
         if header.number != number:
             raise self._corrupt(0, f"it is segment {header.number} under another's name")
-        if len(data) < header.allocated:
+        if size != header.allocated:
             raise self._corrupt(
-                len(data), f"the file is shorter than the {header.allocated} bytes it was made with"
+                min(size, header.allocated),
+                f"the file has {size} bytes instead of the {header.allocated} it was made with",
             )
-        seal = self.seal
-        if seal is not None and (header.crc, header.sequence, header.seed) != (
-            seal.header_crc,
-            seal.sequence + 1,
-            seal.previous,
-        ):
-            raise self._corrupt(0, "it is not the segment that the one before names")
         return header
 
+    def _check_link(self, header: Header, seal: Seal) -> None:
+        named = (seal.header_crc, seal.sequence + 1, seal.previous)
+        if (header.crc, header.sequence, header.seed) != named:
+            raise self._corrupt(0, "it is not the segment that the one before names")
+        if (header.last_index, header.books) != (self.replay.last_index, self.replay.books):
+            raise self._corrupt(0, "its header repeats another state than the segments before it")
+
     def _batches(self, data: bytes, header: Header) -> None:
-        offset, sequence, previous, idle = header.size, header.sequence, header.crc, False
-        limit = header.allocated
+        layout, sequence, previous = header.layout(), header.sequence, header.crc
+        idle = False
+        self._checksums = [previous]
         while self.seal is None:
-            batch = record.batch_at(data, offset, limit, self._id)
-            if batch is None or batch.sequence != sequence or batch.previous != previous:
+            batch = next_batch(data, header, layout, sequence, previous, self._id)
+            if batch is None:
                 break
             self._apply(data, batch)
-            offset, sequence, previous, idle = batch.end, sequence + 1, batch.crc, batch.idle
+            layout.take(sequence, batch.offset, batch.end)
+            sequence, previous = sequence + 1, batch.crc
+            idle = batch.idle
+            self._checksums.append(previous)
         if self.seal is None:
-            dirty_end = self._judge_tail(data, offset, limit, sequence)
-            self.tail = Tail(header, offset, dirty_end, sequence, previous, idle)
+            dirt = self._judge_tail(data, layout, sequence)
+            marked = idle or self._marked(data, layout, sequence)
+            offset = _place_of(data, layout, sequence)
+            self.tail = Tail(header, layout, offset, dirt, sequence, previous, marked)
 
     def _apply(self, data: bytes, batch: Batch) -> None:
-        start = batch.offset + record.BATCH_HEADER.size
+        start = batch.offset + BATCH_HEADER.size
         try:
             for item in record.decode_records(data, start, batch.end):
                 if item.type == RecordType.SEAL:
@@ -255,30 +229,49 @@ class _Reader:
         except Malformed as error:
             raise self._corrupt(batch.offset, str(error)) from None
 
-    def _judge_tail(self, data: bytes, offset: int, limit: int, sequence: int) -> int:
-        """The end of a torn tail (`offset`: there is none). Raises CorruptLog if it is no such."""
-        end = len(data[:limit].rstrip(b"\0"))
-        if end <= offset:
-            return offset
-        for later in record.find_batches(data, offset, limit, self._id):
-            if later.synced_before > sequence:
+    def _judge_tail(
+        self, data: bytes, layout: Lanes | Packed, sequence: int
+    ) -> tuple[tuple[int, int], ...]:
+        """What a torn write has left, to be zeroed. Raises CorruptLog if it is no such."""
+        dirt = []
+        for start, end in layout.rests():
+            synced = framing.mark_at(data, start, self._id)
+            start += MARK.size if synced is not None and synced <= sequence else 0
+            used = start + len(data[start:end].rstrip(b"\0"))
+            if used > start:
+                dirt.append((start, used))
+        if dirt:
+            self._refuse_proven(data, layout, sequence)
+        return tuple(dirt)
+
+    def _refuse_proven(self, data: bytes, layout: Lanes | Packed, sequence: int) -> None:
+        """Raises CorruptLog if anything there says that batch `sequence` had been synced."""
+        lowest = min(start for start, _ in layout.rests())
+        for proof in framing.find_proofs(data, lowest, len(data), self._id):
+            if proof.synced_before > sequence:
                 raise self._corrupt(
-                    offset,
-                    f"batch {sequence} is damaged or missing, and batch {later.sequence} at offset "
-                    f"{later.offset} says that it had been synced",
+                    _place_of(data, layout, sequence),
+                    f"batch {sequence} is damaged or missing, and {proof.what} at offset "
+                    f"{proof.offset} says that it had been synced",
                 )
-        return end
+
+    def _marked(self, data: bytes, layout: Lanes | Packed, sequence: int) -> bool:
+        return isinstance(layout, Lanes) and all(
+            framing.mark_at(data, offset, self._id) == sequence
+            for offset in layout.places(sequence)
+        )
 
     def check_leftover(self, number: int, *, is_last: bool) -> None:
-        """A segment after an unsealed one may only be one that was being made."""
-        assert self.tail is not None
-        data = read_whole(self._fs, f"{self._directory}/{segment_name(number)}")
-        held = next(record.find_batches(data, 0, len(data), self._id), None)
-        if held is not None or not is_last:
-            raise self._corrupt(
-                self.tail.offset,
-                f"no seal here, but segment {number} was in use: the end of this one is damaged",
-            )
+        """One after an unsealed one may only be one that was being made. Raises CorruptLog."""
+        tail = self.tail
+        assert tail is not None
+        why = f"no seal here, but segments {number} and later exist"
+        if is_last:
+            path = f"{self._directory}/{segment_name(number)}"
+            checksums = dict(enumerate(self._checksums, tail.header.sequence - 1))
+            why = leftover.refusal(self._fs, path, self._id, number, checksums)
+        if why:
+            raise self._corrupt(tail.offset, why)
 
     def finish(self) -> Tail:
         """Raises CorruptLog if the log is not whole."""
@@ -307,9 +300,8 @@ def repair(fs: FileSystem, directory: str, analysis: Analysis) -> File:
     tail = analysis.tail
     file = fs.open(f"{directory}/{segment_name(tail.header.number)}", writable=True)
     try:
-        if tail.dirty_end > tail.offset:
-            file.write(tail.offset, bytes(tail.dirty_end - tail.offset))
-            file.datasync()
+        for start, end in tail.dirt:  # synced with the next batch: until then it means nothing
+            file.write(start, bytes(end - start))
         if analysis.leftover is not None:
             fs.unlink(analysis.leftover)  # should it come back, it is removed again
     except BaseException:

@@ -1,4 +1,4 @@
-"""The next segment of a log: what is tried, and in which order, when the disk is full."""
+"""The first segment of a log, and the next: what is tried, in which order, on a full disk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from raftd.core.types import Index
 from raftd.storage.errors import NoFiles, NoSpace, is_no_files
 from raftd.storage.fs import File, FileSystem
+from raftd.storage.lanes import BLOCK_BYTES
 from raftd.storage.reserve import Reserve
 from raftd.storage.segment import Books, Header, make_segment, segment_name
 
@@ -14,6 +15,21 @@ SHORT_SHARE = 16
 """A short segment has this part of a full one's size, or what its first batch needs."""
 
 Made = tuple[File, Header]
+
+
+def create_log(
+    fs: FileSystem,
+    directory: str,
+    directory_id: int,
+    segment_bytes: int,
+    block_bytes: int = BLOCK_BYTES,
+) -> None:
+    """The first segment of a new log, synced; its name is not. Raises NoSpace."""
+    path = f"{directory}/{segment_name(1)}"
+    file, _ = make_segment(
+        fs, path, directory_id, 1, segment_bytes, 1, 0, 0, Books(), block=block_bytes
+    )
+    file.close()
 
 
 def next_segment(
@@ -45,7 +61,7 @@ def next_segment(
 
 def make_named(
     fs: FileSystem, directory: str, directory_id: int, number: int, size_bytes: int, sequence: int,
-    seed: int, last_index: Index, books: Books, batch_bytes: int,
+    seed: int, last_index: Index, books: Books, batch_bytes: int, block_bytes: int,
 ) -> Made:  # fmt: skip
     """`make_segment`, and its name synced too.
 
@@ -56,7 +72,7 @@ def make_named(
     try:
         file, header = make_segment(
             fs, path, directory_id, number, size_bytes, sequence, seed, last_index, books,
-            batch_bytes,
+            batch_bytes, block_bytes,
         )  # fmt: skip
         fs.sync_directory(directory)
     except OSError as error:

@@ -7,8 +7,10 @@ The header stands for everything that the segments before it said, so that those
 
 `sequence` is that of the first batch; `seed` the checksum of the last batch before the seal of the
 segment before; `last_index` the end of the log at that moment; the records repeat term and vote,
-the admitted mark, the incarnations and the newest snapshot. `crc` covers all of it but itself. A
-file is made with all its `allocated` bytes, so a shorter one has lost some.
+the admitted mark, the incarnations and the newest snapshot, and name a block's size (lanes.py).
+`crc` covers all of it but itself. A file is made with all its `allocated` bytes: another size is
+damage. Version 1 had no blocks. These fields stay where they are in every version, so that an older
+raftd can say that it is too old.
 """
 
 from __future__ import annotations
@@ -27,19 +29,26 @@ from raftd.core.types import (
     SnapshotMarker,
     SnapshotMeta,
 )
-from raftd.storage import record
+from raftd.storage import framing, lanes, record
 from raftd.storage.errors import NoSpace, UnknownFormat, is_no_space
+from raftd.storage.framing import BATCH_HEADER, FORMAT
 from raftd.storage.fs import File, FileSystem
-from raftd.storage.record import BATCH_HEADER, RECORD, Malformed, RecordType
+from raftd.storage.lanes import BLOCK_BYTES, BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, Lanes, Packed
+from raftd.storage.record import RECORD, Malformed, RecordType
 
 SEGMENT_MAGIC = b"RAFTDWAL"
-SEGMENT_VERSION = 1
 SEGMENT_HEADER = struct.Struct("<8sIIQQQQIQI")
 SEGMENT_NAME = re.compile(r"([0-9]{16})\.wal")
 
+HEADER_MAX_BYTES = 16 << 20
+"""A header that is longer is damage, and is not read."""
+
+SEGMENT_MAX_BYTES = 4 << 30
+"""More than any segment that this raftd makes."""
+SCAN_BYTES = 1 << 20
+
 SEAL_BYTES = BATCH_HEADER.size + RECORD.size
-RESERVE_BYTES = SEAL_BYTES + BATCH_HEADER.size
-"""Kept free at the end of a segment: room for one idle marker and the seal."""
+assert SEAL_BYTES <= BLOCK_BYTES_MIN
 
 
 class Header(NamedTuple):
@@ -54,6 +63,15 @@ class Header(NamedTuple):
     crc: int
     size: int
     books: Books
+    version: int
+    block: int
+    """Bytes; 0 in version 1."""
+
+    def layout(self) -> Lanes | Packed:
+        """For the first batch."""
+        if self.version == 1:
+            return Packed(self.size, self.allocated)
+        return Lanes(self.size, self.allocated, self.block)
 
 
 class BadHeader(ValueError):
@@ -86,9 +104,9 @@ class Books:
         return b"".join(parts)
 
     @classmethod
-    def decode(cls, data: bytes) -> Books:
-        """Raises Malformed."""
-        books = cls()
+    def decode(cls, data: bytes) -> tuple[Books, int]:
+        """And the block's size, 0 if nothing says it. Raises Malformed."""
+        books, block = cls(), 0
         for item in record.decode_records(data, 0, len(data)):
             if item.type == RecordType.HARD_STATE:
                 books.hard_state = record.decode_hard_state(item)
@@ -98,9 +116,11 @@ class Books:
                 books.admitted = True
             elif item.type == RecordType.INCARNATION:
                 books.record(*record.decode_incarnation(item))
+            elif item.type == RecordType.BLOCK:
+                block = item.position
             else:
                 raise Malformed(f"record type {item.type} in a segment header")
-        return books
+        return books, block
 
 
 def segment_name(number: int) -> str:
@@ -121,12 +141,13 @@ def encode_header(
     seed: int,
     last_index: Index,
     books: Books,
+    block: int = BLOCK_BYTES,
 ) -> tuple[bytes, int]:
     """(bytes, checksum)."""
-    body = books.encode()
+    body = _body(books, block)
     head = SEGMENT_HEADER.pack(
         SEGMENT_MAGIC,
-        SEGMENT_VERSION,
+        FORMAT,
         len(body),
         directory,
         number,
@@ -138,6 +159,10 @@ def encode_header(
     )
     crc = zlib.crc32(head + body)
     return head[:-4] + crc.to_bytes(4, "little") + body, crc
+
+
+def _body(books: Books, block: int) -> bytes:
+    return books.encode() + record.encode_record(RecordType.BLOCK, index=block)
 
 
 def decode_header(data: bytes, path: str) -> Header:
@@ -154,27 +179,62 @@ def decode_header(data: bytes, path: str) -> Header:
     head = zlib.crc32(bytes(4), zlib.crc32(data[: SEGMENT_HEADER.size - 4]))
     if zlib.crc32(data[SEGMENT_HEADER.size : size], head) != crc:
         raise BadHeader("its header's checksum is wrong")
-    if version != SEGMENT_VERSION:
-        raise UnknownFormat(path, version, SEGMENT_VERSION)
+    if version > FORMAT:
+        raise UnknownFormat(path, version, FORMAT)
     try:
-        books = Books.decode(data[SEGMENT_HEADER.size : size])
+        books, block = Books.decode(data[SEGMENT_HEADER.size : size])
     except Malformed as error:
         raise BadHeader(str(error)) from None
-    return Header(directory, number, allocated, sequence, seed, last_index, crc, size, books)
+    fits = block == 0 if version == 1 else BLOCK_BYTES_MIN <= block <= BLOCK_BYTES_MAX
+    if not fits or version < 1:
+        raise BadHeader(f"it is of version {version} with blocks of {block} bytes")
+    if block and (allocated % block or allocated < lanes.segment_bytes_for(size, 0, 0, block)):
+        raise BadHeader(f"it has {allocated} bytes in blocks of {block}")
+    return Header(
+        directory, number, allocated, sequence, seed, last_index, crc, size, books, version, block
+    )
+
+
+def load_header(file: File, path: str) -> Header:
+    """The header alone, of a file of any size. Raises BadHeader, UnknownFormat, OSError."""
+    data = file.read(0, SEGMENT_HEADER.size)
+    if len(data) == SEGMENT_HEADER.size:
+        length = SEGMENT_HEADER.unpack_from(data)[2]
+        if data.startswith(SEGMENT_MAGIC) and length <= HEADER_MAX_BYTES:
+            data += file.read(SEGMENT_HEADER.size, length)
+    return decode_header(data, path)
+
+
+def holds_more(file: File, header_bytes: int, directory: int | None) -> bool:
+    """Whether anything was ever written behind the header, of a file of any size.
+
+    header_bytes 0: the header cannot be read; then whether a batch or mark of ours begins anywhere.
+    """
+    size = file.size()
+    if size > SEGMENT_MAX_BYTES:
+        return True
+    for start in range(header_bytes, size, SCAN_BYTES):
+        data = file.read(start, SCAN_BYTES + framing.START_BYTES - 1)
+        if header_bytes:
+            if data[:SCAN_BYTES].strip(b"\0"):
+                return True
+        elif framing.begins_in(data, directory):
+            return True
+    return False
 
 
 def make_segment(
     fs: FileSystem, path: str, directory: int, number: int, size_bytes: int, sequence: int,
-    seed: int, last_index: Index, books: Books, batch_bytes: int = 0,
+    seed: int, last_index: Index, books: Books, batch_bytes: int = 0, block: int = BLOCK_BYTES,
 ) -> tuple[File, Header]:  # fmt: skip
     """A new segment, its bytes synced, its name not: the caller syncs the directory.
 
     size_bytes: what to allocate, or more if a batch of `batch_bytes` needs it. Raises NoSpace with
     nothing left behind, OSError.
     """
-    body = SEGMENT_HEADER.size + len(books.encode())
-    allocated = max(size_bytes, body + batch_bytes + RESERVE_BYTES)
-    data, crc = encode_header(directory, number, allocated, sequence, seed, last_index, books)
+    body = SEGMENT_HEADER.size + len(_body(books, block))
+    allocated = lanes.segment_bytes_for(body, batch_bytes, size_bytes, block)
+    data, _ = encode_header(directory, number, allocated, sequence, seed, last_index, books, block)
     file: File | None = None
     try:
         file = fs.create(path)
@@ -189,5 +249,4 @@ def make_segment(
         if file is not None:
             fs.unlink(path)
         raise NoSpace(path, allocated, error) from error
-    header = Header(directory, number, allocated, sequence, seed, last_index, crc, len(data), books)
-    return file, header
+    return file, decode_header(data, path)

@@ -133,15 +133,17 @@ class SnapshotFiles:
             if int(name.partition("-")[0], 16) < below:
                 self._fs.unlink(f"{self._directory}/{name}")
 
-    def check_present(self, meta: SnapshotMeta) -> None:
-        """A quick look at start: name and size. Raises CorruptSnapshot."""
+    def check(self, meta: SnapshotMeta) -> None:
+        """At start: read all of it, a piece at a time. Raises CorruptSnapshot, UnknownFormat."""
         path = self.path(meta)
         try:
-            size = self._fs.size(path)
+            file = self._fs.open(path)
         except FileNotFoundError:
             raise CorruptSnapshot(path, "the file is missing, and the log names it") from None
-        if size != meta.size_bytes:
-            raise CorruptSnapshot(path, f"it has {size} bytes instead of {meta.size_bytes}")
+        try:
+            check_file(file, meta, path)
+        finally:
+            file.close()
 
     def check_writable(self, room_bytes: int = 0) -> None:
         """May files be made here, and one of so many bytes? raft-bulk thread, or at start.

@@ -1,9 +1,9 @@
 """The write-ahead log: one write and one fdatasync for everything that is queued.
 
-Only one batch is ever unsynced, besides an idle marker before it. Whatever fails in a write or a
-sync fails for good: what the disk holds is then unknown until the next start reads it back. The
-one exception is a disk without room (or a process without a descriptor) for the next segment, which
-is noticed before anything is written.
+Only one batch is ever unsynced; recovery relies on that. Whatever fails in a write or a sync fails
+for good: what the disk holds is then unknown until the next start reads it back. The one exception
+is a disk without room (or a process without a descriptor) for the next segment, which is noticed
+before anything is written.
 
 On a full disk the log first lets go what the newest marked snapshot covers, then goes on in short
 segments, and last in the room that was kept back (reserve.py).
@@ -12,27 +12,29 @@ segments, and last in the room that was kept back (reserve.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from raftd.core.types import INDEX_MAX, Index, Recovered, Write, WriteSeq
 from raftd.storage import recovery
 from raftd.storage.errors import LogFailed, NoFiles, NoSpace, is_no_space
-from raftd.storage.fs import File, FileSystem, Lock
-from raftd.storage.order import follow
-from raftd.storage.record import (
+from raftd.storage.framing import (
     BATCH_HEADER,
     BATCH_RECORDS_MAX_BYTES,
-    append_write,
+    FORMAT,
     encode_batch,
-    encode_seal,
+    encode_mark,
 )
-from raftd.storage.recovery import NOTHING_BELOW, Closed
+from raftd.storage.fs import File, FileSystem, Lock
+from raftd.storage.lanes import BLOCK_BYTES, BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, Lanes, Packed
+from raftd.storage.order import follow
+from raftd.storage.record import append_write, encode_seal
+from raftd.storage.replay import NOTHING_BELOW, Closed, cut_closed
 from raftd.storage.reserve import Reserve
 from raftd.storage.rolling import Made, make_named, next_segment
-from raftd.storage.segment import RESERVE_BYTES, SEAL_BYTES, Books, make_segment, segment_name
+from raftd.storage.segment import Books, segment_name
 
 SEGMENT_BYTES = 64 << 20
-IDLE_BYTES = BATCH_HEADER.size
 
 
 @dataclass(slots=True)
@@ -46,20 +48,14 @@ class LogStats:
     segments: int = 0
 
 
-def create_log(fs: FileSystem, directory: str, directory_id: int, segment_bytes: int) -> None:
-    """The first segment of a new log, synced; its name is not. Raises NoSpace."""
-    path = f"{directory}/{segment_name(1)}"
-    file, _ = make_segment(fs, path, directory_id, 1, segment_bytes, 1, 0, 0, Books())
-    file.close()
-
-
 class Wal:
     """A `raftd.node.ports.LogStore`. `open` first, then one thread at a time.
 
     directory_id: the number that every batch carries (identity.directory_id). segment_bytes: size
-    of a segment, more for a batch that is larger. reserve_bytes: kept back for a full disk. lock:
-    released by `close`. now, observe: every write-and-sync is reported as observe(seconds),
-    measured with `now`.
+    of a segment, more for a batch that is larger. block_bytes: what is taken to go bad together
+    (lanes.py); only tests have another. reserve_bytes: kept back for a full disk. lock: released
+    by `close`. now, observe: every write-and-sync is reported as observe(seconds), measured with
+    `now`.
     """
 
     def __init__(
@@ -69,6 +65,7 @@ class Wal:
         directory_id: int,
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        block_bytes: int = BLOCK_BYTES,
         reserve_bytes: int = 0,
         lock: Lock | None = None,
         now: Callable[[], float] | None = None,
@@ -76,6 +73,8 @@ class Wal:
     ) -> None:
         if segment_bytes < 1:
             raise ValueError(f"segment_bytes is {segment_bytes}, must be at least 1")
+        if not BLOCK_BYTES_MIN <= block_bytes <= BLOCK_BYTES_MAX:
+            raise ValueError(f"block_bytes is {block_bytes}, must be {BLOCK_BYTES_MIN} or more")
         self.stats = LogStats()
         self.tight = False
         """There was no room for a full segment when this one was made."""
@@ -86,6 +85,7 @@ class Wal:
         self._directory = directory
         self._id = directory_id
         self._segment_bytes = segment_bytes
+        self._block_bytes = block_bytes
         self._lock = lock
         self._now = now
         self._observe = observe
@@ -95,15 +95,14 @@ class Wal:
         self._closed: list[Closed] = []
         self._last: Index = 0
         self._number = 0
-        self._offset = 0
-        self._limit = 0
-        """No batch may reach beyond: the rest of the segment is for an idle marker and the seal."""
+        self._layout: Lanes | Packed = Packed(0, 0)
         self._sequence = 1
+        """Of the next batch. All before it are synced."""
         self._previous = 0
-        self._synced = 1
-        """Every batch with a smaller sequence is synced."""
-        self._idle = False
-        """The last batch is an idle marker."""
+        self._marked = False
+        """Nothing was written since the last mark."""
+        self._unsynced = False
+        """There are marks that no sync has made durable."""
 
     def open(self) -> Recovered:
         """Recover. Raises StorageError (nothing was changed then), OSError."""
@@ -114,14 +113,22 @@ class Wal:
         replay, tail = analysis.replay, analysis.tail
         self._file = recovery.repair(self._fs, self._directory, analysis)
         self._books, self._closed, self._last = replay.books, replay.closed, replay.last_index
-        self._number, self._offset = tail.header.number, tail.offset
-        self._limit = tail.header.allocated - RESERVE_BYTES
-        self._sequence = self._synced = tail.sequence
-        self._previous, self._idle = tail.previous, tail.idle
+        self._number, self._layout = tail.header.number, tail.layout
+        self._sequence, self._previous, self._marked = tail.sequence, tail.previous, tail.marked
         self.stats.segments = len(self._closed) + 1
+        if tail.header.version < FORMAT:
+            self._upgrade(self._file)
         self.idle()
         self._reserve.take()
         return replay.recovered()
+
+    def _upgrade(self, file: File) -> None:
+        """Go on in a segment of this version; without room for one the first write does that.
+
+        A start needs no room, and nothing is let go before its snapshot is known to be whole.
+        """
+        with suppress(NoSpace, NoFiles):
+            self._roll(file, 0, relieve=lambda: False)
 
     @property
     def spent(self) -> bool:
@@ -150,7 +157,10 @@ class Wal:
             return
         if length > BATCH_RECORDS_MAX_BYTES:
             raise ValueError(f"{length} bytes in one batch, at most {BATCH_RECORDS_MAX_BYTES}")
-        if self._offset + BATCH_HEADER.size + length > self._limit:
+        layout = self._layout
+        if isinstance(layout, Packed) or not layout.fits(
+            self._sequence, BATCH_HEADER.size + length
+        ):
             file = self._roll(file, length)
         self._append(file, parts, length)
         stats = self.stats
@@ -159,18 +169,18 @@ class Wal:
         self._remember(writes, last, cut)
 
     def idle(self) -> None:
-        """An empty batch, not synced, that proves that the last one was. Raises OSError."""
+        """Mark the last batch as synced, in two places (lanes.py). Not synced. Raises OSError."""
         file = self._usable()
-        if self._idle or self._offset + IDLE_BYTES + SEAL_BYTES > self._limit + RESERVE_BYTES:
+        if self._marked or isinstance(self._layout, Packed):  # one of version 1 takes no mark
             return
-        data, crc = encode_batch([b""], 0, self._id, self._sequence, self._previous, self._synced)
+        mark = encode_mark(self._id, self._sequence)
         try:
-            file.write(self._offset, data)
+            for offset in self._layout.places(self._sequence):
+                file.write(offset, mark)
         except BaseException as error:
             self._failed = error
             raise
-        self._advance(len(data), crc)
-        self._idle = True
+        self._marked = self._unsynced = True
 
     def release(self, index: Index) -> None:
         """Drop segments that hold nothing after `index`, nor after the newest marked snapshot.
@@ -199,12 +209,12 @@ class Wal:
             self.stats.segments -= 1
 
     def close(self) -> None:
-        """Idle mark, sync, close, unlock; after a failure only the last two. Harmless again."""
+        """Mark, sync, close, unlock; after a failure only the last two. Harmless again."""
         file = self._file
         try:
             if file is not None and self._failed is None:
                 self.idle()
-                if self._synced < self._sequence:
+                if self._unsynced:
                     self._sync(file)
         finally:
             self._file = None
@@ -233,30 +243,25 @@ class Wal:
         self._last = last
         self._written = writes[-1].seq
         if cut != NOTHING_BELOW:
-            self._closed = recovery.cut_closed(self._closed, cut)
+            self._closed = cut_closed(self._closed, cut)
 
-    def _append(self, file: File, parts: list[bytes], length: int) -> None:
+    def _append(self, file: File, parts: list[bytes], length: int, version: int = FORMAT) -> None:
         """Write one batch and sync it."""
-        data, crc = encode_batch(
-            parts, length, self._id, self._sequence, self._previous, self._synced
-        )
+        sequence, layout = self._sequence, self._layout
+        data, crc = encode_batch(parts, length, self._id, sequence, self._previous, version)
+        offset = layout.place(sequence, len(data))
         started = 0.0 if self._now is None else self._now()
         try:
-            file.write(self._offset, data)
+            file.write(offset, data)
         except BaseException as error:
             self._failed = error
             raise
-        self._advance(len(data), crc)
+        layout.take(sequence, offset, offset + len(data))
         self._sync(file)
-        self._idle = False
+        self._sequence, self._previous, self._marked = sequence + 1, crc, False
+        self.stats.bytes += len(data)
         if self._observe is not None and self._now is not None:
             self._observe(self._now() - started)
-
-    def _advance(self, size_bytes: int, crc: int) -> None:
-        self._offset += size_bytes
-        self._sequence += 1
-        self._previous = crc
-        self.stats.bytes += size_bytes
 
     def _sync(self, file: File) -> None:
         try:
@@ -264,23 +269,26 @@ class Wal:
         except BaseException as error:
             self._failed = error
             raise
-        self._synced = self._sequence
+        self._unsynced = False
         self.stats.syncs += 1
 
-    def _roll(self, file: File, length: int) -> File:
-        """Go on in a new segment with room for a batch of `length` bytes of records."""
-        if self._synced < self._sequence:
-            self._sync(file)
+    def _roll(self, file: File, length: int, relieve: Callable[[], bool] | None = None) -> File:
+        """Go on in a new segment with room for a batch of `length` bytes of records.
+
+        The seal is of the old segment's version: a raftd that knows no other must read on from it
+        to the new header, which it then refuses.
+        """
         number = self._number + 1
 
         def make(size_bytes: int) -> Made:
             return make_named(
                 self._fs, self._directory, self._id, number, size_bytes, self._sequence + 1,
                 self._previous, self._last, self._books, BATCH_HEADER.size + length,
+                self._block_bytes,
             )  # fmt: skip
 
         try:
-            made = next_segment(make, self._segment_bytes, self._relieve, self._reserve)
+            made = next_segment(make, self._segment_bytes, relieve or self._relieve, self._reserve)
         except (NoSpace, NoFiles):
             self.tight = True
             raise
@@ -290,11 +298,10 @@ class Wal:
         fresh, header = made
         self.tight = header.allocated < self._segment_bytes
         seal = encode_seal(number, header.crc)
-        self._append(file, [b"", seal], len(seal))
+        self._append(file, [b"", seal], len(seal), self._layout.version)
         self._closed.append(Closed(self._number, self._last))
-        self._file, self._number, self._offset = fresh, number, header.size
-        self._limit = header.allocated - RESERVE_BYTES
-        self._previous = header.crc
+        self._file, self._number, self._layout = fresh, number, header.layout()
+        self._previous, self._marked = header.crc, False
         self.stats.segments += 1
         file.close()
         return fresh

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import of_files, of_messages, of_texts, of_wire
+from tests.fuzz import of_files, of_logs, of_messages, of_texts, of_wire
 from tests.fuzz.target import Target
 
 ALL: dict[str, Target] = {
@@ -10,6 +10,7 @@ ALL: dict[str, Target] = {
     for target in (
         *of_wire.TARGETS,
         *of_files.TARGETS,
+        *of_logs.TARGETS,
         *of_messages.TARGETS,
         *of_texts.TARGETS,
     )

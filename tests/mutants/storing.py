@@ -124,7 +124,7 @@ STORING = (
         "override-not-replayed",
         "an entry written anew overrides what followed it",
         storage(
-            "recovery",
+            "replay",
             "            del self.entries[index - self.base - 1 :]\n",
             "            del self.entries[index - self.base - 1 : index - self.base]\n",
         ),
@@ -134,7 +134,7 @@ STORING = (
         "admission-not-replayed",
         "the mark of admission survives a restart",
         storage(
-            "recovery",
+            "replay",
             "            self.books.admitted = True\n",
             "            pass\n",
         ),

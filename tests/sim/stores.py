@@ -21,8 +21,9 @@ from raftd.machine.sessions import Sessions
 from raftd.node.ports import IncomingSnapshot
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import StorageError
+from raftd.storage.framing import MARK
+from raftd.storage.lanes import BLOCK_BYTES
 from raftd.storage.snapshots import snapshot_name
-from raftd.storage.wal import IDLE_BYTES
 from tests.sim.world import Violation
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, PowerCut
 
@@ -74,13 +75,13 @@ class DiskImage:
         return Stores(self, directory, directory.recover(), limits)
 
     def _count_repairs(self, stats: Counter[str]) -> Callable[[Operation], None]:
-        """A log write during recovery that is no idle marker zeroes a torn tail."""
+        """A log write during recovery that is no mark zeroes a torn tail."""
 
         def before(operation: Operation) -> None:
             if (
                 operation.name == "write"
                 and operation.path.endswith(".wal")
-                and operation.size != IDLE_BYTES
+                and operation.size != MARK.size
             ):
                 stats["torn tails"] += 1
 
@@ -94,6 +95,7 @@ class DiskImage:
             node=node,
             new_incarnation=self._new_incarnation,
             segment_bytes=segment_bytes,
+            block_bytes=min(BLOCK_BYTES, max(128, segment_bytes // 8)),
         )
 
     def _new_incarnation(self) -> Incarnation:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from raftd.core.types import Index, NodeId
-from raftd.storage import record
-from raftd.storage.record import BATCH_HEADER, RECORD, RecordType
+from raftd.storage import framing, record
+from raftd.storage.framing import BATCH_HEADER
+from raftd.storage.record import RECORD, RecordType
 from tests.storage.member import NAMES, Image, Ledger, disk_with
 from tests.storage.trio import Trio
 
@@ -52,7 +53,7 @@ def places_of(image: Image) -> dict[Index, Place]:
     for path, data in image.items():
         if not path.endswith(".wal"):
             continue
-        for batch in record.find_batches(data, 0, len(data), None):
+        for batch in framing.find_batches(data, 0, len(data), None):
             start = batch.offset + BATCH_HEADER.size
             records = list(record.decode_records(data, start, batch.end))
             if len(records) == 1 and records[0].type == RecordType.ENTRY:

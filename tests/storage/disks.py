@@ -7,15 +7,20 @@ from collections.abc import Iterator, Mapping
 from raftd.core.types import HardState, Recovered, SnapshotMarker, Write
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import StorageError
+from raftd.storage.framing import Batch, find_batches
 from tests.storage.memory_fs import MemoryFileSystem, disk_of
-from tests.storage.model import CONFIGURATION, ROOT, Model, entry
+from tests.storage.model import BLOCK_BYTES, CONFIGURATION, ROOT, Model, entry
 
 FIRST = f"{ROOT}/0000000000000001.wal"
 SECOND = f"{ROOT}/0000000000000002.wal"
 
 
 def directory(
-    fs: MemoryFileSystem, segment_bytes: int = 2000, node: str = "n1", cluster: str = "c0ffee"
+    fs: MemoryFileSystem,
+    segment_bytes: int = 2000,
+    node: str = "n1",
+    cluster: str = "c0ffee",
+    block_bytes: int = BLOCK_BYTES,
 ) -> DataDirectory:
     return open_directory(
         fs,
@@ -24,6 +29,7 @@ def directory(
         node=node,
         new_incarnation=lambda: f"00112233aabbcc{node}",
         segment_bytes=segment_bytes,
+        block_bytes=block_bytes,
     )
 
 
@@ -71,27 +77,31 @@ def states(writes: list[Write]) -> list[Model]:
     return found
 
 
-def filled(segment_bytes: int = 2000) -> tuple[MemoryFileSystem, list[int]]:
-    """A disk with WRITES, a batch each, no idle marker after them; and the ends of the batches."""
+def filled(segment_bytes: int = 2000) -> tuple[MemoryFileSystem, list[Batch]]:
+    """A disk with WRITES, a batch each, no mark after them; and where they lie, in one segment."""
     fs = MemoryFileSystem()
     opened = directory(fs, segment_bytes)
     opened.recover()
-    ends: list[int] = []
     for write in WRITES:
         opened.wal.commit([write])
-        ends.append(len(fs.files()[FIRST].rstrip(b"\0")))
     fs.kill()
-    return fs, ends
+    return fs, batches_in(fs.files()[FIRST])
+
+
+def batches_in(content: bytes) -> list[Batch]:
+    """In the order in which they were written."""
+    found = find_batches(content, 0, len(content), None)
+    return sorted(found, key=lambda batch: batch.sequence)
 
 
 def flips(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every single-bit change of the bytes that mean something, and some of the zeros behind."""
-    used = len(content.rstrip(b"\0"))
-    for at in range(used):
-        for bit in range(8):
-            yield at, bytes((content[at] ^ (1 << bit),))
-    for at in range(used, len(content), 61):
-        yield at, b"\x10"
+    """Every single-bit change of the bytes that mean something, and some of the zeros between."""
+    for at in range(len(content)):
+        if content[max(0, at - 16) : at + 16].strip(b"\0"):
+            for bit in range(8):
+                yield at, bytes((content[at] ^ (1 << bit),))
+        elif at % 61 == 0:
+            yield at, b"\x10"
 
 
 def small_directory() -> tuple[MemoryFileSystem, list[Model]]:

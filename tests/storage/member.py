@@ -18,6 +18,7 @@ from raftd.core.types import (
 )
 from raftd.storage.directory import DataDirectory, open_directory
 from tests.storage.memory_fs import MemoryFileSystem, disk_of
+from tests.storage.model import BLOCK_BYTES
 
 ROOT = "/data"
 NAMES: tuple[NodeId, ...] = ("n1", "n2", "n3")
@@ -45,6 +46,7 @@ def opened(fs: MemoryFileSystem, name: NodeId, segment_bytes: int) -> DataDirect
         node=name,
         new_incarnation=lambda: f"00112233aabbcc{name}",
         segment_bytes=segment_bytes,
+        block_bytes=BLOCK_BYTES,
     )
 
 

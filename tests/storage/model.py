@@ -29,6 +29,8 @@ ROOT = "/data/n1"
 CONFIGURATION = Configuration(("n1", "n2", "n3"), ("n4",))
 INCARNATION = "00112233aabbccdd"
 SEGMENT_BYTES = 700
+BLOCK_BYTES = 128
+"""Small, so that a small log has many."""
 
 
 class Violation(AssertionError):
@@ -125,6 +127,7 @@ class Session:
             node="n1",
             new_incarnation=lambda: INCARNATION,
             segment_bytes=self.segment_bytes,
+            block_bytes=BLOCK_BYTES,
         )
         if directory.created and self.acknowledged_anything:
             raise Violation("a directory that had acknowledged something was made anew")

@@ -17,10 +17,10 @@ import pytest
 
 from raftd.core.types import Entry, NodeId, Recovered
 from raftd.storage.errors import StorageError
-from raftd.storage.record import find_batches
+from raftd.storage.framing import MARK, Proof, find_batches, find_proofs
 from tests.conftest import Count
 from tests.storage.aged import Aged
-from tests.storage.corruption import Base, Verdict, block, judge
+from tests.storage.corruption import Base, Verdict, block, judge, replaced
 from tests.storage.member import NAMES, Image, disk_with, opened
 from tests.storage.memory_fs import MemoryFileSystem, Operation
 from tests.storage.trio import Trio
@@ -38,6 +38,8 @@ OUTCOMES = (
     "clusters whose majority did that to an acknowledged entry",
     "of them lost it",
 )
+HEAD_BYTES = 32
+"""Of a batch: what its own checksum covers, and that checksum."""
 UNREADABLE = b"unreadable"
 """In the place of a file's content: the device gives an error."""
 
@@ -102,7 +104,7 @@ def same(found: Recovered, state: Recovered) -> bool:
 class Earlier(NamedTuple):
     """What a node finds that drops its last segment from some batch on.
 
-    proofs: where the later batches lie that say that this batch was synced; start, end.
+    proofs: where that lies which says that this batch was synced; start, end.
     """
 
     state: Recovered
@@ -115,6 +117,11 @@ class Earlier(NamedTuple):
         return all(now[start:end] != before[start:end] for start, end in self.proofs)
 
 
+def proofs_in(content: bytes) -> list[Proof]:
+    owner = int.from_bytes(content[16:24], "little")  # as its header says
+    return list(find_proofs(content, 0, len(content), owner))
+
+
 @cache
 def earlier_states(number: int, behind: bool, name: NodeId) -> list[Earlier]:
     """All that a dropped tail may leave; nothing dropped comes first."""
@@ -122,16 +129,25 @@ def earlier_states(number: int, behind: bool, name: NodeId) -> list[Earlier]:
     image = base.images[name]
     path = max(path for path in image if path.endswith(".wal"))
     content = image[path]
-    batches = list(find_batches(content, 0, len(content), None))
+    batches = sorted(find_batches(content, 0, len(content), None), key=lambda one: one.sequence)
+    marks = [proof for proof in proofs_in(content) if proof.what == "a mark"]
     whole = undamaged(number, behind, name).found
     assert whole is not None
     found = [Earlier(whole, path, ())]
     for place, batch in enumerate(batches):
-        cut = content[: batch.offset].ljust(len(content), b"\0")
+        gone = [(one.offset, one.end) for one in batches[place:]]
+        cut = content
+        for start, end in [*gone, *((one.offset, one.offset + MARK.size) for one in marks)]:
+            cut = replaced(cut, start, bytes(end - start))
         state = Looked(name, {**image, path: cut}, base).found
-        later = [one for one in batches[place + 1 :] if one.synced_before > batch.sequence]
+        heads = [(one.offset, one.offset + HEAD_BYTES) for one in batches[place + 1 :]]
+        heads += [
+            (one.offset, one.offset + MARK.size)
+            for one in marks
+            if one.synced_before > batch.sequence
+        ]
         if state is not None:
-            found.append(Earlier(state, path, tuple((one.offset, one.end) for one in later)))
+            found.append(Earlier(state, path, tuple(heads)))
     return found
 
 

@@ -7,18 +7,35 @@ means that the format has changed, and that needs a new version number.
 from __future__ import annotations
 
 import json
+import random
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from raftd.core.types import HardState, Recovered
-from raftd.storage import record
+from raftd.core.types import HardState, Recovered, Write
+from raftd.storage import framing, record
+from raftd.storage.errors import StorageError, UnknownFormat
+from raftd.storage.segment import SEGMENT_HEADER, decode_header
 from tests.conftest import Count
-from tests.storage.disks import WRITES, disk_at_rest, outcome, small_directory
-from tests.storage.memory_fs import MemoryFileSystem
+from tests.storage.corruption import replaced
+from tests.storage.disks import (
+    WRITES,
+    batches_in,
+    directory,
+    disk_at_rest,
+    last_segment,
+    outcome,
+    recovered,
+    small_directory,
+)
+from tests.storage.memory_fs import MemoryFileSystem, PowerCut
+from tests.storage.model import entry
+from tests.storage.test_crash import cut_at
 
 GOLDEN = Path(__file__).with_name("golden")
-PRESENT = GOLDEN / "format_1.json"
+PRESENT = GOLDEN / "format_2.json"
 
 
 def as_text() -> str:
@@ -29,12 +46,81 @@ def as_text() -> str:
 
 def load(path: Path) -> MemoryFileSystem:
     files = json.loads(path.read_text())
-    return disk_at_rest({name: bytes.fromhex(content) for name, content in files.items()})
+    fs = disk_at_rest({name: bytes.fromhex(content) for name, content in files.items()})
+    for above in ("/", "/data"):
+        fs.sync_directory(above)
+    return fs
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.json")), ids=lambda path: path.stem)
-def test_every_released_format_is_read(path: Path, count: Count) -> None:
-    found = outcome(load(path))
+def test_every_released_format_is_read_upgraded_and_read_back(path: Path, count: Count) -> None:
+    """As it was left: unmarked, after a stop, with a torn tail, with a half-made segment."""
+    fs = load(path)
+    check(outcome(fs))
+    opened = directory(fs, 700)
+    check(opened.recover())
+    assert version_of(fs, last_segment(fs)) == framing.FORMAT
+    opened.wal.commit([Write(1, entries=(entry(7, 2),))])
+    fs.crash(random.Random(0), keep=0.0)
+    found = recovered(fs)
+    assert found.entries[-1] == entry(7, 2)
+    check(replace(found, entries=found.entries[:-1]))
+    count("golden directories: of versions 1 and 2", 1)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("format_1*.json")), ids=lambda path: path.stem)
+def test_the_upgrade_may_be_cut_off_anywhere(path: Path, count: Count) -> None:
+    for number in range(100):
+        fs = load(path)
+        fs.before = cut_at(fs, number)
+        try:
+            directory(fs, 700).recover()
+        except PowerCut:
+            fs.crash(random.Random(number))
+            check(recovered(fs))
+            count("upgrades cut off", 1)
+            continue
+        break
+    assert number > 4
+
+
+def test_an_older_raftd_says_that_it_is_too_old() -> None:
+    """It finds its own kind of seal, goes on to the new header, and can check that."""
+    fs = load(GOLDEN / "format_1.json")
+    opened = directory(fs, 700)
+    opened.recover()
+    opened.close()
+    files = fs.files()
+    versions = {path: version_of(fs, path) for path in files if path.endswith(".wal")}
+    assert sorted(versions.values()) == [1, 1, 1, 2]
+    old = [path for path, version in versions.items() if version == 1]
+    for path in old:
+        seal = batches_in(files[path])[-1]
+        assert seal.version == 1
+    new = files[last_segment(fs)]
+    head, length = new[: SEGMENT_HEADER.size], int.from_bytes(new[12:16], "little")
+    body = new[SEGMENT_HEADER.size : SEGMENT_HEADER.size + length]
+    assert zlib.crc32(head[:-4] + bytes(4) + body) == int.from_bytes(head[-4:], "little")
+
+
+def test_a_newer_format_is_refused_in_one_line() -> None:
+    fs = load(PRESENT)
+    path = last_segment(fs)
+    content = fs.files()[path]
+    length = int.from_bytes(content[12:16], "little")
+    newer = replaced(content, 8, (3).to_bytes(4, "little"))
+    head, body = newer[: SEGMENT_HEADER.size - 4], newer[SEGMENT_HEADER.size :][:length]
+    crc = zlib.crc32(head + bytes(4) + body)
+    fs.put(path, replaced(newer, SEGMENT_HEADER.size - 4, crc.to_bytes(4, "little")))
+    with pytest.raises(UnknownFormat, match="has format version 3, this raftd knows up to 2: use"):
+        recovered(fs)
+
+
+def version_of(fs: MemoryFileSystem, path: str) -> int:
+    return decode_header(fs.files()[path], path).version
+
+
+def check(found: Recovered | StorageError) -> None:
     assert isinstance(found, Recovered)
     assert found.hard_state == HardState(2, None)
     assert found.admitted
@@ -43,7 +129,6 @@ def test_every_released_format_is_read(path: Path, count: Count) -> None:
     assert found.entries[3] == WRITES[3].entries[0]
     assert found.snapshot is not None
     assert (found.snapshot.index, found.snapshot.term) == (3, 2)
-    count("golden directories: formats", 1)
 
 
 def test_the_present_format_is_what_is_written() -> None:

@@ -22,6 +22,7 @@ from tests.storage.memory_fs import MemoryFileSystem, Operation
 from tests.storage.model import CONFIGURATION, INCARNATION, ROOT, Session, body_of, entry
 
 SEGMENT_BYTES = 8192
+BLOCK_BYTES = 512
 RESERVE_BYTES = 16_384
 CAPACITY_BYTES = RESERVE_BYTES * 16
 
@@ -34,6 +35,7 @@ def opened(fs: MemoryFileSystem, reserve_bytes: int = RESERVE_BYTES) -> DataDire
         node="n1",
         new_incarnation=lambda: INCARNATION,
         segment_bytes=SEGMENT_BYTES,
+        block_bytes=BLOCK_BYTES,
         reserve_bytes=reserve_bytes,
     )
     directory.recover()
@@ -130,7 +132,7 @@ def test_a_restart_needs_no_room_at_all(torn: bool, spent: bool) -> None:
     assert fs.room(ROOT) == (0, CAPACITY_BYTES)
     again = open_directory(
         fs, ROOT, cluster="c0ffee", node="n1", new_incarnation=lambda: INCARNATION,
-        segment_bytes=SEGMENT_BYTES, reserve_bytes=RESERVE_BYTES,
+        segment_bytes=SEGMENT_BYTES, block_bytes=BLOCK_BYTES, reserve_bytes=RESERVE_BYTES,
     )  # fmt: skip
     assert [item.index for item in again.recover().entries][:last] == list(range(1, last + 1))
     assert torn or again.wal.spent == spent

@@ -73,8 +73,8 @@ def test_records_one_by_one() -> None:
 
 
 def test_a_torn_tail_is_no_damage() -> None:
-    fs, ends = filled()
-    fs.poke(FIRST, ends[-1] - 3, b"\xff\xff")
+    fs, batches = filled()
+    fs.poke(FIRST, batches[-1].end - 3, b"\xff\xff")
     text = look(fs)
     assert "bytes of a write that was never acknowledged" in text
     assert "0000000000000001.wal torn" in text

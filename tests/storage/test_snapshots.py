@@ -187,12 +187,12 @@ def test_cut_extended_and_missing_files_are_found() -> None:
         with pytest.raises(CorruptSnapshot, match="bytes instead of"):
             store.open_body(meta)
         with pytest.raises(CorruptSnapshot, match="bytes instead of"):
-            store.check_present(meta)
+            store.check(meta)
     fs.remove(path)
     with pytest.raises(CorruptSnapshot, match="missing"):
         store.open_body(meta)
     with pytest.raises(CorruptSnapshot, match="missing"):
-        store.check_present(meta)
+        store.check(meta)
     with pytest.raises(FileNotFoundError):
         store.read_chunk(meta, 0, 10)
 
@@ -235,11 +235,11 @@ def test_retain_leaves_what_was_finished_after_the_list_was_drawn_up() -> None:
     newer, other = made(store, 3), made(store, 2, b"another leader's")
     store.retain([kept])
     for meta in (kept, newer, other):
-        store.check_present(meta)
+        store.check(meta)
     with pytest.raises(CorruptSnapshot):
-        store.check_present(old)
+        store.check(old)
     store.retain([])
-    store.check_present(kept)
+    store.check(kept)
 
 
 def test_reading_goes_on_while_the_file_is_removed() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import sys
 from typing import Protocol
 
@@ -74,7 +75,9 @@ class FileSystem(Protocol):
         """A new empty file, open for reading and writing. Raises FileExistsError."""
         ...
 
-    def open(self, path: str, *, writable: bool = False) -> File: ...
+    def open(self, path: str, *, writable: bool = False) -> File:
+        """An existing regular file; never waits. Raises OSError, with the path, for others."""
+        ...
 
     def listdir(self, path: str) -> list[str]:
         """Names, sorted."""
@@ -112,14 +115,22 @@ class FileSystem(Protocol):
 
 
 class OsFile:
-    """A file descriptor."""
+    """A file descriptor. path: for errors."""
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_fd", "_path")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: str) -> None:
         self._fd = fd
+        self._path = path
 
     def read(self, offset: int, size: int) -> bytes:
+        try:
+            return self._read(offset, size)
+        except OSError as error:
+            error.filename = self._path
+            raise
+
+    def _read(self, offset: int, size: int) -> bytes:
         data = os.pread(self._fd, size, offset)
         if len(data) == size or not data:
             return data
@@ -190,11 +201,23 @@ class OsFile:
             os.close(fd)
 
 
+def _open_regular(path: str, flags: int) -> int:
+    """A file descriptor of a file as storage makes them. Raises OSError for anything else.
+
+    To open a FIFO would wait for whoever writes to it, to read a device might never end.
+    """
+    fd = os.open(path, flags | os.O_NONBLOCK, MODE_FILE)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "this is not a regular file: move it out of the way", path)
+    return fd
+
+
 class OsLock:
     """flock(2): belongs to the open file, so it dies with the process however that ends."""
 
     def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, MODE_FILE)
+        self._fd = _open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:
@@ -216,11 +239,11 @@ class OsFileSystem:
 
     def create(self, path: str) -> File:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        return OsFile(self._spares.use(lambda: os.open(path, flags, MODE_FILE)))
+        return OsFile(self._spares.use(lambda: os.open(path, flags, MODE_FILE)), path)
 
     def open(self, path: str, *, writable: bool = False) -> File:
         flags = os.O_RDWR if writable else os.O_RDONLY
-        return OsFile(self._spares.use(lambda: os.open(path, flags)))
+        return OsFile(self._spares.use(lambda: _open_regular(path, flags)), path)
 
     def listdir(self, path: str) -> list[str]:
         return sorted(self._spares.use(lambda: os.listdir(path)))

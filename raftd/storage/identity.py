@@ -20,6 +20,7 @@ from raftd.storage.fs import FileSystem
 IDENTITY_NAME = "identity"
 IDENTITY_TEMPORARY = "identity.tmp"
 IDENTITY_VERSION = 1
+IDENTITY_MAX_BYTES = 1 << 10
 _FIRST_LINE = re.compile(rb"raftd identity ([0-9]{1,9})\n")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _FILE = re.compile(
@@ -72,7 +73,7 @@ def load_identity(fs: FileSystem, root: str) -> Identity | None:
     except FileNotFoundError:
         return None
     try:
-        return decode_identity(file.read(0, file.size()), path)
+        return decode_identity(file.read(0, IDENTITY_MAX_BYTES + 1), path)
     finally:
         file.close()
 

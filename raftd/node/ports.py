@@ -77,7 +77,7 @@ class LogStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Orderly end: idle mark, sync, close, unlock."""
+        """Orderly end: mark, sync, close, unlock."""
         ...
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from raftd.storage.framing import FORMAT, MARK
 
+MARK_BYTES = MARK.size
 BLOCK_BYTES = 4096
 """Bytes that are taken to go bad together: a page, and the sector of today's disks."""
 BLOCK_BYTES_MIN = 128
@@ -50,14 +51,14 @@ class Lanes:
         """Where that batch begins, if it has that size, header included."""
         lane = sequence & 1
         cursor = self._cursors[lane]
-        return cursor if cursor + size_bytes + MARK.size <= self._ends[lane] else self._frontier
+        return cursor if cursor + size_bytes + MARK_BYTES <= self._ends[lane] else self._frontier
 
     def take(self, sequence: int, offset: int, end: int) -> None:
         """The batch lies there."""
         lane = sequence & 1
         self._cursors[lane] = end
         if offset == self._frontier:
-            self._frontier = self._ends[lane] = up(end + MARK.size, self._block)
+            self._frontier = self._ends[lane] = up(end + MARK_BYTES, self._block)
 
     def rests(self) -> tuple[tuple[int, int], ...]:
         """Start and end of all that a batch under way may have touched."""
@@ -67,7 +68,9 @@ class Lanes:
     def fits(self, sequence: int, size_bytes: int) -> bool:
         """Whether the block at the end stays free: it is the seal's."""
         offset = self.place(sequence, size_bytes)
-        end = up(offset + size_bytes + MARK.size, self._block)
+        if offset != self._frontier:
+            return True
+        end = up(offset + size_bytes + MARK_BYTES, self._block)
         return end <= self._allocated - self._block
 
 
@@ -100,5 +103,5 @@ def up(size_bytes: int, block_bytes: int) -> int:
 
 def segment_bytes_for(header_bytes: int, batch_bytes: int, wish_bytes: int, block: int) -> int:
     """Size of a segment that takes a batch of `batch_bytes`: header, lanes, batch, seal."""
-    need = up(header_bytes, block) + up(batch_bytes + MARK.size, block) + 3 * block
+    need = up(header_bytes, block) + up(batch_bytes + MARK_BYTES, block) + 3 * block
     return max(up(wish_bytes, block), need)

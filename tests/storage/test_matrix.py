@@ -190,6 +190,26 @@ def test_what_can_be_lost_in_the_first_ten_milliseconds(count: Count) -> None:
     count("matrix, last entry not marked as synced: unsafe otherwise", len(tally.lost - CAN_LOSE))
 
 
+def test_what_can_be_lost_if_the_headers_go_too(count: Count) -> None:
+    """Whatever is left of the last batches then, a node drops nothing that anything proves."""
+    base = four_entries(idle=False)
+    nodes = damaged_nodes(base, in_any_way, seed=7)
+    drops = {key for key, node in nodes.items() if node.last is not None and node.last < 5}
+    assert {mask for _, mask in drops} <= {0b1000, 0b1100, 0b1110, 0b1111}
+    tally = run_matrix(base, nodes, seed=8)
+    can_lose = {
+        combination
+        for combination in masks()
+        if sum(key in drops for key in zip(NAMES, combination)) >= 2
+    }
+    assert tally.lost <= can_lose
+    what = "matrix, not marked, headers too"
+    count(f"{what}: clusters", 1 << 12)
+    count(f"{what}: available", len(tally.available - can_lose))
+    count(f"{what}: where a majority dropped it", len(can_lose))
+    count(f"{what}: of them lost it", len(tally.lost))
+
+
 def test_who_campaigns_first_decides_where_one_of_three_still_has_it() -> None:
     """The one that has it keeps it for all if it is the first; else the two may not ask it."""
     base = four_entries(idle=False)

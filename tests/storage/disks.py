@@ -21,6 +21,7 @@ def directory(
     node: str = "n1",
     cluster: str = "c0ffee",
     block_bytes: int = BLOCK_BYTES,
+    reserve_bytes: int = 0,
 ) -> DataDirectory:
     return open_directory(
         fs,
@@ -30,6 +31,7 @@ def directory(
         new_incarnation=lambda: f"00112233aabbcc{node}",
         segment_bytes=segment_bytes,
         block_bytes=block_bytes,
+        reserve_bytes=reserve_bytes,
     )
 
 

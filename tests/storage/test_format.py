@@ -16,11 +16,13 @@ import pytest
 
 from raftd.core.types import HardState, Recovered, Write
 from raftd.storage import framing, record
-from raftd.storage.errors import StorageError, UnknownFormat
+from raftd.storage.errors import NoSpace, StorageError, UnknownFormat
+from raftd.storage.reserve import RESERVE_NAME
 from raftd.storage.segment import SEGMENT_HEADER, decode_header
 from tests.conftest import Count
 from tests.storage.corruption import replaced
 from tests.storage.disks import (
+    FIRST,
     WRITES,
     batches_in,
     directory,
@@ -31,7 +33,7 @@ from tests.storage.disks import (
     small_directory,
 )
 from tests.storage.memory_fs import MemoryFileSystem, PowerCut
-from tests.storage.model import entry
+from tests.storage.model import ROOT, entry
 from tests.storage.test_crash import cut_at
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -82,6 +84,74 @@ def test_the_upgrade_may_be_cut_off_anywhere(path: Path, count: Count) -> None:
             continue
         break
     assert number > 4
+
+
+def full(spare_bytes: int) -> tuple[MemoryFileSystem, dict[str, bytes]]:
+    """A directory of version 1 on a disk with so much room, and its files."""
+    fs = load(GOLDEN / "format_1_stopped.json")
+    fs.capacity_bytes = fs.used_bytes() + spare_bytes
+    return fs, fs.files()
+
+
+def untouched(fs: MemoryFileSystem, before: dict[str, bytes]) -> bool:
+    return {path: data for path, data in fs.files().items() if path in before} == before
+
+
+NEXT = Write(1, entries=(entry(7, 2),))
+
+
+def test_without_room_the_first_write_upgrades() -> None:
+    """A start needs no room, and changes nothing then."""
+    fs, before = full(0)
+    opened = directory(fs, 700)
+    check(opened.recover())
+    opened.wal.idle()
+    assert untouched(fs, before)
+    with pytest.raises(NoSpace, match="make room"):
+        opened.wal.commit([NEXT])
+    opened.close()
+    assert version_of(fs, last_segment(fs)) == 1
+    opened = directory(fs, 700)
+    assert opened.recover().entries[-1].index == 6
+    fs.capacity_bytes = None
+    opened.wal.commit([NEXT])
+    fs.kill()
+    assert version_of(fs, last_segment(fs)) == framing.FORMAT
+    assert recovered(fs).entries[-1] == NEXT.entries[0]
+
+
+def test_the_first_write_may_let_go_what_a_start_may_not() -> None:
+    """What a snapshot covers goes only after the snapshot itself was looked at."""
+    fs, before = full(100)
+    opened = directory(fs, 700)
+    check(opened.recover())
+    assert untouched(fs, before)
+    opened.wal.commit([NEXT])
+    assert FIRST in before
+    assert FIRST not in fs.files()
+    fs.kill()
+    assert recovered(fs).entries[-1] == NEXT.entries[0]
+
+
+def test_an_upgrade_may_use_a_short_segment_and_the_room_that_was_kept_back() -> None:
+    """Block by block as small as it gets: header, lanes, the batch, the seal."""
+    fs, _ = full(1000)
+    opened = directory(fs, 5000)
+    check(opened.recover())
+    assert version_of(fs, last_segment(fs)) == framing.FORMAT
+    assert opened.wal.tight
+    fs, before = full(20_000)
+    fs.put(f"{ROOT}/{RESERVE_NAME}", bytes(1250))  # as an earlier life left it
+    fs.capacity_bytes = fs.used_bytes()
+    opened = directory(fs, 5000, reserve_bytes=1250)
+    check(opened.recover())
+    assert untouched(fs, before)
+    assert fs.size(f"{ROOT}/{RESERVE_NAME}") == 1250
+    opened.wal.commit([NEXT])
+    assert opened.wal.spent
+    assert opened.wal.tight
+    fs.kill()
+    assert recovered(fs).entries[-1] == NEXT.entries[0]
 
 
 def test_an_older_raftd_says_that_it_is_too_old() -> None:

@@ -122,14 +122,13 @@ def next_batch(
     previous: int,
     directory_id: int | None,
 ) -> Batch | None:
-    """That batch, if it lies whole where the rule wants it."""
+    """That batch, if it lies whole in one of the places where it may be."""
     for offset in layout.places(sequence):
         batch = framing.batch_at(data, offset, header.allocated, directory_id)
         if (
             batch is not None
             and (batch.sequence, batch.previous) == (sequence, previous)
             and batch.version == header.version
-            and layout.place(sequence, batch.end - offset) == offset
         ):
             return batch
     return None
@@ -300,7 +299,7 @@ def repair(fs: FileSystem, directory: str, analysis: Analysis) -> File:
     tail = analysis.tail
     file = fs.open(f"{directory}/{segment_name(tail.header.number)}", writable=True)
     try:
-        for start, end in tail.dirt:  # synced with the next batch: until then it means nothing
+        for start, end in tail.dirt:  # it means nothing; else each later start would find it again
             file.write(start, bytes(end - start))
         if analysis.leftover is not None:
             fs.unlink(analysis.leftover)  # should it come back, it is removed again

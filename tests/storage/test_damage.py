@@ -9,7 +9,8 @@ import pytest
 
 from raftd.core.types import HardState, Recovered, Write
 from raftd.storage.errors import CorruptIdentity, CorruptLog, CorruptSnapshot, StorageError
-from raftd.storage.framing import MARK, MARK_MAGIC
+from raftd.storage.framing import MARK, MARK_MAGIC, encode_batch
+from raftd.storage.record import encode_seal
 from raftd.storage.segment import decode_header, encode_header
 from tests.conftest import Count
 from tests.storage.corruption import replaced
@@ -201,6 +202,32 @@ def test_a_right_header_that_the_seal_does_not_name_is_refused() -> None:
     fs.put(SECOND, (data + content[header.size :]).ljust(len(content), b"\0"))
     with pytest.raises(CorruptLog, match="not the segment that the one before names"):
         recovered(fs)
+
+
+def test_a_header_that_repeats_another_state_is_refused() -> None:
+    """Seal and header agree with each other, and not with the segment that they follow."""
+    fs = MemoryFileSystem()
+    opened = directory(fs)
+    opened.recover()
+    opened.wal.commit([Write(1, HardState(4, "n1"), entries=(entry(1, 4),))])
+    opened.wal._roll(opened.wal._usable(), 10)
+    fs.kill()
+    seal = batches_in(fs.files()[FIRST])[-1]
+    header = decode_header(fs.files()[SECOND], SECOND)
+    for last, state in ((1, HardState(4, "n1")), (2, HardState(4, "n1")), (1, HardState(3, None))):
+        books = replace(header.books, hard_state=state)
+        data, crc = encode_header(*header[:5], last, books, header.block)
+        fs.put(SECOND, data.ljust(header.allocated, b"\0"))
+        body = encode_seal(2, crc)
+        named, _ = encode_batch(
+            [b"", body], len(body), header.directory, seal.sequence, seal.previous
+        )
+        fs.poke(FIRST, seal.offset, bytes(named))
+        if (last, state) == (1, HardState(4, "n1")):
+            assert len(recovered(fs).entries) == 1
+            continue
+        with pytest.raises(CorruptLog, match="repeats another state"):
+            recovered(fs)
 
 
 def test_first_segments_missing_whose_entries_no_snapshot_covers() -> None:

@@ -17,6 +17,7 @@ from tests.storage.disks import (
     filled,
     flips,
     last_segment,
+    recovered,
     small_directory,
 )
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation
@@ -79,6 +80,10 @@ def test_a_torn_tail_is_no_damage() -> None:
     assert "bytes of a write that was never acknowledged" in text
     assert "0000000000000001.wal torn" in text
     assert text.endswith("verdict   ok")
+    recovered(fs)
+    text = look(fs)
+    assert "0000000000000001.wal open" in text, "a start leaves nothing torn behind"
+    assert "never acknowledged" not in text
 
 
 def test_damage_is_told_with_the_refusal_of_a_start() -> None:

@@ -17,7 +17,7 @@ QUICK = [
     *MUTANTS[: len(FIRST_TEN)],
     *(mutant for mutant in MUTANTS if mutant.name in OF_THE_SHELL),
 ]
-QUICK_SEEDS = 60
+QUICK_SEEDS = 100
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

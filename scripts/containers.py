@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raftd.client import Client, RaftdError
-from raftd.client.admin import NodeStatus
+from raftd.client.admin import Digest, NodeStatus
 from scripts.nodes import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -210,3 +210,18 @@ class Containers:
             return wait_until(level, timeout, "all nodes to be level")
         except ContainerTrouble as error:
             raise ContainerTrouble(f"{error}: {behind}") from None
+
+    def digest(self, client: Client, timeout: float) -> Digest:
+        """What all nodes say of one index. Raises ContainerTrouble: they differ, or never meet."""
+        found: dict[str, Digest] = {}
+
+        def at_one_index() -> bool:
+            found.update(
+                (service, client.digest(self.endpoint(service))) for service in self.services
+            )
+            return len({digest.applied_index for digest in found.values()}) == 1
+
+        wait_until(at_one_index, timeout, "digests at one index")
+        if len(set(found.values())) > 1:
+            raise ContainerTrouble(f"the nodes have diverged: {found}")
+        return next(iter(found.values()))

@@ -21,6 +21,7 @@ from scripts.nodes import (
 from tests.chaos.hanging import VARIABLE
 from tests.chaos.naming import Naming
 from tests.chaos.proxy import Edge, Proxies
+from tests.cluster import level
 
 CLIENTS = "clients"
 SETTINGS = {
@@ -176,17 +177,16 @@ class ChaosCluster:
         )
 
     def wait_level(self, timeout: float = 60) -> int:
-        """Until all have applied the same, highest index; returns it."""
+        """Until all have applied all that any of them holds; returns that index."""
+        return level.wait_level(self.nodes, timeout)
 
-        def applied() -> list[float]:
-            return [node.metric("raftd_applied_index") or -1 for node in self.nodes]
+    def digests(self) -> tuple[int, dict[str, bytes]]:
+        """(index, each node's hash of its state there)."""
+        return level.digests(self.nodes, 60)
 
-        def level() -> bool:
-            last = [node.metric("raftd_log_last_index") or 0 for node in self.nodes]
-            return len(set(applied())) == 1 and max(last) == applied()[0]
-
-        wait_until(level, timeout, "all nodes to have applied everything", self.nodes)
-        return int(applied()[0])
+    def keep(self) -> str:
+        """End the nodes; their directories stay, in the place that this says."""
+        return str(level.keep(self.nodes))
 
     def coverage(self) -> str:
         """What the nodes went through, by their logs: a calm run proves little."""

@@ -21,7 +21,8 @@ Contents = dict[bytes, Item]
 class Findings:
     """lost, twice, undead: keys that were acknowledged and are not there; that are there in
     another version than the first; that are there though they certainly were not written.
-    ops: the reads that found this, for the history.
+    ops: the reads that found this, for the history. kept: where the directories of nodes that
+    differ are.
     """
 
     nodes: int = 0
@@ -29,6 +30,7 @@ class Findings:
     index: int = 0
     digests: set[str] = field(default_factory=set)
     differing: list[str] = field(default_factory=list)
+    kept: str = ""
     acked: int = 0
     unknown: int = 0
     happened: int = 0
@@ -52,6 +54,8 @@ class Findings:
             f"{len(self.twice)} twice; {self.unknown} unknown, of which {self.happened} happened; "
             f"{len(self.undead)} that certainly had not",
         ]
+        if self.kept:
+            lines.append(f"the nodes' directories are in {self.kept}")
         lines += [f"differs from the others: {name}" for name in self.differing]
         for name in ("lost", "twice", "undead"):
             lines += [f"{name}: {key.decode()}" for key in getattr(self, name)[:10]]
@@ -63,14 +67,17 @@ def look(cluster: ChaosCluster, ops: Iterable[Op]) -> Findings:
     findings = Findings()
     with Client(cluster.client_endpoints(), timeout=CALL_SECONDS) as client:
         contents = _read_all(client, findings.ops)
-    findings.index = cluster.wait_level()
+    cluster.wait_level()
     findings.coverage = cluster.coverage()
+    findings.index, states = cluster.digests()
+    findings.digests = {state.hex()[:16] for state in states.values()}
     for node in cluster.nodes:
         with Client([node.client_address], timeout=CALL_SECONDS) as client:
-            findings.digests.add(client.digest(node.client_address).digest.hex()[:16])
             if _read_all(client, None) != contents:
                 findings.differing.append(node.id)
         findings.nodes += 1
+    if len(findings.digests) > 1 or findings.differing:
+        findings.kept = cluster.keep()
     compare(findings, contents, ops)
     return findings
 

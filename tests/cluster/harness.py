@@ -14,7 +14,6 @@ from typing import Any
 
 import grpc
 
-from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.client import Client, OutcomeUnknown, RaftdError
 from scripts.nodes import (
     Node,
@@ -25,11 +24,14 @@ from scripts.nodes import (
     wait_until,
     write_configs,
 )
+from tests.cluster import level
 
 TINY_SNAPSHOTS = {"snapshot_entries": "200", "keep_entries": "50", "segment_bytes": "256KiB"}
 """A node that was away for a second needs a snapshot."""
 
 CALL_SECONDS = 20.0
+
+digest = level.digest
 
 
 class Cluster:
@@ -87,32 +89,14 @@ class Cluster:
         return int(max(node.metric("raftd_term") or 0 for node in self.alive()))
 
     def wait_level(self, timeout: float = 30) -> int:
-        """Until all nodes have applied the same, highest index. Returns it."""
-
-        def applied() -> list[float]:
-            return [node.metric("raftd_applied_index") or -1 for node in self.nodes]
-
-        def level() -> bool:
-            last = [node.metric("raftd_log_last_index") or 0 for node in self.nodes]
-            return len(set(applied())) == 1 and max(last) == applied()[0]
-
-        wait_until(level, timeout, "all nodes to have applied everything", self.nodes)
-        return int(applied()[0])
+        """Until all nodes have applied all that any of them holds. Returns that index."""
+        return level.wait_level(self.nodes, timeout)
 
     def digests(self) -> dict[str, bytes]:
-        """Each node's own hash of its applied state, all at one index.
-
-        Level nodes may still part for a moment: a new leader's entry, say, reaches them one by one,
-        and digests of different indexes say nothing.
-        """
-        found: dict[str, tuple[int, bytes]] = {}
-
-        def at_one_index() -> bool:
-            found.update((node.id, digest(node)) for node in self.nodes)
-            return len({index for index, _ in found.values()}) == 1
-
-        wait_until(at_one_index, 30, "digests at one index", self.nodes)
-        return {name: value for name, (_, value) in found.items()}
+        """Each node's own hash of its applied state, all at one index. Raises level.Diverged."""
+        index, values = level.digests(self.nodes, 30)
+        level.check(index, values, self.nodes)
+        return values
 
     def events(self, kind: str) -> int:
         """How many such events all nodes together have logged, over all their lives."""
@@ -138,13 +122,6 @@ def channel(node: Node) -> Iterator[grpc.Channel]:
         yield made
     finally:
         made.close()
-
-
-def digest(node: Node) -> tuple[int, bytes]:
-    """(applied index, hash of the state there)."""
-    with channel(node) as to:
-        reply = admin_pb2_grpc.AdminStub(to).Digest(admin_pb2.DigestRequest(), timeout=30)
-    return reply.applied_index, bytes(reply.digest)
 
 
 def event_count(node: Node, kind: str) -> int:

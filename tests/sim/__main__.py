@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tests.sim import ledger
+from tests.sim import ledger, states
 from tests.sim.cut import KINDS, Cut
 from tests.sim.shell_plan import DRIVERS
 from tests.sim.shrink import shrink
@@ -33,6 +33,8 @@ def main() -> int:
         _say(report(stop.result, options.events))
     except KeyboardInterrupt:
         _say("stopped" + (f"; the same command goes on from {options.log}" if options.log else ""))
+    if options.pairs:
+        _say(states.table(shown.campaign.stats))
     _say(shown.campaign.summary())
     return 1 if shown.campaign.failures else 0
 
@@ -47,6 +49,7 @@ def parser_of() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=1, help="processes (default %(default)s)")
     add("--verbose", action="store_true", help="a line a seed; of a single one its whole trace")
     add("--keep-going", action="store_true", help="do not stop at the first failed seed")
+    add("--pairs", action="store_true", help="how often each fault met each state, at the end")
     add("--log", type=Path, help="keep results in this file, and do not run again what is in it")
     add(
         "--shrink",

@@ -32,6 +32,15 @@ everybody-answered         in a healed cluster nobody waits for an answer for ev
 batches-noted              every batch in the log says when its leader took it
 exactly-once               answers are those of a naive model that executes each number once
 bounds                     batches, windows and queues keep to their limits
+log-bounded                entries in memory keep to their limit, on every node
+no-gap                     after a write that was given up nothing later is written, ever
+released-segments-go       a full disk does not wait for room while segments may go
+one-owner                  nobody touches a machine into which a snapshot is being restored
+pin-needs-progress         a log is pinned anew only for who got further than ever before
+newer-snapshot-sent        a snapshot that was refused gives way to a newer one
+heartbeats-go-on           the network thread waits for no disk that is slow or hangs
+hand-over-goes-on          a hand-over whose word was lost is repeated, or ends
+strangers-end-nobody       what a peer sends, however wrong, ends no node
 
 And at the end of a seed:
 
@@ -80,7 +89,7 @@ class Checkers(ShellChecks):
             )
         view.disk = disk
         view.memory = disk.copy()
-        view.pending, view.synced_seq = [], 0
+        view.pending, view.synced_seq, view.given_up, view.released = [], 0, 0, []
         view.role, view.term, view.commit, view.applied = Role.FOLLOWER, found.hard_state.term, 0, 0
         view.up = True
         vote = found.hard_state

@@ -21,6 +21,8 @@ from tests.sim.liveness import Liveness
 from tests.sim.network import Network
 from tests.sim.node import Clock, Node
 from tests.sim.plan import Plan
+from tests.sim.states import note
+from tests.sim.troubles import Troubles
 from tests.sim.workload import Client
 from tests.sim.world import TRACE_LINES, Violation, World
 
@@ -58,6 +60,9 @@ class Cluster:
         for name in self.names:
             self.nodes[name] = self._make_node(name)
         self.faults = Faults(self)
+        self.troubles = Troubles(self)
+        self.spoilt: NodeId = ""
+        """The one node of this seed whose disk may lose or change what it has synced."""
         self.clients = [Client(self, number) for number in range(plan.clients)]
 
     def _make_node(self, name: NodeId) -> Node:
@@ -72,6 +77,7 @@ class Cluster:
     # what the parts ask of the whole
 
     def crash(self, node: Node, reason: str, *, lose_unsynced: bool) -> None:
+        note(self, "power" if lose_unsynced else "kill", node)
         node.die(reason, lose_unsynced=lose_unsynced)
 
     def node_died(self, node: Node) -> None:
@@ -80,6 +86,21 @@ class Cluster:
         known = len(self.checkers.committed) - 1
         self.checkers.durable_on_majority(known)
         self.faults.restart_later(node)
+
+    def may_spoil(self, node: Node) -> bool:
+        """Without it the others must be a majority, and have been admitted."""
+        voters = self.configuration.voters
+        return (
+            self.spoilt in ("", node.name)
+            and (node.name not in voters or len(voters) > 2)
+            and all(view.disk.admitted for view in self.checkers.views.values())
+        )
+
+    def abandon(self) -> None:
+        """The run is over, one way or the other."""
+        for node in self.nodes.values():
+            if node.process is not None:
+                node.process.abandon()
 
     def to_node(
         self,
@@ -146,6 +167,8 @@ class Cluster:
             self.until(lambda: self._formed() or self.world.now > CALM_SECONDS)
             self._set_calm(False)
         self.faults.begin()
+        if self.plan.driver == "node":
+            self.troubles.begin()
         world = self.world
         self.until(lambda: world.events >= events or world.now > SECONDS_MAX)
         Liveness(self).run()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.sim.plan import Plan
+from tests.sim.suit import suit
 
 KINDS: Final[dict[str, tuple[tuple[str, str, Any], ...]]] = {
     "crash": (("faults", "crash_every", 0.0),),
@@ -54,6 +55,10 @@ KINDS: Final[dict[str, tuple[tuple[str, str, Any], ...]]] = {
         ("shell", "pending_queries_max", 65_536),
         ("shell", "log_memory_limit_bytes", 1 << 30),
     ),
+    "rare-pair": (("rare", "force_every", 0.0),),
+    "rare-kinds": (("rare", "kinds", ()),),
+    "damage": (("rare", "damage", 0.0),),
+    "restore-time": (("rare", "restore_seconds", 0.0),),
     "operator": (("shell", "operator_every", 0.0),),
 }
 """By name: which part of the plan, which field of it, and its value where the kind is off."""
@@ -77,13 +82,15 @@ class Cut:
 
     def apply(self, plan: Plan) -> None:
         """Changes `plan`."""
+        plan.driver = self.driver or plan.driver
+        if plan.driver == "node":
+            suit(plan)
         for kind in self.without:
             for part, name, value in KINDS[kind]:
                 setattr(_part(plan, part), name, value)
         plan.nodes = min(plan.nodes, self.nodes or plan.nodes)
         plan.clients = min(plan.clients, self.clients or plan.clients)
         plan.ops_max = self.ops or plan.ops_max
-        plan.driver = self.driver or plan.driver
 
     def world_seed(self, seed: int) -> int:
         return seed + self.dice * DICE_APART
@@ -105,7 +112,7 @@ def active(plan: Plan) -> list[str]:
         if any(
             getattr(_part(plan, part), name) != value
             for part, name, value in fields
-            if part != "shell" or plan.driver == "node"
+            if part not in ("shell", "rare") or plan.driver == "node"
         )
     ]
 

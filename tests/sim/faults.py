@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from raftd.core.types import NodeId
 from tests.sim.node import Node
+from tests.sim.states import note
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
@@ -76,6 +77,7 @@ class Faults:
             self._world.stats["crashes of many"] += 1
         if self._rng.random() < 0.1:
             for node in victims:
+                note(self._cluster, "stop", node)
                 node.stop()
             return
         power = self._rng.random() < plan.disk.power_loss
@@ -116,6 +118,7 @@ class Faults:
         node = self._victim()
         if node.process is None or node.paused:
             return
+        note(self._cluster, "pause", node)
         node.pause()
         self._world.after(
             self._rng.expovariate(1.0 / self._cluster.plan.faults.pause_mean), node.resume
@@ -125,6 +128,7 @@ class Faults:
         node = self._rng.choice(self._nodes())
         node.clock.jump(self._world.now, self._rng.choice((0.05, 0.5, 5.0)) * self._rng.random())
         self._world.stats["clock jumps"] += 1
+        note(self._cluster, "clock-jump", node)
         if node.process is not None:
             node.process.clock_jumped()
 
@@ -133,11 +137,12 @@ class Faults:
         from then on.
         """
         node = self._cluster.nodes[self._rng.choice(self._cluster.configuration.voters)]
-        views = self._cluster.checkers.views
-        if self._wiped or not all(view.disk.admitted for view in views.values()):
+        if self._wiped or not self._cluster.may_spoil(node):
             return
         self._wiped = True
+        self._cluster.spoilt = node.name
         self._world.stats["disks wiped"] += 1
+        note(self._cluster, "wipe", node)
         self._cluster.crash(node, "disk lost", lose_unsynced=True)
         node.image.wipe()
         self._cluster.checkers.wiped(node.name)
@@ -149,6 +154,7 @@ class Faults:
             return
         target = self._rng.choice(self._cluster.names)
         self._world.trace(leader.name, f"transfer to {target}")
+        note(self._cluster, "transfer", leader)
         leader.process.transfer(target)
 
     def _operate(self) -> None:
@@ -164,6 +170,7 @@ class Faults:
     def _link_lost(self) -> None:
         node = self._rng.choice(self._nodes())
         if node.process is not None and not node.paused and node.process.core.leader_id is not None:
+            note(self._cluster, "link-lost", node)
             node.process.link_lost(node.process.core.leader_id)
 
     # links
@@ -241,6 +248,7 @@ class Faults:
         way.
         """
         self._active = False
+        self._cluster.troubles.end()
         core = self._choose_core()
         members = {node.name for node in core}
         plan = self._cluster.plan
@@ -270,12 +278,17 @@ class Faults:
 
     def _choose_core(self) -> list[Node]:
         views = self._cluster.checkers.views
-        healthy = [node for node in self._nodes() if not views[node.name].wiped]
+        healthy = [node for node in self._nodes() if not _is_spoilt(node, views[node.name].wiped)]
         majority = self._cluster.checkers.majority
         if not all(views[node.name].disk.admitted for node in healthy) or self._rng.random() < 0.5:
             return healthy
         voters = [node for node in healthy if node.name in self._cluster.configuration.voters]
         return sorted(self._rng.sample(voters, majority), key=lambda node: node.name)
+
+
+def _is_spoilt(node: Node, wiped: bool) -> bool:
+    """It may never start again."""
+    return wiped or node.frozen_out or (node.rotten and node.process is None)
 
 
 def _between(left: list[NodeId], right: list[NodeId]) -> set[tuple[NodeId, NodeId]]:

@@ -8,6 +8,7 @@ from raftd.core.core import RaftCore
 from raftd.core.effects import Effects, NotLeader, Unavailable
 from raftd.core.messages import Channel, Reply, SnapshotRequest
 from raftd.core.types import Identity, NodeId, Role, Term
+from raftd.storage.errors import StorageError
 from tests.sim.application import Application
 from tests.sim.disk_worker import LogWorker, SnapshotWorker
 from tests.sim.network import Call
@@ -51,7 +52,11 @@ class LightProcess(Process):
         self.enter(self.core.start(self.node.now()))
 
     def stop(self) -> None:
-        self.log_worker.stop()
+        try:
+            self.log_worker.stop()
+        except StorageError:
+            return
+        self.node.stopped()
 
     def cut_short(self) -> None:
         jobs = [self.log_worker.cut_short, self.snapshot_worker.cut_short]

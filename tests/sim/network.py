@@ -13,9 +13,10 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from raftd.core.messages import Channel, Reply, Request
+from raftd.core.messages import Channel, Reply, Request, SnapshotRequest, TimeoutNowRequest
 from raftd.core.types import Incarnation, NodeId
 from tests.sim.plan import NetworkPlan
 from tests.sim.world import World
@@ -23,6 +24,10 @@ from tests.sim.world import World
 if TYPE_CHECKING:
     from tests.sim.node import Node
     from tests.sim.process import Process
+
+CHUNKS_LOST = 0.7
+HANDOVERS_LOST = 0.8
+"""Probabilities, while such losses go on."""
 
 
 class Call:
@@ -99,6 +104,10 @@ class Network:
         self._nodes = nodes
         self.cut: set[tuple[NodeId, NodeId]] = set()
         """Directed pairs that pass nothing. Only membership is asked of it, never its order."""
+        self.losing: dict[str, float] = {}
+        """Rare losses that go on, and until when: "chunks-lost", "handover-lost"."""
+        self.fat_chunks = 0
+        """How many snapshot chunks are to carry more than was announced."""
         self._streams: dict[tuple[NodeId, NodeId], Stream] = {}
         self._deadlines: dict[tuple[NodeId, NodeId, Channel], Deadlines] = {}
 
@@ -136,10 +145,38 @@ class Network:
         if (me, call.peer) in self.cut or (plan.loss and rng.random() < plan.loss):
             world.stats["lost"] += 1
             return
+        if (self.losing or self.fat_chunks) and self._goes_wrong(call):
+            return
         world.after(self._delay(), self._arrive, call)
         if plan.duplicate and rng.random() < plan.duplicate:
             world.stats["duplicated"] += 1
             world.after(self._delay() * 3, self._arrive, call)
+
+    def _goes_wrong(self, call: Call) -> bool:
+        """True: lost. A chunk may also become larger than its sender said."""
+        request = call.request
+        if isinstance(request, SnapshotRequest):
+            lost = "chunks-lost" in self.losing and self._rng.random() < CHUNKS_LOST
+            if self.fat_chunks and not lost:
+                self.fat_chunks -= 1
+                self._world.stats["fat chunks"] += 1
+                rest = request.meta.size_bytes - request.offset
+                call.request = replace(request, data=request.data.ljust(rest, b"!") + b"!")
+        else:
+            lost = (
+                isinstance(request, TimeoutNowRequest)
+                and "handover-lost" in self.losing
+                and self._rng.random() < HANDOVERS_LOST
+            )
+        self._world.stats["rare losses"] += lost
+        return lost
+
+    def is_cut_off(self, name: NodeId) -> bool:
+        """It neither reaches nor hears anybody."""
+        others = [other for other in self._nodes if other != name]
+        return bool(others) and all(
+            (name, other) in self.cut and (other, name) in self.cut for other in others
+        )
 
     def _send_on_stream(self, me: NodeId, call: Call, patience: float) -> None:
         rng, plan, world = self._rng, self.plan, self._world

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from raftd.core.types import Incarnation, NodeId
-from raftd.storage.errors import StorageError
 from tests.sim.disk import Disk
 from tests.sim.light import LightProcess
 from tests.sim.process import Process
@@ -56,6 +55,7 @@ class Node:
         self.incarnation: Incarnation = ""
         self.process: Process | None = None
         self.paused = False
+        self.resumed_at = 0.0
         self.frozen_out = False
         """Wiped under its old id, or its disk gave up: it counts as down for good."""
         self._backlog: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
@@ -63,6 +63,8 @@ class Node:
         self.doomed = ""
         """"log" or "snapshot": crash in the middle of the next such operation."""
         self.doomed_power = False
+        self.rotten = False
+        """Bits of a snapshot or of the log have changed at rest: it may refuse to start."""
         self.killed_only = False
         """The last crash took the process and not the power."""
 
@@ -89,6 +91,7 @@ class Node:
         if not self.paused:
             return
         self.paused = False
+        self.resumed_at = self.world.now
         self.world.trace(self.name, "resumed")
         backlog, self._backlog = self._backlog, []
         if self.process is not None:
@@ -100,6 +103,9 @@ class Node:
         """Recover from disk and go. The checkers compare what is found with what was synced."""
         if self.process is not None or self.frozen_out:
             return
+        if self.disk.hung:  # a recovery syncs before it reads
+            self.disk.park(self.start)
+            return
         self.lives += 1
         self.world.trace(self.name, "start")
         process = DRIVERS[self.cluster.plan.driver](self)
@@ -109,15 +115,19 @@ class Node:
 
     def stop(self) -> None:
         """An orderly stop, as on SIGTERM; what follows it, be it a power cut, must lose nothing."""
-        process = self.process
-        if process is None or self.paused:
-            return
-        try:
-            process.stop()
-        except StorageError:
-            return
+        if self.process is not None and not self.paused:
+            self.process.stop()
+
+    def stopped(self) -> None:
+        """The process says that its stop is over."""
         self.world.stats["orderly stops"] += 1
         self.die("stopped", lose_unsynced=self.disk.rng.random() < 0.5)
+
+    def freeze_out(self, why: str) -> None:
+        """Its disk refused, as it must: an operator has to replace it, and none comes."""
+        self.world.stats["nodes refused"] += 1
+        self.world.trace(self.name, f"frozen out: {why}")
+        self.frozen_out = True
 
     def die(self, reason: str, *, lose_unsynced: bool) -> None:
         """The process ends at once; with `lose_unsynced` the power fails, too."""
@@ -134,6 +144,17 @@ class Node:
         self._backlog.clear()
         self.killed_only = not lose_unsynced
         self.image.crash(lose_unsynced=lose_unsynced)
+        if lose_unsynced:
+            self._damage()
         self.world.stats["crashes"] += 1
         self.world.stats["power cuts"] += lose_unsynced
         self.cluster.node_died(self)
+
+    def _damage(self) -> None:
+        damage, rng = self.cluster.plan.rare.damage, self.disk.rng
+        if not damage or rng.random() >= damage or not self.cluster.may_spoil(self):
+            return
+        if self.image.damage_what_is_proven(rng):
+            self.world.stats["proven batches damaged"] += 1
+            self.world.trace(self.name, "a proven batch is damaged")
+            self.rotten, self.cluster.spoilt = True, self.name

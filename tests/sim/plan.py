@@ -13,6 +13,7 @@ import random
 from dataclasses import dataclass, field, fields, replace
 
 from raftd.core.types import Settings
+from tests.sim.rare_plan import RarePlan, draw_rare
 from tests.sim.shell_plan import DRIVERS, ShellPlan, draw_shell
 
 DIVERGING = 0.2
@@ -84,6 +85,7 @@ class Plan:
     disk: DiskPlan = field(default_factory=DiskPlan)
     faults: FaultPlan = field(default_factory=FaultPlan)
     shell: ShellPlan = field(default_factory=ShellPlan)
+    rare: RarePlan = field(default_factory=RarePlan)
     clock_rate_spread: float = 0.0
     clients: int = 3
     client_width: int = 1
@@ -135,6 +137,7 @@ def draw(seed: int) -> Plan:
     rng = random.Random(f"{seed}/shell")
     plan.driver = rng.choice(DRIVERS)
     plan.shell = draw_shell(rng, plan.settings)
+    plan.rare = draw_rare(random.Random(f"{seed}/rare"), plan.nodes)
     return plan
 
 

@@ -80,11 +80,15 @@ class Process(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """An orderly stop. Raises StorageError."""
+        """An orderly stop; some time later it is over, and the node is told (`Node.stopped`)."""
 
     @abstractmethod
     def cut_short(self) -> None:
         """Run what the disk had under way up to a random point, in random order."""
+
+    def abandon(self) -> None:
+        """The run is over: nothing of this process goes on."""
+        return
 
     @property
     def alive(self) -> bool:

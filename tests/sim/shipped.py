@@ -10,31 +10,37 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from raftd.core.effects import Event
 from raftd.core.messages import Reply
-from raftd.core.types import Identity, NodeId, Write
+from raftd.core.types import Identity, NodeId
 from raftd.node.errors import NodeStopped
 from raftd.node.node import Node as RaftdNode
 from raftd.node.settings import NodeSettings
-from raftd.storage.errors import NoSpace
-from tests.sim.disk_worker import probe
+from raftd.node.snapshots import SnapshotDesk
+from raftd.storage.errors import StorageError
+from tests.sim.bell import Died
+from tests.sim.disk_side import DiskSide
 from tests.sim.doors import ShippedDoor, Transport
 from tests.sim.loop import Loop
+from tests.sim.machine_side import MachineSide
 from tests.sim.network import Call
 from tests.sim.process import Process
-from tests.sim.threads import ApplyThread, Died, JobThread, Thread, WalThread
-from tests.sim.watched import WatchedCore, WatchedHost, WatchedLog, WatchedSnapshots
+from tests.sim.stopping import Stop
+from tests.sim.threads import ApplyThread, JobThread, Thread, WalThread
+from tests.sim.watched import WatchedCore, WatchedHost
+from tests.sim.watched_files import WatchedLog, WatchedSnapshots
 
 if TYPE_CHECKING:
     from tests.sim.node import Node
 
 NEVER = 1 << 60
-FULL_SECONDS_MAX = 1.0
+STANDS_SECONDS = 0.02
+"""A callback that takes longer may make the network thread late."""
+ENDS_A_PROCESS = (errno.EIO, errno.EMFILE)
 ENDS_WITHIN = 0.1
 """Seconds between a fatal error and the end of a process whose fatal port returns."""
 
@@ -42,17 +48,24 @@ ENDS_WITHIN = 0.1
 class ShippedProcess(Process):
     core: WatchedCore
     app: ShippedDoor
+    raftd: RaftdNode
+    desk: SnapshotDesk
+    wal: WalThread
+    snapshot_thread: JobThread
+    machine: MachineSide
+    disk: DiskSide
 
     def __init__(self, node: Node) -> None:
         super().__init__(node)
         self.rng: random.Random = node.world.stream(f"shell {node.name} {node.lives}")
         self.spent = 0.0
         """Seconds that what runs now has taken so far: its clock goes on while it works."""
-        self._busy_until = 0.0
+        self._busy_until = self._stood_until = 0.0
         self.dying = False
+        self.machine = MachineSide(self)
+        self.disk = DiskSide(self)
+        self.stop_under_way: Stop | None = None
         self._failed = False
-        self._stopping = False
-        self._full_until = 0.0
 
     def now(self) -> float:
         """The process's Clock."""
@@ -66,6 +79,17 @@ class ShippedProcess(Process):
 
     def wake_seconds(self) -> float:
         return self.rng.random() * self.plan.shell.wake_delay
+
+    def was_free(self, seconds: float) -> bool:
+        """Its network thread could have done what was due for so many seconds, and can now."""
+        since = self.world.now - seconds
+        stands = self.node.paused or self.stop_under_way is not None
+        late = self._stood_until > since or self.node.resumed_at > since
+        return self.alive and not self.replica.stopped and not stands and not late
+
+    @property
+    def net_is_busy(self) -> bool:
+        return self.world.now < self._busy_until
 
     # life and death
 
@@ -99,10 +123,12 @@ class ShippedProcess(Process):
         )
         self.replica = raftd.replica
         self.desk = raftd._desk
+        self.machine.watch(self.desk)
         self.wal = WalThread(self, raftd._wal)
+        self.snapshot_thread = JobThread(self, "raft-snapshot", self.desk.slow)
         self._threads: list[Thread] = [
             self.wal,
-            JobThread(self, "raft-snapshot", self.desk.slow),
+            self.snapshot_thread,
             JobThread(self, "raft-bulk", self.desk.bulk),
         ]
         if raftd._apply.worker is not None:
@@ -123,6 +149,7 @@ class ShippedProcess(Process):
             snapshot_entries=plan.snapshot_entries or NEVER,
             snapshot_bytes=NEVER,
             inline_writes=shell.inline,
+            snapshot_scrub_seconds=plan.rare.scrub_seconds,
             transfer_seconds=4 * plan.settings.election_timeout_max,
         )
 
@@ -134,11 +161,26 @@ class ShippedProcess(Process):
         self.run(self.raftd.start, Transport(self))
 
     def stop(self) -> None:
-        self._stopping = True
-        self._failed = self._failed or not self.raftd.stop("stopping")
+        if self.stop_under_way is None:
+            self.stop_under_way = Stop(self)
+            self.stop_under_way.begin()
+
+    def stop_goes_on(self) -> None:
+        """A worker has ended: who stops may have waited for it."""
+        if self.stop_under_way is not None:
+            self.world.after(0.0, self.stop_under_way.look)
+
+    def stopped(self, *, good: bool) -> None:
+        self._failed = self._failed or not good
+        self.node.stopped()
+
+    def abandon(self) -> None:
+        if self.stop_under_way is not None:
+            self.stop_under_way.kill()
 
     def cut_short(self) -> None:
         self.dying = True
+        self.abandon()
         threads = list(self._threads)
         self.node.disk.rng.shuffle(threads)
         for thread in threads:
@@ -153,13 +195,17 @@ class ShippedProcess(Process):
         """The FatalPort. An error of the disk ends the process, anything else the seed."""
         if not self.alive:
             raise Died
-        if not isinstance(error, OSError) or error.errno != errno.EIO:
+        if self.node.rotten and isinstance(error, StorageError) and not error.retryable:
+            self.node.freeze_out(str(error))
+        elif not isinstance(error, OSError) or error.errno not in ENDS_A_PROCESS:
             if self._failed and not isinstance(error, AssertionError):
                 return
+            if isinstance(error, StorageError):
+                self.checkers.fail("strangers-end-nobody", f"{self.node.name}: {what}: {error}")
             raise error if error is not None else AssertionError(what)
-        self.world.stats["sync errors"] += 1
+        self.world.stats["disk errors"] += 1
         self.world.trace(self.node.name, f"fatal: {what}")
-        if not self.plan.shell.fatal_returns:
+        if not self.plan.shell.fatal_returns or self.node.frozen_out:
             self._end()
             raise Died
         if not self._failed:
@@ -178,7 +224,7 @@ class ShippedProcess(Process):
         self.node.run(self._on_loop, call, args)
 
     def _on_loop(self, call: Callable[..., None], args: tuple[Any, ...]) -> None:
-        if not self.alive:
+        if not self.alive or self.stop_under_way is not None:
             return
         now = self.world.now
         if now < self._busy_until:
@@ -189,7 +235,10 @@ class ShippedProcess(Process):
             self._guard(call, *args)
         except Died:
             return
-        self._busy_until, self.spent = now + self.spent, 0.0
+        self._busy_until = now + self.spent
+        if self.spent > STANDS_SECONDS:
+            self._stood_until = self._busy_until
+        self.spent = 0.0
 
     def _guard(self, call: Callable[..., None], *args: Any) -> None:
         try:
@@ -212,53 +261,15 @@ class ShippedProcess(Process):
             return
         self.spent = 0.0
 
+    def settle(self) -> None:
+        """Before a thread's write: all that was said until then is heard before its end."""
+        if self.now() >= self._busy_until:
+            spent, self.spent = self.spent, 0.0
+            self.loop.settle()
+            self.spent = spent
+
     def _when(self, seconds: float) -> float:
         return self.node.clock.true(self.now() + seconds)
-
-    # the disk
-
-    def commit(self, writes: list[Write]) -> None:
-        """The log that ships writes and syncs; here the disk may be slow, full, or the end."""
-        node, wal = self.node, self.wal
-        if not wal.working:
-            wal.inline = writes
-            self.world.stats["inline writes"] += 1
-            if node.doomed == "log":
-                self.crash("in an inline commit")
-        elif self.now() >= self._busy_until:
-            spent, self.spent = self.spent, 0.0
-            self.loop.settle()  # all that was said before the write is heard before its end
-            self.spent = spent
-        self.spent += wal.seconds
-        self.checkers.in_order(node.name, writes)
-        try:
-            with self.ill_will():
-                self.stores.wal.commit(writes)
-        except NoSpace:
-            self.world.stats["disk full"] += 1
-            raise
-        finally:
-            wal.inline = []
-        self.world.stats["syncs"] += 1
-        self.world.trace(node.name, f"synced #{writes[-1].seq}")
-        self.checkers.synced(node.name, writes)
-        probe(self)
-
-    @contextmanager
-    def ill_will(self) -> Iterator[None]:
-        """Now and then the disk is full for a while, or its next sync fails."""
-        image, disk = self.node.image, self.node.disk
-        if not self._stopping:
-            if disk.is_full() or self.rng.random() < self.plan.shell.no_space:
-                self._full_until = self.world.now + self.rng.random() * FULL_SECONDS_MAX
-            if self.world.now < self._full_until and not disk.calm:
-                image.fill_disk()
-            if disk.sync_fails():
-                image.fail_next_sync()
-        try:
-            yield
-        finally:
-            image.make_room()
 
     # what happens to it
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,11 @@ from raftd.machine.sessions import Sessions
 from raftd.node.ports import IncomingSnapshot
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import StorageError
-from raftd.storage.framing import MARK
+from raftd.storage.framing import BATCH_HEADER, MARK, Batch, find_batches
 from raftd.storage.lanes import BLOCK_BYTES
+from raftd.storage.record import RecordType, decode_records
+from raftd.storage.recovery import read_whole
+from raftd.storage.segment import BadHeader, decode_header, segment_name, segment_numbers
 from raftd.storage.snapshots import snapshot_name
 from tests.sim.world import Violation
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, PowerCut
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from tests.sim.node import Node
 
 ROOT = "/data"
+GROWING = ("preallocate", "create")
+OPENING = ("create", "open", "sync_directory")
+SYNCING = ("datasync", "sync")
 RECOVERY_CALLS = 12
 """A crash while recovering comes at one of its first so many changing file system calls."""
 
@@ -41,6 +47,8 @@ class DiskImage:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self.fs = MemoryFileSystem()
+        self.freed = 0
+        """Segments that went while the disk was full: each is room for another one."""
 
     def open(self, node: Node) -> Stores | None:
         """Recover. None: crashed again while doing so (a restart is due). A refusal is a
@@ -65,6 +73,9 @@ class DiskImage:
             node.cluster.faults.restart_later(node)
             return None
         except StorageError as error:
+            if node.rotten:
+                node.freeze_out(str(error))
+                return None
             raise Violation("recovery", f"{node.name} refuses to start: {error}") from error
 
     def _open(self, node: Node) -> Stores:
@@ -129,13 +140,74 @@ class DiskImage:
 
     def fill_disk(self) -> None:
         """No room for anything new until `make_room`."""
-        self.fs.before = _refuse(("preallocate", "create"), errno.ENOSPC)
+        self.fs.before = _refuse({errno.ENOSPC: GROWING})
 
     def fail_next_sync(self) -> None:
-        self.fs.before = _refuse(("datasync", "sync"), errno.EIO)
+        self.fs.before = _refuse({errno.EIO: SYNCING})
+
+    def refuse(self, *, room: bool, files: bool, sync: bool) -> None:
+        """Until `make_room` there is: no room, no descriptor for one more file, no good sync."""
+        names = {errno.ENOSPC: GROWING * room, errno.EMFILE: OPENING * files}
+        refuse = _refuse({**names, errno.EIO: SYNCING * sync})
+
+        def before(operation: Operation) -> None:
+            if room and operation.path.endswith(".wal"):
+                self.freed += operation.name == "unlink" and self.fs.size(operation.path) > 0
+                if self.freed and operation.name in GROWING:
+                    self.freed -= operation.name == "preallocate"
+                    return
+            refuse(operation)
+
+        self.fs.before = before
 
     def make_room(self) -> None:
         self.fs.before = None
+
+    def rot(self, rng: random.Random, rather: Sequence[SnapshotMeta]) -> bool:
+        """A bit of some snapshot at rest is another one, of one of these if there are any.
+
+        False: there is none.
+        """
+        directory = f"{ROOT}/snapshots"
+        held = sorted(n for n in self.fs._directory(directory).entries if n.endswith(".snap"))
+        names = [name for name in map(snapshot_name, rather) if name in held] or held
+        if not names:
+            return False
+        path = f"{directory}/{rng.choice(names)}"
+        inode = self.fs._inode(path)
+        if inode.pending or not inode.data:
+            return False
+        place = max(rng.randrange(len(inode.data)) for _ in range(2))
+        self.fs.poke(path, place, bytes([inode.data[place] ^ (1 << rng.randrange(8))]))
+        return True
+
+    def damage_what_is_proven(self, rng: random.Random) -> bool:
+        """Change a bit of a batch that was synced and that a later, durable segment header proves.
+
+        The one promise that a log makes of damage is that it is noticed where something durable
+        says that the batch was there. Here the power went between the making of a segment and the
+        seal of the one before: no later batch says it, the new header does. False: it did not.
+        """
+        numbers = segment_numbers(self.fs.listdir(ROOT))
+        if len(numbers) < 2:
+            return False
+        old, new = (f"{ROOT}/{segment_name(number)}" for number in numbers[-2:])
+        data = read_whole(self.fs, old)
+        try:
+            header = decode_header(read_whole(self.fs, new), new)
+        except BadHeader:
+            return False
+        batches = list(find_batches(data, 0, len(data), None))
+        proven = [place for place, batch in enumerate(batches) if batch.crc == header.seed]
+        if not proven or any(_seals(data, batch) for batch in batches[proven[0] :]):
+            return False
+        held = [batch for batch in batches[: proven[0] + 1] if not batch.idle]
+        if not held:
+            return False
+        batch = held[-1]
+        place = rng.randrange(batch.offset, batch.end)
+        self.fs.poke(old, place, bytes([data[place] ^ (1 << rng.randrange(8))]))
+        return True
 
     def wipe(self) -> None:
         self.fs = MemoryFileSystem()
@@ -154,12 +226,21 @@ class DiskImage:
         return inode is not None and not inode.pending
 
 
-def _refuse(names: Sequence[str], number: int) -> Callable[[Operation], None]:
+def _refuse(names: Mapping[int, Sequence[str]]) -> Callable[[Operation], None]:
+    """By errno: the operations that fail with it."""
+    by_name = {name: number for number, group in names.items() for name in group}
+
     def before(operation: Operation) -> None:
-        if operation.name in names:
+        number = by_name.get(operation.name)
+        if number is not None:
             raise OSError(number, errno.errorcode[number])
 
     return before
+
+
+def _seals(data: bytes, batch: Batch) -> bool:
+    records = decode_records(data, batch.offset + BATCH_HEADER.size, batch.end)
+    return any(record.type == RecordType.SEAL for record in records)
 
 
 class Stores:

@@ -89,6 +89,8 @@ def run_seed(
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this seed's verdict
         result.invariant = "crash"
         result.detail = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
+    finally:
+        cluster.abandon()
     world = cluster.world
     result.events, result.seconds, result.stats = world.events, world.now, world.stats
     result.cpu_seconds = time.process_time() - began

@@ -14,7 +14,7 @@ from tests.sim.plan import draw
 from tests.sim.shrink import shrink
 from tests.sim.swarm import report, run_seed
 
-SEED = 12
+SEED = 48
 EVENTS = 2_000
 LIGHT = Cut(driver="light")
 

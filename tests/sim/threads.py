@@ -2,15 +2,15 @@
 
 A thread here is asleep until its condition is notified, or a wait of its own is over; then it runs,
 a little later, does one thing that takes simulated time, and looks again. A notification that comes
-while it is awake is lost, as on a real condition. Nothing ever blocks.
+while it is awake is lost, as on a real condition. Nothing ever blocks. What is on a disk that hangs
+is done when that goes on, or, when the process dies first, up to some point.
 """
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from raftd.core.types import Index, Write
 from raftd.node.apply_worker import ApplyWorker
@@ -22,45 +22,12 @@ from raftd.node.wal_worker import (
     WalWorker,
 )
 from raftd.storage.errors import StorageError
+from tests.sim.bell import Bell
 from tests.sim.disk_worker import CUT_SHORT_CALLS
 from tests.storage.memory_fs import PowerCut
 
 if TYPE_CHECKING:
     from tests.sim.shipped import ShippedProcess
-
-
-T = TypeVar("T")
-
-
-class Died(BaseException):
-    """The process has ended: whoever is running in it stops where he is."""
-
-
-class Bell(threading.Condition):
-    """The condition of one worker: it wakes by an event, and never waits."""
-
-    def __init__(
-        self,
-        rung: Callable[[], None],
-        waited: Callable[[float], None] | None = None,
-        lock: threading.Lock | None = None,
-    ) -> None:
-        super().__init__(lock or threading.Lock())
-        self._rung = rung
-        self._waited = waited
-
-    def notify(self, n: int = 1) -> None:
-        self._rung()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        raise AssertionError("a worker was run with nothing to do")
-
-    def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
-        """A pause in the middle of work: what is posted after it comes so much later."""
-        assert self._waited is not None
-        assert timeout is not None
-        self._waited(timeout)
-        return predicate()
 
 
 class Thread(ABC):
@@ -73,6 +40,13 @@ class Thread(ABC):
         self._name = name
         self._asleep = True
         self._dead = False
+        self._ended = False
+        self.hangs = False
+        """What it does is on a disk that hangs."""
+
+    @property
+    def at_work(self) -> bool:
+        return not (self._asleep or self._dead or self._ended)
 
     def start(self) -> None:
         self.rung()
@@ -85,22 +59,42 @@ class Thread(ABC):
     def _after(self, seconds: float, call: Callable[[], None]) -> None:
         self._world.after(seconds, self._process.turn, self._body, call)
 
+    def _on_disk(self, seconds: float, call: Callable[[], None]) -> None:
+        """`call` once the disk has worked for `seconds`; if it hangs, not before it goes on."""
+        if not self._disk.hung:
+            self._after(seconds, call)
+            return
+        self.hangs = True
+        self._world.stats["hung syncs"] += 1
+        self._disk.park(lambda: self._goes_on(call))
+
+    def _goes_on(self, call: Callable[[], None]) -> None:
+        self.hangs = False
+        self._process.turn(self._body, call)
+
     def _body(self, call: Callable[[], None]) -> None:
-        if self._dead:
+        if self._dead or self._ended:
             return
         try:
             call()
         except BaseException as error:  # noqa: BLE001 - as Worker does: nothing may be swallowed
             self._dead = True
+            self._process.stop_goes_on()
             self._process.fatal(f"thread {self._name} died", error)
+
+    def _end(self) -> None:
+        self._ended = True
+        self._process.stop_goes_on()
 
     @abstractmethod
     def _look(self) -> None:
-        """Awake: begin what there is to do, or go to sleep."""
+        """Awake: begin what there is to do, or go to sleep, or end."""
 
-    @abstractmethod
     def join(self, timeout: float) -> bool:
-        """The worker was told to stop: do the rest now."""
+        """On the stopping thread: the worker was told to stop."""
+        stop = self._process.stop_under_way
+        assert stop is not None
+        return stop.join(lambda: self._ended or self._dead, timeout)
 
     @abstractmethod
     def cut_short(self) -> None:
@@ -122,39 +116,69 @@ class WalThread(Thread):
         wal._is_done_in_time = self._is_done_in_time  # type: ignore[method-assign]
         self._taken: tuple[list[Write], Index] | None = None
         self._sleeps = 0
+        self._waits = 0
+        self.waits_for_room = False
         self.working = False
         self.seconds = 0.0
         """What the write under way takes."""
-        self.inline: list[Write] = []
-        """Being written on the network thread."""
+
+    @property
+    def writes(self) -> bool:
+        return self._taken is not None and bool(self._taken[0]) and not self.waits_for_room
+
+    def rung(self) -> None:
+        if self.waits_for_room and (self._wal._stopping or self._wal._release):
+            self._again(self._waits)
+        else:
+            super().rung()
 
     def _look(self) -> None:
-        self._begin(self._wal.claim())
+        if self._wal._stopping and not (self._wal._writes or self._wal._busy):
+            self._end()
+        else:
+            self._begin(self._wal.claim())
 
     def _begin(self, taken: tuple[list[Write], Index] | None) -> None:
         if taken is None:
             self._asleep = True
             self._sleeps += 1
-            if self._wal._idle_due:
+            patience = IDLE_SECONDS if self._wal._idle_due else NO_SPACE_RETRY_SECONDS
+            if self._wal._idle_due or self._wal.no_space:
                 sleep = self._sleeps
-                self._after(IDLE_SECONDS, lambda: self._timed_out(sleep))
+                self._after(patience, lambda: self._timed_out(sleep))
             return
         self._taken = taken
-        self.seconds = self._disk.sync_seconds() if taken[0] else 0.0
-        self._after(self.seconds, self._work)
+        if taken[0]:
+            self._write(self._disk.sync_seconds())
+        else:
+            self.seconds = 0.0
+            self._after(0.0, self._work)
+
+    def _write(self, seconds: float) -> None:
+        began = self._world.now
+
+        def work() -> None:
+            self.seconds = self._world.now - began
+            self._work()
+
+        self._on_disk(seconds, work)
 
     def _is_done_in_time(self) -> bool:
         """The network thread waits for the write: the disk may be quick enough, or not."""
         taken = self._wal.claim()
         assert taken is not None, "it waits for something that nobody can do"
         self._asleep, self.seconds = False, self._disk.sync_seconds()
-        if self.seconds > WAIT_SECONDS_MAX:
+        self._taken = taken
+        if self._disk.hung or self.seconds > WAIT_SECONDS_MAX:
+            self._process.checkers.network_waits(self._process.node.name, WAIT_SECONDS_MAX)
             self._process.costs(WAIT_SECONDS_MAX)
+            self._write(self.seconds)
         elif self._wal.work(*taken):
+            self._taken = None
             self._look()
             return self._wal._done.acquire(blocking=False)
-        self._taken = taken
-        self._after(self.seconds, self._work)
+        else:
+            self._wait_for_room()
         return self._wal._comes_late()
 
     def _timed_out(self, sleep: int) -> None:
@@ -169,10 +193,24 @@ class WalThread(Thread):
         if self._taken[0] and process.node.doomed == "log":
             process.crash("in a commit")
         if not self._do(*self._taken):
-            self._after(NO_SPACE_RETRY_SECONDS, self._work)
+            self._wait_for_room()
             return
         self._taken = None
         self._look()
+
+    def _wait_for_room(self) -> None:
+        self.waits_for_room = True
+        self._waits += 1
+        wait = self._waits
+        process = self._process
+        if self._disk.full and not self._disk.no_files:  # to let go makes room, not descriptors
+            process.checkers.waits_for_room(process.node.name, process.stores.wal)
+        self._after(NO_SPACE_RETRY_SECONDS, lambda: self._again(wait))
+
+    def _again(self, wait: int) -> None:
+        if self.waits_for_room and wait == self._waits:
+            self.waits_for_room = False
+            self._after(self._process.wake_seconds(), self._work)
 
     def _do(self, writes: list[Write], release: Index) -> bool:
         """Its clock began when the write did."""
@@ -185,16 +223,10 @@ class WalThread(Thread):
             self.working = False
             process.spent = 0.0
 
-    def join(self, timeout: float) -> bool:
-        self.seconds = 0.0
-        while self._taken is not None or self._wal._writes:
-            self._do(*(self._taken or self._wal._take()))
-            self._taken = None
-        return not self._dead
-
     def cut_short(self) -> None:
-        writes = self.inline or (self._taken[0] if self._taken is not None else [])
+        writes = self._taken[0] if self._taken is not None else []
         if writes and not self._dead:
+            self._process.checkers.nothing_after_a_gap(self._process.node.name, writes)
             self._cut(lambda: self._process.stores.wal.commit(writes), "writes")
 
 
@@ -205,28 +237,29 @@ class JobThread(Thread):
         worker._ready = Bell(self.rung, process.costs)
 
     def _look(self) -> None:
-        if self._worker._jobs:
-            self._after(self._disk.sync_seconds(), self._work)
+        if self._worker._stopping:
+            self._end()
+        elif self._worker._jobs:
+            seconds = self._disk.sync_seconds() + self._process.machine.restore_seconds()
+            self._on_disk(seconds, self._work)
         else:
             self._asleep = True
 
     def _work(self) -> None:
-        process, node = self._process, self._process.node
+        process, node, worker = self._process, self._process.node, self._worker
         self._world.events += 1
         if node.doomed == "snapshot":
             process.crash("in a snapshot")
-        with process.ill_will():
-            self._worker.step()
+        with process.disk.ill_will():
+            if worker._stopping:  # it was begun before
+                worker._jobs.popleft()()
+            else:
+                worker.step()
         # What it waited in the middle of its job it cannot use for the next one.
         self._after(process.spent, self._look)
 
-    def join(self, timeout: float) -> bool:
-        if not self._asleep and self._worker._jobs:
-            self._worker._jobs.popleft()()
-        return not self._dead
-
     def cut_short(self) -> None:
-        if not self._asleep and not self._dead and self._worker._jobs:
+        if self.at_work and self._worker._jobs:
             self._cut(self._worker._jobs[0], "snapshots")
 
 
@@ -244,15 +277,14 @@ class ApplyThread(Thread):
 
     def _look(self) -> None:
         worker = self._worker
-        if worker.has_work():
+        if worker._stopping:
+            self._end()
+        elif worker.has_work():
             self._world.events += 1
             worker.step()
             self._after(self._process.spent, self._look)
         else:
             self._asleep = True
-
-    def join(self, timeout: float) -> bool:
-        return not self._dead
 
     def cut_short(self) -> None:
         """A machine in memory has nothing to cut."""

@@ -20,6 +20,10 @@ class NodeView:
         self.disk = Shadow(tables)
         self.pending: list[Write] = []
         self.synced_seq = 0
+        self.released: list[tuple[float, Index]] = []
+        """When, and up to where, this life's core has let its log go."""
+        self.given_up = 0
+        """The number of a write that an orderly stop found no room for."""
         self.role = Role.FOLLOWER
         self.term: Term = 0
         self.commit: Index = 0

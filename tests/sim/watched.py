@@ -13,24 +13,21 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from raftd.core.core import RaftCore
 from raftd.core.effects import Effects, Event, NotLeader, Token
-from raftd.core.messages import Reply, Request, SnapshotRequest
+from raftd.core.messages import Channel, Reply, Request, SnapshotRequest, TimeoutNowRequest
 from raftd.core.types import (
-    Configuration,
     Entry,
     EntryType,
     Index,
     NodeId,
-    Recovered,
     Role,
     SnapshotMeta,
     Term,
-    Write,
     WriteSeq,
 )
 from raftd.machine.sessions import Sessions
-from raftd.node.ports import IncomingSnapshot, Services, SnapshotSink
-from raftd.storage.errors import CorruptSnapshot
-from raftd.storage.snapshots import SnapshotFiles
+from raftd.node.ports import Services
+from tests.sim.leading import HandOvers, Pins
+from tests.sim.watched_files import WatchedSnapshots
 
 if TYPE_CHECKING:
     from tests.sim.shipped import ShippedProcess
@@ -47,6 +44,9 @@ class WatchedCore(RaftCore):
         """Committed entries that the machine has not been seen to apply."""
         self.installs: deque[SnapshotMeta] = deque()
         """Snapshots that the machine has not been seen to restore."""
+        self.log_limit = process.plan.shell.log_memory_limit_bytes
+        self.pins = Pins()
+        self.handovers = HandOvers()
         self._leading_term: Term | None = None
         return self
 
@@ -64,7 +64,9 @@ class WatchedCore(RaftCore):
         self.handed.extend(fx.committed)
         if fx.released:
             checkers.release(name, fx.released)
+            checkers.asks_release(name, fx.released)
         checkers.after(name, self)
+        checkers.log_bounded(name, self.log.bytes, self.log_limit)
         term = self.current_term if self.role is Role.LEADER else None
         if self._leading_term is not None and term != self._leading_term:
             world.stats["step-downs"] += 1
@@ -78,10 +80,27 @@ class WatchedCore(RaftCore):
         return self._look(super().step(request, now, token))
 
     def on_reply(self, peer: NodeId, sent: Request, reply: Reply, now: float) -> Effects:
-        return self._look(super().on_reply(peer, sent, reply, now))
+        pin = self.pins.before(self, peer)
+        fx = self._look(super().on_reply(peer, sent, reply, now))
+        self.pins.after(self, peer, sent, reply, pin)
+        return fx
 
     def unreachable(self, peer: NodeId, sent: Request, now: float) -> Effects:
-        return self._look(super().unreachable(peer, sent, now))
+        fx = self._look(super().unreachable(peer, sent, now))
+        if isinstance(sent, TimeoutNowRequest):
+            self.handovers.lost(self)
+        return fx
+
+    def next_request(self, peer: NodeId, channel: Channel, now: float) -> Request | None:
+        pin = self.pins.of(self, peer)
+        request = super().next_request(peer, channel, now)
+        if pin is not None:
+            self.pins.pulled(self, peer, pin)
+        if isinstance(request, TimeoutNowRequest):
+            self.handovers.sent += 1
+        elif isinstance(request, SnapshotRequest):
+            self.pins.sends(self, peer, request)
+        return request
 
     def link_lost(self, peer: NodeId, now: float) -> Effects:
         return self._look(super().link_lost(peer, now))
@@ -155,88 +174,6 @@ class WatchedCore(RaftCore):
         self.installs.popleft()
 
 
-class WatchedLog:
-    """The LogStore of one process: the log that ships, on a disk that is slow, full or dying."""
-
-    def __init__(self, process: ShippedProcess) -> None:
-        self._process = process
-        self._wal = process.stores.wal
-
-    @property
-    def tight(self) -> bool:
-        return self._wal.tight
-
-    @property
-    def spent(self) -> bool:
-        return self._wal.spent
-
-    def make_room(self) -> bool:
-        return self._wal.make_room()
-
-    def open(self) -> Recovered:
-        raise AssertionError("it is open already")
-
-    def commit(self, writes: Sequence[Write]) -> None:
-        self._process.commit(list(writes))
-
-    def idle(self) -> None:
-        self._wal.idle()
-
-    def release(self, index: Index) -> None:
-        self._process.checkers.release(self._process.node.name, index)
-        self._wal.release(index)
-
-    def close(self) -> None:
-        self._wal.close()
-
-
-class WatchedSnapshots:
-    """The SnapshotStore of one process."""
-
-    def __init__(self, process: ShippedProcess) -> None:
-        self._process = process
-        self._store: SnapshotFiles = process.stores.snapshots
-        self.opened: SnapshotMeta | None = None
-
-    def create(
-        self, index: Index, term: Term, configuration: Configuration, sessions: bytes
-    ) -> SnapshotSink:
-        return self._store.create(index, term, configuration, sessions)
-
-    def receive(self, sender: NodeId, meta: SnapshotMeta) -> IncomingSnapshot:
-        return self._store.receive(sender, meta)
-
-    def read_chunk(self, meta: SnapshotMeta, offset: int, size_bytes: int) -> bytes:
-        return self._store.read_chunk(meta, offset, size_bytes)
-
-    def reread(
-        self, meta: SnapshotMeta, offset: int, size_bytes: int, crc: int
-    ) -> tuple[int, int, str]:
-        return self._store.reread(meta, offset, size_bytes, crc)
-
-    def open_body(self, meta: SnapshotMeta) -> tuple[bytes, BinaryIO]:
-        process = self._process
-        self.opened = meta
-        try:
-            return self._store.open_body(meta)
-        except (CorruptSnapshot, FileNotFoundError) as error:
-            if not process.dying:
-                process.checkers.fail("snapshot-files-kept", f"{process.node.name}: {error}")
-            raise
-
-    def retain(self, keep: Sequence[SnapshotMeta]) -> None:
-        process = self._process
-        if not process.dying:
-            process.checkers.retained(process.node.name, keep, list(process.core.installs))
-        self._store.retain(keep)
-
-    def free_bytes(self) -> int:
-        return self._store.free_bytes()
-
-    def check_writable(self, room_bytes: int = 0) -> None:
-        self._store.check_writable(room_bytes)
-
-
 class WatchedHost:
     """The MachineHost of one process: sessions and store, at a price in time."""
 
@@ -256,7 +193,7 @@ class WatchedHost:
         if not core.handed or core.handed.popleft() != entry:
             checkers.fail("state-machine-safety", f"{name} applies {index}, not handed out for it")
         checkers.applying(name, entry)
-        process.costs(process.rng.random() * process.plan.apply_delay / 4)
+        process.machine.used("applies", share=1.0)
         results = self._host.apply_batch(index, term, payload)
         checkers.applied_result(name, index, payload, results)
         return results
@@ -265,9 +202,11 @@ class WatchedHost:
         return self._host.commands_left()
 
     def query(self, request: bytes) -> tuple[int, bytes]:
+        self._process.machine.used("answers a query")
         return self._host.query(request)
 
     def capture(self) -> tuple[bytes, Iterable[bytes]]:
+        self._process.machine.used("captures")
         return self._host.capture()
 
     def restore(self, sessions: bytes, body: BinaryIO) -> None:

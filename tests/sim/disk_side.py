@@ -1,0 +1,63 @@
+"""The disk of a process: the log that ships writes and syncs; slow, full, hung, or the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from raftd.core.types import Write
+from raftd.storage.errors import NoSpace
+from tests.sim.disk_worker import probe
+
+if TYPE_CHECKING:
+    from tests.sim.shipped import ShippedProcess
+
+FULL_SECONDS_MAX = 1.0
+
+
+class DiskSide:
+    def __init__(self, process: ShippedProcess) -> None:
+        self._process = process
+        self._world = process.world
+        self._node = process.node
+
+    def commit(self, writes: list[Write]) -> None:
+        """On whichever thread has claimed the log."""
+        process, node, wal = self._process, self._node, self._process.wal
+        if not wal.working:
+            self._world.stats["inline writes"] += 1
+            process.checkers.network_waits(node.name, wal.seconds)
+            if node.doomed == "log":
+                process.crash("in a commit that is waited for")
+        else:
+            process.settle()
+        process.spent += wal.seconds
+        process.checkers.nothing_after_a_gap(node.name, writes)
+        process.checkers.in_order(node.name, writes)
+        try:
+            with self.ill_will():
+                process.stores.wal.commit(writes)
+        except NoSpace:
+            self._world.stats["disk full"] += 1
+            if process.stop_under_way is not None:
+                process.checkers.gives_up(node.name, writes)
+            raise
+        self._world.stats["syncs"] += 1
+        self._world.trace(node.name, f"synced #{writes[-1].seq}")
+        process.checkers.synced(node.name, writes)
+        probe(process)
+
+    @contextmanager
+    def ill_will(self) -> Iterator[None]:
+        """Now and then the disk is full for a while, or its next sync fails."""
+        image, disk, rng = self._node.image, self._node.disk, self._process.rng
+        if not disk.calm:
+            if disk.is_full() or rng.random() < self._process.plan.shell.no_space:
+                until = self._world.now + rng.random() * FULL_SECONDS_MAX
+                disk.full_until = max(disk.full_until, until)
+            image.refuse(room=disk.full, files=disk.no_files, sync=disk.sync_fails())
+        try:
+            yield
+        finally:
+            image.make_room()

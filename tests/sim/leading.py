@@ -1,0 +1,123 @@
+"""What a leader owes over time: pins that move with progress, hand-overs that go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftd.core.messages import Reply, Request, SnapshotReply, SnapshotRequest
+from raftd.core.types import Index, NodeId
+
+if TYPE_CHECKING:
+    from tests.sim.watched import WatchedCore
+
+HEARTBEATS_MAX = 3
+"""A hand-over that was lost is sent again, or ends, within so many heartbeats."""
+
+
+class Pins:
+    """A follower's pin may be renewed only by more than it has ever had: of its log, of a file."""
+
+    def __init__(self) -> None:
+        self._term = 0
+        self._best: dict[NodeId, Index] = {}
+        self._offsets: dict[tuple[NodeId, Index, int], int] = {}
+        self._refused: set[tuple[NodeId, Index, int]] = set()
+        self._waits_for = -1
+
+    def of(self, core: WatchedCore, peer: NodeId) -> float | None:
+        lead = core._s.leadership
+        progress = lead.progress.get(peer) if lead is not None else None
+        return progress.pinned_at if progress is not None else None
+
+    def pulled(self, core: WatchedCore, peer: NodeId, pin: float) -> None:
+        """To begin a transfer anew is no progress either."""
+        now = self.of(core, peer)
+        if now is not None and now > pin:
+            core.process.checkers.fail(
+                "pin-needs-progress",
+                f"{core.process.node.name} pins its log anew for {peer} as a transfer begins again",
+            )
+
+    def before(self, core: WatchedCore, peer: NodeId) -> float | None:
+        lead = core._s.leadership
+        progress = lead.progress.get(peer) if lead is not None else None
+        if progress is None:
+            return None
+        if core.current_term != self._term:
+            self._term = core.current_term
+            self._best.clear()
+            self._offsets.clear()
+            self._refused.clear()
+        sending = progress.sending
+        self._waits_for = sending.inflight or -1 if sending is not None else -1
+        self._best[peer] = max(self._best.get(peer, 0), progress.match)
+        return progress.pinned_at
+
+    def after(
+        self, core: WatchedCore, peer: NodeId, sent: Request, reply: Reply, pin: float | None
+    ) -> None:
+        lead = core._s.leadership
+        progress = lead.progress.get(peer) if lead is not None else None
+        if progress is None or getattr(sent, "term", 0) != core.current_term:
+            return
+        further = progress.match > self._best.get(peer, 0)
+        if isinstance(sent, SnapshotRequest) and isinstance(reply, SnapshotReply):
+            key = _key(peer, sent)
+            waited_for = sent.number == self._waits_for and not reply.done
+            if waited_for and reply.next_offset <= sent.offset:
+                self._refused.add(key)
+            elif reply.next_offset > self._offsets.get(key, 0):
+                self._refused.discard(key)  # it was refused for another reason than its bytes
+            further = further or reply.done or reply.next_offset > self._offsets.get(key, 0)
+            self._offsets[key] = max(self._offsets.get(key, 0), reply.next_offset)
+        renewed = progress.pinned_at is not None and pin is not None and progress.pinned_at > pin
+        if renewed and not further:
+            core.process.checkers.fail(
+                "pin-needs-progress",
+                f"{core.process.node.name} pins its log anew for {peer}, which has got no further "
+                f"than before: {progress}",
+            )
+
+    def sends(self, core: WatchedCore, peer: NodeId, request: SnapshotRequest) -> None:
+        """What was refused is not sent again while there is a newer one."""
+        newest = core._s.snapshot
+        if _key(peer, request) in self._refused and newest.index > request.meta.index:
+            core.process.checkers.fail(
+                "newer-snapshot-sent",
+                f"{core.process.node.name} sends {peer} snapshot {request.meta.index}, which that "
+                f"has refused; it has snapshot {newest.index}",
+            )
+
+
+def _key(peer: NodeId, request: SnapshotRequest) -> tuple[NodeId, Index, int]:
+    return peer, request.meta.index, request.meta.crc
+
+
+class HandOvers:
+    """While leadership is handed over nothing is proposed: that must not last for a lost word."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+
+    def lost(self, core: WatchedCore) -> None:
+        """The core has heard that its word did not get through."""
+        process = core.process
+        lead = core._s.leadership
+        if lead is None or lead.transfer is None:
+            return
+        seconds = HEARTBEATS_MAX * core._s.settings.heartbeat_interval / process.node.clock.rate
+        process.world.after(seconds, self._look, core, lead.transfer, self.sent, seconds)
+
+    def _look(self, core: WatchedCore, transfer: object, sent: int, seconds: float) -> None:
+        process, lead = core.process, core._s.leadership
+        if not process.was_free(seconds) or lead is None:
+            return
+        target = lead.transfer
+        if target is not transfer or target is None or self.sent > sent:
+            return
+        if lead.progress[target.target].match >= core.log.last_index:
+            process.checkers.fail(
+                "hand-over-goes-on",
+                f"{process.node.name} has heard that its word to {target.target} was lost, and "
+                "neither repeats it nor takes proposals again",
+            )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from tests.mutants.answering import ANSWERING
 from tests.mutants.elections import ELECTIONS
 from tests.mutants.planted import FIRST_TEN, Mutant
+from tests.mutants.rare import RARE
 from tests.mutants.replication import REPLICATION
 from tests.mutants.sending import SENDING
 from tests.mutants.shell import SHELL
 from tests.mutants.storing import STORING
 
-_ALL = (*ELECTIONS, *REPLICATION, *STORING, *ANSWERING, *SHELL, *SENDING)
+_ALL = (*ELECTIONS, *REPLICATION, *STORING, *ANSWERING, *SHELL, *RARE, *SENDING)
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(_ALL, key=lambda mutant: (mutant.name not in FIRST_TEN, _ALL.index(mutant)))

@@ -29,7 +29,7 @@ ELECTIONS = (
         "unadmitted-node-answers",
         "a node that is not admitted answers NOT_ADMITTED to everything but Hello",
         core(
-            "core",
+            "requests",
             "elif not s.may_vote:",
             "elif False:",
         ),
@@ -196,13 +196,13 @@ ELECTIONS = (
     plant(
         "forged-request-believed",
         "what no correct peer can say is refused before anything has changed",
-        core("core", "        plausible.check_request(s, request)\n", ""),
+        core("core", "        plausible.check_request(self._s, request)\n", ""),
         by="script:forged",
     ),
     plant(
         "forged-answer-believed",
         "a follower's log cannot hold more of a leader's than the leader has",
-        core("core", "        plausible.check_reply(s, sent, reply)\n", ""),
+        core("core", "        plausible.check_reply(self._s, sent, reply)\n", ""),
         by="script:forged",
     ),
     plant(

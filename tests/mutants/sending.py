@@ -18,7 +18,7 @@ SENDING = (
     plant(
         "rotten-snapshot-sent",
         "a file that is known to have gone bad is not sent",
-        core("sending", " or sending.meta == s.rotten:", ":"),
+        core("sending", " or sending.meta == s.rotten", ""),
         by="script:snapshot_refused_then_newer",
     ),
     plant(

@@ -96,7 +96,8 @@ ELECTIONS = (
             "    return count // 2 + 1\n",
             "    return (count + 1) // 2\n",
         ),
-        by="election-safety committed-is-durable leader-completeness read-index",
+        by="elected-by-votes core-asserts election-safety committed-is-durable "
+        "leader-completeness read-index",
     ),
     plant(
         "votes-of-another-candidacy-count",

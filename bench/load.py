@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import raftd.own_process  # noqa: F401 - before the first import of grpc
 from bench.facts import cpu_seconds, percentile
 from raftd.client import AsyncClient, Client, RaftdError
 from raftd.wire import kv

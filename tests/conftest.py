@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
+import raftd.own_process  # noqa: F401 - before the first import of grpc
+
 Count = Callable[[str, int], None]
 PROPERTY = "count "
 

@@ -62,6 +62,7 @@ def _run(args: argparse.Namespace) -> int:
     from random import Random
     from time import monotonic, sleep
 
+    import raftd.own_process  # noqa: F401 - before the first import of grpc
     from raftd.cli.raftctl_output import complain
     from raftd.client.errors import Invalid, RaftdError
 

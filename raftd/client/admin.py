@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
-
-from grpc import aio  # isort: skip
+from grpc import aio
 
 from raftd._pb import admin_pb2 as pb
 

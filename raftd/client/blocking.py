@@ -6,8 +6,9 @@ With 64 threads a bare lock is a third faster than an Event or a Future.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from raftd.client import calls, loops
@@ -19,6 +20,7 @@ from raftd.client.parcels import Countdown, Gate, Parcel
 from raftd.client.pipeline import Lane
 from raftd.client.settings import Settings
 
+FORK_LOOK_SECONDS = 0.001
 GRACE_SECONDS = 2.0
 """For how long past its deadline a caller waits for the loop to say how it ended."""
 
@@ -30,7 +32,6 @@ class Callers:
         self._settings = settings
         self._clock = settings.clock
         self._gate = Gate(settings.queue_commands_max, settings.queue_bytes_max)
-        self._starting = threading.Lock()
         self._thread: LoopThread | None = None
         self._engine: Engine | None = None
         self._busy: list[None] = []  # one for each call under way; append and pop are atomic
@@ -49,32 +50,57 @@ class Callers:
                 thread.call(engine.close(), GRACE_SECONDS)
         loops.forget(self)
 
-    def put_down(self) -> bool:
-        """Before a fork: end the connections if no call is under way; the next makes new ones.
+    def put_down(self, deadline: float) -> bool:
+        """Before a fork: let calls under way end, keep new ones waiting, end the connections.
 
         A call says that it is there before it looks for the engine: whoever saw the old one counts.
+        False: a call is still under way at `deadline` (time.monotonic), and nothing is changed.
         """
         engine, self._engine = self._engine, None
-        if self._busy:
-            self._engine = engine
-            return False
+        while self._busy:
+            if time.monotonic() >= deadline:
+                self._engine = engine
+                return False
+            time.sleep(FORK_LOOK_SECONDS)
         thread, self._thread = self._thread, None
         if thread is not None and engine is not None and not self._closed:
             with suppress(TimeoutError):
                 thread.call(engine.put_down(), GRACE_SECONDS)
         return True
 
+    def reborn(self) -> None:
+        """In a forked child: the calls that waited for the fork to be over are the parent's."""
+        self._busy.clear()
+
+    @contextmanager
+    def _call(self) -> Iterator[Engine]:
+        """A call under way, on the engine, which is started if need be.
+
+        Raises WrongProcess, NotDone.
+        """
+        while True:
+            loops.check()
+            self._busy.append(None)
+            engine = self._engine
+            if engine is not None:
+                break
+            self._busy.pop()
+            self.ready()
+        try:
+            yield engine
+        finally:
+            self._busy.pop()
+
     def ready(self) -> Engine:
-        """The engine, started if need be. Raises WrongProcess, NotDone."""
+        """Start the engine if need be; waits while this process forks."""
         loops.check()
-        engine = self._engine
-        while engine is None:
-            with self._starting:
-                thread = loops.shared_thread(self)  # waits while this process forks
-                if self._engine is None:
-                    self._thread = thread
-                    self._engine = thread.call(start(self._settings, self._gate), GRACE_SECONDS)
-                engine = self._engine
+        with loops.starting():
+            thread = loops.shared_thread(self)
+            engine = self._engine
+            if engine is None:
+                self._thread = thread
+                engine = thread.call(start(self._settings, self._gate), GRACE_SECONDS)
+                self._engine = engine
         return engine
 
     def ask(
@@ -84,25 +110,20 @@ class Callers:
     ) -> Answer:
         """Run a question about a node on the engine's loop."""
         seconds = self.seconds(timeout)
-        self._busy.append(None)
-        try:
-            engine, thread = self.ready(), self._thread
+        with self._call() as engine:
+            thread = self._thread
             if thread is None:
                 raise NotDone("this client is closed")
-            return thread.call(question(engine, seconds), seconds + GRACE_SECONDS)
-        except TimeoutError:
-            raise calls.stalled(changes=False) from None
-        finally:
-            self._busy.pop()
+            try:
+                return thread.call(question(engine, seconds), seconds + GRACE_SECONDS)
+            except TimeoutError:
+                raise calls.stalled(changes=False) from None
 
     def one(self, lane: LaneName, command: bytes, timeout: float | None) -> bytes:
         """One command or query; its answer. Raises the errors of raftd.client.errors."""
         seconds = self.seconds(timeout)
-        self._busy.append(None)
-        try:
-            return self._waited(self.ready(), lane, command, seconds)
-        finally:
-            self._busy.pop()
+        with self._call() as engine:
+            return self._waited(engine, lane, command, seconds)
 
     def _waited(self, engine: Engine, lane: LaneName, command: bytes, seconds: float) -> bytes:
         lock = threading.Lock()
@@ -133,12 +154,9 @@ class Callers:
         deadline = self._clock() + self.seconds(timeout)
         if not commands:
             return []
-        self._busy.append(None)
-        try:
-            parcels = calls.cut(commands, BULK_COUNT, BULK_BYTES, _nothing)
-            self._settled(self.ready(), parcels, deadline)
-        finally:
-            self._busy.pop()
+        parcels = calls.cut(commands, BULK_COUNT, BULK_BYTES, _nothing)
+        with self._call() as engine:
+            self._settled(engine, parcels, deadline)
         return calls.answers_of(parcels, decode)
 
     def _settled(self, engine: Engine, parcels: list[Parcel], deadline: float) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
-import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
-
-import grpc  # isort: skip
+import grpc
 from grpc import aio
 
 from raftd._pb import client_pb2 as pb

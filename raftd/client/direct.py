@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
-import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
-
-import grpc  # isort: skip
+import grpc
 
 from raftd._pb import admin_pb2, client_pb2
 from raftd.client.admin import (

@@ -9,9 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any, NamedTuple
 
-import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
-
-import grpc  # isort: skip
+import grpc
 
 from raftd._pb import client_pb2 as pb
 from raftd.client.errors import (

@@ -9,9 +9,9 @@ A program that runs grpc.aio on a loop of its own (a server, say) and wants Asyn
 nothing to do if that is the loop that it makes the client on.
 
 gRPC does not survive a fork, but a process that has closed all of it may begin anew. So before a
-fork the clients that have nothing under way are put down: thread, loop and connections go, and
-parent and child begin anew with their next call. Where something is under way, or a client lives on
-a loop that is not ours, the parent goes on undisturbed and the child is told at once.
+fork the clients are put down, as soon as the calls under way have ended: thread, loop and
+connections go, and parent and child begin anew with their next call. Where a call takes too long,
+or a client lives on a loop that is not ours, the parent goes on and the child is told at once.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from raftd.client.errors import NotDone, WrongProcess
 Result = TypeVar("Result")
 
 STOP_SECONDS = 2.0
+CALLS_END_SECONDS = 1.0
+"""A fork waits so long for calls under way in other threads; new ones wait for the fork."""
 GRPC_END_SECONDS = 1.0
 GRPC_LOOK_SECONDS = 0.002
 GRPC_THREADS = frozenset({"event_engine", "grpc_global_tim", "lifeguard"})
@@ -52,8 +54,12 @@ GEVENT = (
 class Tenant(Protocol):
     """A blocking client on the process's loop thread."""
 
-    def put_down(self) -> bool:
-        """Close its connections if nothing is under way; False: something is, nothing is done."""
+    def put_down(self, deadline: float) -> bool:
+        """Close its connections once nothing is under way. False: at `deadline` something was."""
+        ...
+
+    def reborn(self) -> None:
+        """It is in a forked child now, without the parent's other threads."""
         ...
 
 
@@ -140,6 +146,7 @@ class _Registry:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.starting = threading.Lock()
         self.thread: LoopThread | None = None
         self.guest: asyncio.AbstractEventLoop | None = None
         self.guests = 0
@@ -151,6 +158,13 @@ class _Registry:
 
 
 _registry = _Registry()
+
+
+def starting() -> threading.Lock:
+    """Held while a client begins. A child has one of its own: another thread of the parent may hold
+    the parent's at the moment of the fork.
+    """
+    return _registry.starting
 
 
 def check() -> None:
@@ -230,10 +244,10 @@ def _before_fork() -> None:
     if thread is None or registry.riders:
         return
     tenants = list(registry.tenants)
-    if all(tenant.put_down() for tenant in tenants):
+    deadline = time.monotonic() + CALLS_END_SECONDS
+    if all(tenant.put_down(deadline) for tenant in tenants):
         thread.stop()
         registry.thread = None
-        registry.tenants.clear()
         del thread, tenants
         gc.collect()  # gRPC ends with its last object, and some of those are in cycles
         registry.grpc_lives = not _wait_for_grpc_to_end()
@@ -268,6 +282,8 @@ def _after_in_parent() -> None:
 def _after_in_child() -> None:
     global _registry
     before, _registry = _registry, _Registry()
+    for tenant in before.tenants:
+        tenant.reborn()
     if before.gone is not None:
         _registry.gone, _registry.why = before.gone, before.why
     elif before.thread is not None or before.guests or before.grpc_lives:

@@ -16,9 +16,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
-import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
-
-from grpc import aio  # isort: skip
+from grpc import aio
 
 from raftd._pb import client_pb2 as pb
 from raftd.client.channels import AttemptFailed

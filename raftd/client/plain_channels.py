@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
-
-import grpc  # isort: skip
+import grpc
 
 from raftd.names import SHARED, Names, NameUnknown
 

@@ -9,7 +9,7 @@ import threading
 import time
 from random import SystemRandom
 
-import raftd.grpc_env  # noqa: F401 - before the first import of grpc
+import raftd.own_process  # noqa: F401 - before the first import of grpc
 from raftd import logs
 from raftd.config import Config, listen_address
 from raftd.core.effects import Event

@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
-
-import grpc  # isort: skip
+import grpc
 
 from raftd._pb import client_pb2 as pb
 from raftd.machine.kv.store import KvStore

@@ -8,9 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import raftd.grpc_env  # noqa: F401 - its switches must be set before grpc is loaded
-
-import grpc  # isort: skip
+import grpc
 
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2_grpc
 from raftd._pb import client_pb2 as pb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -30,6 +31,10 @@ def put(value):
     print("put", client.put("k", value).version, flush=True)
 """
 PROGRAMS = {
+    "the environment is its own": (
+        "put('x'); print([name for name in os.environ if name.startswith('GRPC')])",
+        "put 1\n[]\n",
+    ),
     "made before the fork": ("in_child(lambda: put('child')); put('parent')", "put 1\nput 2\n"),
     "used before the fork": (
         "put('parent'); in_child(lambda: put('child')); in_child(lambda: put('child')); put('x')",
@@ -84,6 +89,7 @@ def test_a_program(cluster: FakeCluster, name: str) -> None:
     code = HEAD + textwrap.dedent(body)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, ",".join(cluster.endpoints)],
+        env={name: value for name, value in os.environ.items() if not name.startswith("GRPC")},
         capture_output=True,
         text=True,
         timeout=60,

@@ -47,6 +47,7 @@ class AdminServer:
         self._listener = _listen(host, port)
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._trouble)
+        self._stopping = asyncio.Event()
         self._routes: dict[str, Callable[[], Answer]] = {
             "/livez": lambda: _judged(vitals.dead()),
             "/readyz": lambda: _judged(vitals.unready()),
@@ -63,7 +64,7 @@ class AdminServer:
 
     def stop(self) -> None:
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(STOP_SECONDS)
         elif not self._loop.is_closed():
             self._loop.close()
@@ -73,15 +74,17 @@ class AdminServer:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(self._connection, sock=self._listener)
-        )
-        self._loop.run_forever()
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        """Until `stop`, which may come before the first turn of the loop."""
+        server = await self._loop.create_server(self._connection, sock=self._listener)
+        await self._stopping.wait()
         server.close()
         for connection in list(self._open):
             connection.abort()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
+        await asyncio.sleep(0)
 
     def _connection(self) -> Connection:
         return Connection(self._route, self._admit, self._leave)

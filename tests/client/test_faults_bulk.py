@@ -30,7 +30,7 @@ FIRST, SECOND = slice(0, BULK_COUNT), slice(BULK_COUNT, None)
 
 def one_is_refused_and_the_next_hangs(tally: FakeCluster, connect: Connect) -> Client:
     """The first frame is certainly not done; the second is done, and its answer never comes."""
-    client = connect(tally, attempt_timeout=0.2)
+    client = connect(tally, attempt_timeout=0.5)
     client.submit(b"warm")
     node = tally.nodes["n1"]
     node.faults.extend([Fault.OVERLOADED, Fault.HANG_AFTER])
@@ -51,7 +51,7 @@ def test_a_refused_frame_does_not_make_its_neighbours_certain(
     client = one_is_refused_and_the_next_hangs(tally, connect)
     tally.nodes["n1"].faults.extend([Fault.OVERLOADED] * 1000)
     with pytest.raises(BulkError) as caught:
-        client.submit_many(COMMANDS, timeout=0.7)
+        client.submit_many(COMMANDS, timeout=1.6)
     assert tally.executed()[1:] == COMMANDS[SECOND]
     results = caught.value.results
     assert all(isinstance(result, NotDone) for result in results[FIRST])

@@ -101,6 +101,7 @@ class AdminServer:
         self._open.pop(connection, None)
 
     def _route(self, path: str) -> Answer:
+        LOG.debug("asked for %s", path)
         found = self._routes.get(path)
         if found is None:
             return Answer(404, "expected /livez, /readyz or /metrics\n")

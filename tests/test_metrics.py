@@ -32,6 +32,7 @@ STATE = RaftState(
     log_bytes=640,
     admitted=True,
     waiting_for=(),
+    refused_by=(),
     configuration=Configuration(("a", "b")),
     peers=(PeerState("b", 15, 21, "replicate", 2, 0.05),),
 )

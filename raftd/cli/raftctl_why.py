@@ -83,6 +83,8 @@ def _strangers(nodes: list[NodeStatus]) -> list[str]:
 def _waiting(nodes: list[NodeStatus]) -> list[str]:
     sentences = []
     for node in nodes:
+        if any(problem.startswith("refused by ") for problem in node.problems):
+            continue  # told with its problems: this is no first start
         if node.waiting_for:
             names = ", ".join(node.waiting_for)
             sentences.append(

@@ -202,6 +202,13 @@ def waiting_for(s: State) -> tuple[NodeId, ...]:
     return tuple(v for v in s.configuration.voters if v != s.me and v not in s.recorded_by)
 
 
+def refused_by(s: State) -> tuple[tuple[NodeId, str], ...]:
+    """Who answered this node's Hello with a refusal, and why."""
+    return tuple(
+        (peer, greeting.refused) for peer, greeting in s.greetings.items() if greeting.refused
+    )
+
+
 def ever_voted(s: State) -> bool:
     return s.current_term > 0
 

@@ -45,6 +45,7 @@ def state_of(s: State, now: float) -> RaftState:
         log_bytes=s.log.bytes,
         admitted=s.admitted,
         waiting_for=membership.waiting_for(s),
+        refused_by=membership.refused_by(s),
         configuration=s.configuration,
         peers=_peer_states(s, now),
     )

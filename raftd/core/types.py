@@ -199,7 +199,8 @@ class PeerState:
 class RaftState:
     """A picture of one node, for people and machines.
 
-    Invariant: snapshot <= applied <= commit <= last.
+    Invariant: snapshot <= applied <= commit <= last. refused_by: peers that will not know this
+    node, each with its reason.
     """
 
     node: NodeId
@@ -218,5 +219,6 @@ class RaftState:
     log_bytes: int
     admitted: bool
     waiting_for: tuple[NodeId, ...]
+    refused_by: tuple[tuple[NodeId, str], ...]
     configuration: Configuration
     peers: tuple[PeerState, ...]

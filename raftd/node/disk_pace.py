@@ -28,6 +28,11 @@ class DiskPace:
         self._inline_from = 0.0
         self._pause = PAUSE_SECONDS_MIN
 
+    @property
+    def average_seconds(self) -> float:
+        """Of the last syncs, each with the write before it. Any thread."""
+        return self._average
+
     def quick(self, now: float) -> bool:
         """May the network thread wait for the next sync? `now`: seconds, monotonic. Any thread."""
         return now >= self._inline_from

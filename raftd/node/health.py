@@ -29,11 +29,11 @@ def problems(state: RaftState, stopped: str) -> Sequence[str]:
     found = []
     if stopped:
         found.append(f"stopped: {stopped}")
-    if not state.admitted:
+    found += [f"refused by {peer}: {why}" for peer, why in state.refused_by]
+    if not state.admitted and not state.refused_by:
         others = ", ".join(state.waiting_for) or "nobody"
         found.append(
-            f"not admitted: {others} must first record this node's incarnation; start them, and if "
-            "one of them refuses, its log says why"
+            f"not admitted: {others} must first record this node's incarnation; start them"
         )
     if state.leader is None:
         found.append(f"no leader known in term {state.term} (role {state.role.value})")

@@ -28,6 +28,9 @@ noticed.
 
 NO_SPACE_RETRY_SECONDS = 1.0
 
+PACE_SECONDS = 10.0
+"""For so long after a write the disk's pace is worth telling."""
+
 WAIT_SECONDS_MAX = 0.03
 """The network thread waits no longer for one write: well below a heartbeat interval."""
 
@@ -265,6 +268,10 @@ class WalWorker:
         changed = self._room_changed
         if changed is not None and known != (bool(lacking), tight):
             self._post(lambda: changed(lacking, tight))
+
+    def sync_seconds(self, now: float) -> float:
+        """What a write and its sync take on average; 0 if none was made lately. Any thread."""
+        return self._pace.average_seconds if now - self._last_write < PACE_SECONDS else 0.0
 
     def progress(self) -> object:
         """Differs whenever a write has ended; None without one, or without room. Any thread."""

@@ -31,6 +31,10 @@ WORKER_STALL_SECONDS = 10.0
 """A worker's single step: a chunk read or written, a file synced. It ends, or a disk hangs."""
 
 
+SLOW_SYNC_SECONDS = 0.1
+"""Ten times what a disk should need; docs/operations.md has it among what to be woken for."""
+
+
 class Standstill:
     """For how long something has been at the same place. Network thread."""
 
@@ -69,6 +73,7 @@ class Wellbeing:
         self._log_limit = settings.log_memory_limit_bytes
         self._machine = Standstill(replica.apply.progress)
         self._log_full = Standstill(lambda: self._log_is_full() or None)
+        self._sync_seconds = wal.sync_seconds
         self._threads = {
             "raft-wal": Standstill(wal.progress),
             "raft-snapshot": Standstill(desk.slow.progress),
@@ -82,6 +87,7 @@ class Wellbeing:
             self._of_machine,
             self._of_log,
             self._of_threads,
+            self._of_disk,
         ]
 
     def add(self, source: Callable[[], Iterator[Ailment]]) -> None:
@@ -179,6 +185,14 @@ class Wellbeing:
             unready=self._log_full.seconds >= self._limit,
             unfit=failing,
         )
+
+    def _of_disk(self) -> Iterator[Ailment]:
+        seconds = self._sync_seconds(self._clock.now())
+        if seconds >= SLOW_SYNC_SECONDS:
+            yield Ailment(
+                f"a write to the log and its sync take {seconds * 1000:.0f} ms on average: "
+                "the disk is slow, and every command waits for it"
+            )
 
     def _of_threads(self) -> Iterator[Ailment]:
         for name, standstill in self._threads.items():

@@ -135,6 +135,17 @@ def test_one_endpoint_of_a_healthy_cluster_is_enough() -> None:
     assert explain({"e:2": alone}, ["n1:2", "n3:2"])[0].startswith("There is no majority: only n2")
 
 
+def test_a_replaced_disk_is_no_first_start() -> None:
+    """The story without it: "the first start of a cluster needs nearly all of its nodes"."""
+    why = "refused by n1: node 'n3' is recorded here with another incarnation"
+    third = status(
+        node_id="n3", admitted=False, waiting_for=("n1", "n2"), healthy=False, problems=(why,)
+    )
+    lead = status(role="leader", peers=(peer("n2", contact_age=0.1), peer("n3", contact_age=0.1)))
+    sentences = explain({"e:1": lead, "e:2": status(node_id="n2"), "e:3": third})
+    assert sentences == [f"n3 reports: {why}"]
+
+
 def test_a_leader_just_elected_complains_of_nobody() -> None:
     lead = status(role="leader", peers=(peer("n2", contact_age=0.4), peer("n3", contact_age=0.4)))
     assert explain({"e:1": lead, "e:2": status(node_id="n2"), "e:3": status(node_id="n3")})[

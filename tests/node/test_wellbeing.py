@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from dataclasses import replace
@@ -162,3 +163,36 @@ def test_a_leader_names_those_who_are_not_fit_or_hold_back() -> None:
         "n2 says that it is not fit to lead",
         "n3 holds entries back",
     ]
+
+
+def test_a_slow_disk_is_said_while_it_is_written_to() -> None:
+    """The story without it: syncs of 300 ms, and `raftctl why` said that all is well."""
+
+    async def go() -> None:
+        async with running(Diary(), MemoryFileSystem(), SETTINGS) as bench:
+            replica = bench.node.replica
+            await bench.submit(plain(b"x"))
+            assert not any("the disk is slow" in text for text in replica.problems())
+            wal, now = replica._wal, replica._clock.now()
+            for _ in range(20):
+                wal._pace.took(0.3, now)
+            said = [text for text in replica.problems() if "the disk is slow" in text]
+            assert len(said) == 1
+            assert re.search(r"take (27|28|29|30)\d ms on average", said[0])
+            assert replica.serving(), "slow is not unready"
+            assert wal.sync_seconds(now + 60) == 0.0, "nothing is said of an idle disk"
+
+    asyncio.run(go())
+
+
+def test_a_node_that_is_refused_says_by_whom_and_why() -> None:
+    """The story without it: a replaced disk was told from a first start by nobody."""
+    env = Script()
+    for line in ("cluster 3", "boot"):
+        env.run(line)
+    core = env.nodes["n1"].core
+    state = core.state(env.now)
+    refused = replace(state, admitted=False, waiting_for=("n2",), refused_by=(("n2", "no"),))
+    found = health.problems(refused, "")
+    assert "refused by n2: no" in found
+    assert not any("start them" in text for text in found)

@@ -156,6 +156,7 @@ class FakeNode:
             log_bytes=100,
             admitted=True,
             waiting_for=(),
+            refused_by=(),
             configuration=Configuration(VOTERS),
             peers=(PeerState("n2", 8, 9, "replicate", 1, 0.01),) if self.leads else (),
         )

@@ -17,7 +17,7 @@ from tests.sim import ledger
 from tests.sim.cut import Cut
 from tests.sim.swarm import EVENTS, Campaign, report, run_many, run_seed
 
-SEEDS = 176
+SEEDS = 144
 PARTS = 8
 FIRST_SEED = 1
 COVERED = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.nodes import Node
+from scripts.nodes import Node, wait_until
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import event_count
 
@@ -61,7 +61,7 @@ def test_a_leader_hands_over_and_is_named(make_cluster: MakeCluster, tmp_path: P
     started = time.monotonic()
     assert client.submit(b"up", timeout=10) == b"2"  # through the next one, and once
     assert time.monotonic() - started < 5
-    assert cluster.leader() is not leader
+    wait_until(lambda: cluster.leader() is not leader, 5, "the others to show it", cluster.nodes)
     status, text = readyz(leader)
     assert status == 503
     assert "the state machine has been applying entry" in text

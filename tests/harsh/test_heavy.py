@@ -61,7 +61,7 @@ def test_large_values_and_deep_pipelines(make_cluster: MakeCluster) -> None:
 @pytest.mark.parametrize(
     "seconds", [3, pytest.param(20, marks=pytest.mark.soak)], ids=["short", "twenty-seconds"]
 )
-@pytest.mark.parametrize("catch_up", ["log", "snapshot"])
+@pytest.mark.parametrize("catch_up", [pytest.param("log", marks=pytest.mark.soak), "snapshot"])
 def test_sleeping_follower(make_cluster: MakeCluster, seconds: int, catch_up: str) -> None:
     """It wakes with everything still to come, from the log or as a snapshot."""
     if seconds > 10 and not SOAK:

@@ -36,7 +36,7 @@ class Case:
 
 
 CASES = [
-    pytest.param(Case(20 << 20, 6 << 20, 150, "256KiB"), id="20MiB"),
+    pytest.param(Case(10 << 20, 6 << 20, 100, "256KiB"), id="10MiB"),
     pytest.param(Case(200 << 20, 16 << 20, 400, "1MiB"), id="200MiB", marks=pytest.mark.soak),
 ]
 

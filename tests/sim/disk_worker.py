@@ -29,9 +29,15 @@ def probe(process: Process) -> None:
     """Now and then: what would a recovery find, had the power gone right now?"""
     node = process.node
     if node.disk.rng.random() < PROBE:
-        found = node.image.synced_only(
-            node.cluster.cluster_id, node.name, process.plan.segment_bytes
-        )
+        try:
+            found = node.image.synced_only(
+                node.cluster.cluster_id, node.name, process.plan.segment_bytes
+            )
+        except CorruptSnapshot:
+            if not node.rotten:
+                raise
+            process.world.stats["recoveries refused for rot"] += 1
+            return
         process.checkers.probed(node.name, found)
         process.world.stats["recoveries probed"] += 1
 

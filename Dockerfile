@@ -18,6 +18,7 @@ RUN python -m venv --without-pip /opt/raftd \
     && pip install --quiet --constraint constraints.txt hatchling \
     && pip --python /opt/raftd/bin/python install --quiet --constraint constraints.txt --requirement needed.txt
 COPY README.md LICENSE ./
+COPY protos protos
 COPY raftd raftd
 RUN pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheels . \
     && pip --python /opt/raftd/bin/python install --quiet --no-deps --no-index wheels/*.whl

@@ -110,6 +110,7 @@ def test_single_node(make_cluster: MakeCluster) -> None:
     load.check(cluster.client())
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 def test_five_nodes_lose_two(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(5, TINY_SNAPSHOTS).start()

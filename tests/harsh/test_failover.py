@@ -12,8 +12,8 @@ from tests.cluster.harness import Cluster
 
 pytestmark = pytest.mark.cluster
 
-KILLS = 3
-TERMS = 2
+KILLS = 1
+TERMS = 1
 KILL_P50_MS, KILL_MAX_MS = 400, 1_500
 TERM_P50_MS = 250
 """Wider than what `make failover` asks for: the machine may be busy with other tests."""

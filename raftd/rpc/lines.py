@@ -60,11 +60,14 @@ class Line:
         self._calls.add(call)
         return call
 
-    def look(self) -> None:
-        """Called now and then."""
+    def look(self, refused: bool = False) -> None:
+        """Called now and then. refused: whoever answers there would not have a call of ours.
+
+        It may be another node: containers that come back swap addresses, and the connection stands.
+        """
         state = self._channel.get_state(try_to_connect=True)
         now = self._loop.time()
-        if state is grpc.ChannelConnectivity.READY:
+        if state is grpc.ChannelConnectivity.READY and not (refused and self._by_name):
             self._well = now
         elif self._by_name and now - self._well >= self._settings.renew_after:
             self._well = now

@@ -57,6 +57,7 @@ class Link:
     fatal: FatalPort
     log: QuietLog
     closed: bool = False
+    refused_at: float = float("-inf")  # the peer, or whoever is at its address, refused a call
 
     def replied(self, sent: Request, reply: Reply) -> bool:
         """False if no correct peer can say this: `sent` then got no reply."""
@@ -87,6 +88,8 @@ class Link:
         if self.closed:
             return
         if isinstance(error, grpc.aio.AioRpcError):
+            if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
+                self.refused_at = asyncio.get_running_loop().time()
             if error.code() in _SILENT:
                 return  # a peer that is down is what Raft is for: the node's own events tell of it
             text = f"{error.code().name}: {(error.details() or '')[:DETAILS_MAX]}"

@@ -152,8 +152,9 @@ class Outlet:
         self.link.log.warning((self.link.peer, "name"), f"{self.link.peer}: {why}; asking on")
 
     def _look(self) -> None:
+        lately = self._loop.time() - 2 * self.link.settings.renew_after
         for line in self.lines.values():
-            line.look()
+            line.look(refused=self.link.refused_at > lately)
         self._timer = self._loop.call_later(self.link.settings.renew_after / 4, self._look)
 
     async def close(self) -> None:

@@ -215,3 +215,38 @@ def test_a_look_up_that_hangs_is_overtaken_by_a_later_one() -> None:
     assert first.result(WAIT_SECONDS) == "ipv4:127.0.0.1:1"
     hang.set()
     assert names.known(NAME) == "ipv4:127.0.0.1:1"
+
+
+def test_another_node_at_the_old_address_does_not_keep_the_line() -> None:
+    """The story without it: two containers came back with each other's addresses. The connections
+    stood, every call was refused, and nobody looked the names up again.
+    """
+
+    async def main() -> None:
+        book = Book()
+        async with (
+            naming(book) as one,
+            one_side("n2", QUICK) as two,
+            one_side("n3", QUICK) as three,
+        ):
+            book.port = three.servers.peer_port
+            one.directory.advertise("n2", PeerAddress(NAME, ""))
+            number = 0
+
+            def offer(arrived: object) -> bool:
+                """As the core does: what is refused is owed again."""
+                nonlocal number
+                if not arrived and len(one.node.lost) == number:
+                    number += 1
+                    vote = m.VoteRequest(4, "n1", 9, 3, number=number)
+                    one.node.owed["n2", m.Channel.CONTROL].append(vote)
+                    one.peers.wake("n2", m.Channel.CONTROL)
+                return bool(arrived)
+
+            await until(lambda: offer(one.node.lost), "a refusal by n3")
+            assert not three.node.stepped
+            book.port = two.servers.peer_port
+            await until(lambda: offer(one.node.replies), "the answer of n2")
+            assert two.node.stepped
+
+    asyncio.run(main())

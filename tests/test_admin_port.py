@@ -44,17 +44,30 @@ def ask(admin: AdminServer, request: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /livez HTTP/1.1\r\nX-"], ids=["silent", "half-said"])
-def test_a_crowd_that_says_nothing_does_not_hold_up_livez(admin: AdminServer, said: bytes) -> None:
+def test_a_crowd_that_says_nothing_does_not_hold_up_livez(
+    admin: AdminServer, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 60.0)  # only room is what sends them away
     with contextlib.ExitStack() as opened:
         crowd = [opened.enter_context(call(admin)) for _ in range(3 * server.CONNECTIONS_MAX)]
         for one in crowd:
             with contextlib.suppress(OSError):  # the oldest have been sent away
                 one.sendall(said)
-        began = time.monotonic()
         assert ask(admin, b"GET /livez HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
-        assert time.monotonic() - began < 1.0
         assert len(admin._open) <= server.CONNECTIONS_MAX
         assert rest(crowd[0]) == b"", "the oldest made room"
+
+
+def test_a_crowd_that_comes_to_a_busy_thread_waits_in_the_kernel(admin: AdminServer) -> None:
+    """A first packet that is dropped is sent again after 1 s: a probe would be that late."""
+    ask(admin, b"GET /livez HTTP/1.1\r\n\r\n")  # it listens by now
+    idle = threading.Event()
+    admin._loop.call_soon_threadsafe(idle.wait, SECONDS)
+    with contextlib.ExitStack() as opened:
+        for _ in range(3 * server.CONNECTIONS_MAX):
+            opened.enter_context(socket.create_connection(("127.0.0.1", admin.port), 0.9))
+        idle.set()
+        assert ask(admin, b"GET /livez HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_a_byte_now_and_then_does_not_prolong_it(

@@ -24,6 +24,9 @@ LOG = logging.getLogger("raftd.admin")
 
 CONNECTIONS_MAX = 64
 """One more, and the oldest that has not even sent its request makes room."""
+BACKLOG = 1024
+"""Connections that the kernel holds for us. Without room it drops a caller's first packet, and
+that is sent again after a whole second: a crowd would cost a probe that second."""
 NAME_SECONDS = 5.0
 STOP_SECONDS = 2.0
 
@@ -79,7 +82,9 @@ class AdminServer:
 
     async def _serve(self) -> None:
         """Until `stop`, which may come before the first turn of the loop."""
-        server = await self._loop.create_server(self._connection, sock=self._listener)
+        server = await self._loop.create_server(
+            self._connection, sock=self._listener, backlog=BACKLOG
+        )
         await self._stopping.wait()
         server.close()
         for connection in list(self._open):
@@ -134,6 +139,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise OSError(f"the name was not found within {NAME_SECONDS:g} s") from None
     number = numbers_of(target)[0].rpartition(":")[0].strip("[]")
     family = socket.AF_INET6 if ":" in number else socket.AF_INET
-    listener = socket.create_server((number, port), family=family, backlog=CONNECTIONS_MAX)
+    listener = socket.create_server((number, port), family=family, backlog=BACKLOG)
     listener.setblocking(False)
     return listener

@@ -21,7 +21,7 @@ STAGES: tuple[tuple[str, str], ...] = (
     (r"/grpc/|/cygrpc", "gRPC: calls and streams"),
     (r"/google/protobuf/", "protobuf"),
     (r"/raftd/_pb/", "protobuf"),
-    (r"/raftd/rpc/codec", "messages to protobuf and back"),
+    (r"/raftd/rpc/peers/codec", "messages to protobuf and back"),
     (r"/raftd/rpc/", "rpc: services, senders"),
     (r"/raftd/core/", "Raft core"),
     (r"/raftd/node/", "node: replica, workers, waiters"),

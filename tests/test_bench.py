@@ -89,7 +89,7 @@ def test_syncs_more_or_fewer_than_claimed_are_noticed() -> None:
 
 
 def test_samples_find_their_stage() -> None:
-    stack = "main (app.py:3);send (/x/raftd/rpc/senders.py:9);write (/y/grpc/aio/_call.py:80)"
+    stack = "main (app.py:3);send (/x/raftd/rpc/peers/senders.py:9);write (/y/grpc/aio/_call.py:80)"
     assert profiling.stage_of(stack) == "gRPC: calls and streams"
     assert profiling.stage_of("f (/x/raftd/core/log.py:1)") == "Raft core"
     assert profiling.stage_of("f (/x/raftd/core/log.py:1);wait (/z/threading.py:1)") == "Raft core"

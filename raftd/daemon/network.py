@@ -22,10 +22,11 @@ from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.repeats import Repeats
 from raftd.node.replica import Replica
-from raftd.rpc.channels import LinkSettings
 from raftd.rpc.directory import Directory, PeerAddress
-from raftd.rpc.peers import Peers
-from raftd.rpc.server import BindError, Servers, ServerSettings, about
+from raftd.rpc.peers.peers import Peers
+from raftd.rpc.peers.transport import LinkSettings
+from raftd.rpc.plumbing.ports import BindError
+from raftd.rpc.server import Servers, ServerSettings, about
 from raftd.storage.directory import DataDirectory
 
 LOG = logging.getLogger("raftd.node")

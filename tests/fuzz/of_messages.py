@@ -29,10 +29,12 @@ from raftd.core.types import (
     SnapshotMeta,
 )
 from raftd.machine.kv.store import KvStore
-from raftd.rpc import codec, codec_replies, kv_service, malformed
-from raftd.rpc.checks import Rejected
-from raftd.rpc.client_service import one_command
-from raftd.rpc.envelope import Envelopes, Mismatch
+from raftd.rpc.clients import kv_service
+from raftd.rpc.clients.client_service import one_command
+from raftd.rpc.peers import codec, codec_replies
+from raftd.rpc.peers.checks import Rejected
+from raftd.rpc.peers.envelope import Envelopes, Mismatch
+from raftd.rpc.plumbing import malformed
 from raftd.wire.errors import WireError
 from tests.fuzz.target import Target
 
@@ -211,7 +213,7 @@ FRAMES = (
     client_pb2.KvRequest(range=client_pb2.RangeRequest(prefix=b"k", limit=5, after=b"ka")),
 )
 
-CODEC = ("raftd/rpc/checks.py", "raftd/rpc/envelope.py")
+CODEC = ("raftd/rpc/peers/checks.py", "raftd/rpc/peers/envelope.py")
 KNOBS = FIX_ENVELOPE | FIX_CHECKSUMS
 
 TARGETS = (
@@ -223,7 +225,7 @@ TARGETS = (
             *(bytes((n | KNOBS,)) + _request_seed(n, request) for n, request in REQUEST_SEEDS),
             b"\x00" + _request_seed(*REQUEST_SEEDS[0]),
         ),
-        ("raftd/rpc/codec.py", *CODEC),
+        ("raftd/rpc/peers/codec.py", *CODEC),
     ),
     Target(
         "peer-reply",
@@ -234,14 +236,14 @@ TARGETS = (
             b"\x05" + HELLO_REPLY,
             b"\x00" + _reply_seed(*REPLY_SEEDS[0]),
         ),
-        ("raftd/rpc/codec_replies.py", *CODEC),
+        ("raftd/rpc/peers/codec_replies.py", *CODEC),
     ),
     Target(
         "client-frame",
         client_frame,
         (WireError,),
         tuple(frame.SerializeToString() for frame in FRAMES),
-        ("raftd/rpc/kv_service.py", "raftd/wire/kv.py", "raftd/machine/kv/commands.py"),
+        ("raftd/rpc/clients/kv_service.py", "raftd/wire/kv.py", "raftd/machine/kv/commands.py"),
     ),
     Target(
         "configuration",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
-from raftd.rpc import codec
-from raftd.rpc.codec_replies import encode_reply
+from raftd.rpc.peers import codec
+from raftd.rpc.peers.codec_replies import encode_reply
 
 if TYPE_CHECKING:
     from tests.sim.network import Call

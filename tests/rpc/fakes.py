@@ -22,11 +22,11 @@ from raftd.core.types import (
 from raftd.names import SHARED, Names
 from raftd.node.outcomes import Answered, Applied, Outcome
 from raftd.rpc.api import Done
-from raftd.rpc.channels import LinkSettings
-from raftd.rpc.connections import UnreadLimits
+from raftd.rpc.clients.gate import ClientLimits
 from raftd.rpc.directory import Directory, PeerAddress
-from raftd.rpc.gate import ClientLimits
-from raftd.rpc.peers import Peers
+from raftd.rpc.peers.peers import Peers
+from raftd.rpc.peers.transport import LinkSettings
+from raftd.rpc.plumbing.connections import UnreadLimits
 from raftd.rpc.server import Servers, ServerSettings, about
 from raftd.wire.batch import decode_batch, encode_results
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raftd.core import messages as m
 from raftd.core.types import Configuration, SnapshotMeta
-from raftd.rpc.senders import ChunkSize
+from raftd.rpc.peers.senders import ChunkSize
 
 
 def test_chunks_shrink_with_failures_and_grow_again() -> None:

@@ -16,10 +16,10 @@ from raftd.core.effects import Event
 from raftd.core.types import Role
 from raftd.node.outcomes import Answered, Applied, Refusal, Refused, Unknown
 from raftd.rpc.api import Done
+from raftd.rpc.clients.errors import FAILURE_KEY
+from raftd.rpc.clients.gate import ClientLimits
 from raftd.rpc.directory import PeerAddress
-from raftd.rpc.errors import FAILURE_KEY
-from raftd.rpc.gate import ClientLimits
-from raftd.rpc.server import BindError
+from raftd.rpc.plumbing.ports import BindError
 from raftd.wire import batch, kv
 from raftd.wire.session_id import NO_SESSION, with_index
 from tests.rpc.fakes import FakeNode, Side, incarnation, one_side, until
@@ -494,7 +494,7 @@ def test_events_are_streamed_until_the_node_stops() -> None:
 def test_a_taken_port_is_one_line() -> None:
     async def main() -> None:
         async with one_side() as one:
-            from raftd.rpc.channels import LinkSettings
+            from raftd.rpc.peers.transport import LinkSettings
 
             other = Side(FakeNode("n2"), LinkSettings(), ClientLimits(), one.peer_address)
             with pytest.raises(

@@ -22,8 +22,8 @@ from raftd.core.types import (
     Identity,
     SnapshotMeta,
 )
-from raftd.rpc import codec, codec_replies
-from raftd.rpc.checks import Rejected
+from raftd.rpc.peers import codec, codec_replies
+from raftd.rpc.peers.checks import Rejected
 
 ENVELOPE = pb.Envelope(
     cluster="c", sender="n1", sender_incarnation="i1", addressee="n2", addressee_incarnation="i2"

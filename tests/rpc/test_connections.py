@@ -12,9 +12,9 @@ import pytest
 
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
-from raftd.rpc import sockets
-from raftd.rpc.connections import FRAME_BYTES, Connections, UnreadLimits, plain
-from raftd.rpc.guard import FloodLimits, Guard
+from raftd.rpc.plumbing import sockets
+from raftd.rpc.plumbing.connections import FRAME_BYTES, Connections, UnreadLimits, plain
+from raftd.rpc.plumbing.guard import FloodLimits, Guard
 from tests.rpc.fakes import one_side
 
 LIMITS = UnreadLimits(connection_bytes_max=100, node_bytes_max=250, seconds=10.0)

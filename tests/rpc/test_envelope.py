@@ -6,8 +6,8 @@ import pytest
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core.types import Identity
-from raftd.rpc.checks import Rejected
-from raftd.rpc.envelope import Envelopes, Mismatch
+from raftd.rpc.peers.checks import Rejected
+from raftd.rpc.peers.envelope import Envelopes, Mismatch
 
 ME = Identity("c1", "n1", "i1")
 RECORDED = {"n2": "i2"}

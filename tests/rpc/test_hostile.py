@@ -14,11 +14,11 @@ import pytest
 from raftd._pb import client_pb2, client_pb2_grpc, raft_pb2, raft_pb2_grpc
 from raftd.core import messages as m
 from raftd.core.types import Configuration, SnapshotMeta
-from raftd.rpc import codec
-from raftd.rpc.append_sender import ENVELOPE_KEY
 from raftd.rpc.directory import PeerAddress
-from raftd.rpc.envelope import Envelopes
-from raftd.rpc.quiet import QuietLog, hush_cut_calls
+from raftd.rpc.peers import codec
+from raftd.rpc.peers.append_sender import ENVELOPE_KEY
+from raftd.rpc.peers.envelope import Envelopes
+from raftd.rpc.plumbing.quiet import QuietLog, hush_cut_calls
 from tests.rpc.fakes import FakeNode, Side, append, one_side, until
 
 UNARY: dict[str, type[Any]] = {

@@ -14,9 +14,9 @@ import pytest
 
 from raftd.core import messages as m
 from raftd.names import Names, NameUnknown, is_literal, numbers_of, target_of
-from raftd.rpc import lines
-from raftd.rpc.channels import LinkSettings
 from raftd.rpc.directory import PeerAddress
+from raftd.rpc.peers import lines
+from raftd.rpc.peers.transport import LinkSettings
 from tests.rpc.fakes import PATIENT, Side, append, one_side, until
 
 NAME = "moving.peer:7001"

@@ -151,7 +151,7 @@ def test_nothing_is_pulled_for_a_stream_to_nobody_and_it_opens_when_the_peer_com
             await until(lambda: one.node.lost, "the vote request's report")
             assert len(one.node.owed["n2", APPEND]) == 1
 
-            from raftd.rpc.gate import ClientLimits
+            from raftd.rpc.clients.gate import ClientLimits
 
             again = Side(FakeNode("n2"), PATIENT, ClientLimits(), address)
             await again.servers.start()

@@ -17,8 +17,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.core.effects import Event
 from raftd.core.types import Role
-from raftd.rpc import admin_service, health
-from raftd.rpc.readers import Readers, keep_callers_out_of_the_log
+from raftd.rpc.clients import admin_service, health
+from raftd.rpc.plumbing.readers import Readers, keep_callers_out_of_the_log
 from tests.rpc.fakes import Side, one_side, until
 
 NARROW = [

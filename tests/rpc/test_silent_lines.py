@@ -13,8 +13,8 @@ import pytest
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2_grpc
 from raftd.client import channels, plain_channels
 from raftd.core import messages as m
-from raftd.rpc.channels import LinkSettings
 from raftd.rpc.directory import PeerAddress
+from raftd.rpc.peers.transport import LinkSettings
 from tests.chaos.proxy import Edge, Proxies
 from tests.rpc.fakes import PATIENT, Side, append, one_side, until
 

@@ -15,13 +15,9 @@ from raftd.client import channels as client_channels
 from raftd.client import plain_channels
 from raftd.config import Config
 from raftd.daemon.network import link_settings
-from raftd.rpc.channels import (
-    ChannelOptions,
-    LinkSettings,
-    client_server_options,
-    peer_channel_options,
-    peer_server_options,
-)
+from raftd.rpc.clients.transport import client_server_options
+from raftd.rpc.peers.transport import LinkSettings, peer_channel_options, peer_server_options
+from raftd.rpc.plumbing.ports import ChannelOptions
 from tests.rpc.fakes import PATIENT, one_side
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
 from raftd.node.outcomes import Answered, Applied
 from raftd.rpc.api import Done
-from raftd.rpc.connections import UnreadLimits
+from raftd.rpc.plumbing.connections import UnreadLimits
 from raftd.wire.batch import encode_results
 from raftd.wire.session_id import with_index
 from tests.harsh.flood import DATA, frame, opened, request_headers

@@ -10,8 +10,8 @@ from typing import Any
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
-from raftd.rpc import checks
-from raftd.rpc.codec import identity, records_in, records_out
+from raftd.rpc.peers import checks
+from raftd.rpc.peers.codec import identity, records_in, records_out
 
 # --- out -----------------------------------------------------------------------------------------
 

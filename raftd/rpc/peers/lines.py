@@ -15,7 +15,7 @@ import grpc
 
 from raftd._pb import raft_pb2_grpc
 from raftd.names import NOWHERE, Names, is_literal
-from raftd.rpc.channels import LinkSettings, peer_channel
+from raftd.rpc.peers.transport import LinkSettings, peer_channel
 
 CallT = TypeVar("CallT")
 

@@ -13,16 +13,16 @@ from raftd.core.types import NodeId
 from raftd.names import NOWHERE, SHARED, Names
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import PeerNode
-from raftd.rpc.append_sender import AppendSender
-from raftd.rpc.channels import LinkSettings, peer_channel
-from raftd.rpc.checks import Rejected
 from raftd.rpc.directory import Directory
-from raftd.rpc.envelope import Envelopes, Mismatch
-from raftd.rpc.lines import Line
-from raftd.rpc.link import Link, readable
-from raftd.rpc.quiet import QuietLog
-from raftd.rpc.senders import BulkSender, ControlSender
-from raftd.rpc.streams import ENDINGS
+from raftd.rpc.peers.append_sender import AppendSender
+from raftd.rpc.peers.checks import Rejected
+from raftd.rpc.peers.envelope import Envelopes, Mismatch
+from raftd.rpc.peers.lines import Line
+from raftd.rpc.peers.link import Link, readable
+from raftd.rpc.peers.senders import BulkSender, ControlSender
+from raftd.rpc.peers.transport import LinkSettings, peer_channel
+from raftd.rpc.plumbing.quiet import QuietLog
+from raftd.rpc.plumbing.streams import ENDINGS
 
 log = logging.getLogger("raftd.rpc")
 

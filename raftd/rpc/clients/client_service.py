@@ -10,10 +10,10 @@ import grpc
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
 from raftd.node.outcomes import Answered, Applied, Outcome
-from raftd.rpc import errors
-from raftd.rpc.errors import CallFailed
-from raftd.rpc.gate import UNREAD, Context, Gate
-from raftd.rpc.streams import Ended, ServerStream
+from raftd.rpc.clients import errors
+from raftd.rpc.clients.errors import CallFailed
+from raftd.rpc.clients.gate import UNREAD, Context, Gate
+from raftd.rpc.plumbing.streams import Ended, ServerStream
 from raftd.wire import batch
 from raftd.wire.errors import WireError
 

@@ -9,8 +9,8 @@ import grpc
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1 import health_pb2_grpc
 
-from raftd.rpc.gate import Context
-from raftd.rpc.readers import Readers
+from raftd.rpc.clients.gate import Context
+from raftd.rpc.plumbing.readers import Readers
 
 POLL_SECONDS = 0.25
 WATCHERS_MAX = 64

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from raftd.rpc.streams import ENDINGS
+from raftd.rpc.plumbing.streams import ENDINGS
 
 Result = TypeVar("Result")
 

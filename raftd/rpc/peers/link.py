@@ -16,12 +16,12 @@ from raftd.core.types import NodeId
 from raftd.node.errors import NodeStopped
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import PeerNode
-from raftd.rpc.channels import LinkSettings
-from raftd.rpc.checks import Rejected, check_leap
 from raftd.rpc.directory import Directory, PeerAddress
-from raftd.rpc.envelope import Envelopes, Mismatch
-from raftd.rpc.quiet import QuietLog
-from raftd.rpc.streams import ENDINGS
+from raftd.rpc.peers.checks import Rejected, check_leap
+from raftd.rpc.peers.envelope import Envelopes, Mismatch
+from raftd.rpc.peers.transport import LinkSettings
+from raftd.rpc.plumbing.quiet import QuietLog
+from raftd.rpc.plumbing.streams import ENDINGS
 
 FAILURES = (*ENDINGS, Mismatch, Rejected, ImpossibleMessage, TimeoutError, OSError)
 """How a request to a peer may end without a reply that counts."""

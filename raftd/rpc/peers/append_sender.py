@@ -9,10 +9,10 @@ import grpc.aio
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
-from raftd.rpc import codec, codec_replies
-from raftd.rpc.checks import Rejected
-from raftd.rpc.lines import Line
-from raftd.rpc.link import Link
+from raftd.rpc.peers import codec, codec_replies
+from raftd.rpc.peers.checks import Rejected
+from raftd.rpc.peers.lines import Line
+from raftd.rpc.peers.link import Link
 
 ENVELOPE_KEY = "raftd-envelope-bin"
 

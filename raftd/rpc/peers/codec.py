@@ -23,8 +23,8 @@ from raftd.core.types import (
     NodeId,
     SnapshotMeta,
 )
-from raftd.rpc import checks
-from raftd.rpc.checks import Rejected
+from raftd.rpc.peers import checks
+from raftd.rpc.peers.checks import Rejected
 
 ENTRIES_MAX = 65_536
 PAYLOAD_MAX = 4 << 20

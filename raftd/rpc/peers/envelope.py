@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core.types import Identity, Incarnation, NodeId
-from raftd.rpc.checks import Rejected, check_incarnation, check_node_id
+from raftd.rpc.peers.checks import Rejected, check_incarnation, check_node_id
 
 WITHHELD = "withheld"
 """In the place of an incarnation that the other side is not told."""

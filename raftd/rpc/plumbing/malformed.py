@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from raftd.rpc.connections import Connections
+from raftd.rpc.plumbing.connections import Connections
 
 
 class Malformed:

@@ -10,11 +10,11 @@ from typing import Any
 from raftd._pb import client_pb2 as pb
 from raftd.node.outcomes import Answered, Applied, Outcome
 from raftd.node.ports import FatalPort
-from raftd.rpc import errors
 from raftd.rpc.api import ClientNode, Done
-from raftd.rpc.connections import Connections
+from raftd.rpc.clients import errors
+from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.directory import Directory
-from raftd.rpc.errors import CallFailed
+from raftd.rpc.plumbing.connections import Connections
 from raftd.wire.batch import (
     QUERY_ANSWER_BYTES_MAX,
     check_batch,

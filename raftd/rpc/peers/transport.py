@@ -1,4 +1,7 @@
-"""Channel and server options, each with its reason; docs/operations.md has all timers in one table.
+"""How nodes reach each other: the options of channels and of the peer port, each with its reason.
+
+Every channel to a peer and the peer port are made here, without encryption; whoever adds
+credentials changes this file alone. docs/operations.md has all timers in one table.
 
 gRPC 1.85 has a keepalive timeout that never fires (its condition is the wrong way round); what ends
 a connection whose pings are not answered is `http2.ping_timeout_ms`, a minute unless set. Both are
@@ -8,15 +11,12 @@ set to the same value, so that a release which mends the one changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import grpc.aio
 
-PEER_MESSAGE_MAX = 64 << 20
-CLIENT_MESSAGE_MAX = (4 << 20) + (64 << 10)
-"""A frame holds one batch (wire.batch: 4 MiB at most) and a few fields."""
+from raftd.rpc.plumbing.ports import ChannelOptions, bind, connections_max, ms
 
-ChannelOptions = list[tuple[str, Any]]
+PEER_MESSAGE_MAX = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ def peer_channel_options(settings: LinkSettings) -> ChannelOptions:
         # Channels to one address share a connection and its back-off without this; a snapshot
         # would then delay heartbeats.
         ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.initial_reconnect_backoff_ms", _ms(settings.backoff_min)),
-        ("grpc.max_reconnect_backoff_ms", _ms(settings.backoff_max)),
-        ("grpc.min_reconnect_backoff_ms", _ms(settings.connect_timeout)),
+        ("grpc.initial_reconnect_backoff_ms", ms(settings.backoff_min)),
+        ("grpc.max_reconnect_backoff_ms", ms(settings.backoff_max)),
+        ("grpc.min_reconnect_backoff_ms", ms(settings.connect_timeout)),
         ("grpc.client_idle_timeout_ms", 2**31 - 1),
-        ("grpc.keepalive_time_ms", _ms(settings.keepalive_time)),
-        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout)),
-        ("grpc.http2.ping_timeout_ms", _ms(settings.keepalive_timeout)),
+        ("grpc.keepalive_time_ms", ms(settings.keepalive_time)),
+        ("grpc.keepalive_timeout_ms", ms(settings.keepalive_timeout)),
+        ("grpc.http2.ping_timeout_ms", ms(settings.keepalive_timeout)),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_send_message_length", settings.message_max),
@@ -87,43 +87,25 @@ def peer_server_options(settings: LinkSettings) -> ChannelOptions:
         ("grpc.max_send_message_length", settings.message_max),
         ("grpc.max_receive_message_length", settings.message_max),
         # Below the peers' own keepalive_time, or they are sent away for pinging too often.
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(settings.keepalive_time / 4)),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", ms(settings.keepalive_time / 4)),
         ("grpc.http2.max_ping_strikes", 20),  # who only pings is sent away; calls set it to zero
         ("grpc.max_concurrent_streams", 128),  # also bounds calls that are cancelled at once
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.keepalive_time_ms", _ms(2 * settings.keepalive_time)),
-        ("grpc.keepalive_timeout_ms", _ms(settings.keepalive_timeout)),
-        ("grpc.http2.ping_timeout_ms", _ms(settings.keepalive_timeout)),
+        ("grpc.keepalive_time_ms", ms(2 * settings.keepalive_time)),
+        ("grpc.keepalive_timeout_ms", ms(settings.keepalive_timeout)),
+        ("grpc.http2.ping_timeout_ms", ms(settings.keepalive_timeout)),
         ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.server_handshake_timeout_ms", _ms(settings.handshake_timeout)),
+        ("grpc.server_handshake_timeout_ms", ms(settings.handshake_timeout)),
         ("grpc.max_metadata_size", 16 << 10),
     ]
 
 
-def client_server_options(message_max: int = CLIENT_MESSAGE_MAX) -> ChannelOptions:
-    return [
-        ("grpc.so_reuseport", 0),
-        ("grpc.max_send_message_length", -1),  # our own answers are bounded where they are made
-        ("grpc.max_receive_message_length", message_max),
-        (
-            "grpc.http2.min_recv_ping_interval_without_data_ms",
-            1000,
-        ),  # clients ping every 2 s or more
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.keepalive_time_ms", 10_000),  # a client whose host vanished lets go of its streams
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.ping_timeout_ms", 5_000),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.server_handshake_timeout_ms", 5_000),
-        ("grpc.max_concurrent_streams", 1024),
-        ("grpc.max_metadata_size", 16 << 10),
-    ]
+def peer_server(settings: LinkSettings, calls_max: int, most_connections: int) -> grpc.aio.Server:
+    """The server behind the peer port, not open yet. Network thread only."""
+    options = [*peer_server_options(settings), connections_max(most_connections)]
+    return grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
 
 
-def connections_max(count: int) -> tuple[str, Any]:
-    """A port's limit: gRPC closes what comes beyond it, before it says anything."""
-    return ("grpc.max_allowed_incoming_connections", count)
-
-
-def _ms(seconds: float) -> int:
-    return max(1, round(seconds * 1000))
+def open_peer_port(server: grpc.aio.Server, address: str) -> int:
+    """Returns the port. Raises BindError."""
+    return bind(server, address, "listen_peer")

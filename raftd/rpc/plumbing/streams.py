@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 import grpc
 import grpc.aio
 
-from raftd.rpc.connections import Connection
-from raftd.rpc.malformed import MALFORMED, TEXT
+from raftd.rpc.plumbing.connections import Connection
+from raftd.rpc.plumbing.malformed import MALFORMED, TEXT
 
 FrameT = TypeVar("FrameT")
 AnswerT = TypeVar("AnswerT")

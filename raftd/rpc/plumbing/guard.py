@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from raftd.rpc import sockets
-from raftd.rpc.connections import Connections, End, plain
-from raftd.rpc.quiet import QuietLog
+from raftd.rpc.plumbing import sockets
+from raftd.rpc.plumbing.connections import Connections, End, plain
+from raftd.rpc.plumbing.quiet import QuietLog
 
 log = logging.getLogger("raftd.rpc")
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
 from raftd.node.outcomes import Answered, Applied, Outcome
-from raftd.rpc import errors
-from raftd.rpc.client_service import StreamRegistry, encoded, one_command
-from raftd.rpc.errors import CallFailed
-from raftd.rpc.gate import UNREAD, Context, Gate
-from raftd.rpc.streams import ServerStream
+from raftd.rpc.clients import errors
+from raftd.rpc.clients.client_service import StreamRegistry, encoded, one_command
+from raftd.rpc.clients.errors import CallFailed
+from raftd.rpc.clients.gate import UNREAD, Context, Gate
+from raftd.rpc.plumbing.streams import ServerStream
 from raftd.wire import kv
 from raftd.wire.errors import WireError
 

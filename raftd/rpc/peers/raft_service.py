@@ -23,15 +23,15 @@ from raftd.core.effects import ImpossibleMessage
 from raftd.core.types import NodeId, Role
 from raftd.node.errors import NodeStopped
 from raftd.node.ports import FatalPort
-from raftd.rpc import codec, codec_replies
 from raftd.rpc.api import PeerNode
-from raftd.rpc.append_sender import ENVELOPE_KEY
-from raftd.rpc.checks import Rejected, check_leap
-from raftd.rpc.connections import Connections
 from raftd.rpc.directory import Directory, PeerAddress
-from raftd.rpc.envelope import Envelopes, Mismatch
-from raftd.rpc.quiet import QuietLog
-from raftd.rpc.streams import Ended, ServerStream
+from raftd.rpc.peers import codec, codec_replies
+from raftd.rpc.peers.append_sender import ENVELOPE_KEY
+from raftd.rpc.peers.checks import Rejected, check_leap
+from raftd.rpc.peers.envelope import Envelopes, Mismatch
+from raftd.rpc.plumbing.connections import Connections
+from raftd.rpc.plumbing.quiet import QuietLog
+from raftd.rpc.plumbing.streams import Ended, ServerStream
 
 log = logging.getLogger("raftd.rpc")
 

@@ -11,9 +11,9 @@ from typing import Any
 import grpc.aio
 
 from raftd.core import messages as m
-from raftd.rpc import codec, codec_replies
-from raftd.rpc.lines import Line
-from raftd.rpc.link import Link, readable
+from raftd.rpc.peers import codec, codec_replies
+from raftd.rpc.peers.lines import Line
+from raftd.rpc.peers.link import Link, readable
 
 CONTROL_INFLIGHT_MAX = 64
 CHUNK_BYTES_MIN = 32 << 10

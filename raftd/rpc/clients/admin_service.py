@@ -12,11 +12,11 @@ from raftd.core.effects import Event
 from raftd.core.membership import shortened
 from raftd.core.types import PeerState, RaftState
 from raftd.node.outcomes import Answered, Applied
-from raftd.rpc import errors
 from raftd.rpc.api import EventFeed
-from raftd.rpc.errors import CallFailed
-from raftd.rpc.gate import Context, Gate
-from raftd.rpc.readers import Reader, Readers
+from raftd.rpc.clients import errors
+from raftd.rpc.clients.errors import CallFailed
+from raftd.rpc.clients.gate import Context, Gate
+from raftd.rpc.plumbing.readers import Reader, Readers
 
 EVENT_READERS_MAX = 32
 

@@ -1,0 +1,1 @@
+"""The client port: commands, queries, the operators' calls, health."""

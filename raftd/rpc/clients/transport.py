@@ -1,0 +1,45 @@
+"""How clients reach a node: the options of the client port, each with its reason.
+
+The client port is made here, without encryption; whoever adds credentials changes this file alone.
+docs/operations.md has all timers in one table.
+"""
+
+from __future__ import annotations
+
+import grpc.aio
+
+from raftd.rpc.plumbing.ports import ChannelOptions, bind, connections_max
+
+CLIENT_MESSAGE_MAX = (4 << 20) + (64 << 10)
+"""A frame holds one batch (wire.batch: 4 MiB at most) and a few fields."""
+
+
+def client_server_options(message_max: int = CLIENT_MESSAGE_MAX) -> ChannelOptions:
+    return [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_send_message_length", -1),  # our own answers are bounded where they are made
+        ("grpc.max_receive_message_length", message_max),
+        (
+            "grpc.http2.min_recv_ping_interval_without_data_ms",
+            1000,
+        ),  # clients ping every 2 s or more
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", 10_000),  # a client whose host vanished lets go of its streams
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.ping_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.server_handshake_timeout_ms", 5_000),
+        ("grpc.max_concurrent_streams", 1024),
+        ("grpc.max_metadata_size", 16 << 10),
+    ]
+
+
+def client_server(calls_max: int, most_connections: int) -> grpc.aio.Server:
+    """The server behind the client port, not open yet. Network thread only."""
+    options = [*client_server_options(), connections_max(most_connections)]
+    return grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
+
+
+def open_client_port(server: grpc.aio.Server, address: str) -> int:
+    """Returns the port. Raises BindError."""
+    return bind(server, address, "listen_client")

@@ -13,7 +13,7 @@ import sqlite3
 from typing import BinaryIO
 
 from raftd.core.effects import Event
-from raftd.machine.protocol import Host
+from raftd.machine.protocol import NodeHandle
 
 FILE = "tally.sqlite"  # in the node's working directory
 EVERY = 50
@@ -34,9 +34,9 @@ class Tally:
             self._db.execute(f"DROP TABLE IF EXISTS {table}")
         self._db.executescript(TABLES)
         self._db.execute("BEGIN")
-        self._host: Host | None = None
+        self._host: NodeHandle | None = None
 
-    def attach(self, host: Host) -> None:
+    def attach(self, host: NodeHandle) -> None:
         self._host = host
 
     def apply(self, command: bytes) -> bytes:

@@ -13,8 +13,8 @@ time. Never skip an entry on one node.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
-from typing import BinaryIO, Protocol, cast, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import BinaryIO, NamedTuple, Protocol, cast, runtime_checkable
 
 from raftd.core.effects import Event
 from raftd.core.types import RaftState
@@ -62,7 +62,7 @@ class StateMachine(Protocol):
         ...
 
 
-class Host(Protocol):
+class NodeHandle(Protocol):
     """What the node offers to the machine on it.
 
     A machine that keeps durable state of its own can hand in snapshots instead of leaving it to
@@ -79,6 +79,28 @@ class Host(Protocol):
     def state(self) -> RaftState:
         """Term, role, leader, indexes, peers. Any thread. `applied_index` is this machine's: on its
         own thread exactly the last entry that it was given before this call.
+        """
+        ...
+
+    def now(self) -> float:
+        """Seconds on the node's monotonic clock. Any thread. Nothing that apply answers, and no
+        replicated state, may depend on it.
+        """
+        ...
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have `call` called on the machine's own thread, between two entries, not earlier.
+
+        Machine's thread. It is not called once the node has stopped. An exception stops the node.
+        """
+        ...
+
+    def propose(self, command: bytes, term: int) -> None:
+        """Put a command of the machine's own into the log, without a session.
+
+        Machine's thread. It is appended only while this node leads in `term`, so what was decided
+        as the leader of a term never comes from a later one. Nobody is told what became of it: the
+        machine sees it applied, on all nodes, or it does not, and proposes again.
         """
         ...
 
@@ -104,8 +126,8 @@ class Host(Protocol):
 
 @runtime_checkable
 class Attached(Protocol):
-    def attach(self, host: Host) -> None:
-        """Called once, first of all. Keep `host`."""
+    def attach(self, node: NodeHandle) -> None:
+        """Called once, first of all. Keep `node`."""
         ...
 
 
@@ -126,6 +148,31 @@ class SeesEvents(Protocol):
         It comes after every command that was committed here before it, and before those committed
         later. Events differ between nodes and are not in the log: nothing that apply or query
         answers may depend on them. An exception is logged and goes no further.
+        """
+        ...
+
+
+class Change(NamedTuple):
+    """What one revision did to one key. record, previous: None for a key that is not there."""
+
+    key: bytes
+    record: bytes | None
+    previous: bytes | None
+
+
+class Changes(NamedTuple):
+    """What one revision of a machine's state changed, in the order in which it was done."""
+
+    revision: int
+    changes: Sequence[Change]
+
+
+@runtime_checkable
+class TellsChanges(Protocol):
+    def changes(self, after: int) -> Iterable[Changes]:
+        """What applying has changed since revision `after`, revision by revision.
+
+        Machine's thread. Raises LookupError if the machine does not keep it any more.
         """
         ...
 

@@ -35,9 +35,9 @@ from raftd.machine import session_table as tables
 from raftd.machine.protocol import (
     HOOKS,
     Attached,
-    Host,
     MachineError,
     MachineFailure,
+    NodeHandle,
     SeesApplied,
     SeesEvents,
     StateMachine,
@@ -131,10 +131,10 @@ class Sessions:
         """The sessions' bytes of this moment: they belong to the state of the same moment."""
         return tables.dump(self._sessions, self._taken_ms)
 
-    def attach(self, services: Host) -> None:
-        """Hand the node's services to a machine that wants them. Any exception is fatal."""
+    def attach(self, node: NodeHandle) -> None:
+        """Hand the node to a machine that wants it. Any exception is fatal."""
         if isinstance(self.machine, Attached):
-            self.machine.attach(services)
+            self.machine.attach(node)
 
     def on_applied(self, index: int) -> None:
         """Part of applying: any exception is fatal."""

@@ -46,7 +46,14 @@ class Tell:
     event: Event
 
 
-Job = ApplyEntries | Install | Query | Capture | Tell
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Something that the machine asked to be called for later."""
+
+    call: Callable[[], None]
+
+
+Job = ApplyEntries | Install | Query | Capture | Tell | Call
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
 from raftd.node.apply_jobs import (
     ApplyEntries,
+    Call,
     Capture,
     Captured,
     Install,
@@ -30,7 +31,7 @@ from raftd.node.apply_jobs import (
 )
 from raftd.node.outcomes import Answered
 from raftd.node.ownership import NOT_OURS, Ownership
-from raftd.node.ports import Clock, FatalPort, MachineHost, Services
+from raftd.node.ports import Clock, FatalPort, MachineHost, NodeHandle
 from raftd.node.supervision import Worker
 
 __all__ = [
@@ -79,7 +80,7 @@ class ApplyWorker:
         self._restored = False
         self._more_queries = False
         self._stopping = False
-        self._services: Services | None = None
+        self._handle: NodeHandle | None = None
         self._owner = 0
         self._between_entries = True
         self._slices = 0
@@ -93,16 +94,16 @@ class ApplyWorker:
         self._watched = host.watches
         self.worker = None if self.quick else Worker("raft-apply", self.run, fatal)
 
-    def offer(self, services: Services) -> None:
+    def offer(self, node: NodeHandle) -> None:
         """What the machine is attached to by `begin`. Before start."""
-        self._services = services
+        self._handle = node
 
     def begin(self) -> None:
         """Once, on the owner's thread, before anything is applied or restored."""
         self._owner = threading.get_ident()
-        if self._watched and self._services is not None:
+        if self._watched and self._handle is not None:
             self._machine = self.ownership.take()
-            self._machine.attach(self._services)
+            self._machine.attach(self._handle)
             self._give_back()
 
     def take(self, fx: Effects) -> None:
@@ -227,6 +228,8 @@ class ApplyWorker:
         elif isinstance(job, Tell):
             self._events_seen += 1
             self._machine.on_event(job.event)
+        elif isinstance(job, Call):
+            job.call()
         else:
             self._machine = NOT_OURS
             self.ownership.lend()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from raftd.core.core import RaftCore
-from raftd.core.effects import NotLeader, Unavailable
-from raftd.core.types import Index, NodeId
+from raftd.core.effects import Effects, NotLeader, Unavailable
+from raftd.core.types import Index, NodeId, Term
 from raftd.node.apply_worker import Query
 from raftd.node.door import Door
 from raftd.node.errors import NodeStopped
@@ -79,6 +80,21 @@ class Clients:
         else:
             for (index, term), batch, done in zip(fx.assigned, batches, dones, strict=True):
                 self.waiters.add(index, term, len(batch), done)
+
+    def propose_in(self, term: Term, batch: bytes) -> None:
+        """Append what this node's own machine wants, if the node leads in `term`; else drop it."""
+        if self._refuse_at_door(len(batch)) is not None:
+            return
+        core = self._core
+        payload = noted(batch, self._clock.epoch_ms())
+
+        def propose(now: float) -> Effects:
+            if core.current_term != term:
+                raise NotLeader(core.leader_id, "the term is over")
+            return core.propose([payload], now)
+
+        with contextlib.suppress(NotLeader, Unavailable, NodeStopped):
+            self._replica.enter(propose)
 
     def _fail(self, dones: Sequence[Done], outcome: Outcome) -> None:
         self.waiters.failed += len(dones)

@@ -14,7 +14,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from raftd.core.types import Configuration, Index, RaftState, Term
+from raftd.node.apply_jobs import Call
 from raftd.node.apply_worker import ApplyWorker
+from raftd.node.ports import Clock
+from raftd.wire.batch import encode_batch
 
 if TYPE_CHECKING:
     from raftd.node.replica import Replica
@@ -31,14 +34,19 @@ class Mark:
 
 
 class Hosting:
-    """The node's Services. state, hand_in: any thread; mark_snapshot: the machine's owner."""
+    """The node's NodeHandle. state, now, hand_in: any thread; the rest: the machine's owner."""
 
     def __init__(
-        self, replica: Replica, apply: ApplyWorker, post: Callable[[Callable[[], None]], None]
+        self,
+        replica: Replica,
+        apply: ApplyWorker,
+        clock: Clock,
+        post: Callable[[Callable[[], None]], None],
     ) -> None:
         """post: call something on the network thread, soon."""
         self._replica = replica
         self._apply = apply
+        self._clock = clock
         self._post = post
         self._lock = threading.Lock()
         self._marks: dict[Index, Mark] = {}
@@ -47,6 +55,23 @@ class Hosting:
     def state(self) -> RaftState:
         """The core hears of what was applied a slice later; here it is exact."""
         return replace(self._replica.state(), applied_index=self._apply.applied_index)
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """It becomes a job of the machine's owner, so a restore or a slice is over before it."""
+        replica, apply = self._replica, self._apply
+
+        def due() -> None:
+            apply.put(Call(call))
+            replica.resume_applying()
+
+        self._post(lambda: replica.later(seconds, due))
+
+    def propose(self, command: bytes, term: Term) -> None:
+        payload = encode_batch(b"", 0, [(0, command)])
+        self._post(lambda: self._replica.clients.propose_in(term, payload))
 
     def mark_snapshot(self) -> tuple[Index, bytes]:
         """(index, sessions' bytes). Raises RuntimeError off the owner's thread or inside apply."""

@@ -79,7 +79,7 @@ class Node:
             snapshots, self._apply.ownership, fatal, post, core_settings.snapshot_chunk_bytes
         )
         self.replica.attach(self._wal, self._apply, self._desk, node_settings, rng.random())
-        self._apply.offer(Hosting(self.replica, self._apply, post))
+        self._apply.offer(Hosting(self.replica, self._apply, clock, post))
         workers = [self._wal.worker, self._desk.slow.worker, self._desk.bulk.worker]
         if self._apply.worker is not None:
             workers.append(self._apply.worker)

@@ -8,7 +8,7 @@ a docstring does not name is fatal to the node.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
 from raftd.core.effects import Event
@@ -177,11 +177,25 @@ class SnapshotStore(Protocol):
         ...
 
 
-class Services(Protocol):
+class NodeHandle(Protocol):
     """What a node offers to the machine on it (machine/protocol.py tells its users)."""
 
     def state(self) -> RaftState:
         """Any thread. `applied_index` is the machine's own, to the entry."""
+        ...
+
+    def now(self) -> float:
+        """Seconds on the node's monotonic clock. Any thread."""
+        ...
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have `call` called by the owner, between two entries. Machine's owner thread."""
+        ...
+
+    def propose(self, command: bytes, term: Term) -> None:
+        """Append a command of the machine's own, if this node leads in `term`. Machine's owner
+        thread.
+        """
         ...
 
     def mark_snapshot(self) -> tuple[Index, bytes]:
@@ -207,7 +221,7 @@ class MachineHost(Protocol):
     watches: bool
     """True: `attach`, `on_applied` and `on_event` are wanted; else none of them is called."""
 
-    def attach(self, services: Services) -> None:
+    def attach(self, node: NodeHandle) -> None:
         """Once, before anything else, a restore included."""
         ...
 
@@ -295,8 +309,8 @@ __all__ = [
     "IncomingSnapshot",
     "LogStore",
     "MachineHost",
+    "NodeHandle",
     "PeerTransport",
-    "Services",
     "SnapshotSink",
     "SnapshotStore",
 ]

@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 
 class KeyValue(NamedTuple):
+    """lease: 0 for none, and in answers that do not tell."""
+
     key: bytes
     value: bytes
     create_revision: int
     mod_revision: int
     version: int
+    lease: int = 0
 
 
 class PutResult(NamedTuple):

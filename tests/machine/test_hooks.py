@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 import pytest
@@ -17,8 +17,17 @@ from raftd.wire import batch as wire
 EVENT = Event("role", 3, Role.LEADER, "a", "candidate -> leader of term 3")
 
 
-class NoHost:
+class NoNode:
     def state(self) -> RaftState:
+        raise AssertionError
+
+    def now(self) -> float:
+        raise AssertionError
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        raise AssertionError
+
+    def propose(self, command: bytes, term: int) -> None:
         raise AssertionError
 
     def mark_snapshot(self) -> tuple[int, bytes]:
@@ -68,7 +77,7 @@ def test_any_one_method_is_enough() -> None:
     for machine in (applied, events):
         host = Sessions(machine)
         assert host.watches
-        host.attach(NoHost())
+        host.attach(NoNode())
         host.on_applied(7)
         host.on_event(EVENT)
     assert applied.seen == (7,)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from raftd.core.effects import Event
 from raftd.core.messages import Channel
 from raftd.core.types import Configuration, RaftState, Settings
-from raftd.machine.protocol import Host
+from raftd.machine.protocol import NodeHandle
 from raftd.machine.sessions import Sessions
 from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome
@@ -56,7 +56,7 @@ class Diary:
 
     def __init__(self, quick: bool = False) -> None:
         self.quick = quick
-        self.host: Host
+        self.host: NodeHandle
         self.lines: list[tuple[str, object]] = []
         self.state = b""
         self.states: list[RaftState] = []
@@ -68,7 +68,7 @@ class Diary:
         self.lines.append((what, detail))
         self.on(what, detail)
 
-    def attach(self, host: Host) -> None:
+    def attach(self, host: NodeHandle) -> None:
         self.host = host
         self._note("attach", "")
 

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from raftd.core.effects import Event
 from raftd.core.types import Index, Recovered, Term, Write
-from raftd.node.ports import Services
+from raftd.node.ports import NodeHandle
 
 
 class FakeClock:
@@ -116,7 +116,7 @@ class FakeHost:
     def sessions(self) -> bytes:
         return b"sessions"
 
-    def attach(self, services: Services) -> None:
+    def attach(self, node: NodeHandle) -> None:
         raise AssertionError("it does not watch")
 
     def on_applied(self, index: Index) -> None:

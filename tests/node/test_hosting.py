@@ -213,3 +213,28 @@ def test_a_bug_in_on_event_is_logged_and_a_flood_is_bounded(
 
     asyncio.run(go())
     assert "on_event raised" in caplog.text
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_machine_is_called_later_on_its_own_thread_and_proposes_in_a_term(quick: bool) -> None:
+    async def go() -> None:
+        diary = Diary(quick)
+
+        def later() -> None:
+            diary._note("later", diary.host.now())
+            term = diary.host.state().term
+            diary.host.propose(b"of another term", term - 1)
+            diary.host.propose(b"of this term", term)
+
+        async with running(diary, MemoryFileSystem()) as bench:
+            began = diary.host.now()
+            diary.host.call_later(0.01, later)
+            await bench.until(lambda: ("apply", b"of this term") in diary.lines)
+            assert ("apply", b"of another term") not in diary.lines
+            [(_, at)] = [line for line in diary.lines if line[0] == "later"]
+            assert isinstance(at, float)
+            assert at >= began + 0.009
+            assert len(bench.node.replica.clients.waiters) == 0, "nobody waits for it"
+        assert diary.threads == {"MainThread" if quick else "raft-apply"}
+
+    asyncio.run(go())

@@ -17,7 +17,7 @@ from raftd.node.apply_worker import ApplyEntries, ApplyWorker, Capture, Install,
 from raftd.node.job_worker import JobWorker
 from raftd.node.outcomes import Outcome
 from raftd.node.ownership import NOT_OURS, RULE, Ownership
-from raftd.node.ports import Services
+from raftd.node.ports import NodeHandle
 from tests.node.fakes import FakeClock, FakeHost, FatalNote
 
 
@@ -69,7 +69,7 @@ class Jealous:
         time.sleep(0.0002)
         self._inside = ""
 
-    def attach(self, services: Services) -> None:
+    def attach(self, node: NodeHandle) -> None:
         self._call("attach")
 
     def on_applied(self, index: int) -> None:

@@ -25,7 +25,7 @@ from raftd.core.types import (
     WriteSeq,
 )
 from raftd.machine.sessions import Sessions
-from raftd.node.ports import Services
+from raftd.node.ports import NodeHandle
 from tests.sim.leading import HandOvers, Pins
 from tests.sim.watched_files import WatchedSnapshots
 
@@ -223,7 +223,7 @@ class WatchedHost:
     def digest_of(self, sessions: bytes, chunks: Iterable[bytes]) -> bytes:
         return self._host.digest_of(sessions, chunks)
 
-    def attach(self, services: Services) -> None:
+    def attach(self, node: NodeHandle) -> None:
         raise AssertionError("it does not watch")
 
     def on_applied(self, index: Index) -> None:

@@ -1,0 +1,194 @@
+"""What a transaction answers [frozen format, little-endian].
+
+    answer    5 (TXN), format u8 = 1, revision u64, result of the txn
+    range     1, more u8, count u64, pairs u32, pairs
+    put       2, pairs u8, the pair that was there
+    delete    3, deleted u64, pairs u32, pairs
+    txn       4, succeeded u8, responses u16, responses
+
+A pair is as in `kv`, but its record may name a lease: LEASED is set in the version then, and the
+lease (i64) follows it. The store keeps records like that; what the older answers show is without.
+
+Any thread, no I/O. The decoders raise WireError and nothing else on bad bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from struct import error as StructError
+from typing import Final, NamedTuple
+
+from raftd.wire.errors import WireError
+from raftd.wire.kv import PAIR_HEAD, RECORD_HEAD
+from raftd.wire.kv_results import KeyValue
+from raftd.wire.txn import DELETE_OP, DEPTH_MAX, FORMAT, PUT_OP, RANGE_OP, TXN, TXN_OP
+
+ANSWER_HEAD: Final = Struct("<BBQ")
+RANGE_RESULT: Final = Struct("<BBQI")
+PUT_RESULT: Final = Struct("<BB")
+DELETE_RESULT: Final = Struct("<BQI")
+TXN_RESULT: Final = Struct("<BBH")
+
+LEASED: Final = 1 << 63
+"""In a record's version: a lease follows."""
+LEASE: Final = Struct("<q")
+LEASED_HEAD: Final = Struct("<QQQq")
+
+
+class RangeAnswer(NamedTuple):
+    """total: of all keys in the range, whatever limit and bounds left out."""
+
+    kvs: list[KeyValue]
+    more: bool
+    total: int
+
+
+class PutAnswer(NamedTuple):
+    prev_kv: KeyValue | None
+
+
+class DeleteAnswer(NamedTuple):
+    deleted: int
+    prev_kvs: list[KeyValue]
+
+
+class TxnAnswer(NamedTuple):
+    """One response per operation of the branch that ran. Its truth value is `succeeded`."""
+
+    succeeded: bool
+    responses: list[Response]
+
+    def __bool__(self) -> bool:
+        return self.succeeded
+
+
+class TxnResult(NamedTuple):
+    """revision: the store's after it. Its truth value is `succeeded`."""
+
+    revision: int
+    succeeded: bool
+    responses: list[Response]
+
+    def __bool__(self) -> bool:
+        return self.succeeded
+
+
+Response = RangeAnswer | PutAnswer | DeleteAnswer | TxnAnswer
+
+
+def decode_record(key: bytes, record: bytes) -> KeyValue:
+    """A record as the store keeps it. Raises StructError if it is cut."""
+    create_revision, mod_revision, version = RECORD_HEAD.unpack_from(record)
+    lease, at = 0, RECORD_HEAD.size
+    if version & LEASED:
+        lease = LEASE.unpack_from(record, at)[0]
+        version, at = version - LEASED, at + LEASE.size
+    return KeyValue(key, record[at:], create_revision, mod_revision, version, lease)
+
+
+def lease_of(record: bytes) -> int:
+    """The lease that a record names; 0: none."""
+    if not RECORD_HEAD.unpack_from(record)[2] & LEASED:
+        return 0
+    lease: int = LEASE.unpack_from(record, RECORD_HEAD.size)[0]
+    return lease
+
+
+def value_at(record: bytes) -> int:
+    """Where in the record its value begins."""
+    leased = RECORD_HEAD.unpack_from(record)[2] & LEASED
+    return LEASED_HEAD.size if leased else RECORD_HEAD.size
+
+
+def without_lease(record: bytes) -> bytes:
+    """The record as older answers show it: no lease, and no sign of one."""
+    create_revision, mod_revision, version = RECORD_HEAD.unpack_from(record)
+    if not version & LEASED:
+        return record
+    head = RECORD_HEAD.pack(create_revision, mod_revision, version - LEASED)
+    return head + record[LEASED_HEAD.size :]
+
+
+def encode_answer(revision: int, txn: bytes) -> bytes:
+    """txn: by `encode_txn_result`."""
+    return ANSWER_HEAD.pack(TXN, FORMAT, revision) + txn
+
+
+def encode_txn_result(succeeded: bool, responses: Sequence[bytes]) -> bytes:
+    return TXN_RESULT.pack(TXN_OP, succeeded, len(responses)) + b"".join(responses)
+
+
+def encode_range_result(more: bool, count: int, pairs: int, parts: Sequence[bytes]) -> bytes:
+    """parts: `pairs` pairs, in as many pieces as may be."""
+    return RANGE_RESULT.pack(RANGE_OP, more, count, pairs) + b"".join(parts)
+
+
+def encode_put_result(prev: bytes) -> bytes:
+    """prev: a pair, or nothing."""
+    return PUT_RESULT.pack(PUT_OP, prev != b"") + prev
+
+
+def encode_delete_result(deleted: int, prevs: Sequence[bytes]) -> bytes:
+    """prevs: pairs."""
+    return DELETE_RESULT.pack(DELETE_OP, deleted, len(prevs)) + b"".join(prevs)
+
+
+def decode_txn_answer(answer: bytes) -> TxnResult:
+    """The answer to `encode_txn`, sent as a command or as a query. Raises WireError."""
+    if len(answer) < ANSWER_HEAD.size or answer[0] != TXN:
+        raise _bad(answer)
+    _, version, revision = ANSWER_HEAD.unpack_from(answer)
+    if version != FORMAT:
+        raise WireError(f"transaction: answer of format {version}, this program reads {FORMAT}")
+    reader = _Reader(answer)
+    try:
+        response = reader.response(0)
+    except (StructError, IndexError):
+        raise _bad(answer) from None
+    if reader.at != len(answer) or not isinstance(response, TxnAnswer):
+        raise _bad(answer)
+    return TxnResult(revision, response.succeeded, response.responses)
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = ANSWER_HEAD.size
+
+    def response(self, depth: int) -> Response:
+        kind = self._data[self.at]
+        if kind == RANGE_OP:
+            _, more, count, pairs = self._head(RANGE_RESULT)
+            return RangeAnswer(self._pairs(pairs), more != 0, count)
+        if kind == PUT_OP:
+            _, pairs = self._head(PUT_RESULT)
+            return PutAnswer(self._pair() if pairs else None)
+        if kind == DELETE_OP:
+            _, deleted, pairs = self._head(DELETE_RESULT)
+            return DeleteAnswer(deleted, self._pairs(pairs))
+        if kind != TXN_OP or depth > DEPTH_MAX:
+            raise _bad(self._data)
+        _, succeeded, count = self._head(TXN_RESULT)
+        return TxnAnswer(succeeded != 0, [self.response(depth + 1) for _ in range(count)])
+
+    def _pairs(self, count: int) -> list[KeyValue]:
+        return [self._pair() for _ in range(count)]
+
+    def _pair(self) -> KeyValue:
+        key_bytes, record_bytes = self._head(PAIR_HEAD)
+        begin, middle = self.at, self.at + key_bytes
+        self.at = middle + record_bytes
+        if self.at > len(self._data):
+            raise _bad(self._data)
+        return decode_record(self._data[begin:middle], self._data[middle : self.at])
+
+    def _head(self, head: Struct) -> tuple[int, ...]:
+        fields = head.unpack_from(self._data, self.at)
+        self.at += head.size
+        return fields
+
+
+def _bad(answer: bytes) -> WireError:
+    text = f"{len(answer)} bytes {answer[:16].hex()}"
+    return WireError(f"transaction: not the answer to one: {text}...")

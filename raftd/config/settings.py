@@ -46,7 +46,10 @@ class Config:
         PATH, "", "log, snapshots and identity live here; one directory per node, never copied"
     )
     peers: dict[str, Peer] = setting(
-        PEERS, {}, "every voter, this one too, with the addresses at which the others reach it"
+        PEERS,
+        {},
+        "every node, this one too, with the addresses at which the others reach it; of a new "
+        "cluster these are the voters, later changes of the list change addresses only",
     )
 
     profile: str = setting(
@@ -59,7 +62,7 @@ class Config:
     cluster_token: str = setting(
         TEXT,
         "raftd",
-        "with the ids of `peers` it makes the cluster's id: two clusters never mix",
+        "with the ids of `peers` it makes a new cluster's id: two clusters never mix",
         group="Identity and ports",
     )
     listen_peer: str = setting(

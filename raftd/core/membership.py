@@ -9,6 +9,7 @@ first, so it can never be admitted. Recording is a promise and is gated like a v
 
 from __future__ import annotations
 
+from raftd.core.configuration_format import decode_configuration
 from raftd.core.effects import Effects, Token
 from raftd.core.messages import Channel, HelloReply, HelloRequest
 from raftd.core.quorum import majority
@@ -23,26 +24,6 @@ INCARNATION_SHOWN = 4
 """Characters of an incarnation that logs, events and status show: whoever knows all of them can
 speak in that node's name.
 """
-
-
-def encode_configuration(configuration: Configuration) -> bytes:
-    """The payload of a CONFIGURATION entry: a line of voters, a line of learners, ids joined by
-    commas.
-    """
-    return (",".join(configuration.voters) + "\n" + ",".join(configuration.learners)).encode()
-
-
-def decode_configuration(payload: bytes) -> Configuration:
-    """Raises ValueError unless `payload` is what `encode_configuration` makes of some ids."""
-    if not payload.isascii() or payload.count(b"\n") != 1:
-        raise ValueError(f"not a configuration: {len(payload)} bytes {payload[:32].hex()}")
-    voters, learners = payload.decode().split("\n")
-    found = Configuration(
-        tuple(v for v in voters.split(",") if v), tuple(v for v in learners.split(",") if v)
-    )
-    if encode_configuration(found) != payload:
-        raise ValueError(f"a configuration with an empty id: {payload[:32].hex()}")
-    return found
 
 
 def note_appended(s: State, entries: tuple[Entry, ...]) -> None:

@@ -69,14 +69,53 @@ class HardState(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """What a configuration says of one member beside its standing; all but the id may be empty.
+
+    peer_address, client_address: `host:port`. moved: an operator has given these at run time, and
+    they count before what the nodes' own settings say of this member.
+    incarnation: of its data directory; another one under this id is refused.
+    more: fields that this version does not know, (tag, value), kept as they are.
+    """
+
+    node: NodeId
+    peer_address: str = ""
+    client_address: str = ""
+    incarnation: Incarnation = ""
+    moved: bool = False
+    more: tuple[tuple[int, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
-    """Who is in the cluster: ids only, no addresses. Both tuples are sorted and disjoint."""
+    """Who is in the cluster. All tuples are sorted; `voters` and `learners` are disjoint.
+
+    outgoing: with them this is a joint configuration, and they are the voters that it comes from.
+    about: only members of whom there is something to say. retired: ids that were members, oldest
+    first; none of them may come back, for its votes may be remembered somewhere.
+    """
 
     voters: tuple[NodeId, ...]
     learners: tuple[NodeId, ...] = ()
+    outgoing: tuple[NodeId, ...] = ()
+    about: tuple[Member, ...] = ()
+    retired: tuple[NodeId, ...] = ()
 
     def members(self) -> tuple[NodeId, ...]:
-        return self.voters + self.learners
+        """Everybody who gets the log, each once."""
+        leaving = (node for node in self.outgoing if node not in self.voters + self.learners)
+        return self.voters + self.learners + tuple(leaving)
+
+    def member(self, node: NodeId) -> Member:
+        """Empty fields where nothing is known."""
+        for member in self.about:
+            if member.node == node:
+                return member
+        return Member(node)
+
+    def is_plain(self) -> bool:
+        """Does it say no more than version 1 of the formats can hold?"""
+        return not (self.outgoing or self.about or self.retired)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import raftd.own_process  # noqa: F401 - before the first import of grpc
 from raftd import logs
 from raftd.config import Config, listen_address
 from raftd.core.effects import Event
-from raftd.core.types import Configuration, Recovered, Role
+from raftd.core.types import Recovered, Role
 from raftd.daemon.descriptors import connections
 from raftd.daemon.fatal import EndProcess
 from raftd.machine.sessions import Sessions
@@ -155,7 +155,7 @@ class NetworkThread:
             identity=self._directory.identity,
             core_settings=config.core(),
             node_settings=config.node(),
-            configuration=Configuration(tuple(sorted(config.peers))),
+            configuration=self._directory.first,
             recovered=self._recovered,
             log=self._directory.wal,
             snapshots=self._directory.snapshots,

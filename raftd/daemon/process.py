@@ -38,6 +38,7 @@ from raftd.metrics import Vitals
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
 from raftd.storage.fs import OsFileSystem
+from raftd.storage.identity import Founding
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -280,6 +281,7 @@ def open_data(config: Config) -> DataDirectory:
             cluster=cluster_id(config.cluster_token, config.peers),
             node=config.id,
             new_incarnation=lambda: secrets.token_hex(8),
+            founding=founding_of(config),
             segment_bytes=config.segment_bytes,
             reserve_bytes=config.disk_reserve,
             snapshot_size_max=config.snapshot_size_max,
@@ -291,8 +293,17 @@ def open_data(config: Config) -> DataDirectory:
         raise CannotStart(f"data_dir: {where}: {error.strerror}") from None
 
 
+def founding_of(config: Config) -> Founding:
+    """What a new data directory is made with: `peers` are the first voters of a new cluster."""
+    token = hashlib.sha256(config.cluster_token.encode()).hexdigest()[:16]
+    return Founding(tuple(sorted(config.peers)), token)
+
+
 def cluster_id(token: str, voters: Iterable[str]) -> str:
-    """Two clusters never mix: addresses do not count, the token and the voters' ids do."""
+    """The id of a new cluster: all its nodes make the same one without talking to each other.
+
+    Two clusters never mix: addresses do not count, the token and the voters' ids do.
+    """
     text = token + "\n" + "\n".join(sorted(voters))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

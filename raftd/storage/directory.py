@@ -13,12 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from raftd.core.types import Identity, Incarnation, NodeId, Recovered
-from raftd.storage.errors import CorruptIdentity, Locked
+from raftd.core.types import Configuration, Identity, Incarnation, NodeId, Recovered
+from raftd.storage.errors import CorruptIdentity, Locked, NoSpace
 from raftd.storage.fs import FileSystem, Lock
 from raftd.storage.identity import (
     IDENTITY_NAME,
     IDENTITY_TEMPORARY,
+    Founding,
+    IdentityFile,
     check_identity,
     directory_id,
     load_identity,
@@ -43,10 +45,15 @@ SNAPSHOTS_NAME = "snapshots"
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """What `open_directory` found or made. created: so nobody knows this incarnation yet."""
+    """What `open_directory` found or made.
+
+    created: so nobody knows this incarnation yet.
+    first: the configuration before the first log entry; without voters for a node that joins.
+    """
 
     root: str
     identity: Identity
+    first: Configuration
     created: bool
     wal: Wal
     snapshots: SnapshotFiles
@@ -76,6 +83,7 @@ def open_directory(
     cluster: str,
     node: NodeId,
     new_incarnation: Callable[[], Incarnation],
+    founding: Founding | None = None,
     segment_bytes: int = SEGMENT_BYTES,
     block_bytes: int = BLOCK_BYTES,
     reserve_bytes: int = 0,
@@ -85,20 +93,24 @@ def open_directory(
 ) -> DataDirectory:
     """Lock a data directory and load its identity, or make both. Then call `recover`.
 
+    cluster, founding: what a new directory gets; one of version 1 must be of that very cluster, and
+    is given the founding; any other one keeps its own. Without a founding nothing is upgraded.
     new_incarnation: asked once if the directory is new; random, 16 hex digits. The rest: see Wal.
     Raises Locked, WrongIdentity, CorruptIdentity, NoSpace, OSError.
     """
     _make_directories(fs, root)
     lock = _lock(fs, f"{root}/{LOCK_NAME}")
     try:
-        identity = load_identity(fs, root)
-        created = identity is None
-        if identity is None:
-            identity = Identity(cluster, node, new_incarnation())
-            _create(fs, root, identity, segment_bytes, block_bytes)
+        found = load_identity(fs, root)
+        created = found is None
+        if found is None:
+            found = IdentityFile(Identity(cluster, node, new_incarnation()), founding or Founding())
+            _create(fs, root, found, segment_bytes, block_bytes)
         else:
-            check_identity(root, identity, cluster, node)
+            check_identity(root, found, cluster, node, "" if founding is None else founding.token)
+            found = _upgraded(fs, root, found, founding)
             fs.sync_directory(root)
+        identity = found.identity
         wal = Wal(
             fs,
             root,
@@ -114,7 +126,23 @@ def open_directory(
     except BaseException:
         lock.release()
         raise
-    return DataDirectory(root, identity, created, wal, snapshots)
+    first = (found.founding or founding or Founding()).configuration
+    return DataDirectory(root, identity, first, created, wal, snapshots)
+
+
+def _upgraded(
+    fs: FileSystem, root: str, found: IdentityFile, founding: Founding | None
+) -> IdentityFile:
+    """A file of version 1 becomes one of the present version; without room it does so later."""
+    if found.founding is not None or founding is None:
+        return found
+    newer = IdentityFile(found.identity, founding)
+    try:
+        save_identity(fs, root, newer)
+    except NoSpace:
+        with suppress(FileNotFoundError):
+            fs.unlink(f"{root}/{IDENTITY_TEMPORARY}")
+    return newer
 
 
 def _make_directories(fs: FileSystem, path: str) -> None:
@@ -137,7 +165,7 @@ def _lock(fs: FileSystem, path: str) -> Lock:
 
 
 def _create(
-    fs: FileSystem, root: str, identity: Identity, segment_bytes: int, block_bytes: int
+    fs: FileSystem, root: str, file: IdentityFile, segment_bytes: int, block_bytes: int
 ) -> None:
     _refuse_used(fs, root)
     names = fs.listdir(root)
@@ -147,9 +175,9 @@ def _create(
     if SNAPSHOTS_NAME not in names:
         fs.mkdir(f"{root}/{SNAPSHOTS_NAME}")
     _sync_above(fs, root)
-    create_log(fs, root, directory_id(identity), segment_bytes, block_bytes)
+    create_log(fs, root, directory_id(file.identity), segment_bytes, block_bytes)
     fs.sync_directory(root)
-    save_identity(fs, root, identity)
+    save_identity(fs, root, file)
 
 
 def _sync_above(fs: FileSystem, path: str) -> None:

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from raftd.core.types import EntryType, Identity
+from raftd.core.types import EntryType
 from raftd.storage import framing, record, recovery
 from raftd.storage.directory import SNAPSHOTS_NAME
 from raftd.storage.errors import CorruptSnapshot, StorageError
 from raftd.storage.framing import BATCH_HEADER, MARK, Batch
 from raftd.storage.fs import FileSystem, OsFileSystem
-from raftd.storage.identity import directory_id, load_identity
+from raftd.storage.identity import IdentityFile, directory_id, load_identity
 from raftd.storage.lanes import Lanes, Packed
 from raftd.storage.record import Malformed, Record, RecordType
 from raftd.storage.report import (
@@ -40,14 +40,14 @@ def inspect_directory(fs: FileSystem, root: str) -> Report:
     """Describe a data directory. Raises OSError if it cannot be read; damage is in the report."""
     damage: list[str] = []
     names = fs.listdir(root)
-    identity: Identity | None = None
+    identity: IdentityFile | None = None
     try:
         identity = load_identity(fs, root)
         if identity is None:
             damage.append(f"{root}/identity: the file is missing")
     except StorageError as error:
         damage.append(str(error))
-    owner = None if identity is None else directory_id(identity)
+    owner = None if identity is None else directory_id(identity.identity)
     segments = tuple(_segment(fs, root, n, owner) for n in segment_numbers(names))
     log, marked = None, ""
     if owner is not None:
@@ -91,7 +91,7 @@ def record_lines(fs: FileSystem, root: str) -> Iterator[str]:
     owner: int | None = None
     with suppress(StorageError):  # of whomever, then: damage is not told here
         identity = load_identity(fs, root)
-        owner = None if identity is None else directory_id(identity)
+        owner = None if identity is None else directory_id(identity.identity)
     for number in segment_numbers(fs.listdir(root)):
         walk = _walk(fs, root, number, owner)
         for batch in walk.batches:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from raftd.core.configuration_format import decode_configuration, encode_configuration
 from raftd.core.types import (
     Configuration,
     HardState,
@@ -25,6 +26,8 @@ from raftd.storage.framing import find_batches as find_batches  # they were one 
 
 RECORD = struct.Struct("<BBHIQQ")
 _MARKER = struct.Struct("<QIHH")
+_WHOLE = 0xFFFF
+"""In the place of the number of voters: what follows is a configuration in its own format."""
 
 
 class RecordType(IntEnum):
@@ -133,7 +136,13 @@ def decode_incarnation(record: Record) -> tuple[NodeId, Incarnation]:
 
 
 def encode_meta_tail(meta: SnapshotMeta) -> bytes:
-    """Size, CRC and configuration: what a snapshot's meta has beside index and term."""
+    """Size, CRC and configuration: what a snapshot's meta has beside index and term.
+
+    A plain configuration keeps the older form, which every raftd reads.
+    """
+    if not meta.configuration.is_plain():
+        head = _MARKER.pack(meta.size_bytes, meta.crc, _WHOLE, 0)
+        return head + encode_configuration(meta.configuration)
     voters, learners = meta.configuration.voters, meta.configuration.learners
     head = _MARKER.pack(meta.size_bytes, meta.crc, len(voters), len(learners))
     return head + _encode_names(voters) + _encode_names(learners)
@@ -144,6 +153,12 @@ def decode_meta_tail(index: int, term: int, payload: bytes) -> SnapshotMeta:
     if len(payload) < _MARKER.size:
         raise Malformed("a snapshot's description is cut short")
     size_bytes, crc, voters, learners = _MARKER.unpack_from(payload)
+    if (voters, learners) == (_WHOLE, 0):
+        try:
+            whole = decode_configuration(payload[_MARKER.size :])
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+        return SnapshotMeta(index, term, whole, size_bytes, crc)
     names = _decode_names(payload, _MARKER.size, voters + learners)
     configuration = Configuration(names[:voters], names[voters:])
     return SnapshotMeta(index, term, configuration, size_bytes, crc)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from raftd.core.types import Identity
+from raftd.storage.identity import IdentityFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Report:
     """log: None if a start would refuse; damage: why, one line each, empty if all is well."""
 
     root: str
-    identity: Identity | None
+    identity: IdentityFile | None
     segments: tuple[SegmentReport, ...]
     snapshots: tuple[SnapshotReport, ...]
     other_files: tuple[str, ...]
@@ -87,10 +87,9 @@ def _printable(character: str) -> str:
 
 
 def _text_lines(report: Report) -> Iterator[str]:
-    who = report.identity
     yield f"directory {report.root}"
-    if who is not None:
-        yield f"identity  cluster={who.cluster} node={who.node} incarnation={who.incarnation}"
+    if report.identity is not None:
+        yield f"identity  {_identity_text(report.identity)}"
     log = report.log
     if log is not None:
         peers = " ".join(f"{node}={incarnation}" for node, incarnation in log.records.items())
@@ -125,11 +124,21 @@ def _text_lines(report: Report) -> Iterator[str]:
     yield "verdict   a start would be refused" if report.damage else "verdict   ok"
 
 
+def _identity_text(file: IdentityFile) -> str:
+    who, founding = file.identity, file.founding
+    text = f"cluster={who.cluster} node={who.node} incarnation={who.incarnation}"
+    if founding is None:
+        return f"{text} first voters: as its settings say"
+    return f"{text} first voters: {','.join(founding.voters) or 'none, it joined later'}"
+
+
 def json_lines(report: Report) -> Iterator[str]:
     """For scripts: one object a line, each with a `kind`."""
     yield json_line("directory", {"root": report.root, "damage": report.damage})
     if report.identity is not None:
-        yield json_line("identity", asdict(report.identity))
+        who, founding = report.identity.identity, report.identity.founding
+        voters = None if founding is None else founding.voters
+        yield json_line("identity", {**asdict(who), "first_voters": voters})
     if report.log is not None:
         yield json_line("log", asdict(report.log))
     for segment in report.segments:

@@ -16,7 +16,8 @@ from raftd.storage.fs import Buffer, File
 from raftd.storage.record import Malformed
 
 SNAPSHOT_MAGIC = b"RAFTDSNP"
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
+"""Version 1 holds a plain configuration only, and is still what is written for one."""
 READ_BYTES = 1 << 20
 CONFIGURATION_MAX_BYTES = 1 << 20
 _HEADER = struct.Struct("<8sIIQQQQII32sI")
@@ -47,7 +48,7 @@ def encode_header(
     configuration = _encode_configuration(meta.configuration)
     head = _HEADER.pack(
         SNAPSHOT_MAGIC,
-        SNAPSHOT_VERSION,
+        1 if meta.configuration.is_plain() else SNAPSHOT_VERSION,
         _HEADER.size + len(configuration) + 4,
         meta.index,
         meta.term,
@@ -75,7 +76,7 @@ def read_header(file: File, path: str) -> SnapshotHeader:
     crc = zlib.crc32(rest[:length], zlib.crc32(data))
     if crc != int.from_bytes(rest[length:], "little") or len(rest) != length + 4:
         raise CorruptSnapshot(path, "its header's checksum is wrong")
-    if version != SNAPSHOT_VERSION:
+    if not 1 <= version <= SNAPSHOT_VERSION:
         raise UnknownFormat(path, version, SNAPSHOT_VERSION)
     try:
         configuration = record.decode_meta_tail(index, term, rest[:length]).configuration

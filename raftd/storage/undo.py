@@ -28,9 +28,10 @@ def forget(fs: FileSystem, root: str, node: NodeId) -> str:
 
     Raises CannotForget, StorageError (also if the directory is in use), OSError.
     """
-    identity = load_identity(fs, root)
-    if identity is None:
+    found = load_identity(fs, root)
+    if found is None:
         raise CannotForget(f"{root} holds no node's data")
+    identity = found.identity
     directory = open_directory(
         fs, root, cluster=identity.cluster, node=identity.node, new_incarnation=_never
     )

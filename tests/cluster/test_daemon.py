@@ -45,6 +45,21 @@ def single(make_cluster: MakeCluster) -> Cluster:
     return make_cluster(1)
 
 
+def test_editing_peers_changes_addresses_and_nothing_else(single: Cluster) -> None:
+    """The cluster's id and its voters were settled when the data directory was made."""
+    single.start().client().put(b"k", b"v")
+    node = single.nodes[0]
+    node.stop()
+    text = node.config_path.read_text()
+    stranger = "  n9: {peer: 127.0.0.1:1, client: 127.0.0.1:2}\n"
+    node.config_path.write_text(text.replace("peers:\n", "peers:\n" + stranger))
+    node.start()
+    single.wait_ready(single.nodes)
+    found = single.client().get(b"k").kv
+    assert found is not None
+    assert found.value == b"v"
+
+
 def test_port_in_use(single: Cluster) -> None:
     node = single.nodes[0]
     for what, port in (("listen_client", node.ports.client), ("listen_peer", node.ports.peer)):

@@ -16,7 +16,7 @@ from raftd.machine.protocol import MachineFailure
 from raftd.machine.sessions import Sessions
 from raftd.storage import segment
 from raftd.storage.errors import CorruptIdentity, CorruptSnapshot, UnknownFormat
-from raftd.storage.identity import decode_identity, encode_identity
+from raftd.storage.identity import Founding, IdentityFile, decode_identity, encode_identity
 from raftd.storage.segment import BadHeader, Books
 from raftd.storage.snapshot_file import SNAPSHOT_MAGIC, encode_header, header_size, read_header
 from raftd.storage.snapshots import SnapshotFiles
@@ -98,7 +98,10 @@ TARGETS = (
         "identity",
         identity_file,
         (CorruptIdentity, UnknownFormat),
-        (b"\x01" + encode_identity(IDENTITY), b"\0" + encode_identity(IDENTITY)),
+        (
+            b"\x01" + encode_identity(IdentityFile(IDENTITY, None)),
+            b"\0" + encode_identity(IdentityFile(IDENTITY, Founding(("n1", "n2"), "70ce"))),
+        ),
         ("raftd/storage/identity.py",),
     ),
     Target(

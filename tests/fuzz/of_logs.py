@@ -21,7 +21,7 @@ from raftd.core.types import (
 from raftd.storage import framing, lanes, record, segment
 from raftd.storage.errors import CorruptLog, UnknownFormat
 from raftd.storage.framing import BATCH_CRC_OFFSET, BATCH_HEADER, BATCH_MAGICS
-from raftd.storage.identity import directory_id, encode_identity
+from raftd.storage.identity import IdentityFile, directory_id, encode_identity
 from raftd.storage.inspect import inspect_directory, json_lines, record_lines, text_lines
 from raftd.storage.record import RecordType
 from raftd.storage.rolling import create_log
@@ -106,7 +106,7 @@ def _recover(files: list[bytes], knobs: int) -> None:
     """What recovery takes must be a log that goes on: one more entry, and all of it is back."""
     fs = MemoryFileSystem()
     fs.mkdir(ROOT)
-    fs.put(f"{ROOT}/identity", encode_identity(IDENTITY))
+    fs.put(f"{ROOT}/identity", encode_identity(IdentityFile(IDENTITY, None)))
     for number, body in enumerate(_put_right(files, knobs), 1):
         fs.put(f"{ROOT}/{segment_name(number)}", body)
     report = inspect_directory(fs, ROOT)

@@ -16,8 +16,8 @@ from google.protobuf.message import DecodeError
 
 from raftd._pb import client_pb2, raft_pb2
 from raftd.core import messages as m
+from raftd.core.configuration_format import decode_configuration, encode_configuration
 from raftd.core.core import RaftCore
-from raftd.core.membership import decode_configuration, encode_configuration
 from raftd.core.types import (
     Configuration,
     Entry,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
-from raftd.core.membership import encode_configuration
+from raftd.core.configuration_format import encode_configuration
 from raftd.core.types import (
     INDEX_MAX,
     TERM_MAX,
@@ -168,27 +168,6 @@ def test_a_malformed_append_is_refused_by_name(case: tuple[dict[str, Any], str])
     with pytest.raises(Rejected, match=text) as caught:
         codec.decode_append(spoil(good_append(), **fields), "n1")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("payload", "text"),
-    [
-        (b"", "not a configuration"),
-        (b"\xff\n", "not a configuration"),
-        (b"n1,,n2\n", "empty id"),
-        (b"\n", "voters is empty"),
-        (b"n2,n1\n", "sorted"),
-        (b"n1\nn1", "overlap"),
-        (b"n 1\n", "node id"),
-    ],
-)
-def test_a_configuration_that_is_none_never_reaches_the_core(payload: bytes, text: str) -> None:
-    """It reads them when it appends them: what it could not read there would end the process."""
-    entry = Entry(1, 1, EntryType.CONFIGURATION, payload)
-    request = m.AppendRequest(1, "n1", 0, 0, (entry,), 0, 1)
-    message = over_the_wire(codec.encode_append(request, ENVELOPE))
-    with pytest.raises(Rejected, match=text):
-        codec.decode_append(message, "n1")
 
 
 def test_an_entry_above_the_limit_is_refused() -> None:

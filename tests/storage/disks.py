@@ -8,11 +8,14 @@ from raftd.core.types import HardState, Recovered, SnapshotMarker, Write
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import StorageError
 from raftd.storage.framing import Batch, find_batches
+from raftd.storage.identity import Founding
 from tests.storage.memory_fs import MemoryFileSystem, disk_of
 from tests.storage.model import BLOCK_BYTES, CONFIGURATION, ROOT, Model, entry
 
 FIRST = f"{ROOT}/0000000000000001.wal"
 SECOND = f"{ROOT}/0000000000000002.wal"
+
+FOUNDING = Founding(("n1", "n2"), "70ce")
 
 
 def directory(
@@ -22,6 +25,7 @@ def directory(
     cluster: str = "c0ffee",
     block_bytes: int = BLOCK_BYTES,
     reserve_bytes: int = 0,
+    founding: Founding | None = None,
 ) -> DataDirectory:
     return open_directory(
         fs,
@@ -29,6 +33,7 @@ def directory(
         cluster=cluster,
         node=node,
         new_incarnation=lambda: f"00112233aabbcc{node}",
+        founding=founding,
         segment_bytes=segment_bytes,
         block_bytes=block_bytes,
         reserve_bytes=reserve_bytes,
@@ -109,7 +114,7 @@ def flips(content: bytes) -> Iterator[tuple[int, bytes]]:
 def small_directory() -> tuple[MemoryFileSystem, list[Model]]:
     """Some segments, a marked snapshot, an unproven last batch; the last two states."""
     fs = MemoryFileSystem()
-    opened = directory(fs, 700)
+    opened = directory(fs, 700, founding=FOUNDING)
     opened.recover()
     writes = [*WRITES, Write(5, entries=(entry(5, 2, 200),))]
     for write in writes:

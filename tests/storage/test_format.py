@@ -17,12 +17,14 @@ import pytest
 from raftd.core.types import HardState, Recovered, Write
 from raftd.storage import framing, record
 from raftd.storage.errors import NoSpace, StorageError, UnknownFormat
+from raftd.storage.identity import IdentityFile, load_identity
 from raftd.storage.reserve import RESERVE_NAME
 from raftd.storage.segment import SEGMENT_HEADER, decode_header
 from tests.conftest import Count
 from tests.storage.corruption import replaced
 from tests.storage.disks import (
     FIRST,
+    FOUNDING,
     WRITES,
     batches_in,
     directory,
@@ -37,7 +39,7 @@ from tests.storage.model import ROOT, entry
 from tests.storage.test_crash import cut_at
 
 GOLDEN = Path(__file__).with_name("golden")
-PRESENT = GOLDEN / "format_2.json"
+PRESENT = GOLDEN / "format_3.json"
 
 
 def as_text() -> str:
@@ -59,24 +61,26 @@ def test_every_released_format_is_read_upgraded_and_read_back(path: Path, count:
     """As it was left: unmarked, after a stop, with a torn tail, with a half-made segment."""
     fs = load(path)
     check(outcome(fs))
-    opened = directory(fs, 700)
+    opened = directory(fs, 700, founding=FOUNDING)
     check(opened.recover())
+    assert opened.first == FOUNDING.configuration
+    assert load_identity(fs, ROOT) == IdentityFile(opened.identity, FOUNDING)
     assert version_of(fs, last_segment(fs)) == framing.FORMAT
     opened.wal.commit([Write(1, entries=(entry(7, 2),))])
     fs.crash(random.Random(0), keep=0.0)
     found = recovered(fs)
     assert found.entries[-1] == entry(7, 2)
     check(replace(found, entries=found.entries[:-1]))
-    count("golden directories: of versions 1 and 2", 1)
+    count("golden directories: of versions 1 to 3", 1)
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("format_1*.json")), ids=lambda path: path.stem)
 def test_the_upgrade_may_be_cut_off_anywhere(path: Path, count: Count) -> None:
-    for number in range(100):
+    for number in range(200):
         fs = load(path)
         fs.before = cut_at(fs, number)
         try:
-            directory(fs, 700).recover()
+            directory(fs, 700, founding=FOUNDING).recover()
         except PowerCut:
             fs.crash(random.Random(number))
             check(recovered(fs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raftd.core.types import Identity
+from raftd.core.types import Configuration, Identity
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import (
     CorruptIdentity,
@@ -14,6 +14,8 @@ from raftd.storage.errors import (
     WrongIdentity,
 )
 from raftd.storage.identity import (
+    Founding,
+    IdentityFile,
     decode_identity,
     directory_id,
     encode_identity,
@@ -23,10 +25,18 @@ from tests.storage.memory_fs import MemoryFileSystem
 from tests.storage.model import CONFIGURATION
 
 ME = Identity("c0ffee", "n1", "0123456789abcdef")
+FOUNDING = Founding(("n1", "n2", "n3"), "70ce")
+FILE = IdentityFile(ME, FOUNDING)
+OLD_FILE = IdentityFile(ME, None)
+PATH = "/a/b/n1/identity"
 
 
 def opened(
-    fs: MemoryFileSystem, root: str = "/a/b/n1", node: str = "n1", cluster: str = "c0ffee"
+    fs: MemoryFileSystem,
+    root: str = "/a/b/n1",
+    node: str = "n1",
+    cluster: str = "c0ffee",
+    founding: Founding | None = FOUNDING,
 ) -> DataDirectory:
     return open_directory(
         fs,
@@ -34,6 +44,7 @@ def opened(
         cluster=cluster,
         node=node,
         new_incarnation=lambda: ME.incarnation,
+        founding=founding,
         segment_bytes=500,
     )
 
@@ -48,18 +59,21 @@ def test_made_then_found() -> None:
 
 
 def test_file_is_text_and_round_trips() -> None:
-    data = encode_identity(ME)
-    assert data.decode().splitlines()[:4] == [
-        "raftd identity 1",
+    data = encode_identity(FILE)
+    assert data.decode().splitlines()[:6] == [
+        "raftd identity 2",
         "cluster c0ffee",
         "node n1",
         "incarnation 0123456789abcdef",
+        "token 70ce",
+        "voters n1,n2,n3",
     ]
-    assert decode_identity(data, "p") == ME
+    for file in (FILE, OLD_FILE, IdentityFile(ME, Founding())):
+        assert decode_identity(encode_identity(file), "p") == file
 
 
 def test_every_bit_matters() -> None:
-    data = encode_identity(ME)
+    data = encode_identity(FILE)
     for at in range(len(data)):
         for bit in range(8):
             bad = data[:at] + bytes((data[at] ^ (1 << bit),)) + data[at + 1 :]
@@ -74,12 +88,14 @@ def test_every_bit_matters() -> None:
 def test_ids_are_plain_words(bad: str) -> None:
     for identity in (Identity(bad, "n", "i"), Identity("c", bad, "i"), Identity("c", "n", bad)):
         with pytest.raises(ValueError, match="use 1 to 128 of"):
-            encode_identity(identity)
+            encode_identity(IdentityFile(identity, None))
+    with pytest.raises(ValueError, match="use 1 to 128 of"):
+        encode_identity(IdentityFile(ME, Founding(("n1", bad), "70ce")))
 
 
 def test_newer_format_is_named() -> None:
-    data = encode_identity(ME).replace(b"identity 1", b"identity 2")
-    with pytest.raises(UnknownFormat, match="format version 2"):
+    data = encode_identity(FILE).replace(b"identity 2", b"identity 3")
+    with pytest.raises(UnknownFormat, match="format version 3, this raftd knows up to 2"):
         decode_identity(data, "p")
 
 
@@ -90,9 +106,69 @@ def test_other_node_and_other_cluster_are_refused_with_both_values() -> None:
     with pytest.raises(WrongIdentity, match="belongs to node 'n1', but this is node 'n2'"):
         opened(fs, node="n2")
     with pytest.raises(WrongIdentity, match="cluster 'c0ffee', but this is cluster 'beef'"):
-        opened(fs, cluster="beef")
+        opened(fs, cluster="beef", founding=Founding(FOUNDING.voters, "07e7"))
     assert fs.files() == before
     opened(fs).close()
+
+
+def test_cluster_and_first_voters_are_settled_once() -> None:
+    """Other peers in the settings make another id for a new cluster, and nothing of an old one."""
+    fs = MemoryFileSystem()
+    assert opened(fs).first == Configuration(("n1", "n2", "n3"))
+    fs.kill()
+    again = opened(fs, cluster="beef", founding=Founding(("n1", "n4"), "70ce"))
+    assert (again.identity, again.first) == (ME, Configuration(("n1", "n2", "n3")))
+
+
+def test_a_node_that_joins_starts_without_a_configuration() -> None:
+    fs = MemoryFileSystem()
+    assert opened(fs, founding=Founding((), "70ce")).first == Configuration(())
+    fs.kill()
+    assert opened(fs).first == Configuration(())
+
+
+def as_version_1(room_bytes: int | None = None) -> MemoryFileSystem:
+    fs = MemoryFileSystem()
+    opened(fs).close()
+    fs.put(PATH, encode_identity(OLD_FILE))
+    if room_bytes is not None:
+        fs.capacity_bytes = fs.used_bytes() + room_bytes
+    return fs
+
+
+def test_version_1_is_upgraded_and_keeps_its_cluster() -> None:
+    fs = as_version_1()
+    found = opened(fs)
+    assert (found.identity, found.created, found.first) == (ME, False, FOUNDING.configuration)
+    assert load_identity(fs, "/a/b/n1") == FILE
+    fs.kill()
+    assert opened(fs, founding=Founding(("n1",), "70ce")).first == FOUNDING.configuration
+
+
+def test_version_1_of_other_peers_is_refused_and_left_alone() -> None:
+    """There the id says which peers it was made with: others would rewrite its history."""
+    fs = as_version_1()
+    before = fs.files()
+    with pytest.raises(WrongIdentity, match="cluster 'c0ffee', but this is cluster 'beef'"):
+        opened(fs, cluster="beef", founding=Founding(("n1", "n4"), "70ce"))
+    assert fs.files() == before
+
+
+def test_version_1_without_room_is_upgraded_at_a_later_start() -> None:
+    fs = as_version_1(room_bytes=10)
+    before = fs.files()
+    assert opened(fs).first == FOUNDING.configuration
+    assert fs.files() == before
+    fs.kill()
+    fs.capacity_bytes = None
+    opened(fs)
+    assert load_identity(fs, "/a/b/n1") == FILE
+
+
+def test_whoever_only_repairs_a_directory_upgrades_nothing() -> None:
+    fs = as_version_1()
+    opened(fs, founding=None).close()
+    assert load_identity(fs, "/a/b/n1") == OLD_FILE
 
 
 def test_locked_by_another() -> None:
@@ -148,7 +224,7 @@ def test_a_half_made_directory_is_made_again() -> None:
     fs.put("/a/b/n1/identity.tmp", b"half an identi")
     again = opened(fs)
     assert again.created
-    assert load_identity(fs, "/a/b/n1") == ME
+    assert load_identity(fs, "/a/b/n1") == FILE
     assert "identity.tmp" not in fs.listdir("/a/b/n1")
 
 

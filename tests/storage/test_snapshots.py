@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from raftd.core.types import Configuration, SnapshotMeta
+from raftd.core.types import Configuration, Member, SnapshotMeta
 from raftd.storage.errors import CorruptSnapshot, UnknownFormat
+from raftd.storage.snapshot_file import read_header
 from raftd.storage.snapshots import Incoming, SnapshotFiles, snapshot_name
 from tests.conftest import Count
 from tests.storage.memory_fs import MemoryFileSystem, PowerCut
@@ -24,8 +25,13 @@ def store_on(fs: MemoryFileSystem | None = None) -> tuple[MemoryFileSystem, Snap
     return fs, SnapshotFiles(fs, "/s")
 
 
-def made(store: SnapshotFiles, index: int = 5, body: bytes = b"body" * 100) -> SnapshotMeta:
-    sink = store.create(index, 2, CONFIGURATION, b"sessions of it")
+def made(
+    store: SnapshotFiles,
+    index: int = 5,
+    body: bytes = b"body" * 100,
+    configuration: Configuration = CONFIGURATION,
+) -> SnapshotMeta:
+    sink = store.create(index, 2, configuration, b"sessions of it")
     for start in range(0, len(body), 33):
         sink.write(body[start : start + 33])
     return sink.commit()
@@ -197,12 +203,26 @@ def test_cut_extended_and_missing_files_are_found() -> None:
         store.read_chunk(meta, 0, 10)
 
 
+WHOLE = Configuration(("n1", "n2"), ("n3",), about=(Member("n3", "h:1", "h:2", "ff"),))
+
+
+@pytest.mark.parametrize("configuration", [CONFIGURATION, WHOLE])
+def test_the_configuration_comes_back(configuration: Configuration) -> None:
+    """A plain one in the older format, so that a raftd before this one can read the file."""
+    fs, store = store_on()
+    meta = made(store, configuration=configuration)
+    store.check(meta)
+    path = f"/s/{snapshot_name(meta)}"
+    assert fs.files()[path][8] == (1 if configuration.is_plain() else 2)
+    assert read_header(fs.open(path), path).configuration == configuration
+
+
 def test_newer_format_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     _, store = store_on()
-    monkeypatch.setattr("raftd.storage.snapshot_file.SNAPSHOT_VERSION", 2)
-    meta = made(store)
+    monkeypatch.setattr("raftd.storage.snapshot_file.SNAPSHOT_VERSION", 3)
+    meta = made(store, configuration=WHOLE)
     monkeypatch.undo()
-    with pytest.raises(UnknownFormat, match="format version 2, this raftd knows up to 1"):
+    with pytest.raises(UnknownFormat, match="format version 3, this raftd knows up to 2"):
         store.open_body(meta)
 
 

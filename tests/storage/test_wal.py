@@ -10,6 +10,7 @@ from raftd.core.types import (
     Entry,
     EntryType,
     HardState,
+    Member,
     SnapshotMarker,
     SnapshotMeta,
     Write,
@@ -38,9 +39,9 @@ def restarted(session: Session) -> tuple[int, ...]:
 
 
 def directory_id_of(session: Session) -> int:
-    identity = load_identity(session.fs, ROOT)
-    assert identity is not None
-    return directory_id(identity)
+    found = load_identity(session.fs, ROOT)
+    assert found is not None
+    return directory_id(found.identity)
 
 
 def test_all_kinds_of_records_come_back() -> None:
@@ -258,8 +259,14 @@ def test_counters_and_observer() -> None:
 
 def test_configurations_with_many_and_long_names() -> None:
     names = tuple(sorted(f"n{i}-" + "x" * 60 for i in range(200)))
+    check_marked(Configuration(names, ("q" * 64,)))
+    about = tuple(Member(name, "host:1", "host:2", "ff" * 8) for name in names)
+    check_marked(Configuration(names, (), names[:3], about, ("gone",)))
+
+
+def check_marked(configuration: Configuration) -> None:
     session = fresh()
-    meta = SnapshotMeta(1, 1, Configuration(names, ("q" * 64,)), 5, 6)
+    meta = SnapshotMeta(1, 1, configuration, 5, 6)
     session.live.wal.commit([Write(1, marker=SnapshotMarker(meta, True))])
     session.kill()
     wal = Wal(session.fs, ROOT, directory_id_of(session))

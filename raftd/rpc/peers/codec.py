@@ -12,19 +12,21 @@ from struct import pack
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
-from raftd.core.membership import decode_configuration
 from raftd.core.types import (
     INDEX_MAX,
     TERM_MAX,
-    Configuration,
     Entry,
     EntryType,
     Identity,
     NodeId,
-    SnapshotMeta,
 )
 from raftd.rpc.peers import checks
 from raftd.rpc.peers.checks import Rejected
+from raftd.rpc.peers.codec_configuration import (
+    check_configuration_payload,
+    decode_meta,
+    encode_meta,
+)
 
 ENTRIES_MAX = 65_536
 PAYLOAD_MAX = 4 << 20
@@ -68,19 +70,11 @@ def encode_append(request: m.AppendRequest, envelope: pb.Envelope) -> pb.AppendR
 
 
 def encode_snapshot(request: m.SnapshotRequest, envelope: pb.Envelope) -> pb.SnapshotRequest:
-    meta = request.meta
     return pb.SnapshotRequest(
         envelope=envelope,
         number=request.number,
         term=request.term,
-        meta=pb.SnapshotMeta(
-            index=meta.index,
-            term=meta.term,
-            voters=meta.configuration.voters,
-            learners=meta.configuration.learners,
-            size_bytes=meta.size_bytes,
-            crc=meta.crc,
-        ),
+        meta=encode_meta(request.meta),
         offset=request.offset,
         data=request.data,
         data_crc=zlib.crc32(request.data),
@@ -192,16 +186,12 @@ def _check_configurations(kinds: list[EntryType], payloads: list[bytes]) -> None
     """The one payload that the core itself reads, and from the moment the entry is appended."""
     for kind, payload in zip(kinds, payloads):
         if kind is EntryType.CONFIGURATION:
-            try:
-                found = decode_configuration(payload)
-            except ValueError as error:
-                raise Rejected(f"a configuration entry: {error}") from None
-            _configuration_in("a configuration entry's ", found.voters, found.learners)
+            check_configuration_payload("a configuration entry", payload)
 
 
 def decode_snapshot(message: pb.SnapshotRequest, sender: NodeId) -> m.SnapshotRequest:
     checks.check_term("term", message.term)
-    meta, data = _meta_in(message.meta), message.data
+    meta, data = decode_meta(message.meta), message.data
     if meta.term > message.term:
         raise Rejected(f"meta.term {meta.term} is above the message's term {message.term}")
     if len(data) > CHUNK_MAX:
@@ -218,38 +208,6 @@ def decode_snapshot(message: pb.SnapshotRequest, sender: NodeId) -> m.SnapshotRe
         data=data,
         number=message.number,
     )
-
-
-def _meta_in(message: pb.SnapshotMeta) -> SnapshotMeta:
-    if not message.index:
-        raise Rejected(
-            "meta.index 0: no such snapshot can be; its sender takes this node's log for longer "
-            "than its own"
-        )
-    configuration = _configuration_in("meta.", message.voters, message.learners)
-    if message.size_bytes > checks.SIZE_MAX:
-        raise Rejected(f"meta.size_bytes {message.size_bytes} is above 2^62")
-    return SnapshotMeta(
-        index=checks.check_index("meta.index", message.index, least=1),
-        term=checks.check_term("meta.term", message.term),
-        configuration=configuration,
-        size_bytes=message.size_bytes,
-        crc=message.crc,
-    )
-
-
-def _configuration_in(
-    where: str, voters: Sequence[NodeId], learners: Sequence[NodeId]
-) -> Configuration:
-    found = Configuration(
-        checks.check_members(f"{where}voters", voters),
-        checks.check_members(f"{where}learners", learners),
-    )
-    if not voters:
-        raise Rejected(f"{where}voters is empty")
-    if set(voters) & set(learners):
-        raise Rejected(f"{where}voters and {where}learners overlap")
-    return found
 
 
 def decode_read_index(message: pb.ReadIndexRequest, sender: NodeId) -> m.ReadIndexRequest:

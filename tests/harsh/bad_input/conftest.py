@@ -124,7 +124,7 @@ def identity_of(node: Node) -> Identity:
     """From its own disk: no port tells an incarnation."""
     found = load_identity(OsFileSystem(), str(node.data_path))
     assert found is not None
-    return found
+    return found.identity
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

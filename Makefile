@@ -49,10 +49,11 @@ down: $(READY) ## stop them (their data stays; python -m scripts.cluster wipe re
 status: $(READY) ## how the local nodes do
 	@$(BIN)/python -m scripts.cluster status
 
-test: $(READY) ## all tests: the fast ones side by side, then real processes one at a time
+test: $(READY) ## all tests: fast ones, then real processes, last those that must have the machine alone
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak'
-	$(BIN)/python -m pytest -q -m 'cluster and not soak'
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'cluster and not alone and not soak'
+	$(BIN)/python -m pytest -q -m 'alone and not soak'
 
 check: $(READY) ## looks only: ruff, mypy --strict, import contracts, generated code fresh
 	$(BIN)/ruff check .

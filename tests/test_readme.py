@@ -27,7 +27,8 @@ pytestmark = pytest.mark.cluster
 LINE_SECONDS = 90
 SERVE = ".venv/bin/raftd serve --config node.yaml"
 EXPECTED = {
-    "make demo": r"(?s)(\d+) of \1 .*silent +\d+ ms",
+    "make demo": r"(?s)(\d{4,}) of \1\b.*\b\1 of \1\b.*\b\1 of \1\b.*acknowledged +\1 writes, "
+    r"at least \d{3,} of them after.*silent +\d+ ms",
     "make up": r"3 nodes serve(?s:.*)RAFTCTL_ENDPOINTS=127",
     ".venv/bin/raftctl put greeting hello": r"ok|revision",
     ".venv/bin/raftctl get greeting": r"^hello$",
@@ -97,6 +98,8 @@ class Reader:
             f"{line}: exit code {run.returncode}\n{run.stdout}"
         )
         assert re.search(EXPECTED[line], run.stdout.strip()), f"{line}:\n{run.stdout}"
+        if line == "make demo":
+            assert not list((self.home / ".run").glob("demo-*")), "the demo left its files behind"
 
     def serves(self, line: str) -> None:
         """A node alone: it opens its ports, says whom it waits for, and stops when told to."""

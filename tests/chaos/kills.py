@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +64,18 @@ class KillReport:
 
 
 def run(
-    base: Path, *, nodes: int, cycles: int, seconds: float, seed: int, say: Callable[[str], None]
+    base: Path,
+    *,
+    nodes: int,
+    cycles: int,
+    seconds: float,
+    seed: int,
+    say: Callable[[str], None],
+    first: int = 0,
+    settings: Mapping[str, str] = SNAPSHOTS,
 ) -> KillReport:
-    """`cycles` of them, or what fits into `seconds`."""
-    cluster = ChaosCluster(base, nodes, seed, settings=SNAPSHOTS)
+    """`cycles` of them, or what fits into `seconds`. first: where in the row of kinds to begin."""
+    cluster = ChaosCluster(base, nodes, seed, settings=settings)
     draw = random.Random(seed)
     tally, trouble = Tally(), ""
     workers: Workers | None = None
@@ -78,7 +86,7 @@ def run(
         workers = Workers(base, endpoints, count=2, mixed=4, readers=1, seed=seed, own=30)
         try:
             while tally.cycles < cycles and time.monotonic() - begin < seconds:
-                _cycle(cluster, workers, draw, tally)
+                _cycle(cluster, workers, draw, tally, first + tally.cycles)
                 if tally.cycles % REPORT_CYCLES == 0:
                     passed = time.monotonic() - begin
                     say(f"[{passed:6.1f} s] {tally.cycles} cycles, {len(workers.ops)} operations")
@@ -97,9 +105,11 @@ def run(
         cluster.close()
 
 
-def _cycle(cluster: ChaosCluster, workers: Workers, draw: random.Random, tally: Tally) -> None:
+def _cycle(
+    cluster: ChaosCluster, workers: Workers, draw: random.Random, tally: Tally, number: int
+) -> None:
     leader = cluster.leader()
-    victims = _victims(cluster, leader, tally.cycles, draw)
+    victims = _victims(cluster, leader, number, draw)
     for node in victims:
         node.kill()
     tally.cycles += 1

@@ -11,6 +11,7 @@ import pytest
 
 from scripts.cluster import Local
 from scripts.nodes import ROOT, Node, endpoints, free_ports, kill_all, wait_until
+from tests.cluster.test_scripts import left_behind
 
 pytestmark = pytest.mark.cluster
 
@@ -53,7 +54,12 @@ def no_leader(node: Node) -> Callable[[], bool]:
 
 def test_the_story_of_a_majority_that_is_down(local: Local) -> None:
     cluster = verbs(local)
-    assert cluster("up", "--nodes", "3")[0] == 0
+    code, out = cluster("up", "--nodes", "3")
+    assert code == 0, out
+    assert f"export RAFTCTL_ENDPOINTS=127.0.0.1:{local.first_port + 1}," in out
+    assert cluster("up", "--nodes", "5")[0] == 1
+    code, out = cluster("kill", "n4")
+    assert (code, "there are: n1, n2, n3" in out) == (1, True), out
     nodes = local.existing()
     code, out = why(nodes)
     assert (code, out.startswith("All is well")) == (0, True), out
@@ -109,3 +115,6 @@ def test_the_story_of_a_majority_that_is_down(local: Local) -> None:
 
     wait_until(well, 20, "all to be well again", nodes)
     assert why(nodes[1:])[1].startswith("All is well")
+    assert cluster("down") == (0, "3 nodes stopped\n")
+    assert cluster("wipe")[0] == 0
+    assert left_behind(local.base) == []

@@ -15,7 +15,7 @@ from scripts.nodes import wait_until
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster, Load, channel, in_threads, read_all
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 SOAK = os.environ.get("RAFTD_SOAK") == "1"
 
@@ -66,7 +66,7 @@ def test_woken_leader_gives_no_stale_read_and_no_false_acknowledgement(
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "seconds", [5, pytest.param(60, marks=pytest.mark.soak)], ids=["short", "a-minute"]
+    "seconds", [2, pytest.param(60, marks=pytest.mark.soak)], ids=["short", "a-minute"]
 )
 def test_busy_leader_keeps_its_term_and_a_stopped_one_is_replaced(
     make_cluster: MakeCluster, seconds: int

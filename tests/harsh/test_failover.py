@@ -10,7 +10,7 @@ from scripts.failover import Load, Series, one_fault
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 KILLS = 1
 TERMS = 1

@@ -13,7 +13,7 @@ from scripts.nodes import wait_until
 from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster, Load, event_count, in_threads, read_all
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 SOAK = os.environ.get("RAFTD_SOAK") == "1"
 MIB = 1 << 20
@@ -59,7 +59,7 @@ def test_large_values_and_deep_pipelines(make_cluster: MakeCluster) -> None:
 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize(
-    "seconds", [3, pytest.param(20, marks=pytest.mark.soak)], ids=["short", "twenty-seconds"]
+    "seconds", [2, pytest.param(20, marks=pytest.mark.soak)], ids=["short", "twenty-seconds"]
 )
 @pytest.mark.parametrize("catch_up", [pytest.param("log", marks=pytest.mark.soak), "snapshot"])
 def test_sleeping_follower(make_cluster: MakeCluster, seconds: int, catch_up: str) -> None:

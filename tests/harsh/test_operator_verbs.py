@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from scripts.nodes import endpoints, wait_until
-from tests.cluster.conftest import MakeCluster
 from tests.cluster.harness import Cluster, Load, event_count
 
 pytestmark = pytest.mark.cluster
@@ -35,9 +35,14 @@ def asked(cluster: Cluster, *words: str) -> Any:
     return json.loads(out)
 
 
-@pytest.fixture
-def cluster(make_cluster: MakeCluster) -> Cluster:
-    return make_cluster(3).start()
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all: each test leaves it whole."""
+    made = Cluster(tmp_path_factory.mktemp("verbs"), 3, {})
+    try:
+        yield made.start()
+    finally:
+        made.close()
 
 
 def test_transfer_moves_the_leader_under_load(cluster: Cluster) -> None:
@@ -65,7 +70,7 @@ def test_transfer_to_where_it_cannot_go(cluster: Cluster) -> None:
         assert words in err
         assert len(err.strip().splitlines()) == 1
     sleeper.pause()
-    code, _, err = raftctl(cluster, "--timeout", "4s", "transfer", sleeper.id)
+    code, _, err = raftctl(cluster, "--timeout", "2s", "transfer", sleeper.id)
     sleeper.resume()
     assert code != 0, "it said that a node leads which does not"
     assert err.strip()

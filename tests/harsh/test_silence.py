@@ -17,7 +17,7 @@ from raftd.client.direct import Direct
 from raftd.wire.kv import encode_get
 from tests.chaos.cluster import ChaosCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 BETWEEN_NODES_SECONDS = 2.0
 CLIENTS_SECONDS = 3.0

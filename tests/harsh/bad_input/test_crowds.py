@@ -23,7 +23,7 @@ from scripts.nodes import Node, wait_until
 from tests.cluster.harness import channel
 from tests.harsh.bad_input.conftest import Live
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 IDLE_CONNECTIONS = 1_000
 WAITING_CALLS = 5_000

@@ -13,7 +13,7 @@ import pytest
 from scripts.nodes import ROOT
 from tests.harsh.bad_input.conftest import Live, said
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
 SECONDS = 1.0
 SLOWEST_SECONDS = 1.5

@@ -24,7 +24,7 @@ STAGES: tuple[tuple[str, str], ...] = (
     (r"/raftd/rpc/peers/codec", "messages to protobuf and back"),
     (r"/raftd/rpc/", "rpc: services, senders"),
     (r"/raftd/core/", "Raft core"),
-    (r"/raftd/node/", "node: replica, workers, waiters"),
+    (r"/raftd/node/", "node: driver, workers, waiters"),
     (r"/raftd/storage/", "log: encode, write"),
     (r"/raftd/machine/", "sessions and store"),
     (r"/raftd/wire/", "batches and commands as bytes"),

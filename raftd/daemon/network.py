@@ -21,7 +21,6 @@ from raftd.metrics import BEAT_SECONDS, Vitals
 from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.repeats import Repeats
-from raftd.node.replica import Replica
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.transport import LinkSettings
@@ -118,8 +117,7 @@ class NetworkThread:
     async def _main(self) -> None:
         self._loop.set_exception_handler(self._fatal.loop_error)
         node, peers, servers = self._build()
-        replica = node.replica
-        self._context.term, self._context.role = replica.state().term, Role.FOLLOWER.value
+        self._context.term, self._context.role = node.state().term, Role.FOLLOWER.value
         node.start(peers)
         try:
             await servers.start()
@@ -128,7 +126,7 @@ class NetworkThread:
             await self._close(node, servers, 0)
             self._started.set()
             return
-        beat = self._loop.create_task(self._beat(replica, servers))
+        beat = self._loop.create_task(self._beat(node, servers))
         beat.add_done_callback(self._beat_ended)
         LOG.info(
             "serving: peers on port %d, clients on port %d",
@@ -139,7 +137,7 @@ class NetworkThread:
         self._started.set()
         await self._stop.wait()
         servers.quiesce()
-        await self._hand_over(replica)
+        await self._hand_over(node)
         await self._close(node, servers, self._config.stop_grace)
         beat.cancel()
 
@@ -178,27 +176,28 @@ class NetworkThread:
             client_connections_max=most.clients,
             link=link,
         )
-        servers = Servers(node.replica, peers, where, advertised, settings, fatal, now)
+        servers = Servers(node, peers, where, advertised, settings, fatal, now)
         return node, peers, servers
 
-    async def _beat(self, replica: Replica, servers: Servers) -> None:
+    async def _beat(self, node: Node, servers: Servers) -> None:
         """Shows the other threads that this one lives, and what the node looks like."""
-        self._vitals.measures = replica.measures
+        vitals = self._vitals
+        vitals.measures = node.measures
         while True:
-            self._vitals.beat = self._vitals.now()
-            self._vitals.proposals = replica.clients.proposals()
-            self._vitals.ailments = replica.wellbeing.unready()
-            busy = replica.wellbeing.machine_busy_seconds
-            self._vitals.gauges["machine_busy_seconds"] = busy
-            self._vitals.gauges["disk_trouble"] = float(bool(replica.room.unready()))
-            state = self._vitals.state = replica.state()
-            self._vitals.disk_free_bytes = replica.room.free_bytes
+            vitals.beat = vitals.now()
+            signs = node.signs()
+            vitals.proposals = signs.proposals_pending, signs.proposals_failed
+            vitals.ailments = signs.unready
+            vitals.gauges["machine_busy_seconds"] = signs.machine_busy_seconds
+            vitals.gauges["disk_trouble"] = float(signs.disk_trouble)
+            vitals.disk_free_bytes = signs.disk_free_bytes
+            state = vitals.state = node.state()
             self._context.term, self._context.role = state.term, state.role.value
             log = self._directory.wal.stats
-            self._vitals.counters.update(
+            vitals.counters.update(
                 log_syncs=log.syncs,
                 log_bytes_written=log.bytes,
-                peer_messages_refused=replica.suspects.total,
+                peer_messages_refused=signs.peer_messages_refused,
                 connections_cut=servers.connections_cut,
             )
             await asyncio.sleep(BEAT_SECONDS)
@@ -215,9 +214,9 @@ class NetworkThread:
         if untold is not None:
             log_event(event, untold)
 
-    async def _hand_over(self, replica: Replica) -> None:
+    async def _hand_over(self, node: Node) -> None:
         """A leader that stops makes another one first, so that nobody waits for a timeout."""
-        if replica.state().role is not Role.LEADER or len(self._config.peers) == 1:
+        if node.state().role is not Role.LEADER or len(self._config.peers) == 1:
             return
         ended: asyncio.Future[Outcome] = self._loop.create_future()
 
@@ -225,7 +224,7 @@ class NetworkThread:
             if not ended.done():
                 ended.set_result(outcome)
 
-        replica.transfer(None, done)
+        node.transfer(None, done)
         # Two messages and two syncs; after that long the followers would campaign by themselves.
         patience = self._config.election_timeout_min
         try:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from raftd.core.effects import Event
 from raftd.core.types import Entry, Index, SnapshotMeta, Term
-from raftd.node.outcomes import Outcome
+from raftd.node.outcomes import Done, Outcome
 
-Done = Callable[[Outcome], None]
 Captured = tuple[Index, Term, bytes, Iterable[bytes]]
 
 
@@ -58,7 +57,7 @@ Job = ApplyEntries | Install | Query | Capture | Tell | Call
 
 @dataclass(slots=True)
 class Slice:
-    """What one slice of work did, for the replica."""
+    """What one slice of work did, for the network thread."""
 
     applied: list[tuple[Entry, bytes]]
     answers: list[tuple[Done, Outcome]]

@@ -31,7 +31,7 @@ from raftd.node.apply_jobs import (
 )
 from raftd.node.outcomes import Answered
 from raftd.node.ownership import NOT_OURS, Ownership
-from raftd.node.ports import Clock, FatalPort, MachineHost, NodeHandle
+from raftd.node.ports import Clock, FatalPort, NodeHandle
 from raftd.node.supervision import Worker
 
 __all__ = [
@@ -56,7 +56,7 @@ EVENTS_WAITING_MAX = 1024
 class ApplyWorker:
     def __init__(
         self,
-        host: MachineHost,
+        ownership: Ownership,
         clock: Clock,
         fatal: FatalPort,
         report: Callable[[Slice], None],
@@ -65,7 +65,7 @@ class ApplyWorker:
         """report: called on the owner's thread after each slice. restore(meta, then): put the
         snapshot into the machine, on any thread, then call `then` there.
         """
-        self.ownership = Ownership(host)
+        self.ownership = ownership
         self._machine = NOT_OURS  # ours within a slice
         self._clock = clock
         self._report = report
@@ -90,8 +90,8 @@ class ApplyWorker:
         self._events_seen = 0  # the owner counts
         self.applied_index: Index = 0
         self.applied_term: Term = 0
-        self.quick = host.quick
-        self._watched = host.watches
+        self.quick = ownership.quick
+        self._watched = ownership.watches
         self.worker = None if self.quick else Worker("raft-apply", self.run, fatal)
 
     def offer(self, node: NodeHandle) -> None:
@@ -107,7 +107,7 @@ class ApplyWorker:
             self._give_back()
 
     def take(self, fx: Effects) -> None:
-        """The machine's share of what the core wants, in order. Under the replica's lock."""
+        """The machine's share of what the core wants, in order. Requires the driver's lock."""
         if fx.install is not None:
             self.put(Install(fx.install))
         for event in fx.events:
@@ -143,7 +143,7 @@ class ApplyWorker:
         return self.applied_index, self.applied_term, self._machine.sessions()
 
     def put(self, job: Job) -> None:
-        """Enqueues only. Any thread; entries and installs under the replica's lock, so in order."""
+        """Enqueues only. Any thread; entries and installs under the driver's lock, so in order."""
         with self._lock:
             self._jobs.append(job)
             if self.worker is not None:

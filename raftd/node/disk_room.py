@@ -8,15 +8,12 @@ a share of what is free, so that one full disk does not fill the others. Network
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from raftd.core.core import RaftCore
-from raftd.core.effects import Event
+from raftd.node.applying import Applying
+from raftd.node.driver import CoreDriver
 from raftd.node.health import Ailment
 from raftd.node.snapshots import SnapshotDesk
-
-if TYPE_CHECKING:
-    from raftd.node.replica import Replica
+from raftd.node.snapshotting import Snapshotting
 
 LOOK_SECONDS = 2.0
 """How often the disk is asked what is free, and whether snapshots may be written."""
@@ -29,9 +26,17 @@ PIN_SHARE = 4
 
 
 class DiskRoom:
-    def __init__(self, replica: Replica, core: RaftCore, desk: SnapshotDesk) -> None:
-        self._replica = replica
-        self._core = core
+    def __init__(
+        self,
+        driver: CoreDriver,
+        applying: Applying,
+        snapshotting: Snapshotting,
+        desk: SnapshotDesk,
+    ) -> None:
+        self._driver = driver
+        self._core = driver.core
+        self._applying = applying
+        self._snapshotting = snapshotting
         self._desk = desk
         self._looking = False
         self._tight = False
@@ -45,7 +50,7 @@ class DiskRoom:
         self.free_bytes: int | None = None
         """On the disk of the snapshots, as of the last look."""
         desk.trouble = self.snapshot_ended
-        replica.later(LOOK_SECONDS, self._look)
+        driver.later(LOOK_SECONDS, self._look)
 
     def unready(self) -> Sequence[str]:
         """Why no client should be sent here, one line each."""
@@ -60,14 +65,14 @@ class DiskRoom:
 
     def room_changed(self, lacking: str, tight: bool) -> None:
         """The log found no room, or found some again."""
-        if self._replica.stopped:
+        if self._driver.stopped:
             return
         was, self.lacking = self.lacking, lacking
         short, self._tight = self._tight or bool(was), tight
         if lacking and not was:
-            self._tell("no_space", lacking)
+            self._applying.announce("no_space", lacking)
         elif was and not lacking:
-            self._tell("space_again", "the log has space on its disk again")
+            self._applying.announce("space_again", "the log has space on its disk again")
         if (tight or lacking) and not short:
             self._round = 0
         if tight or lacking:
@@ -75,7 +80,7 @@ class DiskRoom:
 
     def snapshot_ended(self, error: Exception | None) -> None:
         """One of our own was written, or one from a leader stored whole; or it could not be."""
-        if self._replica.stopped:
+        if self._driver.stopped:
             return
         if error is None:
             self._note_snapshots("")
@@ -88,17 +93,17 @@ class DiskRoom:
         was = self.snapshots
         self.snapshots = f"no snapshot can be stored: {trouble}" if trouble else ""
         if trouble and not was:
-            self._tell("snapshots_fail", self.snapshots)
+            self._applying.announce("snapshots_fail", self.snapshots)
         elif was and not trouble:
             self._need_bytes, self._until_written = 0, False
-            self._tell("snapshots_work", "snapshots can be stored again")
+            self._applying.announce("snapshots_work", "snapshots can be stored again")
 
     # -- every LOOK_SECONDS --
 
     def _look(self) -> None:
-        if self._replica.stopped:
+        if self._driver.stopped:
             return
-        self._replica.later(LOOK_SECONDS, self._look)
+        self._driver.later(LOOK_SECONDS, self._look)
         if not self._looking:
             self._looking = True
             self._desk.look(self._need_bytes, self._seen)
@@ -108,21 +113,14 @@ class DiskRoom:
 
     def _seen(self, free_bytes: int | None, trouble: str) -> None:
         self._looking = False
-        if self._replica.stopped:
+        if self._driver.stopped:
             return
         if free_bytes is not None:
             self.free_bytes = free_bytes
-            self._replica.enter(lambda now: self._core.limit_pin(free_bytes // PIN_SHARE))
+            self._driver.enter(lambda now: self._core.limit_pin(free_bytes // PIN_SHARE))
         if trouble or not self._until_written:
             self._note_snapshots(trouble)
 
     def _act(self) -> None:
         if self._round % SNAPSHOT_ROUNDS == 0:
-            self._replica.snapshotting.for_room()
-
-    def _tell(self, kind: str, text: str) -> None:
-        state = self._replica.state()
-        event = Event(kind, state.term, state.role, state.leader, text)
-        self._replica.apply.tell(event)
-        self._replica.tell([event])
-        self._replica.soon(self._replica.resume_applying)
+            self._snapshotting.for_room()

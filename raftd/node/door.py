@@ -4,12 +4,11 @@ answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from raftd.node.outcomes import Outcome, Refusal, Refused
+from raftd.node.outcomes import Done, Refusal, Refused
 from raftd.node.settings import NodeSettings
 
-Done = Callable[[Outcome], None]
 Reads = list[tuple[Sequence[bytes], Done]]
 
 

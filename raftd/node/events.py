@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 
 from raftd.core.effects import Event
+from raftd.node.ports import Clock
 from raftd.node.repeats import Repeats
 
 EVENTS_MAX = 4096
@@ -17,14 +18,16 @@ Numbered = tuple[int, float, Event]
 class EventRing:
     """Network thread only."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._ring: deque[Numbered] = deque(maxlen=EVENTS_MAX)
         self._next = 1
         self._repeats = Repeats()
         self._readers: set[EventFeed] = set()
 
-    def add(self, now: float, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Keep it, unless its like was kept lately: the ring is for what differs."""
+        now = self._clock.now()
         if self._repeats.news(now, event) is None:
             return
         self._ring.append((self._next, now, event))

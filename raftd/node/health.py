@@ -25,6 +25,24 @@ class Ailment:
     unfit: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """A node's own figures at one moment, beside its RaftState.
+
+    proposals_failed: of those taken since the start, refused later or of unknown outcome. unready:
+    why no client should be sent here. machine_busy_seconds: for how long the machine has been in
+    one call.
+    """
+
+    proposals_pending: int
+    proposals_failed: int
+    unready: list[str]
+    machine_busy_seconds: float
+    disk_trouble: bool
+    disk_free_bytes: int | None
+    peer_messages_refused: int
+
+
 def problems(state: RaftState, stopped: str) -> Sequence[str]:
     found = []
     if stopped:

@@ -11,16 +11,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from raftd.core.types import Configuration, Index, RaftState, Term
 from raftd.node.apply_jobs import Call
-from raftd.node.apply_worker import ApplyWorker
-from raftd.node.ports import Clock
+from raftd.node.applying import Applying
+from raftd.node.clients import Clients
+from raftd.node.driver import CoreDriver
+from raftd.node.snapshotting import Snapshotting
 from raftd.wire.batch import encode_batch
-
-if TYPE_CHECKING:
-    from raftd.node.replica import Replica
 
 MARKS_MAX = 4
 """Marked indexes not handed in yet; the oldest is forgotten, with its copy of the sessions."""
@@ -37,46 +35,42 @@ class Hosting:
     """The node's NodeHandle. state, now, hand_in: any thread; the rest: the machine's owner."""
 
     def __init__(
-        self,
-        replica: Replica,
-        apply: ApplyWorker,
-        clock: Clock,
-        post: Callable[[Callable[[], None]], None],
+        self, driver: CoreDriver, applying: Applying, snapshotting: Snapshotting, clients: Clients
     ) -> None:
-        """post: call something on the network thread, soon."""
-        self._replica = replica
-        self._apply = apply
-        self._clock = clock
-        self._post = post
+        self._driver = driver
+        self._applying = applying
+        self._apply = applying.worker
+        self._snapshotting = snapshotting
+        self._clients = clients
         self._lock = threading.Lock()
         self._marks: dict[Index, Mark] = {}
         self._writing: Index = 0
 
     def state(self) -> RaftState:
         """The core hears of what was applied a slice later; here it is exact."""
-        return replace(self._replica.state(), applied_index=self._apply.applied_index)
+        return replace(self._driver.state(), applied_index=self._apply.applied_index)
 
     def now(self) -> float:
-        return self._clock.now()
+        return self._driver.clock.now()
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         """It becomes a job of the machine's owner, so a restore or a slice is over before it."""
-        replica, apply = self._replica, self._apply
+        driver, applying = self._driver, self._applying
 
         def due() -> None:
-            apply.put(Call(call))
-            replica.resume_applying()
+            applying.put(Call(call))
+            applying.resume()
 
-        self._post(lambda: replica.later(seconds, due))
+        driver.post(lambda: driver.later(seconds, due))
 
     def propose(self, command: bytes, term: Term) -> None:
         payload = encode_batch(b"", 0, [(0, command)])
-        self._post(lambda: self._replica.clients.propose_in(term, payload))
+        self._driver.post(lambda: self._clients.propose_in(term, payload))
 
     def mark_snapshot(self) -> tuple[Index, bytes]:
         """(index, sessions' bytes). Raises RuntimeError off the owner's thread or inside apply."""
         index, term, sessions = self._apply.mark()
-        mark = Mark(term, self._replica.configuration_at(index), sessions)
+        mark = Mark(term, self._driver.configuration_at(index), sessions)
         with self._lock:
             self._marks[index] = mark
             while len(self._marks) > MARKS_MAX:
@@ -104,8 +98,8 @@ class Hosting:
                 )
             self._writing = index
         what = (index, mark.term, mark.sessions, chunks)
-        handed_in = self._replica.snapshotting.handed_in
-        self._post(lambda: handed_in(what, mark.configuration, self._written))
+        handed_in = self._snapshotting.handed_in
+        self._driver.post(lambda: handed_in(what, mark.configuration, self._written))
 
     def _written(self) -> None:
         with self._lock:

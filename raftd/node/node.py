@@ -1,21 +1,39 @@
-"""One node put together: replica, workers, threads, and the order in which they start and end."""
+"""One node put together: its duties, its threads, and what others may ask of it.
+
+`rpc/api.py` and `raftd/embed.py` talk to `Node`; what the core decides is carried out by
+`driver.py`. Duties know those built before them and nothing built later, so there is no circle:
+
+    driver, applying, snapshotting, room, log, wellbeing, clients
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from raftd.core.core import RaftCore
 from raftd.core.effects import Event
+from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
 from raftd.core.state import Rng
-from raftd.core.types import Configuration, Identity, Recovered, Settings, SnapshotMeta
-from raftd.node.apply_worker import ApplyWorker
+from raftd.core.types import Configuration, Identity, RaftState, Recovered, Settings
+from raftd.node.applying import Applying
+from raftd.node.clients import Clients
+from raftd.node.disk_room import DiskRoom
+from raftd.node.driver import CoreDriver
+from raftd.node.events import EventFeed, EventRing
+from raftd.node.handover import HandOver
+from raftd.node.health import Ailment, Signs
 from raftd.node.hosting import Hosting
+from raftd.node.measures import Measures
+from raftd.node.outcomes import Done
+from raftd.node.ownership import Ownership
 from raftd.node.ports import Clock, FatalPort, LogStore, MachineHost, PeerTransport, SnapshotStore
-from raftd.node.replica import Replica
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshots import SnapshotDesk
+from raftd.node.snapshotting import Snapshotting
+from raftd.node.suspects import Suspects
 from raftd.node.wal_worker import WalWorker
+from raftd.node.wellbeing import Wellbeing
 
 MakeCore = Callable[[Identity, Settings, Configuration, Recovered, Rng, float], RaftCore]
 
@@ -24,7 +42,7 @@ STOP_SECONDS = 5.0
 
 
 class Node:
-    """Build, `start` and `stop` on the network thread; the replica is what others talk to."""
+    """Network thread (the asyncio loop), except where a docstring says otherwise."""
 
     def __init__(
         self,
@@ -44,69 +62,203 @@ class Node:
         observer: Callable[[Event], None],
         make_core: MakeCore = RaftCore,
     ) -> None:
-        """log: open already; `recovered` is what it found. make_core: for who watches it.
+        """log: open already; `recovered` is what it found. observer: sees every event.
 
-        Raises BrokenInvariant if that has a gap.
+        make_core: for tests that watch the core. Raises BrokenInvariant if `recovered` has a gap.
         """
-
-        def post(what: Callable[[], None]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(what)
-
         core = make_core(identity, core_settings, configuration, recovered, rng, clock.now())
-        self.replica = Replica(core, node_settings, clock, fatal, loop, observer)
+        self._core = core
+        self._driver = driver = CoreDriver(core, clock, fatal, loop)
+        self._events = EventRing(clock)
+        self.measures = Measures(clock)
         self._log = log
+        ownership = Ownership(machine)
+        self._desk = desk = SnapshotDesk(
+            snapshots, ownership, fatal, driver.post, core_settings.snapshot_chunk_bytes
+        )
+        self._applying = applying = Applying(driver, ownership, desk, clock, fatal)
+        self._apply = applying.worker
+        self._snapshotting = snapshotting = Snapshotting(
+            driver, applying, desk, node_settings, self.measures, rng.random()
+        )
+        self._room = room = DiskRoom(driver, applying, snapshotting, desk)
         self._wal = WalWorker(
             log,
             clock,
             fatal,
-            self.replica.persisted,
-            post,
+            driver.persisted,
+            driver.post,
             node_settings.inline_writes,
-            self.replica.measures.syncs.observe,
-            lambda lacking, tight: self.replica.room.room_changed(lacking, tight),
+            self.measures.syncs.observe,
+            room.room_changed,
         )
-
-        def restore(meta: SnapshotMeta, then: Callable[[], None]) -> None:
-            def restored() -> None:
-                then()
-                post(self.replica.resume_applying)
-
-            self._desk.restore(meta, restored)
-
-        self._apply = ApplyWorker(machine, clock, fatal, self.replica.report, restore)
-        self._desk = SnapshotDesk(
-            snapshots, self._apply.ownership, fatal, post, core_settings.snapshot_chunk_bytes
+        self._wellbeing = well = Wellbeing(
+            driver, applying, snapshotting, self._wal, desk, node_settings
         )
-        self.replica.attach(self._wal, self._apply, self._desk, node_settings, rng.random())
-        self._apply.offer(Hosting(self.replica, self._apply, clock, post))
-        workers = [self._wal.worker, self._desk.slow.worker, self._desk.bulk.worker]
+        self._clients = Clients(driver, applying, room, well, node_settings)
+        self._suspects = Suspects(driver)
+        well.add(room.ailments)
+        well.add(lambda: map(Ailment, self._suspects.problems()))
+        driver.on_event(self._events.add)
+        driver.on_event(observer)
+        driver.on_role(lambda: self.measures.leader_seen(core.leader_id))
+        self._hand_over = HandOver(driver, node_settings.transfer_seconds)
+        self._apply.offer(Hosting(driver, applying, snapshotting, self._clients))
+        self._workers = [self._wal.worker, desk.slow.worker, desk.bulk.worker]
         if self._apply.worker is not None:
-            workers.append(self._apply.worker)
-        self._workers = workers
+            self._workers.append(self._apply.worker)
 
     def start(self, transport: PeerTransport) -> None:
+        """Take part from now on. Once."""
         if self._apply.quick:
             self._apply.begin()
         for worker in self._workers:
             worker.start()
-        self.replica.start(transport)
-        self.replica.snapshotting.scrubber.start()
+        self._driver.start(self._wal, self._applying, self._snapshotting, transport)
+        self._wellbeing.look()
+        self._snapshotting.scrubber.start()
 
     def stop(self, why: str = "stopping") -> bool:
-        """Answer everybody, finish what is queued for the log, close it. Blocks up to a few
-        seconds.
+        """Answer everybody, finish what is queued for the log, close it.
 
-        False if a thread did not end in time; the log is then left as after a crash, which is safe.
+        Blocks up to a few seconds. Whoever waits for an entry that is in the log hears that its
+        outcome is unknown. False if a thread did not end in time; the log is then left as after a
+        crash, which is safe.
         """
-        self.replica.stop(why)
+        self._driver.stop(why)
+        self._clients.stop(why)
+        self._snapshotting.stop(why)
+        self._hand_over.stop(why)
         self._wal.stop()
         self._desk.slow.stop()
         self._desk.bulk.stop()
         self._apply.stop()
         ended = [worker.join(STOP_SECONDS) for worker in self._workers]
         if self._apply.worker is None or ended[-1]:
-            self.replica.clients.stop_queries(why)
+            self._clients.stop_queries(why)
         if ended[0]:
             self._log.close()
         return all(ended)
+
+    # -- what clients ask --
+
+    def submit(self, batch: bytes, done: Done) -> None:
+        """Propose one BATCH payload, checked by the caller (wire.batch.check_batch), as one entry.
+
+        done: called once, on this thread, possibly before this returns: Applied, or Refused if it
+        was certainly not done, or Unknown.
+        """
+        # Guarded, because gRPC would make a status of an exception and go on.
+        self._driver.guarded("a client's call", lambda: self._clients.submit(batch, done))
+
+    def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None:
+        """Answer from the applied state: after a ReadIndex round, or as it is now if `stale`.
+
+        done: as for `submit`; Answered or Refused.
+        """
+        self._driver.guarded("a client's call", lambda: self._clients.query(queries, stale, done))
+
+    # -- what operators ask; `done` as for `submit` --
+
+    def transfer(self, target: str | None, done: Done) -> None:
+        """Hand leadership over; Applied(commit, term, new leader's id) when it is known here."""
+        self._driver.guarded("a transfer", lambda: self._hand_over.transfer(target, done))
+
+    def snapshot_now(self, done: Done) -> None:
+        """Applied(index, term, b"") of the newest snapshot; one is taken if anything is new."""
+        self._driver.guarded("a snapshot", lambda: self._snapshotting.snapshot_now(done))
+
+    def digest(self, done: Done) -> None:
+        """Answered(applied index, [(0, SHA-256 of sessions and machine)])."""
+        self._driver.guarded("a digest", lambda: self._snapshotting.digest(done))
+
+    def subscribe(self, from_start: bool) -> EventFeed:
+        """A reader of the node's events: from the oldest that is kept, or from now on."""
+        return self._events.subscribe(from_start)
+
+    # -- what peers ask --
+
+    @property
+    def identity(self) -> Identity:
+        """Any thread."""
+        return self._core.identity
+
+    @property
+    def term(self) -> int:
+        """The current one; cheap."""
+        return self._core.current_term
+
+    def expected_incarnation(self, peer: str) -> str | None:
+        """The recorded incarnation of `peer`; None: only Hello may be exchanged with it."""
+        return self._core.expected_incarnation(peer)
+
+    def step(self, request: Request, reply: Callable[[Reply], None]) -> None:
+        """A peer's RPC: `reply` is called once, unless the node stops. Raises ImpossibleMessage."""
+        core = self._core
+        self._driver.enter(lambda now: core.step(request, now, reply))
+
+    def pull(self, peer: str, channel: Channel) -> Request | None:
+        """What is owed to `peer` now. Ask until None."""
+        return self._driver.pull(peer, channel)
+
+    def on_reply(self, peer: str, sent: Request, reply: Reply) -> None:
+        """A peer answered `sent`. Raises ImpossibleMessage: nothing was done."""
+        if not self._driver.stopped:
+            self.measures.replied(peer, sent)
+            core = self._core
+            self._driver.enter(lambda now: core.on_reply(peer, sent, reply, now))
+
+    def unreachable(self, peer: str, sent: Request) -> None:
+        """`sent` was lost, or its answer was."""
+        if not self._driver.stopped:
+            self._driver.enter(lambda now: self._core.unreachable(peer, sent, now))
+
+    def link_lost(self, peer: str) -> None:
+        """Every stream from `peer` broke, and nothing answers where it was."""
+        if not self._driver.stopped:
+            self._driver.enter(lambda now: self._core.link_lost(peer, now))
+
+    def suspect(self, peer: str, what: str) -> None:
+        """`peer`, or somebody in its name, sent what no correct node can send; it was refused."""
+        self._suspects.suspect(peer, what)
+
+    async def read_chunk(self, request: SnapshotRequest) -> SnapshotRequest:
+        """`request` with its data. Raises FileNotFoundError if that snapshot is gone, OSError."""
+        return await self._snapshotting.read_chunk(request)
+
+    # -- looking in --
+
+    @property
+    def stopped(self) -> str:
+        """Why this node takes no more calls; empty while it runs. Any thread."""
+        return self._driver.stopped
+
+    @property
+    def leading(self) -> bool:
+        """Any thread."""
+        return self._driver.leading
+
+    def state(self) -> RaftState:
+        """Any thread."""
+        return self._driver.state()
+
+    def problems(self) -> Sequence[str]:
+        """Why this node is not healthy, one line each, worst first. Any thread."""
+        return self._wellbeing.problems()
+
+    def serving(self) -> bool:
+        """May clients be sent here? Cheap: asked on every health check."""
+        return self._wellbeing.serving()
+
+    def signs(self) -> Signs:
+        """The node's own figures, for whoever shows them."""
+        pending, failed = self._clients.proposals()
+        return Signs(
+            proposals_pending=pending,
+            proposals_failed=failed,
+            unready=self._wellbeing.unready(),
+            machine_busy_seconds=self._wellbeing.machine_busy_seconds,
+            disk_trouble=bool(self._room.unready()),
+            disk_free_bytes=self._room.free_bytes,
+            peer_messages_refused=self._suspects.total,
+        )

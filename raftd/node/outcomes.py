@@ -7,6 +7,7 @@ never, and it stays unknown however later attempts end.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -56,3 +57,10 @@ class Unknown:
 
 
 Outcome = Applied | Answered | Refused | Unknown
+
+Done = Callable[[Outcome], None]
+
+
+def answer(dones: Iterable[Done], outcome: Outcome) -> None:
+    for done in dones:
+        done(outcome)

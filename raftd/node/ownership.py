@@ -42,6 +42,8 @@ class Ownership:
 
     def __init__(self, host: MachineHost) -> None:
         self._host = host
+        self.quick = host.quick
+        self.watches = host.watches
         self._free = threading.Lock()
         self._holder = NOBODY
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from raftd.core.messages import SnapshotRequest
-from raftd.core.types import Configuration, NodeId, SnapshotMeta
+from raftd.core.types import Configuration, SnapshotMeta
 from raftd.node.apply_worker import Captured
 from raftd.node.job_worker import JobWorker
 from raftd.node.ownership import Ownership
-from raftd.node.ports import FatalPort, IncomingSnapshot, SnapshotSink, SnapshotStore
+from raftd.node.ports import FatalPort, SnapshotSink, SnapshotStore
 
 NO_ROOM_RETRY_SECONDS = 1.0
 
@@ -46,16 +46,15 @@ class SnapshotDesk:
     def __init__(
         self,
         store: SnapshotStore,
-        host: Ownership,
+        ownership: Ownership,
         fatal: FatalPort,
         post: Post,
         chunk_bytes: int,
     ) -> None:
         self._store = store
-        self._host = host
+        self._ownership = ownership
         self._post = post
         self._chunk_bytes = chunk_bytes
-        self._incoming: tuple[NodeId, IncomingSnapshot] | None = None  # raft-bulk only
         self.trouble: Callable[[Exception | None], None] = lambda error: None
         """Told, through `post`, what kept a snapshot from being written; None: one was."""
         self.slow = JobWorker("raft-snapshot", fatal)
@@ -125,7 +124,7 @@ class SnapshotDesk:
         def job() -> None:
             sessions, body = self._store.open_body(meta)
             with body:
-                self._host.restore(sessions, body)
+                self._ownership.restore(sessions, body)
             then()
 
         self.slow.put(job)
@@ -133,7 +132,7 @@ class SnapshotDesk:
     def digest(self, captured: Captured, done: Callable[[bytes], None]) -> None:
         def job() -> None:
             _, _, sessions, chunks = captured
-            value = self._host.digest_of(sessions, self._moving(chunks))
+            value = self._ownership.digest_of(sessions, self._moving(chunks))
             self._post(lambda: done(value))
 
         self.slow.put(job)
@@ -207,7 +206,7 @@ class SnapshotDesk:
 
         def job() -> None:
             try:
-                incoming = self._incoming_for(request)
+                incoming = self._store.receive(request.leader, request.meta)
                 next_offset = incoming.store(request.offset, request.data)
             except Exception as error:
                 if not _is_expected(error) and not _starts_over(error):
@@ -217,7 +216,6 @@ class SnapshotDesk:
             if next_offset < request.meta.size_bytes:
                 self._post(lambda: stored(next_offset))
                 return
-            self._incoming = None
             try:
                 meta = incoming.commit()
             except Exception as error:
@@ -237,18 +235,8 @@ class SnapshotDesk:
         refused: Callable[[Exception], None],
     ) -> None:
         """No room: the transfer goes on, slowly, when there is. Not what it should be: anew."""
-        self._incoming = None
         self._post(lambda: refused(error))
         if not _starts_over(error):
             self._ended(error)
             self.bulk.pause(NO_ROOM_RETRY_SECONDS)
         self._post(lambda: stored(0))
-
-    def _incoming_for(self, request: SnapshotRequest) -> IncomingSnapshot:
-        if self._incoming is not None:
-            sender, incoming = self._incoming
-            if sender == request.leader and incoming.meta == request.meta:
-                return incoming
-        incoming = self._store.receive(request.leader, request.meta)
-        self._incoming = (request.leader, incoming)
-        return incoming

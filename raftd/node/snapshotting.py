@@ -1,4 +1,4 @@
-"""When to take a snapshot, and what the replica does with those that come and go.
+"""When to take a snapshot, and what the node does with those that come and go.
 
 Network thread.
 """
@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from raftd.core.core import RaftCore
-from raftd.core.effects import Event
 from raftd.core.messages import Reply, SnapshotRequest
 from raftd.core.types import Configuration, Index, SnapshotMeta
 from raftd.node.apply_worker import Capture, Captured
-from raftd.node.clients import answer
-from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
+from raftd.node.applying import Applying
+from raftd.node.driver import CoreDriver
+from raftd.node.measures import Measures
+from raftd.node.outcomes import Answered, Applied, Done, Refusal, Refused, answer
 from raftd.node.scrub import Scrubber
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshots import SnapshotDesk
-
-if TYPE_CHECKING:
-    from raftd.node.replica import Replica
-
-Done = Callable[[Outcome], None]
 
 RETRY_SECONDS = 10.0
 """After a snapshot that could not be written. Meanwhile the log grows, up to log_memory_limit."""
@@ -40,14 +34,20 @@ once.
 class Snapshotting:
     def __init__(
         self,
-        replica: Replica,
-        core: RaftCore,
-        settings: NodeSettings,
+        driver: CoreDriver,
+        applying: Applying,
         desk: SnapshotDesk,
+        settings: NodeSettings,
+        measures: Measures,
         stagger: float,
     ) -> None:
-        self._replica = replica
-        self._core = core
+        """stagger: 0..1, drawn once a node, so that nodes do not all snapshot at the same moment.
+
+        measures: where whole readings of a file are counted.
+        """
+        self._driver = driver
+        self._applying = applying
+        self._core = core = driver.core
         self._settings = settings
         self._desk = desk
         self._scale = 1.0 + STAGGER * stagger
@@ -60,13 +60,14 @@ class Snapshotting:
         self.scrubber = Scrubber(
             desk,
             lambda: core.snapshot,
-            replica.measures.now,
-            replica.later,
+            driver.clock.now,
+            driver.later,
             settings.snapshot_scrub_seconds,
-            replica.measures,
+            measures,
             self._found_rotten,
         )
         self._wanted: list[Done] = []
+        applying.on_applied(self.applied)
         self._digests: dict[int, Done] = {}
         self._digest = 0
 
@@ -80,7 +81,7 @@ class Snapshotting:
 
     def for_room(self) -> None:
         """Room is short on the disk: a snapshot lets segments of the log go, if it has any news."""
-        state = self._replica.state()
+        state = self._driver.state()
         if not (self._running or self._pausing) and state.applied_index > state.snapshot_index:
             self._take()
 
@@ -120,18 +121,18 @@ class Snapshotting:
         self._bytes_taken, self._bytes = self._bytes, 0
 
         def captured(what: Captured) -> None:
-            configuration = self._replica.configuration_at(what[0])
+            configuration = self._driver.configuration_at(what[0])
             self._desk.take(what, configuration, self._taken, self._failed)
 
-        self._replica.apply.put(Capture(captured))
-        self._replica.soon(self._replica.resume_applying)
+        self._applying.put(Capture(captured))
+        self._driver.soon(self._applying.resume)
 
     def _taken(self, meta: SnapshotMeta) -> None:
         self._running = self._told = False
-        if self._replica.stopped:
+        if self._driver.stopped:
             return
         core = self._core
-        self._replica.enter(lambda now: core.snapshot_taken(meta, now))
+        self._driver.enter(lambda now: core.snapshot_taken(meta, now))
         self._rotten = False
         self.retain()
         wanted, self._wanted = self._wanted, []
@@ -141,20 +142,20 @@ class Snapshotting:
         self._running = False
         self._bytes += self._bytes_taken
         self._pausing = True
-        self._replica.later(RETRY_SECONDS, self._retry)
+        self._driver.later(RETRY_SECONDS, self._retry)
         message = f"the snapshot could not be written: {error}"
         wanted, self._wanted = self._wanted, []
         answer(wanted, Refused(Refusal.UNAVAILABLE, message))
         if not self._told:  # once, not at every attempt
             self._told = True
-            self._tell_failed(message)
+            self._applying.announce("snapshot_failed", message)
 
     def _found_rotten(self, meta: SnapshotMeta, what: str) -> None:
         """A restart would rest on that file, and followers get it: take another one at once."""
-        replica, core = self._replica, self._core
-        if replica.stopped:
+        driver, core = self._driver, self._core
+        if driver.stopped:
             return
-        replica.enter(lambda now: core.snapshot_is_rotten(meta, what, now))
+        driver.enter(lambda now: core.snapshot_is_rotten(meta, what, now))
         self._rotten, self._pausing = True, False
         if not self._running:
             self._take()
@@ -162,18 +163,8 @@ class Snapshotting:
     def _retry(self) -> None:
         """Nothing may be applied until then: a full log takes no proposals, so nobody would ask."""
         self._pausing = False
-        if not self._replica.stopped:
-            self.applied(self._replica.apply.applied_index, 0, jumped=False)
-
-    def _tell_failed(self, message: str) -> None:
-        self._tell("snapshot_failed", message)
-
-    def _tell(self, kind: str, message: str) -> None:
-        state = self._replica.state()
-        event = Event(kind, state.term, state.role, state.leader, message)
-        self._replica.apply.tell(event)
-        self._replica.tell([event])
-        self._replica.soon(self._replica.resume_applying)
+        if not self._driver.stopped:
+            self.applied(self._applying.worker.applied_index, 0, jumped=False)
 
     def handed_in(
         self, what: Captured, configuration: Configuration, written: Callable[[], None]
@@ -183,25 +174,29 @@ class Snapshotting:
         written: called when it is over, well or not. The outcome is an event.
         """
         index = what[0]
-        if self._replica.stopped:
+        if self._driver.stopped:
             return
 
         def taken(meta: SnapshotMeta) -> None:
             written()
-            if not self._replica.stopped:
+            if not self._driver.stopped:
                 self._bytes = 0
-                self._replica.enter(lambda now: self._core.snapshot_taken(meta, now))
+                self._driver.enter(lambda now: self._core.snapshot_taken(meta, now))
                 self.retain()
 
         def failed(error: Exception) -> None:
             written()
-            self._tell_failed(f"the snapshot handed in at {index} could not be written: {error}")
+            self._applying.announce(
+                "snapshot_failed",
+                f"the snapshot handed in at {index} could not be written: {error}",
+            )
 
         if index <= self._core.snapshot_index:
             written()
             newer = self._core.snapshot_index
-            self._tell_failed(
-                f"the snapshot handed in at {index} is not newer than that at {newer}"
+            self._applying.announce(
+                "snapshot_failed",
+                f"the snapshot handed in at {index} is not newer than that at {newer}",
             )
         else:
             self._desk.take(what, configuration, taken, failed)
@@ -210,10 +205,10 @@ class Snapshotting:
         """Applied(index, term, b"") of the newest snapshot: of one taken now, if anything is
         new.
         """
-        if self._replica.stopped:
-            done(Refused(Refusal.UNAVAILABLE, self._replica.stopped))
+        if self._driver.stopped:
+            done(Refused(Refusal.UNAVAILABLE, self._driver.stopped))
             return
-        state = self._replica.state()
+        state = self._driver.state()
         if state.applied_index <= state.snapshot_index:
             done(Applied(state.snapshot_index, state.snapshot_term, b""))
             return
@@ -223,8 +218,8 @@ class Snapshotting:
 
     def digest(self, done: Done) -> None:
         """Answered(applied index, [(0, SHA-256 of sessions and machine)])."""
-        if self._replica.stopped:
-            done(Refused(Refusal.UNAVAILABLE, self._replica.stopped))
+        if self._driver.stopped:
+            done(Refused(Refusal.UNAVAILABLE, self._driver.stopped))
             return
 
         if len(self._digests) >= DIGESTS_MAX:
@@ -238,8 +233,8 @@ class Snapshotting:
         def captured(what: Captured) -> None:
             self._desk.digest(what, lambda value: self._digested(number, what[0], value))
 
-        self._replica.apply.put(Capture(captured))
-        self._replica.apply_now()
+        self._applying.put(Capture(captured))
+        self._applying.go_on()
 
     def _digested(self, number: int, index: Index, value: bytes) -> None:
         done = self._digests.pop(number, None)
@@ -248,7 +243,7 @@ class Snapshotting:
 
     def retain(self) -> None:
         """Drop the files of snapshots that nobody needs any more."""
-        self._desk.retain(self._replica.snapshots_in_use())
+        self._desk.retain(self._driver.snapshots_in_use())
 
     def stop(self, why: str) -> None:
         self.scrubber.stop()
@@ -260,26 +255,30 @@ class Snapshotting:
     # -- a leader's, and for a follower --
 
     def store_chunk(self, token: Callable[[Reply], None], request: SnapshotRequest) -> None:
-        core, replica = self._core, self._replica
+        core, driver = self._core, self._driver
 
         def stored(offset: int) -> None:
-            if not replica.stopped:
-                replica.enter(lambda now: core.chunk_stored(token, request, offset, now))
+            if not driver.stopped:
+                driver.enter(lambda now: core.chunk_stored(token, request, offset, now))
 
         def received(meta: SnapshotMeta) -> None:
             self._refused = ""
-            if not replica.stopped:
-                replica.enter(lambda now: core.snapshot_received(meta, token, request, now))
+            if not driver.stopped:
+                driver.enter(lambda now: core.snapshot_received(meta, token, request, now))
                 self.retain()
 
         def refused(error: Exception) -> None:
             """Once as long as it stays the same: the leader tries again and again."""
             text = f"a snapshot of {request.leader} is not taken: {error}"
-            if not replica.stopped and text != self._refused:
+            if not driver.stopped and text != self._refused:
                 self._refused = text
-                self._tell("snapshot_refused", text)
+                self._applying.announce("snapshot_refused", text)
 
         self._desk.store_chunk(request, stored, received, refused)
+
+    def suspect(self, meta: SnapshotMeta) -> None:
+        """A follower would not take this file: read it again now."""
+        self.scrubber.suspect(meta)
 
     async def read_chunk(self, request: SnapshotRequest) -> SnapshotRequest:
         """`request` with its data. Raises FileNotFoundError if that snapshot is gone, OSError."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raftd.core.core import RaftCore
-from raftd.core.effects import Event
 from raftd.core.types import NodeId
-from raftd.node.ports import Clock
+from raftd.node.driver import CoreDriver
 
 PEERS_MAX = 64
 TELL_SECONDS = 60.0
@@ -29,12 +27,11 @@ class Suspect:
 class Suspects:
     """Network thread; `problems` and `total`: any thread."""
 
-    def __init__(self, core: RaftCore, clock: Clock, tell: Callable[[Event], None]) -> None:
+    def __init__(self, driver: CoreDriver) -> None:
         self.total = 0
         """Messages refused since the start."""
-        self._core = core
-        self._clock = clock
-        self._tell = tell
+        self._driver = driver
+        self._clock = driver.clock
         self._peers: dict[NodeId, Suspect] = {}
 
     def suspect(self, peer: NodeId, what: str) -> None:
@@ -44,12 +41,8 @@ class Suspects:
         """
         self.total += 1
         if self._note(peer, what, self._clock.now()):
-            core, text = self._core, f"refused {peer}: {what}"
-            self._tell(
-                Event(
-                    "impossible_message", core.current_term, core.role, core.leader_id, text, peer
-                )
-            )
+            text = f"refused {peer}: {what}"
+            self._driver.tell([self._driver.event("impossible_message", text, peer)])
 
     def _note(self, peer: NodeId, what: str, now: float) -> bool:
         """True if it is worth an event."""

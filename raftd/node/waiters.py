@@ -5,12 +5,8 @@ Keyed by (index, term): another term's entry at that index is no answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from raftd.core.types import Entry, Index, NodeId, Term
-from raftd.node.outcomes import Applied, Outcome, Unknown
-
-Done = Callable[[Outcome], None]
+from raftd.node.outcomes import Applied, Done, Unknown
 
 
 class Waiters:

@@ -1,7 +1,7 @@
 """Everything that becomes durable in the log goes through here: one queue, in the core's order.
 
 While one batch syncs, the next ones gather; they become one write and one sync. The queue is filled
-under the replica's lock (never blocking) and started by `kick` outside it. The network thread may
+under the driver's lock (never blocking) and started by `kick` outside it. The network thread may
 wait for the write, which saves the way of its end through the loop: only when nothing is being
 written, not while the disk is slow (disk_pace.py), and never for long. A sync that hangs holds up
 the raft-wal thread alone: heartbeats go on, and the core hears by the clock that its disk stalls.
@@ -90,7 +90,7 @@ class WalWorker:
     # -- network thread --
 
     def put(self, writes: list[Write], release: Index) -> None:
-        """Requires the replica's lock. Enqueues only; `kick` starts the work."""
+        """Requires the driver's lock. Enqueues only; `kick` starts the work."""
         with self._ready:
             if self._given_up:
                 return

@@ -9,19 +9,15 @@ should not lead. What is merely slow moves, and is left alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
-from raftd.core.core import RaftCore
-from raftd.core.effects import Event
 from raftd.node import health
+from raftd.node.applying import Applying
+from raftd.node.driver import CoreDriver
 from raftd.node.health import Ailment
-from raftd.node.ports import Clock
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshots import SnapshotDesk
+from raftd.node.snapshotting import Snapshotting
 from raftd.node.wal_worker import WalWorker
-
-if TYPE_CHECKING:
-    from raftd.node.replica import Replica
 
 LOOK_SECONDS = 0.25
 LATE_SECONDS = 1.0
@@ -59,19 +55,21 @@ class Wellbeing:
 
     def __init__(
         self,
-        replica: Replica,
-        core: RaftCore,
-        clock: Clock,
-        settings: NodeSettings,
+        driver: CoreDriver,
+        applying: Applying,
+        snapshotting: Snapshotting,
         wal: WalWorker,
         desk: SnapshotDesk,
+        settings: NodeSettings,
     ) -> None:
-        self._replica = replica
-        self._core = core
-        self._clock = clock
+        self._driver = driver
+        self._core = driver.core
+        self._clock = clock = driver.clock
+        self._worker = applying.worker
+        self._snapshotting = snapshotting
         self._limit = settings.machine_stall_unready_seconds
         self._log_limit = settings.log_memory_limit_bytes
-        self._machine = Standstill(replica.apply.progress)
+        self._machine = Standstill(applying.worker.progress)
         self._log_full = Standstill(lambda: self._log_is_full() or None)
         self._sync_seconds = wal.sync_seconds
         self._threads = {
@@ -104,13 +102,13 @@ class Wellbeing:
 
     def problems(self) -> Sequence[str]:
         """Why this node is not healthy, worst first; empty when it is. Any thread."""
-        replica = self._replica
-        found = health.problems(replica.state(), replica.stopped)
+        driver = self._driver
+        found = health.problems(driver.state(), driver.stopped)
         return [*(ailment.text for ailment in self.ailments()), *found]
 
     def serving(self) -> bool:
         """May clients be sent here? It takes part, knows a leader, and is not unready."""
-        lost = self._replica.stopped or self._core.leader_id is None
+        lost = self._driver.stopped or self._core.leader_id is None
         return not lost and not self.unready()
 
     def unready(self) -> list[str]:
@@ -125,8 +123,8 @@ class Wellbeing:
 
     def look(self) -> None:
         """Look once, act on what changed, and come back."""
-        replica = self._replica
-        if replica.stopped:
+        driver = self._driver
+        if driver.stopped:
             return
         now = self._clock.now()
         gap, self._looked = now - self._looked, now
@@ -136,12 +134,12 @@ class Wellbeing:
         self._note_machine(now)
         if self._log_is_full():
             # Only a snapshot makes room, and nothing may be applied that would ask for one.
-            replica.snapshotting.applied(replica.apply.applied_index, 0, jumped=False)
+            self._snapshotting.applied(self._worker.applied_index, 0, jumped=False)
         unfit = any(ailment.unfit for ailment in self.ailments())
         if unfit != self._unfit:
             self._unfit = unfit
-            replica.enter(lambda now: self._core.fit_to_lead(not unfit))
-        replica.later(LOOK_SECONDS, self.look)
+            driver.enter(lambda now: self._core.fit_to_lead(not unfit))
+        driver.later(LOOK_SECONDS, self.look)
 
     def _note_machine(self, now: float) -> None:
         was, self._stalled = self._stalled, self._machine.seconds >= self._limit
@@ -153,8 +151,7 @@ class Wellbeing:
             self._tell("machine_goes_on", "the state machine moves again")
 
     def _tell(self, kind: str, text: str) -> None:
-        state = self._replica.state()
-        self._replica.tell([Event(kind, state.term, state.role, state.leader, text)])
+        self._driver.tell([self._driver.event(kind, text)])
 
     def _log_is_full(self) -> bool:
         return self._core.log.bytes > self._log_limit
@@ -162,7 +159,7 @@ class Wellbeing:
     # -- what may be wrong --
 
     def _machine_text(self) -> str:
-        doing = self._replica.apply.doing()
+        doing = self._worker.doing()
         return (
             f"the state machine has been {doing} for {self._machine.seconds:.0f} s "
             f"(machine_stall_unready: {self._limit:g} s): what clients ask is not answered here"
@@ -177,7 +174,7 @@ class Wellbeing:
     def _of_log(self) -> Iterator[Ailment]:
         if not self._log_is_full():
             return
-        failing = self._replica.snapshotting.failing
+        failing = self._snapshotting.failing
         why = "snapshots cannot be written" if failing else "no snapshot has made room yet"
         yield Ailment(
             f"the log in memory is past log_memory_limit ({self._log_limit}), and {why}: "

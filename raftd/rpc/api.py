@@ -1,4 +1,4 @@
-"""The node as rpc sees it: `raftd.node.replica.Replica`, or a fake one in tests.
+"""The node as rpc sees it: `raftd.node.node.Node`, or a fake one in tests.
 
 Everything here is called on the network thread (the asyncio loop), and every callback comes back on
 it, exactly once, possibly before the call returns.
@@ -12,9 +12,7 @@ from typing import Protocol
 from raftd.core.effects import Event
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
 from raftd.core.types import Identity, RaftState
-from raftd.node.outcomes import Outcome
-
-Done = Callable[[Outcome], None]
+from raftd.node.outcomes import Done
 
 
 class PeerNode(Protocol):

@@ -110,7 +110,7 @@ class Servers:
         self._raft = RaftService(
             node, directory, advertised, fatal, now, self._watch.doubt, self._connections
         )
-        self._gate = Gate(node, directory, settings.clients, fatal, self._connections)
+        self._gate = Gate(node, directory, settings.clients, self._connections)
         self._streams = StreamRegistry()
         self._health = HealthService(node.serving, CLIENT_SERVICES)
         self._admin = AdminService(self._gate, now)

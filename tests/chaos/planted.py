@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from raftd.cli.raftd_main import main
-from raftd.node.clients import Clients, Done
+from raftd.node.clients import Clients
+from raftd.node.outcomes import Done
 
 _query = Clients.query
 

@@ -11,8 +11,8 @@ def _shell(name: str, rule: str, *patches: Patch, by: str) -> Mutant:
 
 
 NOT_TOLD = node(
-    "replica",
-    "self.clients.lost_leadership(self._core.commit_index, self._core.leader_id)",
+    "clients",
+    'self._waiters.fail_above(core.commit_index, "leadership was lost", core.leader_id)',
     "pass",
 )
 
@@ -52,10 +52,10 @@ SHELL = (
     _shell(
         "queued-outside-the-lock",
         "effects are queued before anything can enter the core again",
-        node("replica", "                self._queue(fx)\n", ""),
-        node("replica", "        assert self._lock.locked()\n", ""),
+        node("driver", "                self._queue(fx)\n", ""),
+        node("driver", "        assert self._lock.locked()\n", ""),
         node(
-            "replica",
+            "driver",
             "lambda: self._deliver(fx))\n        return fx\n",
             "lambda: self._deliver(fx))\n        self._queue(fx)\n        return fx\n",
         ),
@@ -123,7 +123,11 @@ SHELL = (
             "            waiter[2](Unknown(message, leader))",
             "            waiter[2](Refused(Refusal.NOT_LEADER, message, leader))",
         ),
-        node("waiters", "import Applied, Outcome,", "import Applied, Outcome, Refusal, Refused,"),
+        node(
+            "waiters",
+            "import Applied, Done, Unknown",
+            "import Applied, Done, Refusal, Refused, Unknown",
+        ),
         by="linearizable exactly-once",
     ),
     _shell(
@@ -151,8 +155,8 @@ SHELL = (
         "a file stays while a mark or the machine needs it",
         node(
             "snapshotting",
-            "self._desk.retain(self._replica.snapshots_in_use())",
-            "self._desk.retain(self._replica.snapshots_in_use()[-1:])",
+            "self._desk.retain(self._driver.snapshots_in_use())",
+            "self._desk.retain(self._driver.snapshots_in_use()[-1:])",
         ),
         by="snapshot-files-kept",
     ),

@@ -107,7 +107,7 @@ class Bench:
 
     async def submit(self, payload: bytes) -> Applied:
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.node.replica.submit(payload, future.set_result)
+        self.node.submit(payload, future.set_result)
         outcome = await asyncio.wait_for(future, 10)
         assert isinstance(outcome, Applied), outcome
         return outcome
@@ -145,7 +145,7 @@ async def running(
     node.start(NoPeers())
     bench = Bench(node, fatal)
     try:
-        await bench.until(lambda: node.replica.leading)
+        await bench.until(lambda: node.leading)
         yield bench
     finally:
         assert node.stop()

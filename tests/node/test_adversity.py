@@ -32,19 +32,19 @@ def test_no_room_for_a_snapshot_is_told_and_tried_again(
         fs = MemoryFileSystem()
         diary = Diary(quick=True)
         async with running(diary, fs) as bench:
-            replica = bench.node.replica
+            node = bench.node
             await bench.submit(plain(b"x" * 2000))
             used = sum(map(len, fs.files().values()))
             fs.capacity_bytes = used + room
             asked: list[Outcome] = []
-            replica.snapshot_now(asked.append)
+            node.snapshot_now(asked.append)
             await bench.until(lambda: asked)
             assert isinstance(asked[0], Refused)
             assert "could not be written" in asked[0].message
             await bench.until(lambda: diary.events("snapshot_failed"))
-            replica.snapshotting._bytes = 1 << 40  # it is due, and was in vain
+            node._snapshotting._bytes = 1 << 40  # it is due, and was in vain
             fs.capacity_bytes = None
-            await bench.until(lambda: replica.state().snapshot_index > 0)
+            await bench.until(lambda: node.state().snapshot_index > 0)
             assert not bench.fatal.reports
 
     asyncio.run(go())
@@ -55,23 +55,23 @@ def test_a_log_at_its_memory_limit_makes_room_by_itself() -> None:
 
     async def go() -> None:
         async with running(Diary(quick=True), MemoryFileSystem()) as bench:
-            replica = bench.node.replica
+            node = bench.node
             settings = replace(
                 NodeSettings(),
                 log_memory_limit_bytes=20_000,
                 snapshot_entries=1 << 40,
                 snapshot_bytes=1 << 40,
             )
-            replica.snapshotting._settings = replica.clients._door._settings = settings
+            node._snapshotting._settings = node._clients._door._settings = settings
             for _ in range(3):
                 outcomes: list[Outcome] = []
                 for _ in range(50):
-                    replica.submit(plain(b"x" * 1000), outcomes.append)
+                    node.submit(plain(b"x" * 1000), outcomes.append)
                     await asyncio.sleep(0)
                 await bench.until(lambda done=outcomes: len(done) == 50)  # type: ignore[misc]
                 assert any(isinstance(outcome, Applied) for outcome in outcomes)
-                await bench.until(lambda: replica.state().log_bytes < 20_000, 3)
-            assert replica.state().snapshot_index > 0
+                await bench.until(lambda: node.state().log_bytes < 20_000, 3)
+            assert node.state().snapshot_index > 0
 
     asyncio.run(go())
 
@@ -122,14 +122,14 @@ def test_a_chunk_larger_than_announced_ends_nothing() -> None:
 def test_why_a_snapshot_is_not_taken_is_told_once() -> None:
     async def go() -> None:
         async with running(Diary(), MemoryFileSystem()) as bench:
-            replica = bench.node.replica
-            feed = replica.subscribe(from_start=False)
+            node = bench.node
+            feed = node.subscribe(from_start=False)
             meta = SnapshotMeta(1000, 1, Configuration(("n1",)), size_bytes=1 << 62, crc=1)
             request = SnapshotRequest(1, "n2", meta, 0, data=b"x")
             replies: list[object] = []
             bench.node._desk.bulk.pause = lambda seconds: None  # type: ignore[method-assign]
             for count in range(1, 4):
-                replica.snapshotting.store_chunk(replies.append, request)
+                node._snapshotting.store_chunk(replies.append, request)
                 await bench.until(lambda count=count: len(replies) == count)  # type: ignore[misc]
             _, _, event = await asyncio.wait_for(feed.next(), 10)
             assert event.kind == "snapshot_refused"
@@ -157,12 +157,12 @@ def test_the_loop_turns_while_a_sync_hangs() -> None:
             fs.before = before
             outcomes: list[Outcome] = []
             began = time.monotonic()
-            bench.node.replica.submit(plain(b"y"), outcomes.append)
+            bench.node.submit(plain(b"y"), outcomes.append)
             turns = 0
             while not hangs.is_set() or time.monotonic() - began < 0.2:
                 await asyncio.sleep(0.001)
                 turns += 1
-            state = bench.node.replica.state()
+            state = bench.node.state()
             assert turns > 20
             assert state.durable_index < state.last_index
             assert not outcomes
@@ -180,7 +180,7 @@ def test_digests_are_bounded() -> None:
             await bench.submit(plain(b"x"))
             outcomes: list[Outcome] = []
             for _ in range(1000):
-                bench.node.replica.digest(outcomes.append)
+                bench.node.digest(outcomes.append)
             await bench.until(lambda: len(outcomes) == 1000)
             done = [outcome for outcome in outcomes if isinstance(outcome, Answered)]
             refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
@@ -200,19 +200,19 @@ def test_everybody_is_answered_once_when_the_node_stops() -> None:
         async with running(diary, MemoryFileSystem()) as bench:
             await bench.submit(plain(b"x"))
             diary.on = lambda what, detail: gate.wait(10) if what == "apply" else None  # type: ignore[assignment]
-            replica = bench.node.replica
+            node = bench.node
             writes: list[Outcome] = []
             reads: list[Outcome] = []
             others: list[Outcome] = []
-            replica.submit(plain(b"y"), writes.append)
+            node.submit(plain(b"y"), writes.append)
             await bench.until(lambda: ("apply", b"y") in diary.lines)
-            replica.submit(plain(b"z"), writes.append)
+            node.submit(plain(b"z"), writes.append)
             for stale in (True, False):
-                replica.query([b"q"], stale, reads.append)
+                node.query([b"q"], stale, reads.append)
             await asyncio.sleep(0)
-            replica.query([b"q"], False, reads.append)
-            replica.digest(others.append)
-            replica.snapshot_now(others.append)
+            node.query([b"q"], False, reads.append)
+            node.digest(others.append)
+            node.snapshot_now(others.append)
             threading.Timer(0.1, gate.set).start()
             assert bench.node.stop()
             await asyncio.sleep(0.05)
@@ -232,13 +232,13 @@ def test_a_slow_machine_does_not_collect_queries_for_ever(monkeypatch: pytest.Mo
         async with running(diary, MemoryFileSystem()) as bench:
             await bench.submit(plain(b"x"))
             diary.on = lambda what, detail: gate.wait(10) if what == "apply" else None  # type: ignore[assignment]
-            replica = bench.node.replica
-            replica.submit(plain(b"y"), lambda outcome: None)
+            node = bench.node
+            node.submit(plain(b"y"), lambda outcome: None)
             await bench.until(lambda: ("apply", b"y") in diary.lines)
             most = NodeSettings().pending_queries_max
             reads: list[Outcome] = []
             for _ in range(most + 100):
-                replica.query([b"q"], True, reads.append)
+                node.query([b"q"], True, reads.append)
             refused = [outcome for outcome in reads if isinstance(outcome, Refused)]
             assert len(refused) >= 100
             assert all(outcome.refusal is Refusal.OVERLOADED for outcome in refused)
@@ -263,7 +263,7 @@ def test_a_long_snapshot_does_not_hold_up_the_end() -> None:
         fs = MemoryFileSystem()
         async with running(machine, fs) as bench:
             await bench.submit(plain(b"x"))
-            bench.node.replica.snapshot_now(lambda outcome: None)
+            bench.node.snapshot_now(lambda outcome: None)
             await bench.until(machine.started.is_set)
             assert bench.node.stop()
             assert not [name for name in fs.files() if "snap" in name]
@@ -276,21 +276,21 @@ def test_what_fails_while_effects_are_delivered_stops_the_node() -> None:
 
     async def go() -> None:
         async with running(Diary(quick=True), MemoryFileSystem()) as bench:
-            replica = bench.node.replica
+            node = bench.node
             outcomes: list[Outcome] = []
 
             def kick(inline: bool) -> None:
                 raise OSError(5, "Input/output error")
 
-            replica._wal.kick = kick  # type: ignore[method-assign]
-            replica.submit(plain(b"x"), outcomes.append)
+            node._wal.kick = kick  # type: ignore[method-assign]
+            node.submit(plain(b"x"), outcomes.append)
             for _ in range(5):  # turns of the loop: propose, write, answer
                 await asyncio.sleep(0)
             assert [type(outcome) for outcome in outcomes] == [Unknown]
             reports, bench.fatal.reports = bench.fatal.reports, []
             assert [str(error) for _, error in reports] == ["[Errno 5] Input/output error"]
             with pytest.raises(NodeStopped):
-                replica.enter(replica._core.tick)
-            replica._wal.kick = WalWorker.kick.__get__(replica._wal)  # type: ignore[method-assign]
+                node._driver.enter(node._core.tick)
+            node._wal.kick = WalWorker.kick.__get__(node._wal)  # type: ignore[method-assign]
 
     asyncio.run(go())

@@ -18,6 +18,7 @@ from raftd.node.apply_worker import (
     Slice,
 )
 from raftd.node.outcomes import Answered, Outcome
+from raftd.node.ownership import Ownership
 from tests.node.fakes import FakeClock, FakeHost, FatalNote
 
 META = SnapshotMeta(10, 3, Configuration(("a",)))
@@ -30,7 +31,7 @@ class Bench:
         self.slices: list[Slice] = []
         self.restored: list[Callable[[], None]] = []
         self.worker = ApplyWorker(
-            self.host, self.clock, FatalNote(), self.slices.append, self._restore
+            Ownership(self.host), self.clock, FatalNote(), self.slices.append, self._restore
         )
         self.answers: list[Outcome] = []
 

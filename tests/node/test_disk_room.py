@@ -31,7 +31,7 @@ def test_a_directory_for_snapshots_that_takes_none_is_told_once(received: bool) 
         fs = MemoryFileSystem()
         diary = Diary(quick=True)
         async with running(diary, fs) as bench:
-            replica = bench.node.replica
+            node = bench.node
             await bench.submit(plain(b"x"))
 
             def refuse(operation: Operation) -> None:
@@ -40,7 +40,7 @@ def test_a_directory_for_snapshots_that_takes_none_is_told_once(received: bool) 
 
             fs.before = refuse
             fs.read_only.add("/data/n1/snapshots")
-            assert replica.serving()
+            assert node.serving()
             for _ in range(3):
                 if received:
                     meta = SnapshotMeta(1000, 1, Configuration(("n1",)), size_bytes=100, crc=1)
@@ -50,17 +50,17 @@ def test_a_directory_for_snapshots_that_takes_none_is_told_once(received: bool) 
                     await bench.until(lambda stored=stored: stored)  # type: ignore[misc]
                 else:
                     asked: list[Outcome] = []
-                    replica.snapshot_now(asked.append)
+                    node.snapshot_now(asked.append)
                     await bench.until(lambda asked=asked: asked)  # type: ignore[misc]
                     assert isinstance(asked[0], Refused)
-            assert "no snapshot can be stored" in replica.problems()[0]
-            assert "/data/n1/snapshots" in replica.problems()[0]
-            assert not replica.serving()
+            assert "no snapshot can be stored" in node.problems()[0]
+            assert "/data/n1/snapshots" in node.problems()[0]
+            assert not node.serving()
             fs.before = None
             fs.read_only.clear()
-            replica.snapshot_now(lambda outcome: None)
-            await bench.until(replica.serving)
-            assert not replica.problems()
+            node.snapshot_now(lambda outcome: None)
+            await bench.until(node.serving)
+            assert not node.problems()
             assert len(diary.events("snapshots_fail")) == 1
             assert len(diary.events("snapshots_work")) == 1
             assert len(diary.events("snapshot_failed")) <= 1
@@ -73,9 +73,9 @@ def test_nobody_needs_a_snapshot_to_notice_that_none_can_be_stored() -> None:
         fs = MemoryFileSystem()
         async with running(Diary(quick=True), fs) as bench:
             fs.read_only.add("/data/n1/snapshots")
-            await bench.until(lambda: not bench.node.replica.serving())
+            await bench.until(lambda: not bench.node.serving())
             fs.read_only.clear()
-            await bench.until(bench.node.replica.serving)
+            await bench.until(bench.node.serving)
 
     asyncio.run(go())
 
@@ -87,22 +87,22 @@ def test_a_full_disk_is_told_relieved_by_a_snapshot_and_its_end_told() -> None:
         fs = MemoryFileSystem(40 << 20)
         diary = Diary(quick=True)
         async with running(diary, fs) as bench:
-            replica = bench.node.replica
+            node = bench.node
             for _ in range(4):
                 await bench.submit(plain(b"x" * 300_000))
             diary.state = b""
             free, _ = fs.room("/")
             fs.put("/ballast", bytes(free - 20_000))
             outcomes: list[Outcome] = []
-            while not replica.room.lacking and len(outcomes) < 10:
-                replica.submit(plain(b"y" * 300_000), outcomes.append)
+            while not node._room.lacking and len(outcomes) < 10:
+                node.submit(plain(b"y" * 300_000), outcomes.append)
                 diary.state = b""
                 await asyncio.sleep(0.02)
-            await bench.until(lambda: diary.events("no_space") or replica.state().snapshot_index)
-            assert replica.state().snapshot_index > 0 or not replica.serving()
+            await bench.until(lambda: diary.events("no_space") or node.state().snapshot_index)
+            assert node.state().snapshot_index > 0 or not node.serving()
             fs.put("/ballast", b"")
-            await bench.until(lambda: not replica.room.lacking)
-            await bench.until(replica.serving)
+            await bench.until(lambda: not node._room.lacking)
+            await bench.until(node.serving)
             assert len(diary.events("no_space")) == len(diary.events("space_again"))
 
     asyncio.run(go())
@@ -112,7 +112,7 @@ def test_what_the_log_may_hold_back_is_a_share_of_what_is_free() -> None:
     async def go() -> None:
         fs = MemoryFileSystem(40 << 20)
         async with running(Diary(quick=True), fs) as bench:
-            core = bench.node.replica._core
+            core = bench.node._core
             await bench.until(lambda: core._s.pin_bytes_max < 1 << 40)
             free, _ = fs.room("/")
             assert core._s.pin_bytes_max == free // disk_room.PIN_SHARE

@@ -81,7 +81,7 @@ def test_a_snapshot_handed_in_holds_the_sessions_of_its_mark() -> None:
             assert sessions != Sessions(Diary()).sessions(), "the session is in it"
             diary.host.hand_in(index, iter([state]))
             await bench.until(lambda: diary.events("snapshot_taken"))
-            assert bench.node.replica.state().snapshot_index == index
+            assert bench.node.state().snapshot_index == index
         again = Diary()
         async with running(again, fs) as bench:
             await bench.until(lambda: again.state == b"12")
@@ -127,7 +127,7 @@ def test_only_a_marked_index_is_taken_and_only_once() -> None:
             diary.host.hand_in(marked[-2], [])  # marked, but there is a newer one
             await bench.until(lambda: diary.events("snapshot_failed"))
             assert "not newer" in diary.events("snapshot_failed")[0].detail
-            assert bench.node.replica.state().snapshot_index == marked[-1]
+            assert bench.node.state().snapshot_index == marked[-1]
 
     asyncio.run(go())
 
@@ -200,7 +200,7 @@ def test_a_bug_in_on_event_is_logged_and_a_flood_is_bounded(
             waiting = asyncio.ensure_future(bench.submit(plain(b"x")))
             await bench.until(inside.is_set)
             event = diary.events("role")[0]
-            apply = bench.node.replica.apply
+            apply = bench.node._apply
             told = len(diary.lines) + EVENTS_WAITING_MAX
             for _ in range(EVENTS_WAITING_MAX + 5):
                 apply.tell(event)
@@ -234,7 +234,7 @@ def test_a_machine_is_called_later_on_its_own_thread_and_proposes_in_a_term(quic
             [(_, at)] = [line for line in diary.lines if line[0] == "later"]
             assert isinstance(at, float)
             assert at >= began + 0.009
-            assert len(bench.node.replica.clients.waiters) == 0, "nobody waits for it"
+            assert len(bench.node._applying.waiters) == 0, "nobody waits for it"
         assert diary.threads == {"MainThread" if quick else "raft-apply"}
 
     asyncio.run(go())

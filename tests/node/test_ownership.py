@@ -135,7 +135,7 @@ def test_no_two_calls_into_a_machine_overlap() -> None:
             restores.extend([made.jumped_to] if made.jumped_to else [])
             restored.notify()
 
-    worker = ApplyWorker(machine, RealClock(), fatal, report, restore)
+    worker = ApplyWorker(Ownership(machine), RealClock(), fatal, report, restore)
     assert worker.worker is not None
     for thread in (snapshots.worker, worker.worker):
         thread.start()

@@ -115,7 +115,7 @@ def test_a_rotten_file_is_replaced(new: bool, found: str) -> None:
         fs = MemoryFileSystem()
         machine = Diary(quick=True)
         async with running(machine, fs) as bench:
-            replica = bench.node.replica
+            node = bench.node
             await bench.submit(plain(b"x" * 1000))
             old = await snapshot(bench)
             path = next(name for name in fs.files() if name.endswith(".snap"))
@@ -126,17 +126,17 @@ def test_a_rotten_file_is_replaced(new: bool, found: str) -> None:
                 fs.put(path, good[:500] + b"rotten" + good[506:])
             if new:
                 await bench.submit(plain(b"y"))
-            scrubber = replica.snapshotting.scrubber
+            scrubber = node._snapshotting.scrubber
             if found == "by the scrub":
                 scrubber._due()
             elif found == "by a follower":
                 scrubber.suspect(old)
             else:
                 with pytest.raises(FileNotFoundError):
-                    await replica.read_chunk(SnapshotRequest(1, "n1", old, 0))
+                    await node.read_chunk(SnapshotRequest(1, "n1", old, 0))
             await bench.until(lambda: machine.events("snapshot_rotten"))
-            await bench.until(lambda: replica._core._s.rotten is None)
-            newest = replica._core.snapshot
+            await bench.until(lambda: node._core._s.rotten is None)
+            newest = node._core.snapshot
             assert (newest.index > old.index) == new
             await bench.until(lambda: whole(fs, newest))
             if not new:
@@ -147,9 +147,9 @@ def test_a_rotten_file_is_replaced(new: bool, found: str) -> None:
 
 async def snapshot(bench: Bench) -> SnapshotMeta:
     done: list[object] = []
-    bench.node.replica.snapshot_now(done.append)
+    bench.node.snapshot_now(done.append)
     await bench.until(lambda: done)
-    return bench.node.replica._core.snapshot
+    return bench.node._core.snapshot
 
 
 def whole(fs: MemoryFileSystem, meta: SnapshotMeta) -> bool:

@@ -15,6 +15,7 @@ from raftd.node import health, wellbeing
 from raftd.node.apply_worker import ApplyWorker, Install
 from raftd.node.job_worker import JobWorker
 from raftd.node.outcomes import Applied, Outcome, Refusal, Refused
+from raftd.node.ownership import Ownership
 from raftd.node.settings import NodeSettings
 from raftd.node.wellbeing import Standstill
 from tests.core.commands import Script
@@ -32,7 +33,7 @@ def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def events(bench: Bench) -> list[str]:
-    return [event.kind for _, _, event in bench.node.replica._events._ring]
+    return [event.kind for _, _, event in bench.node._events._ring]
 
 
 @pytest.mark.parametrize(
@@ -48,31 +49,31 @@ def test_a_machine_that_hangs_is_said_and_its_callers_are_refused(what: str, sai
         diary = Diary()
         gate = threading.Event()
         async with running(diary, MemoryFileSystem(), SETTINGS) as bench:
-            replica = bench.node.replica
+            node = bench.node
             await bench.submit(plain(b"x"))
             diary.on = lambda name, detail: gate.wait(10) if name == what else None  # type: ignore[assignment]
             first: list[Outcome] = []
             if what == "apply":
-                replica.submit(plain(b"y"), first.append)
+                node.submit(plain(b"y"), first.append)
             elif what == "query":
-                replica.query([b"q"], True, first.append)
+                node.query([b"q"], True, first.append)
             else:
-                replica.snapshot_now(first.append)
-            await bench.until(replica.wellbeing.unready)
-            assert said in replica.wellbeing.unready()[0]
-            assert said in replica.problems()[0]
-            assert not replica.serving()
-            assert replica.leading  # alone: there is nobody to hand over to
+                node.snapshot_now(first.append)
+            await bench.until(node._wellbeing.unready)
+            assert said in node._wellbeing.unready()[0]
+            assert said in node.problems()[0]
+            assert not node.serving()
+            assert node.leading  # alone: there is nobody to hand over to
             assert events(bench).count("machine_stalled") == 1
             refused: list[Outcome] = []
-            replica.submit(plain(b"z"), refused.append)
-            replica.query([b"q"], False, refused.append)
-            replica.query([b"q"], True, refused.append)
+            node.submit(plain(b"z"), refused.append)
+            node.query([b"q"], False, refused.append)
+            node.query([b"q"], True, refused.append)
             assert [o.refusal for o in refused if isinstance(o, Refused)] == [
                 Refusal.UNAVAILABLE
             ] * 3
             gate.set()
-            await bench.until(lambda: first and not replica.wellbeing.unready())
+            await bench.until(lambda: first and not node._wellbeing.unready())
             assert events(bench).count("machine_goes_on") == 1
             assert isinstance(await bench.submit(plain(b"z")), Applied)
 
@@ -84,11 +85,11 @@ def test_a_long_entry_and_a_long_queue_of_a_slow_machine_are_no_standstill() -> 
         diary = Diary()
         async with running(diary, MemoryFileSystem(), SETTINGS) as bench:
             diary.on = lambda name, detail: time.sleep(0.02)
-            replica = bench.node.replica
+            node = bench.node
             outcomes: list[Outcome] = []
             for _ in range(2):
-                replica.submit(plain(*[b"x"] * 15), outcomes.append)
-            replica.query([b"q"] * 15, True, outcomes.append)
+                node.submit(plain(*[b"x"] * 15), outcomes.append)
+            node.query([b"q"] * 15, True, outcomes.append)
             await bench.until(lambda: len(outcomes) == 3)
             assert "machine_stalled" not in events(bench)
 
@@ -97,7 +98,9 @@ def test_a_long_entry_and_a_long_queue_of_a_slow_machine_are_no_standstill() -> 
 
 def test_a_restore_is_one_step() -> None:
     clock = FakeClock()
-    worker = ApplyWorker(FakeHost(clock), clock, FatalNote(), print, lambda meta, then: None)
+    worker = ApplyWorker(
+        Ownership(FakeHost(clock)), clock, FatalNote(), print, lambda meta, then: None
+    )
     assert worker.progress() is None
     worker.put(Install(SnapshotMeta(7, 1, Configuration(("a",)))))
     worker.step()
@@ -138,14 +141,14 @@ def test_a_full_log_that_no_snapshot_relieves_is_said_and_unfits_for_leading() -
         settings = replace(SETTINGS, log_memory_limit_bytes=5_000)
         fs = MemoryFileSystem()
         async with running(Diary(), fs, settings) as bench:
-            replica = bench.node.replica
+            node = bench.node
             await bench.submit(plain(b"x"))
             fs.capacity_bytes = sum(map(len, fs.files().values()))
             await bench.submit(plain(b"x" * 6_000))
-            await bench.until(lambda: any(a.unfit for a in replica.wellbeing.ailments()))
-            assert "log_memory_limit" in replica.problems()[0]
-            await bench.until(lambda: replica._core._s.unfit)
-            await bench.until(replica.wellbeing.unready)
+            await bench.until(lambda: any(a.unfit for a in node._wellbeing.ailments()))
+            assert "log_memory_limit" in node.problems()[0]
+            await bench.until(lambda: node._core._s.unfit)
+            await bench.until(node._wellbeing.unready)
             fs.capacity_bytes = None
 
     asyncio.run(go())
@@ -170,16 +173,16 @@ def test_a_slow_disk_is_said_while_it_is_written_to() -> None:
 
     async def go() -> None:
         async with running(Diary(), MemoryFileSystem(), SETTINGS) as bench:
-            replica = bench.node.replica
+            node = bench.node
             await bench.submit(plain(b"x"))
-            assert not any("the disk is slow" in text for text in replica.problems())
-            wal, now = replica._wal, replica._clock.now()
+            assert not any("the disk is slow" in text for text in node.problems())
+            wal, now = node._wal, node._driver.clock.now()
             for _ in range(20):
                 wal._pace.took(0.3, now)
-            said = [text for text in replica.problems() if "the disk is slow" in text]
+            said = [text for text in node.problems() if "the disk is slow" in text]
             assert len(said) == 1
             assert re.search(r"take (27|28|29|30)\d ms on average", said[0])
-            assert replica.serving(), "slow is not unready"
+            assert node.serving(), "slow is not unready"
             assert wal.sync_seconds(now + 60) == 0.0, "nothing is said of an idle disk"
 
     asyncio.run(go())

@@ -20,8 +20,7 @@ from raftd.core.types import (
     Role,
 )
 from raftd.names import SHARED, Names
-from raftd.node.outcomes import Answered, Applied, Outcome
-from raftd.rpc.api import Done
+from raftd.node.outcomes import Answered, Applied, Done, Outcome
 from raftd.rpc.clients.gate import ClientLimits
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.peers.peers import Peers

@@ -14,8 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2, client_pb2_grpc
 from raftd.core.effects import Event
 from raftd.core.types import Role
-from raftd.node.outcomes import Answered, Applied, Refusal, Refused, Unknown
-from raftd.rpc.api import Done
+from raftd.node.outcomes import Answered, Applied, Done, Refusal, Refused, Unknown
 from raftd.rpc.clients.errors import FAILURE_KEY
 from raftd.rpc.clients.gate import ClientLimits
 from raftd.rpc.directory import PeerAddress

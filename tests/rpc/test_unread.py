@@ -12,8 +12,7 @@ import pytest
 
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
-from raftd.node.outcomes import Answered, Applied
-from raftd.rpc.api import Done
+from raftd.node.outcomes import Answered, Applied, Done
 from raftd.rpc.plumbing.connections import UnreadLimits
 from raftd.wire.batch import encode_results
 from raftd.wire.session_id import with_index

@@ -36,7 +36,7 @@ class Transport:
         process = self._process
         self._pulls.discard((peer, channel))
         for _ in range(PULLS_MAX):
-            request = process.replica.pull(peer, channel)
+            request = process.raftd.pull(peer, channel)
             if request is None:
                 return
             process.pulled(peer, request)
@@ -52,7 +52,7 @@ class Transport:
         def read(result: SnapshotRequest | OSError) -> None:
             if isinstance(result, OSError):
                 process.world.stats["snapshots gone"] += 1
-                process.replica.unreachable(peer, request)
+                process.raftd.unreachable(peer, request)
             else:
                 process.transmit_chunk(peer, result)
 
@@ -105,7 +105,7 @@ class ShippedDoor:
             else:
                 _not_done(outcome, answer)
 
-        process.run(lambda: process.replica.submit(payload, self._once("submit", done)))
+        process.run(lambda: process.raftd.submit(payload, self._once("submit", done)))
 
     def read(self, query: bytes, answer: Answer) -> None:
         process = self._process
@@ -118,13 +118,13 @@ class ShippedDoor:
             else:
                 _not_done(outcome, answer)
 
-        process.run(lambda: process.replica.query([query], False, self._once("read", done)))
+        process.run(lambda: process.raftd.query([query], False, self._once("read", done)))
 
     def transfer(self, target: NodeId) -> None:
-        self._process.replica.transfer(target, self._once("transfer", _ignored))
+        self._process.raftd.transfer(target, self._once("transfer", _ignored))
 
     def snapshot_now(self) -> None:
-        self._process.replica.snapshot_now(self._once("snapshot", _ignored))
+        self._process.raftd.snapshot_now(self._once("snapshot", _ignored))
 
     def digest(self) -> None:
         process = self._process
@@ -134,7 +134,7 @@ class ShippedDoor:
                 value = outcome.results[0][1]
                 process.checkers.digest(process.node.name, outcome.applied_index, value)
 
-        process.replica.digest(self._once("digest", done))
+        process.raftd.digest(self._once("digest", done))
 
 
 def _not_done(outcome: Outcome, answer: Answer) -> None:

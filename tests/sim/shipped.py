@@ -1,8 +1,8 @@
 """The node that ships: raftd/node as it is, on a simulated loop, disk, network and clock.
 
-Replica, Clients, Door, the four workers, SnapshotDesk, Snapshotting, HandOver and Waiters are put
-together by raftd.node.node.Node itself. What is simulated is what they stand on: the loop
-(loop.py), the threads (threads.py), and the ports, which the checkers watch (watched.py).
+The driver of the core, the workers and all other duties are put together by raftd.node.node.Node
+itself. What is simulated is what they stand on: the loop (loop.py), the threads (threads.py), and
+the ports, which the checkers watch (watched.py).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class ShippedProcess(Process):
         since = self.world.now - seconds
         stands = self.node.paused or self.stop_under_way is not None
         late = self._stood_until > since or self.node.resumed_at > since
-        return self.alive and not self.replica.stopped and not stands and not late
+        return self.alive and not self.raftd.stopped and not stands and not late
 
     @property
     def net_is_busy(self) -> bool:
@@ -121,7 +121,6 @@ class ShippedProcess(Process):
             observer=self._observe,
             make_core=self._make_core,
         )
-        self.replica = raftd.replica
         self.desk = raftd._desk
         self.machine.watch(self.desk)
         self.wal = WalThread(self, raftd._wal)
@@ -244,7 +243,7 @@ class ShippedProcess(Process):
         try:
             call(*args)
         except NodeStopped:
-            if not self.replica.stopped:
+            if not self.raftd.stopped:
                 raise
 
     def turn(self, call: Callable[..., None], *args: Any) -> None:
@@ -283,7 +282,7 @@ class ShippedProcess(Process):
         if self.alive:
             self.world.events += 1
             self.world.trace(self.node.name, f"link lost {peer}")
-            self.run(self.replica.link_lost, peer)
+            self.run(self.raftd.link_lost, peer)
 
     def transfer(self, target: NodeId) -> None:
         self.world.stats["transfers"] += 1
@@ -299,7 +298,7 @@ class ShippedProcess(Process):
         if not self._accepts(call):
             return
         try:
-            self.replica.step(call.request, lambda reply: self._send_reply(call, reply))
+            self.raftd.step(call.request, lambda reply: self._send_reply(call, reply))
         except NodeStopped:
             self.node.cluster.network.fail(call)
 
@@ -309,7 +308,7 @@ class ShippedProcess(Process):
     def _on_reply(self, call: Call, reply: Reply) -> None:
         self.world.events += 1
         self.world.trace(self.node.name, f"<= {call.peer}", reply)
-        self.replica.on_reply(call.peer, call.request, reply)
+        self.raftd.on_reply(call.peer, call.request, reply)
 
     def unreachable(self, call: Call) -> None:
         self.run(self._unreachable, call)
@@ -317,4 +316,4 @@ class ShippedProcess(Process):
     def _unreachable(self, call: Call) -> None:
         self.world.events += 1
         self.world.trace(self.node.name, f"lost {call.peer}", call.request)
-        self.replica.unreachable(call.peer, call.request)
+        self.raftd.unreachable(call.peer, call.request)

@@ -118,6 +118,11 @@ def _hands_over(process: ShippedProcess) -> bool:
     return lead is not None and lead.transfer is not None
 
 
+def _receives(process: ShippedProcess) -> bool:
+    incoming = process.stores.snapshots._incoming
+    return incoming is not None and not incoming[1].finished
+
+
 _DOING: dict[str, Callable[[ShippedProcess], bool]] = {
     "not-admitted": lambda p: not p.core._s.may_vote,
     "wal-writes": lambda p: p.wal.writes,
@@ -125,7 +130,7 @@ _DOING: dict[str, Callable[[ShippedProcess], bool]] = {
     "waits-for-room": lambda p: p.wal.waits_for_room,
     "snapshot-written": lambda p: p.snapshot_thread.at_work and not p.machine.away,
     "restoring": lambda p: p.machine.away,
-    "receiving": lambda p: p.desk._incoming is not None,
+    "receiving": _receives,
     "sending": _sends,
     "transfer": _hands_over,
     "stopping": lambda p: p.stop_under_way is not None,

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from raftd._pb import client_pb2 as pb
-from raftd.node.outcomes import Answered, Applied, Outcome
-from raftd.node.ports import FatalPort
-from raftd.rpc.api import ClientNode, Done
+from raftd.node.outcomes import Answered, Applied, Done, Outcome
+from raftd.rpc.api import ClientNode
 from raftd.rpc.clients import errors
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.directory import Directory
@@ -56,13 +55,11 @@ class Gate:
         node: ClientNode,
         directory: Directory,
         limits: ClientLimits,
-        fatal: FatalPort,
         connections: Connections,
     ) -> None:
         self.node = node
         self.directory = directory
         self.limits = limits
-        self._fatal = fatal
         self.connections = connections
 
     # --- for streams: callbacks, nothing awaited ------------------------------------------------
@@ -70,7 +67,7 @@ class Gate:
     def submit(self, batch: bytes, done: Done) -> None:
         """Raises WireError if `batch` is malformed: nothing was done, `done` is not called."""
         check_batch(batch)
-        self._enter(lambda: self.node.submit(batch, done))
+        self.node.submit(batch, done)
 
     def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None:
         """Raises WireError as `submit` does."""
@@ -78,18 +75,10 @@ class Gate:
             raise WireError(
                 f"{len(queries)} queries in one frame, 1..{self.limits.queries_max} may be"
             )
-        self._enter(lambda: self.node.query(queries, stale, done))
+        self.node.query(queries, stale, done)
 
     def failure(self, outcome: Outcome) -> pb.Failure:
         return errors.of_outcome(outcome, self.directory)
-
-    def _enter(self, call: Callable[[], None]) -> None:
-        """grpc.aio would make a status of our exception and go on: it must stop the node."""
-        try:
-            call()
-        except Exception as error:
-            self._fatal.fatal("the node failed on a client's call", error)
-            raise
 
     def bytes_of(self, outcome: Answered) -> int:
         return sum([len(answer) for _, answer in outcome.results])
@@ -140,7 +129,7 @@ class Gate:
 
     async def control(self, start: Callable[[Done], None], context: Context) -> Outcome:
         """An operator's request. Raises CallFailed if it was refused or its outcome is unknown."""
-        outcome = await self._settled(context, lambda done: self._enter(lambda: start(done)))
+        outcome = await self._settled(context, start)
         if not isinstance(outcome, Applied | Answered):
             raise CallFailed(self.failure(outcome))
         return outcome

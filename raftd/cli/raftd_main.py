@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from raftd import __version__
-from raftd.cli import settings_flags, streams
+from raftd.cli import raftd_certs, settings_flags, streams
 from raftd.config import ConfigError
 from raftd.config.render import sample, show
 
@@ -87,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     forget.add_argument("directory", type=Path, help="the data_dir of a stopped node")
     forget.add_argument("node", help="the id of the other node")
     forget.set_defaults(run=_forget)
+    raftd_certs.add_to(commands)
     return parser
 
 

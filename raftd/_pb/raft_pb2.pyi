@@ -19,18 +19,20 @@ BATCH: EntryType
 CONFIGURATION: EntryType
 
 class Envelope(_message.Message):
-    __slots__ = ("cluster", "sender", "sender_incarnation", "addressee", "addressee_incarnation")
+    __slots__ = ("cluster", "sender", "sender_incarnation", "addressee", "addressee_incarnation", "code")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     SENDER_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     ADDRESSEE_FIELD_NUMBER: _ClassVar[int]
     ADDRESSEE_INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     sender: str
     sender_incarnation: str
     addressee: str
     addressee_incarnation: str
-    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., sender_incarnation: _Optional[str] = ..., addressee: _Optional[str] = ..., addressee_incarnation: _Optional[str] = ...) -> None: ...
+    code: bytes
+    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., sender_incarnation: _Optional[str] = ..., addressee: _Optional[str] = ..., addressee_incarnation: _Optional[str] = ..., code: _Optional[bytes] = ...) -> None: ...
 
 class VoteRequest(_message.Message):
     __slots__ = ("envelope", "number", "term", "last_index", "last_term", "pre", "transfer")

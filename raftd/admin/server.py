@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from raftd.admin.connection import Answer, Connection
 from raftd.metrics import NodeCollector, Vitals
 from raftd.names import SHARED, numbers_of
+from raftd.tls.contexts import Tls
 
 LOG = logging.getLogger("raftd.admin")
 
@@ -27,6 +28,7 @@ CONNECTIONS_MAX = 64
 BACKLOG = 1024
 """Connections that the kernel holds for us. Without room it drops a caller's first packet, and
 that is sent again after a whole second: a crowd would cost a probe that second."""
+HANDSHAKE_SECONDS = 2.0
 NAME_SECONDS = 5.0
 STOP_SECONDS = 2.0
 
@@ -40,8 +42,10 @@ class AdminServer:
         port: int,
         vitals: Vitals,
         gauges: Callable[[], Iterable[tuple[str, float]]],
+        tls: Tls | None = None,
     ) -> None:
-        """Binds at once. Raises OSError when the address cannot be had."""
+        """Binds at once. tls: None: plain HTTP. Raises OSError when the address cannot be had."""
+        self._tls = tls
         self._vitals = vitals
         self._registry = CollectorRegistry()
         self._registry.register(NodeCollector(vitals, gauges))
@@ -83,7 +87,11 @@ class AdminServer:
     async def _serve(self) -> None:
         """Until `stop`, which may come before the first turn of the loop."""
         server = await self._loop.create_server(
-            self._connection, sock=self._listener, backlog=BACKLOG
+            self._connection,
+            sock=self._listener,
+            backlog=BACKLOG,
+            ssl=None if self._tls is None else self._tls.renewing_server,
+            ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_SECONDS,
         )
         await self._stopping.wait()
         server.close()

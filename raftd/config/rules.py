@@ -12,6 +12,12 @@ Problem = tuple[str, str]
 """(the setting at fault, what is wrong and what is expected)"""
 
 
+_WITHOUT_TLS = {
+    "peer": "listen to everything, and speak for a node unless there is a cluster_secret_file",
+    "client": "read and write everything",
+}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
@@ -23,6 +29,7 @@ def problems(config: Config) -> Iterator[Problem]:
     yield from _members(config)
     yield from _timing(config)
     yield from _sizes(config)
+    yield from _security(config)
 
 
 def warnings(config: Config) -> Iterator[Problem]:
@@ -33,14 +40,17 @@ def warnings(config: Config) -> Iterator[Problem]:
             "peers",
             f"{count} voters tolerate no more failures than {count - 1}; an odd number is better",
         )
-    for name in ("listen_peer", "listen_client"):
+    for port, secured in (("peer", config.peer_cert), ("client", config.client_cert)):
+        name = f"listen_{port}"
         address = listen_address(config, name)
-        if address and not is_loopback(address):
+        if address and not is_loopback(address) and not secured:
             yield (
                 name,
-                f"{address} can be reached from other machines, and there is no TLS: whoever can "
-                "connect can read and write everything",
+                f"{address} can be reached from other machines, and there is no TLS "
+                f"({port}_cert): whoever can connect can {_WITHOUT_TLS[port]}",
             )
+    if config.security_migrating:
+        yield "security_migrating", "true: peers that prove nothing are taken; end the migration"
     if config.listen_admin and not is_loopback(config.listen_admin):
         yield "listen_admin", f"{config.listen_admin} can be reached from other machines"
 
@@ -137,6 +147,25 @@ def _sizes(config: Config) -> Iterator[Problem]:
                 "that receives a snapshot keeps the log so long that commands are refused",
             ),
         )
+
+
+def _security(config: Config) -> Iterator[Problem]:
+    for port in ("peer", "client"):
+        cert, key = f"{port}_cert", f"{port}_key"
+        given = {name for name in (cert, key) if getattr(config, name)}
+        for name in {cert, key} - given if given else ():
+            yield name, f"is missing; expected a file, as {next(iter(given))} is set"
+        for name in (f"{port}_ca", f"{port}_crl"):
+            if getattr(config, name) and not given:
+                yield name, f"is set without {cert}: expected both, or neither"
+    if config.peer_cert and not config.peer_ca:
+        yield "peer_ca", "is missing; expected a file, as nodes check each other's certificates"
+    if config.client_crl and not config.client_ca:
+        yield "client_crl", "is set without client_ca: expected both, or neither"
+    if config.admin_tls and not config.client_cert:
+        yield "admin_tls", "true: expected a client_cert to serve it with"
+    if config.security_migrating and not config.cluster_secret_file:
+        yield "security_migrating", "true: expected a cluster_secret_file to migrate to"
 
 
 def _ordered(config: Config, low: str, high: str, factor: float) -> Iterator[Problem]:

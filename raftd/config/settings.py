@@ -75,6 +75,35 @@ class Config:
         LISTEN, "127.0.0.1:7003", "HTTP: /livez, /readyz, /metrics; empty: off; keep it on loopback"
     )
 
+    cluster_secret_file: str = setting(
+        PATH,
+        "",
+        "file with a secret that all nodes share (16 bytes or more): a peer without it is refused",
+        group="Security (docs/security.md)",
+    )
+    peer_cert: str = setting(
+        PATH, "", "this node's certificate among peers (PEM); it holds the name ID.node.raftd"
+    )
+    peer_key: str = setting(PATH, "", "its private key, mode 600")
+    peer_ca: str = setting(PATH, "", "who signs the certificates of all nodes")
+    peer_crl: str = setting(PATH, "", "certificates that peer_ca has revoked")
+    client_cert: str = setting(
+        PATH, "", "this node's certificate for clients; it holds the host that they connect to"
+    )
+    client_key: str = setting(PATH, "", "its private key, mode 600")
+    client_ca: str = setting(
+        PATH, "", "who signs the certificates of clients; empty: clients need none"
+    )
+    client_crl: str = setting(PATH, "", "certificates that client_ca has revoked")
+    admin_tls: bool = setting(
+        FLAG, False, "the HTTP port too speaks TLS, with client_cert; it asks for no certificates"
+    )
+    security_migrating: bool = setting(
+        FLAG,
+        False,
+        "while the nodes are secured one after the other: peers without the secret are taken too",
+    )
+
     machine: str = setting(
         MACHINE,
         "kv",

@@ -16,6 +16,7 @@ from raftd.core.effects import Event
 from raftd.core.types import Recovered, Role
 from raftd.daemon.descriptors import connections
 from raftd.daemon.fatal import EndProcess
+from raftd.daemon.security import Security
 from raftd.machine.sessions import Sessions
 from raftd.metrics import BEAT_SECONDS, Vitals
 from raftd.node.node import Node
@@ -23,6 +24,7 @@ from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.repeats import Repeats
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.peers.peers import Peers
+from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.peers.transport import LinkSettings
 from raftd.rpc.plumbing.ports import BindError
 from raftd.rpc.server import Servers, ServerSettings, about
@@ -70,8 +72,10 @@ class NetworkThread:
         context: logs.Context,
         vitals: Vitals,
         fatal: EndProcess,
+        security: Security,
     ) -> None:
         self._config = config
+        self._security = security
         self._directory = directory
         self._recovered = recovered
         self._machine = machine
@@ -166,7 +170,7 @@ class NetworkThread:
         )
         where = Directory({name: PeerAddress(*at) for name, at in config.peers.items()})
         advertised = about(*config.peers[config.id])
-        link = link_settings(config)
+        link = link_settings(config, self._security.peers)
         peers = Peers(where, advertised, link, fatal, now)
         most = connections(len(config.peers) - 1)
         settings = ServerSettings(
@@ -175,6 +179,7 @@ class NetworkThread:
             peer_connections_max=most.peers,
             client_connections_max=most.clients,
             link=link,
+            client_tls=self._security.client,
         )
         servers = Servers(node, peers, where, advertised, settings, fatal, now)
         return node, peers, servers
@@ -252,13 +257,14 @@ def log_event(event: Event, untold: int = 0) -> None:
     LOG.log(level, "%s: %s%s", event.kind.replace("_", " "), event.detail, more, extra=fields)
 
 
-def link_settings(config: Config) -> LinkSettings:
+def link_settings(config: Config, security: PeerSecurity = NOTHING_ASKED) -> LinkSettings:
     """Deadlines between peers follow the election timeout: what comes later is useless."""
     return LinkSettings(
         connect_timeout=config.election_timeout_min,
         control_timeout=config.election_timeout_min / 2,
         read_index_timeout=config.election_timeout_min,
         append_age_max=config.append_age_max or 2 * config.election_timeout_max,
+        security=security,
     )
 
 

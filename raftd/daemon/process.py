@@ -30,6 +30,7 @@ from raftd.daemon.descriptors import SPARES, raise_limit
 from raftd.daemon.fatal import EXIT_FATAL, EndProcess, one_line
 from raftd.daemon.network import CannotListen, NetworkThread
 from raftd.daemon.reload import Reload
+from raftd.daemon.security import Security, SecurityProblem, security_of
 from raftd.daemon.watchdog import Watchdog
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
@@ -105,6 +106,7 @@ class _Process:
         self._stopping = False
         self._orders: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._reload: Callable[[], None]
+        self._security: Security
 
     def run(self, reload: Callable[[], None]) -> None:
         """Raises CannotStart."""
@@ -112,6 +114,10 @@ class _Process:
         self._announce()
         raise_limit()
         self._catch_signals()
+        try:
+            self._security = security_of(self._config)
+        except SecurityProblem as problem:
+            raise CannotStart(str(problem)) from None
         machine = Sessions(make_machine(self._config))
         admin = self._open_admin()
         try:
@@ -130,7 +136,14 @@ class _Process:
         except (StorageError, OSError) as error:
             raise CannotStart(one_line(error), _code_of(error)) from None
         net = NetworkThread(
-            self._config, directory, recovered, machine, self._context, self._vitals, self._fatal
+            self._config,
+            directory,
+            recovered,
+            machine,
+            self._context,
+            self._vitals,
+            self._fatal,
+            self._security,
         )
         try:
             net.start()
@@ -156,6 +169,7 @@ class _Process:
                 collect(thaw=rounds % THAW_ROUNDS == 0)
             else:
                 self._reload()
+            self._security.renew()
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -221,7 +235,9 @@ class _Process:
             return None
         host, _, port = address.rpartition(":")
         try:
-            admin = AdminServer(host.strip("[]"), int(port), self._vitals, self._gauges)
+            admin = AdminServer(
+                host.strip("[]"), int(port), self._vitals, self._gauges, self._security.admin
+            )
         except OSError as error:
             why = error.strerror or str(error)
             raise CannotStart(f"listen_admin: cannot listen on {address}: {why}") from None
@@ -232,6 +248,8 @@ class _Process:
         yield "log_lines_dropped", self._dropped()
         if self._vitals.disk_free_bytes is not None:
             yield "disk_free_bytes", self._vitals.disk_free_bytes
+        for port, days in self._security.days_left(time.time_ns() / 1e9).items():
+            yield f"{port}_certificate_days_left", days
 
 
 def rare_collections() -> None:

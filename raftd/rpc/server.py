@@ -45,6 +45,7 @@ from raftd.rpc.plumbing.malformed import Tolerant
 from raftd.rpc.plumbing.quiet import hush_cut_calls
 from raftd.rpc.plumbing.readers import keep_callers_out_of_the_log
 from raftd.rpc.plumbing.reflected import ReflectedPool
+from raftd.tls.contexts import Tls
 
 PROTOCOL = 1
 
@@ -61,6 +62,7 @@ class ServerSettings:
 
     peer_calls_max, client_calls_max: calls and streams at a time; one more is RESOURCE_EXHAUSTED.
     peer_connections_max, client_connections_max: one more is closed at once.
+    client_tls: None: clients are served in plain text.
     """
 
     listen_peer: str
@@ -74,6 +76,7 @@ class ServerSettings:
     unread: UnreadLimits = field(default_factory=UnreadLimits)
     floods: FloodLimits = field(default_factory=FloodLimits)
     reflection: bool = True
+    client_tls: Tls | None = None
 
 
 def about(peer_address: str, client_address: str) -> raft_pb2.About:
@@ -108,7 +111,14 @@ class Servers:
         self._connections = Connections(settings.unread, now)
         self._guard = Guard(self._connections, settings.floods, now)
         self._raft = RaftService(
-            node, directory, advertised, fatal, now, self._watch.doubt, self._connections
+            node,
+            directory,
+            advertised,
+            fatal,
+            now,
+            self._watch.doubt,
+            self._connections,
+            settings.link.security,
         )
         self._gate = Gate(node, directory, settings.clients, self._connections)
         self._streams = StreamRegistry()
@@ -144,8 +154,13 @@ class Servers:
 
     async def start(self) -> None:
         """Open both ports and begin to talk to the peers. Raises BindError; then call `stop`."""
-        self.peer_port = open_peer_port(self._peer_server, self._settings.listen_peer)
-        self.client_port = open_client_port(self._client_server, self._settings.listen_client)
+        settings = self._settings
+        self.peer_port = open_peer_port(
+            self._peer_server, settings.listen_peer, settings.link.security
+        )
+        self.client_port = open_client_port(
+            self._client_server, settings.listen_client, settings.client_tls
+        )
         await self._peer_server.start()
         await self._client_server.start()
         self._guard.start((self.peer_port, self.client_port))

@@ -7,7 +7,7 @@ connections that are made afterwards; what is wrong is told, and nothing changes
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -21,11 +21,14 @@ CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 ALPN = ["h2"]
 
 
-def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """For a port. With `ca`, whoever connects must show a certificate. Raises TlsProblem."""
+def server_context(files: TlsFiles, alpn: Sequence[str] = ALPN) -> ssl.SSLContext:
+    """For a port. With `ca`, whoever connects must show a certificate. Raises TlsProblem.
+
+    alpn: the protocols spoken there.
+    """
     check_key_is_private(files)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    _restrict(context)
+    _restrict(context, alpn)
     _load(context, files)
     if files.ca:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -39,18 +42,18 @@ def client_context(files: TlsFiles) -> ssl.SSLContext:
     """
     check_key_is_private(files)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _restrict(context)
+    _restrict(context, ALPN)
     _load(context, files)
     if not files.ca:
         context.load_default_certs(ssl.Purpose.SERVER_AUTH)
     return context
 
 
-def _restrict(context: ssl.SSLContext) -> None:
+def _restrict(context: ssl.SSLContext, alpn: Sequence[str]) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(CIPHERS)
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(alpn)
 
 
 def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
@@ -84,16 +87,30 @@ class Tls:
     authority, and this one must hold the node's name (see raftd/tls/names.py).
     """
 
-    def __init__(self, files: TlsFiles, node: str = "") -> None:
-        """Raises TlsProblem."""
+    def __init__(self, files: TlsFiles, node: str = "", alpn: Sequence[str] = ALPN) -> None:
+        """alpn: the protocols that the port speaks. Raises TlsProblem."""
         self._files = files
+        self._alpn = alpn
         self._node = node
         self._made = self._make()
+        self.generation = 0
+        """How often new files have been taken."""
 
     @property
     def server(self) -> ssl.SSLContext:
         """For the next connection that comes in."""
         return self._made.server
+
+    @property
+    def renewing_server(self) -> ssl.SSLContext:
+        """For who takes one context for good: each handshake goes on with the newest one."""
+        first = server_context(self._files, self._alpn)
+
+        def go_on(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+            connection.context = self.server
+
+        first.sni_callback = go_on
+        return first
 
     @property
     def client(self) -> ssl.SSLContext:
@@ -110,12 +127,22 @@ class Tls:
         if self._files.stamp() == self._made.stamp:
             return False
         self._made = self._make()
+        self.generation += 1
         return True
+
+    def grpc_server(self, told: Callable[[TlsProblem], None]) -> grpc.ServerCredentials:
+        """See `grpc_server`."""
+        return grpc_server(self._files, told)
+
+    @property
+    def grpc_channel(self) -> grpc.ChannelCredentials:
+        """For the next channel of gRPC's to a peer."""
+        return self._made.channel
 
     def _make(self) -> _Made:
         files = self._files
         stamp = files.stamp()  # before they are read: a change meanwhile is seen at the next look
-        server = server_context(files)
+        server = server_context(files, self._alpn)
         if self._node:
             client = client_context(files)
             client.check_hostname = False  # for the rehearsal: there is no host yet
@@ -125,7 +152,7 @@ class Tls:
         else:
             client = _trusting(files)
             certificate = rehearse(files, server_context(replace(files, ca="", crl="")), client)
-        return _Made(server, client, certificate, stamp)
+        return _Made(server, client, grpc_channel(files), certificate, stamp)
 
     def _check_node(self, certificate: dict[str, Any]) -> None:
         if self._node not in node_ids(certificate):
@@ -138,6 +165,7 @@ class Tls:
 class _Made(NamedTuple):
     server: ssl.SSLContext
     client: ssl.SSLContext
+    channel: grpc.ChannelCredentials
     certificate: dict[str, Any]
     stamp: object
 
@@ -191,6 +219,5 @@ def grpc_server(files: TlsFiles, told: Callable[[TlsProblem], None]) -> grpc.Ser
 
 def grpc_channel(files: TlsFiles) -> grpc.ChannelCredentials:
     """gRPC's own TLS for connections of this side, as the files are now. Raises TlsProblem."""
-    client_context(files)
     found = read(files)
     return grpc.ssl_channel_credentials(found.get("ca"), found.get("key"), found.get("cert"))

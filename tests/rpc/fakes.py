@@ -27,6 +27,7 @@ from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.transport import LinkSettings
 from raftd.rpc.plumbing.connections import UnreadLimits
 from raftd.rpc.server import Servers, ServerSettings, about
+from raftd.tls.contexts import Tls
 from raftd.wire.batch import decode_batch, encode_results
 
 CLUSTER = "0123456789abcdef"
@@ -226,6 +227,7 @@ class Side:
         client_calls_max: int = 4096,
         names: Names = SHARED,
         unread: UnreadLimits | None = None,
+        client_tls: Tls | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.node = node
@@ -240,6 +242,7 @@ class Side:
             link=link,
             clients=clients,
             unread=unread or UnreadLimits(),
+            client_tls=client_tls,
         )
         self.servers = Servers(
             node, self.peers, self.directory, mine, settings, self.fatal, loop.time
@@ -262,6 +265,7 @@ async def one_side(
     client_calls_max: int = 4096,
     names: Names = SHARED,
     unread: UnreadLimits | None = None,
+    client_tls: Tls | None = None,
 ) -> AsyncIterator[Side]:
     side = Side(
         FakeNode(name),
@@ -270,6 +274,7 @@ async def one_side(
         client_calls_max=client_calls_max,
         names=names,
         unread=unread,
+        client_tls=client_tls,
     )
     await side.servers.start()
     try:

@@ -8,6 +8,7 @@ from raftd._pb import raft_pb2 as pb
 from raftd.core.types import Identity
 from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
+from raftd.rpc.peers.security import PeerSecurity
 
 ME = Identity("c1", "n1", "i1")
 RECORDED = {"n2": "i2"}
@@ -25,7 +26,10 @@ def incoming(**changed: str) -> pb.Envelope:
         "addressee": "n1",
         "addressee_incarnation": "i1",
     }
-    return pb.Envelope(**{**fields, **changed})
+    made = pb.Envelope()
+    for name, value in {**fields, **changed}.items():
+        setattr(made, name, value)
+    return made
 
 
 def test_what_fits_is_taken() -> None:
@@ -118,3 +122,63 @@ def test_envelopes_for_strangers_do_not_pile_up() -> None:
     for number in range(2000):
         made.reply_to(incoming(sender=f"n{number}"))
     assert len(made._made) <= 256
+
+
+SECRET = PeerSecurity(b"correct horse battery staple")
+
+
+def between(here: PeerSecurity, there: PeerSecurity) -> tuple[Envelopes, Envelopes]:
+    """n1, which is this node, and n2."""
+    n1 = Envelopes(ME, RECORDED.get, here)
+    return n1, Envelopes(Identity("c1", "n2", "i2"), {"n1": "i1"}.get, there)
+
+
+def test_holders_of_the_secret_understand_each_other() -> None:
+    n1, n2 = between(SECRET, SECRET)
+    for _ in range(2):  # the second time it is remembered
+        request = n2.request_to("n1")
+        assert n1.check_request(request) == "n2"
+        n2.check_reply(n1.reply_to(request), "n1")
+    hello = n2.hello_to("n1")
+    assert n1.check_hello(hello) == "n2"
+    n2.check_hello_reply(n1.reply_to(hello), "n1")
+    n2.check_hello_reply(n1.refusal_of(hello), "n1")
+
+
+@pytest.mark.parametrize("there", [PeerSecurity(), PeerSecurity(b"another secret, as long")])
+def test_without_the_secret_nothing_is_taken_and_nothing_believed(there: PeerSecurity) -> None:
+    n1, stranger = between(SECRET, there)
+    for check, envelope in (
+        (n1.check_request, stranger.request_to("n1")),
+        (n1.check_hello, stranger.hello_to("n1")),
+    ):
+        with pytest.raises(Mismatch, match="cluster_secret_file must hold the same") as caught:
+            check(envelope)
+        assert not caught.value.hint, "a stranger is told nothing"
+    for check_reply in (n1.check_reply, n1.check_hello_reply):
+        with pytest.raises(Mismatch, match="cluster_secret_file"):
+            check_reply(stranger.reply_to(n1.request_to("n2")), "n2")
+
+
+def test_a_code_counts_for_its_own_envelope_only() -> None:
+    n1, n2 = between(SECRET, SECRET)
+    envelope = pb.Envelope()
+    envelope.CopyFrom(n2.hello_to("n1"))
+    n1.check_hello(envelope)
+    envelope.sender = "n3"
+    with pytest.raises(Mismatch, match="with another secret"):
+        n1.check_hello(envelope)
+
+
+def test_while_migrating_no_code_will_do_but_a_wrong_one_will_not() -> None:
+    migrating = PeerSecurity(SECRET.secret, migrating=True)
+    n1, n2 = between(migrating, PeerSecurity())
+    assert n1.check_request(n2.request_to("n1")) == "n2"
+    assert n2.check_hello(n1.hello_to("n2")) == "n1", "whoever has no secret ignores codes"
+    n1, n2 = between(migrating, PeerSecurity(b"another secret, as long"))
+    with pytest.raises(Mismatch, match="with another secret"):
+        n1.check_request(n2.request_to("n1"))
+
+
+def test_borders_between_fields_count() -> None:
+    assert SECRET.code("ab", "c") != SECRET.code("a", "bc")

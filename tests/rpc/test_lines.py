@@ -129,7 +129,7 @@ def test_what_is_in_flight_when_a_line_is_renewed_is_settled() -> None:
 def test_a_number_is_not_looked_up() -> None:
     async def main() -> None:
         book = Book()
-        line = lines.Line("127.0.0.1:1", replace(PATIENT, renew_after=0.0), Names(book))
+        line = lines.Line("127.0.0.1:1", replace(PATIENT, renew_after=0.0), Names(book), "n2")
         line.look()
         assert (line.renewals, book.asked) == (0, [])
         await line.close()
@@ -140,7 +140,7 @@ def test_a_number_is_not_looked_up() -> None:
 def test_a_line_is_in_doubt_once_in_a_while_and_never_for_calls_of_its_forerunner() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        line = lines.Line("127.0.0.1:1", replace(PATIENT, renew_after=0.05), Names(Book()))
+        line = lines.Line("127.0.0.1:1", replace(PATIENT, renew_after=0.05), Names(Book()), "n2")
         before = loop.time() - 1
         assert not line.doubt(loop.time()), "too new"
         await until(lambda: line.doubt(loop.time()), "old enough")

@@ -1,6 +1,6 @@
 """How clients reach a node: the options of the client port, each with its reason.
 
-The client port is made here, without encryption; whoever adds credentials changes this file alone.
+The client port is made here, in plain text or with TLS.
 docs/operations.md has all timers in one table.
 """
 
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import grpc.aio
 
-from raftd.rpc.plumbing.ports import ChannelOptions, bind, connections_max
+from raftd.rpc.plumbing.ports import ChannelOptions, bind, connections_max, port_credentials
+from raftd.tls.contexts import Tls
 
 CLIENT_MESSAGE_MAX = (4 << 20) + (64 << 10)
 """A frame holds one batch (wire.batch: 4 MiB at most) and a few fields."""
@@ -40,6 +41,6 @@ def client_server(calls_max: int, most_connections: int) -> grpc.aio.Server:
     return grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
 
 
-def open_client_port(server: grpc.aio.Server, address: str) -> int:
-    """Returns the port. Raises BindError."""
-    return bind(server, address, "listen_client")
+def open_client_port(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
+    """Returns the port. tls: None for plain text. Raises BindError."""
+    return bind(server, address, "listen_client", port_credentials(tls))

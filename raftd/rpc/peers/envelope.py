@@ -11,6 +11,10 @@ from collections.abc import Callable
 from raftd._pb import raft_pb2 as pb
 from raftd.core.types import Identity, Incarnation, NodeId
 from raftd.rpc.peers.checks import Rejected, check_incarnation, check_node_id
+from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
+
+REMEMBERED_MAX = 256
+"""Envelopes whose code was right: comparing is cheaper than making it again for each message."""
 
 WITHHELD = "withheld"
 """In the place of an incarnation that the other side is not told."""
@@ -32,14 +36,22 @@ class Mismatch(Exception):
 
 
 class Envelopes:
-    """Network thread only. `expected`: the recorded incarnation of a node, or None."""
+    """Network thread only. `expected`: the recorded incarnation of a node, or None.
+
+    security: what a peer has to prove; the right codes of few peers are remembered.
+    """
 
     def __init__(
-        self, identity: Identity, expected: Callable[[NodeId], Incarnation | None]
+        self,
+        identity: Identity,
+        expected: Callable[[NodeId], Incarnation | None],
+        security: PeerSecurity = NOTHING_ASKED,
     ) -> None:
         self._own = identity
         self._expected = expected
+        self._security = security
         self._made: dict[tuple[NodeId, Incarnation], pb.Envelope] = {}
+        self._proven: dict[tuple[str, ...], bytes] = {}
 
     def make(self, addressee: NodeId, incarnation: Incarnation) -> pb.Envelope:
         """An envelope from this node. Shared: never change it."""
@@ -55,6 +67,7 @@ class Envelopes:
                 addressee=addressee,
                 addressee_incarnation=incarnation,
             )
+            made.code = self._security.code(*_said(made))
         return made
 
     def request_to(self, peer: NodeId) -> pb.Envelope:
@@ -75,6 +88,7 @@ class Envelopes:
         envelope = pb.Envelope()
         envelope.CopyFrom(self.make(hello.sender, hello.sender_incarnation))
         envelope.sender_incarnation = WITHHELD
+        envelope.code = self._security.code(*_said(envelope))
         return envelope
 
     def check_request(self, envelope: pb.Envelope) -> NodeId:
@@ -88,6 +102,7 @@ class Envelopes:
         ):
             expected = self._expected(sender)
             if expected is not None and envelope.sender_incarnation == expected:
+                self._prove(envelope)
                 return sender
         raise self._why(envelope, "")
 
@@ -95,6 +110,7 @@ class Envelopes:
         """As check_request, but any incarnation of the sender will do: the core judges that."""
         self._well_formed(envelope)
         if envelope.cluster == self._own.cluster and self._addressed(envelope, may_be_empty=True):
+            self._prove(envelope)
             return envelope.sender
         raise self._why(envelope, envelope.sender_incarnation)
 
@@ -108,6 +124,7 @@ class Envelopes:
             and envelope.addressee_incarnation == own.incarnation
             and envelope.sender_incarnation == self._expected(peer)
         ):
+            self._prove(envelope)
             return
         if envelope.sender != peer:
             raise _elsewhere(envelope, peer)
@@ -122,6 +139,24 @@ class Envelopes:
             envelope, may_be_empty=False
         ):
             raise self._why(envelope, envelope.sender_incarnation)
+        self._prove(envelope)
+
+    def _prove(self, envelope: pb.Envelope) -> None:
+        """Raises Mismatch when the other side cannot know the cluster's secret."""
+        security = self._security
+        if not security.secret:
+            return
+        said = _said(envelope)
+        if self._proven.get(said) == envelope.code != b"":
+            return
+        if not security.convinced_by(envelope.code, *said):
+            without = "without the cluster's secret" if not envelope.code else "with another secret"
+            raise Mismatch(
+                f"a message from {_shown(envelope.sender)} {without}: cluster_secret_file must "
+                "hold the same on every node"
+            )
+        if envelope.code and len(self._proven) < REMEMBERED_MAX:
+            self._proven[said] = envelope.code
 
     def _addressed(self, envelope: pb.Envelope, may_be_empty: bool) -> bool:
         own, incarnation = self._own, envelope.addressee_incarnation
@@ -176,6 +211,17 @@ def _elsewhere(envelope: pb.Envelope, peer: NodeId) -> Mismatch:
     plain = len(sender) <= 64 and sender.isprintable()
     found = (sender if plain else _shown(sender)) or "a node without a name"
     return Mismatch(f"{found} answered at the address of {peer}: check the peer addresses")
+
+
+def _said(envelope: pb.Envelope) -> tuple[str, ...]:
+    """The fields that the code of an envelope speaks for."""
+    return (
+        envelope.cluster,
+        envelope.sender,
+        envelope.sender_incarnation,
+        envelope.addressee,
+        envelope.addressee_incarnation,
+    )
 
 
 def _shown(text: str) -> str:

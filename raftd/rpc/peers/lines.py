@@ -14,6 +14,7 @@ from weakref import WeakSet
 import grpc
 
 from raftd._pb import raft_pb2_grpc
+from raftd.core.types import NodeId
 from raftd.names import NOWHERE, Names, is_literal
 from raftd.rpc.peers.transport import LinkSettings, peer_channel
 
@@ -28,6 +29,7 @@ class Line:
         address: str,
         settings: LinkSettings,
         names: Names,
+        peer: NodeId,
         on_unknown: Callable[[str], None] | None = None,
     ) -> None:
         """on_unknown: told in one line that the name has no address, once until it has one."""
@@ -35,6 +37,7 @@ class Line:
         self._address = address
         self._settings = settings
         self._names = names
+        self._peer = peer
         self._on_unknown = on_unknown
         self._by_name = not is_literal(address)
         self._loop = asyncio.get_running_loop()
@@ -46,7 +49,9 @@ class Line:
             self._look_up()
 
     def _open(self) -> None:
-        self._channel = peer_channel(self._target, self._settings, self._address)
+        tls = self._settings.security.tls
+        self._generation = tls.generation if tls is not None else 0
+        self._channel = peer_channel(self._target, self._settings, self._address, self._peer)
         self._channel.get_state(try_to_connect=True)  # a new leader's first append should not wait
         self.stub = raft_pb2_grpc.RaftStub(self._channel)
         self._calls: WeakSet[Any] = WeakSet()
@@ -69,9 +74,16 @@ class Line:
         now = self._loop.time()
         if state is grpc.ChannelConnectivity.READY and not (refused and self._by_name):
             self._well = now
+        elif self._outdated():
+            self._replace()
         elif self._by_name and now - self._well >= self._settings.renew_after:
             self._well = now
             self._look_up()
+
+    def _outdated(self) -> bool:
+        """Whether the channel would connect with a certificate that has been replaced since."""
+        tls = self._settings.security.tls
+        return tls is not None and tls.generation != self._generation
 
     def doubt(self, sent_at: float) -> bool:
         """A call of `sent_at` was not answered, nor anything after it: another connection, please.

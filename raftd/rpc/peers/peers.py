@@ -58,7 +58,9 @@ class Peers:
     def start(self, node: PeerNode) -> None:
         """From now on requests are pulled from `node`."""
         self._node = node
-        self._envelopes = Envelopes(node.identity, node.expected_incarnation)
+        self._envelopes = Envelopes(
+            node.identity, node.expected_incarnation, self._settings.security
+        )
         early, self._early = self._early, {}
         for peer, channel in early:
             self.wake(peer, channel)
@@ -84,7 +86,7 @@ class Peers:
         try:
             envelope = self._envelopes.request_to(peer)
             target = self._names.known(address) or NOWHERE  # the lines look it up
-            async with peer_channel(target, self._settings, address) as channel:
+            async with peer_channel(target, self._settings, address, peer) as channel:
                 call = raft_pb2_grpc.RaftStub(channel).Probe(
                     pb.ProbeRequest(envelope=envelope), timeout=self._settings.probe_timeout
                 )
@@ -133,6 +135,7 @@ class Outlet:
                 address,
                 link.settings,
                 names,
+                link.peer,
                 self._unknown if channel is Channel.CONTROL else None,
             )
             for channel in Channel

@@ -29,6 +29,7 @@ from raftd.rpc.peers import codec, codec_replies
 from raftd.rpc.peers.append_sender import ENVELOPE_KEY
 from raftd.rpc.peers.checks import Rejected, check_leap
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
+from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.quiet import QuietLog
 from raftd.rpc.plumbing.streams import Ended, ServerStream
@@ -57,16 +58,18 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         now: Callable[[], float],
         on_doubt: Callable[[NodeId], None],
         connections: Connections,
+        security: PeerSecurity = NOTHING_ASKED,
     ) -> None:
         """on_doubt: that node may be dead (`LinkWatch.doubt`)."""
         self._connections = connections
+        self._security = security
         self._node = node
         self._directory = directory
         self._about = about
         self._fatal = fatal
         self._log = QuietLog(log, now)
         self._on_doubt = on_doubt
-        self._envelopes = Envelopes(node.identity, node.expected_incarnation)
+        self._envelopes = Envelopes(node.identity, node.expected_incarnation, security)
         self._streams: dict[NodeId, AppendStream] = {}
         self._draining = False
 
@@ -119,7 +122,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def Hello(self, message: pb.HelloRequest, context: Context) -> pb.HelloReply:
         try:
-            sender = self._envelopes.check_hello(message.envelope)
+            sender = self._genuine(self._envelopes.check_hello(message.envelope), context)
             request = codec.decode_hello(message, sender)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Hello", error)
@@ -136,7 +139,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def Probe(self, message: pb.ProbeRequest, context: Context) -> pb.ProbeReply:
         try:
-            self._envelopes.check_request(message.envelope)
+            self._genuine(self._envelopes.check_request(message.envelope), context)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Probe", error)
         state = self._node.state()
@@ -155,7 +158,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
     ) -> Any:
         what = type(message).__name__
         try:
-            sender = self._envelopes.check_request(message.envelope)
+            sender = self._genuine(self._envelopes.check_request(message.envelope), context)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, what, error)
         try:
@@ -167,6 +170,12 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         return codec_replies.encode_reply(
             await self._step(sender, request, context), message.number, envelope, kind
         )
+
+    def _genuine(self, sender: NodeId, context: Context) -> NodeId:
+        """Raises Mismatch when the connection's certificate is another node's."""
+        if why := self._security.impostor(context, sender):
+            raise Mismatch(why)
+        return sender
 
     async def _step(self, sender: NodeId, request: m.Request, context: Context) -> m.Reply:
         waiting: asyncio.Future[m.Reply] = asyncio.get_running_loop().create_future()
@@ -249,7 +258,8 @@ class RaftService(raft_pb2_grpc.RaftServicer):
                     envelope = pb.Envelope.FromString(value)
                 except DecodeError:
                     raise Rejected(f"{ENVELOPE_KEY} is not an Envelope") from None
-                return self._envelopes.check_request(envelope), envelope
+                sender = self._envelopes.check_request(envelope)
+                return self._genuine(sender, context), envelope
         raise Rejected(f"the metadata lacks {ENVELOPE_KEY}")
 
     def _make_stream(self, sender: NodeId, opened: pb.Envelope, context: Context) -> AppendStream:

@@ -1,7 +1,7 @@
 """How nodes reach each other: the options of channels and of the peer port, each with its reason.
 
-Every channel to a peer and the peer port are made here, without encryption; whoever adds
-credentials changes this file alone. docs/operations.md has all timers in one table.
+Every channel to a peer and the peer port are made here, in plain text or with TLS.
+docs/operations.md has all timers in one table.
 
 gRPC 1.85 has a keepalive timeout that never fires (its condition is the wrong way round); what ends
 a connection whose pings are not answered is `http2.ping_timeout_ms`, a minute unless set. Both are
@@ -14,7 +14,16 @@ from dataclasses import dataclass
 
 import grpc.aio
 
-from raftd.rpc.plumbing.ports import ChannelOptions, bind, connections_max, ms
+from raftd.core.types import NodeId
+from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
+from raftd.rpc.plumbing.ports import (
+    ChannelOptions,
+    bind,
+    connections_max,
+    ms,
+    port_credentials,
+)
+from raftd.tls.names import node_name
 
 PEER_MESSAGE_MAX = 64 << 20
 
@@ -33,6 +42,7 @@ class LinkSettings:
     append_age_max: the oldest append in flight may be this old before its stream is cut.
     renew_after: a host name is looked up again after so long without a connection, and a new
     connection is not doubted before.
+    security: what nodes prove to each other.
     """
 
     connect_timeout: float = 1.0
@@ -48,15 +58,24 @@ class LinkSettings:
     probe_timeout: float = 0.1
     renew_after: float = 2.0
     message_max: int = PEER_MESSAGE_MAX
+    security: PeerSecurity = NOTHING_ASKED
 
 
-def peer_channel(target: str, settings: LinkSettings, address: str) -> grpc.aio.Channel:
-    """A channel with a connection of its own. Network thread only.
+def peer_channel(
+    target: str, settings: LinkSettings, address: str, peer: NodeId
+) -> grpc.aio.Channel:
+    """A channel to `peer` with a connection of its own. Network thread only.
 
     target: where `address` (host:port) is, in numbers; see raftd/names.py.
     """
-    options = [*peer_channel_options(settings), ("grpc.default_authority", address)]
-    return grpc.aio.insecure_channel(target, options=options)
+    options = peer_channel_options(settings)
+    tls = settings.security.tls
+    if tls is None:
+        options.append(("grpc.default_authority", address))
+        return grpc.aio.insecure_channel(target, options=options)
+    # Not the host's name: whoever has a certificate of the authority could answer for any node.
+    options.append(("grpc.ssl_target_name_override", node_name(peer)))
+    return grpc.aio.secure_channel(target, tls.grpc_channel, options=options)
 
 
 def peer_channel_options(settings: LinkSettings) -> ChannelOptions:
@@ -106,6 +125,6 @@ def peer_server(settings: LinkSettings, calls_max: int, most_connections: int) -
     return grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
 
 
-def open_peer_port(server: grpc.aio.Server, address: str) -> int:
+def open_peer_port(server: grpc.aio.Server, address: str, security: PeerSecurity) -> int:
     """Returns the port. Raises BindError."""
-    return bind(server, address, "listen_peer")
+    return bind(server, address, "listen_peer", port_credentials(security.tls))

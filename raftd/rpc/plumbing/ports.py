@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from typing import Any
 
+import grpc
 import grpc.aio
 
 from raftd.names import SHARED, numbers_of
+from raftd.tls.contexts import Tls
+from raftd.tls.files import TlsProblem
+
+LOG = logging.getLogger("raftd.rpc")
 
 NAME_SECONDS = 5.0
 """For the system to find the own host name before a port is opened there."""
@@ -25,12 +31,29 @@ def connections_max(count: int) -> tuple[str, Any]:
     return ("grpc.max_allowed_incoming_connections", count)
 
 
+def port_credentials(tls: Tls | None) -> grpc.ServerCredentials | None:
+    """Raises BindError."""
+    if tls is None:
+        return None
+    try:
+        return tls.grpc_server(lambda problem: LOG.error("TLS: nothing is changed: %s", problem))
+    except TlsProblem as problem:
+        raise BindError(str(problem)) from None
+
+
 def ms(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def bind(server: grpc.aio.Server, address: str, field_name: str) -> int:
+def bind(
+    server: grpc.aio.Server,
+    address: str,
+    field_name: str,
+    credentials: grpc.ServerCredentials | None = None,
+) -> int:
     """Returns the port. Raises BindError with the system's own reason.
+
+    credentials: None for plain text.
 
     A host name is looked up by the system, never by gRPC; it may have several addresses.
     """
@@ -41,9 +64,12 @@ def bind(server: grpc.aio.Server, address: str, field_name: str) -> int:
         raise BindError(f"{field_name}: cannot listen on {address}: {why}") from None
     bound = 0
     for number in numbers_of(target):
-        host = number.rpartition(":")[0]
+        where = f"{number.rpartition(':')[0]}:{bound}" if bound else number
         try:
-            bound = server.add_insecure_port(f"{host}:{bound}" if bound else number) or bound
+            if credentials is None:
+                bound = server.add_insecure_port(where) or bound
+            else:
+                bound = server.add_secure_port(where, credentials) or bound
         except RuntimeError:
             continue
     if not bound:

@@ -42,7 +42,10 @@ def envelope(live: Live, sender: Node, addressee: Node, /, **changed: str) -> pb
         "addressee_incarnation": live.incarnation(addressee),
         **changed,
     }
-    return pb.Envelope(**fields)
+    made = pb.Envelope()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
 
 
 def send(node: Node, method: str, message: Any) -> Any:

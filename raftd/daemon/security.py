@@ -1,0 +1,115 @@
+"""From settings to what the ports check: the cluster's secret, TLS among peers, TLS for clients.
+
+Files are read before a port is opened, and again when they change.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import time
+from dataclasses import dataclass
+
+from raftd.config import Config
+from raftd.rpc.peers.security import SECRET_BYTES_MIN, PeerSecurity
+from raftd.tls.contexts import Tls
+from raftd.tls.files import TlsFiles, TlsProblem, days_left, valid_until
+
+LOG = logging.getLogger("raftd.security")
+
+SECRET_BYTES_MAX = 4096
+DAYS_WARN = 14.0
+"""A certificate that ends sooner is a warning each time it is looked at."""
+
+
+class SecurityProblem(Exception):
+    """A file cannot be used. One line: the setting, the file, the reason, the next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What the ports of one node check. Any thread.
+
+    client, admin: None without TLS for clients, on the HTTP port; `peers.tls` likewise.
+    """
+
+    peers: PeerSecurity
+    client: Tls | None
+    admin: Tls | None = None
+
+    def renew(self) -> None:
+        """Take files that have changed. Never raises: what is wrong is logged, nothing changes."""
+        for tls in (self.peers.tls, self.client, self.admin):
+            if tls is None:
+                continue
+            try:
+                if tls.renew():
+                    LOG.warning("TLS: new files count from now on: %s", _described(tls))
+            except TlsProblem as problem:
+                LOG.error("TLS: nothing is changed: %s", problem)
+
+    def days_left(self, epoch_seconds: float) -> dict[str, float]:
+        """By `peer` and `client`: until the certificate in use expires."""
+        ports = {"peer": self.peers.tls, "client": self.client}
+        return {
+            name: days_left(tls.certificate, epoch_seconds) for name, tls in ports.items() if tls
+        }
+
+
+def security_of(config: Config) -> Security:
+    """Raises SecurityProblem."""
+    try:
+        peer = _tls(config, "peer", config.id)
+        client = _tls(config, "client")
+        admin = _admin_tls(config)
+    except TlsProblem as problem:
+        raise SecurityProblem(str(problem)) from None
+    secret = _secret(config.cluster_secret_file)
+    return Security(PeerSecurity(secret, config.security_migrating, peer), client, admin)
+
+
+def _admin_tls(config: Config) -> Tls | None:
+    """The HTTP port asks nobody for a certificate: whatever probes a node has none."""
+    if not config.admin_tls:
+        return None
+    return Tls(TlsFiles("client", config.client_cert, config.client_key), alpn=["http/1.1"])
+
+
+def _tls(config: Config, port: str, node: str = "") -> Tls | None:
+    if not getattr(config, f"{port}_cert"):
+        return None
+    given = {name: getattr(config, f"{port}_{name}") for name in ("cert", "key", "ca", "crl")}
+    tls = Tls(TlsFiles(port, **given), node)
+    LOG.info("TLS on the %s port: %s", port, _described(tls))
+    left = days_left(tls.certificate, time.time_ns() / 1e9)
+    if left < DAYS_WARN:
+        LOG.warning("%s_cert: expires in %.1f days; renew it", port, left)
+    return tls
+
+
+def _described(tls: Tls) -> str:
+    serial = tls.certificate.get("serialNumber", "?")
+    return f"certificate {serial}, valid until {valid_until(tls.certificate)} UTC"
+
+
+def _secret(path: str) -> bytes:
+    """White space round it does not count: editors add a line end. Raises SecurityProblem."""
+    if not path:
+        return b""
+    try:
+        with open(path, "rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            secret = file.read(SECRET_BYTES_MAX + 1).strip()
+    except OSError as error:
+        raise SecurityProblem(f"cluster_secret_file: {path}: {error.strerror}") from None
+    if mode & 0o027:
+        raise SecurityProblem(
+            f"cluster_secret_file: {path}: mode {mode:04o} lets others at it; chmod 600 {path}"
+        )
+    if not SECRET_BYTES_MIN <= len(secret) <= SECRET_BYTES_MAX:
+        raise SecurityProblem(
+            f"cluster_secret_file: {path}: holds {len(secret)} bytes; expected "
+            f"{SECRET_BYTES_MIN} to {SECRET_BYTES_MAX}, as `head -c 32 /dev/urandom | base64` makes"
+        )
+    return secret

@@ -1,0 +1,81 @@
+"""The settings that say which node this is: its cluster, its ports, what it proves and asks for.
+
+The first part of the table of settings (settings.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raftd.config.kinds import FLAG, LISTEN, NODE_ID, PATH, PEERS, TEXT, Peer, choice
+from raftd.config.row import setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """See `Config`."""
+
+    id: str = setting(
+        NODE_ID, "", "this node; must be one of `peers`", group="Who and where (no defaults)"
+    )
+    data_dir: str = setting(
+        PATH, "", "log, snapshots and identity live here; one directory per node, never copied"
+    )
+    peers: dict[str, Peer] = setting(
+        PEERS,
+        {},
+        "every node, this one too, with the addresses at which the others reach it; of a new "
+        "cluster these are the voters, later changes of the list change addresses only",
+    )
+
+    profile: str = setting(
+        choice("standard", "small"),
+        "standard",
+        "defaults of the sizes below; small: for a container and a volume of 256 MiB each",
+        group="Size",
+    )
+
+    cluster_token: str = setting(
+        TEXT,
+        "raftd",
+        "with the ids of `peers` it makes a new cluster's id: two clusters never mix",
+        group="Identity and ports",
+    )
+    listen_peer: str = setting(
+        LISTEN, "", "where to listen for peers; empty: this node's `peer` address above"
+    )
+    listen_client: str = setting(
+        LISTEN, "", "where to listen for clients; empty: this node's `client` address above"
+    )
+    listen_admin: str = setting(
+        LISTEN, "127.0.0.1:7003", "HTTP: /livez, /readyz, /metrics; empty: off; keep it on loopback"
+    )
+
+    cluster_secret_file: str = setting(
+        PATH,
+        "",
+        "file with a secret that all nodes share (16 bytes or more): a peer without it is refused",
+        group="Security (docs/security.md)",
+    )
+    peer_cert: str = setting(
+        PATH, "", "this node's certificate among peers (PEM); it holds the name ID.node.raftd"
+    )
+    peer_key: str = setting(PATH, "", "its private key, mode 600")
+    peer_ca: str = setting(PATH, "", "who signs the certificates of all nodes")
+    peer_crl: str = setting(PATH, "", "certificates that peer_ca has revoked")
+    client_cert: str = setting(
+        PATH, "", "this node's certificate for clients; it holds the host that they connect to"
+    )
+    client_key: str = setting(PATH, "", "its private key, mode 600")
+    client_ca: str = setting(
+        PATH, "", "who signs the certificates of clients; empty: clients need none"
+    )
+    client_crl: str = setting(PATH, "", "certificates that client_ca has revoked")
+    admin_tls: bool = setting(
+        FLAG, False, "the HTTP port too speaks TLS, with client_cert; it asks for no certificates"
+    )
+    security_migrating: bool = setting(
+        FLAG,
+        False,
+        "while the nodes are secured one after the other: peers without the secret are taken too",
+    )

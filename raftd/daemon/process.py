@@ -7,7 +7,6 @@ if it is a bug) and exit code 70.
 from __future__ import annotations
 
 import faulthandler
-import gc
 import hashlib
 import logging
 import os
@@ -26,6 +25,7 @@ from raftd import __version__, logs
 from raftd.admin.server import AdminServer
 from raftd.config import Config, Loaded
 from raftd.config.render import effective
+from raftd.daemon.collector import collect, rare_collections
 from raftd.daemon.descriptors import SPARES, raise_limit
 from raftd.daemon.fatal import EXIT_FATAL, EndProcess, one_line
 from raftd.daemon.network import CannotListen, NetworkThread
@@ -250,28 +250,6 @@ class _Process:
             yield "disk_free_bytes", self._vitals.disk_free_bytes
         for port, days in self._security.days_left(time.time_ns() / 1e9).items():
             yield f"{port}_certificate_days_left", days
-
-
-def rare_collections() -> None:
-    """The cyclic collector looks at young objects as ever, at all of them only when `collect` says.
-
-    A look at everything stops every thread; with 5,000 open streams that took 0.2 s of processor
-    time, again and again while their number grew: an election on a busy machine.
-    """
-    collect()
-    gc.set_threshold(5_000, 4, 1_000_000)
-
-
-def collect(*, thaw: bool = False) -> None:
-    """Free the cycles among what was made since the last time; thaw: among everything.
-
-    What is left (the log, open streams) is not looked at again: it seldom becomes garbage that only
-    the collector can free.
-    """
-    if thaw:
-        gc.unfreeze()
-    gc.collect()
-    gc.freeze()
 
 
 def _no_op(number: int, frame: FrameType | None) -> None:

@@ -5,9 +5,11 @@ an input: the core withholds every promise (a vote, an acknowledgement, its own 
 a term that it shows, a record) until `persisted` covers the write that the promise rests on. The
 daemon and the simulator drive this same class; their duties are in `effects.py`.
 
-Where things are: the paper's state is in `state.py`, receiver rules in `follower.py`, votes in
-`candidate.py`, replication and commit in `leader.py`, ReadIndex in `reads.py`, Hello and admission
-in `membership.py`, every role transition in `roles.py`, everything that time causes in `timers.py`.
+Where things are, by the paper's words: the state in `state.py`, the rule for terms and the switch
+by kind of message in `step.py`, the five transitions in `roles.py`; RequestVote in `election.py`
+(asking) and `voting.py` (giving), AppendEntries in `leader.py` and `follower.py`, InstallSnapshot
+in `install_snapshot.py`; then `reads.py`, `transfer.py`, `membership.py`; Hello is in
+`admission.py`. What time causes is in `timers.py`, what the disk causes in `durability.py`.
 
 Not thread-safe: the driver holds one lock round every call. `now` is seconds on a monotonic clock.
 """
@@ -17,23 +19,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raftd.core import (
-    answers,
-    candidate,
-    compaction,
+    admission,
     durability,
-    fitness,
-    follower,
+    election,
+    install_snapshot,
     leader,
     membership,
     picture,
     plausible,
-    proposals,
     reads,
     recover,
-    requests,
     roles,
-    sending,
+    snapshots,
+    step,
     timers,
+    transfer,
 )
 from raftd.core.effects import BrokenInvariant, Effects, Token
 from raftd.core.log import RaftLog
@@ -85,7 +85,7 @@ class RaftCore:
             fx.install = s.snapshot
             s.installs_out.append(s.snapshot)
         if not s.admitted:
-            membership.admit_if_recorded(s, fx, now)
+            admission.admit_if_recorded(s, fx, now)
         s.wake_all(fx, Channel.CONTROL)
         return fx
 
@@ -98,7 +98,7 @@ class RaftCore:
         """
         fx = Effects()
         plausible.check_request(self._s, request)
-        requests.take(self._s, fx, request, now, token)
+        step.take(self._s, fx, request, now, token)
         return self._done(fx)
 
     def on_reply(self, peer: NodeId, sent: Request, reply: Reply, now: float) -> Effects:
@@ -108,7 +108,7 @@ class RaftCore:
         """
         fx = Effects()
         plausible.check_reply(self._s, sent, reply)
-        answers.on_reply(self._s, fx, peer, sent, reply, now)
+        step.on_reply(self._s, fx, peer, sent, reply, now)
         return self._done(fx)
 
     def unreachable(self, peer: NodeId, sent: Request, now: float) -> Effects:
@@ -117,7 +117,7 @@ class RaftCore:
         It may have arrived.
         """
         fx = Effects()
-        answers.lost(self._s, fx, peer, sent, now)
+        step.lost(self._s, fx, peer, sent, now)
         return self._done(fx)
 
     def link_lost(self, peer: NodeId, now: float) -> Effects:
@@ -127,14 +127,7 @@ class RaftCore:
         the same millisecond.
         """
         fx = Effects()
-        s = self._s
-        since = now - s.link_lost_at
-        recent = s.link_lost_to == peer and since < s.settings.election_timeout_min
-        if s.role is not Role.FOLLOWER or s.leader_id != peer or s.link_lost or recent:
-            return fx
-        s.link_lost, s.link_lost_at, s.link_lost_to, s.link_lost_tries = True, now, peer, 0
-        s.election_deadline = now + s.uniform(0.0, s.settings.link_lost_stagger_max)
-        s.event(fx, "leader", f"the link to leader {peer} broke", peer)
+        election.link_lost(self._s, fx, peer, now)
         return self._done(fx)
 
     def next_request(self, peer: NodeId, channel: Channel, now: float) -> Request | None:
@@ -143,8 +136,8 @@ class RaftCore:
         Every request given out ends in exactly one `on_reply` or `unreachable`.
         """
         s = self._s
-        if channel is Channel.CONTROL and membership.hello_due(s, peer, now):
-            return membership.make_hello(s, peer, now)
+        if channel is Channel.CONTROL and admission.hello_due(s, peer, now):
+            return admission.make_hello(s, peer, now)
         if not s.may_vote or not s.term_is_durable or peer not in s.records:
             return None
         if channel is Channel.CONTROL:
@@ -152,14 +145,14 @@ class RaftCore:
         if s.leadership is None:
             return None
         if channel is Channel.BULK:
-            return sending.next_chunk(s, peer, now)
+            return install_snapshot.next_chunk(s, peer, now)
         return leader.next_append(s, peer, now)
 
     def _next_control(self, peer: NodeId, now: float) -> Request | None:
         s = self._s
         if s.leadership is not None:
-            return leader.next_timeout_now(s, peer, now) or leader.next_heartbeat(s, peer, now)
-        return candidate.next_vote_request(s, peer, now) or reads.next_read_request(s, peer, now)
+            return transfer.next_timeout_now(s, peer, now) or leader.next_heartbeat(s, peer, now)
+        return election.next_vote_request(s, peer, now) or reads.next_read_request(s, peer, now)
 
     # -- time and disk --
 
@@ -188,7 +181,7 @@ class RaftCore:
         Raises NotLeader or Unavailable: then nothing was appended, and never will be.
         """
         fx = Effects()
-        proposals.propose(self._s, fx, batches, now)
+        leader.propose(self._s, fx, batches, now)
         return self._done(fx)
 
     def read(self, now: float, token: Token) -> Effects:
@@ -209,7 +202,7 @@ class RaftCore:
         event or, after an election timeout, a transfer event. Raises NotLeader, Unavailable.
         """
         fx = Effects()
-        proposals.transfer(self._s, fx, target, now)
+        transfer.begin(self._s, fx, target, now)
         return self._done(fx)
 
     def limit_pin(self, size_bytes: int) -> Effects:
@@ -219,7 +212,7 @@ class RaftCore:
 
     def fit_to_lead(self, fit: bool) -> Effects:
         """Not `fit`: it tells its leader so; leading itself, it hands over a while later."""
-        fitness.say(self._s, not fit)
+        self._s.unfit = not fit
         return Effects()
 
     # -- snapshots and the machine --
@@ -229,10 +222,7 @@ class RaftCore:
     ) -> Effects:
         """A chunk of `effects.chunks` was stored (or was not wanted); go on at `next_offset`."""
         fx = Effects()
-        if request.term < self._s.current_term:
-            follower.refuse_chunk(self._s, fx, request, token)
-        else:
-            follower.chunk_stored(self._s, fx, token, request, next_offset)
+        step.chunk_stored(self._s, fx, token, request, next_offset)
         return self._done(fx)
 
     def snapshot_received(
@@ -240,13 +230,13 @@ class RaftCore:
     ) -> Effects:
         """The snapshot that `request` completes is whole, checked and *durable* on disk."""
         fx = Effects()
-        follower.received(self._s, fx, meta, request, now, token)
+        install_snapshot.received(self._s, fx, meta, request, now, token)
         return self._done(fx)
 
     def snapshot_taken(self, meta: SnapshotMeta, now: float) -> Effects:
         """Our own snapshot of what is applied, at `meta.index`, is durable: mark it, compact."""
         fx = Effects()
-        compaction.snapshot_taken(self._s, fx, meta, now)
+        snapshots.taken(self._s, fx, meta, now)
         return self._done(fx)
 
     def snapshot_is_rotten(self, meta: SnapshotMeta, what: str, now: float) -> Effects:
@@ -256,7 +246,7 @@ class RaftCore:
         says `snapshot_taken` none is sent.
         """
         fx = Effects()
-        compaction.snapshot_is_rotten(self._s, fx, meta, what)
+        snapshots.note_rotten(self._s, fx, meta, what)
         return self._done(fx)
 
     def applied(self, index: Index, now: float) -> Effects:
@@ -265,14 +255,14 @@ class RaftCore:
         if index > s.handed_index:
             raise BrokenInvariant(f"applied {index}, but only {s.handed_index} was handed over")
         s.applied_index = max(s.applied_index, index)
-        compaction.restored(s, index)
+        snapshots.restored(s, index)
         return Effects()
 
     def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
         """The snapshot files that must stay: the newest, the one that the log on disk marks until a
         newer mark is durable, those that the machine has yet to restore, those that are being sent.
         """
-        return compaction.snapshots_in_use(self._s)
+        return snapshots.in_use(self._s)
 
     # -- looking in --
 

@@ -1,19 +1,31 @@
-"""What a follower does with AppendEntries and InstallSnapshot (Figure 2 and 13, receiver rules)."""
+"""A follower: AppendEntries' receiver (Figure 2, rules 2-5), and what it hears of its leader."""
 
 from __future__ import annotations
 
-from raftd.core import compaction, membership
+from raftd.core import membership, roles, snapshots
 from raftd.core.effects import BrokenInvariant, Effects, Token
-from raftd.core.messages import (
-    AppendReply,
-    AppendRequest,
-    NotAdmitted,
-    Room,
-    SnapshotReply,
-    SnapshotRequest,
-)
+from raftd.core.messages import AppendReply, AppendRequest, NotAdmitted, Room
 from raftd.core.state import State
-from raftd.core.types import Index, SnapshotMarker, SnapshotMeta
+from raftd.core.types import Index, NodeId, Role
+
+
+def on_append(s: State, fx: Effects, request: AppendRequest, now: float, token: Token) -> None:
+    """AppendEntries of our own term's leader, or of a term that `step` has just adopted."""
+    hear_leader(s, fx, request.leader, now)
+    append(s, fx, request, now, token)
+
+
+def hear_leader(s: State, fx: Effects, node: NodeId, now: float) -> None:
+    """A message of our term's leader: follow it, wait anew. Section 5.2, Figure 2 "Followers"."""
+    term = s.current_term
+    if s.leadership is not None or s.leader_id not in (None, node):
+        other = s.leader_id or s.me
+        raise BrokenInvariant(f"two leaders in term {term}, unnoticed: {other} and {node}")
+    if s.role is not Role.FOLLOWER or s.leader_id is None:
+        roles.become_follower(s, fx, node, now, f"{node} leads term {term}")
+    s.leader_contact, s.link_lost = now, False
+    roles.arm_election(s, now)
+    roles.note_leader(s, node)
 
 
 def durable_for_leader(s: State) -> Index:
@@ -34,8 +46,8 @@ def refuse_append(s: State, fx: Effects, request: AppendRequest, token: Token) -
 
 
 def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Token) -> None:
-    """Rules 2-5, for a request of the current term's leader."""
-    if request.entries and compaction.room(s) is not Room.ALL:
+    """Rules 2-5."""
+    if request.entries and snapshots.room(s) is not Room.ALL:
         fx.replies.append((token, NotAdmitted(request.number)))
         return
     if not _previous_matches(s, request):
@@ -50,7 +62,7 @@ def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Tok
 
     def make() -> AppendReply:
         durable = durable_for_leader(s)
-        unfit, room = s.unfit, compaction.room(s)
+        unfit, room = s.unfit, snapshots.room(s)
         return AppendReply(s.current_term, True, durable, 0, 0, number, unfit, room)
 
     # A resend has nothing to write and must still wait for the write that covers its entries. An
@@ -77,7 +89,7 @@ def _refuse_mismatch(s: State, fx: Effects, request: AppendRequest, token: Token
 
     def make() -> AppendReply:
         durable = durable_for_leader(s)
-        unfit, room = s.unfit, compaction.room(s)
+        unfit, room = s.unfit, snapshots.room(s)
         return AppendReply(s.current_term, False, durable, term, index, number, unfit, room)
 
     s.hold(fx, token, 0, make)
@@ -96,10 +108,10 @@ def _store(s: State, fx: Effects, request: AppendRequest, now: float) -> None:
         s.event(
             fx, "truncated", f"from {first} to {s.log.last_index}, overridden by {request.leader}"
         )
-        membership.note_truncated(s, first)
+        membership.note_truncated(s, fx, now, first)
     seq = s.write(fx, now, entries=entries)
     s.log.append(entries, seq)
-    membership.note_appended(s, entries)
+    membership.note_appended(s, fx, now, entries)
 
 
 def _first_new(s: State, request: AppendRequest) -> int | None:
@@ -115,85 +127,3 @@ def _first_new(s: State, request: AppendRequest) -> int | None:
         if ours != entry.term:
             return offset
     return None
-
-
-# -- InstallSnapshot --
-
-
-def refuse_chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
-    reply = SnapshotReply(s.current_term, 0, False, 0, request.number)
-    s.hold(fx, token, 0, lambda: reply)
-
-
-def chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
-    """A chunk from this term's leader: store it, unless what it stands for is here already."""
-    if request.offset + len(request.data) > request.meta.size_bytes:
-        _refuse_more_than_all(s, fx, request, token)
-        return
-    if request.meta.index <= s.commit_index:
-        _have_it(s, fx, request, token)
-    elif compaction.room(s) is Room.NOTHING:
-        fx.replies.append((token, NotAdmitted(request.number)))
-    else:
-        fx.chunks.append((token, request))
-
-
-def _refuse_more_than_all(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
-    end, size = request.offset + len(request.data), request.meta.size_bytes
-    what = f"{request.leader} sent bytes up to {end} of a snapshot of {size}: none was stored"
-    s.event(fx, "refused", what, request.leader)
-    refuse_chunk(s, fx, request, token)
-
-
-def chunk_stored(
-    s: State, fx: Effects, token: Token, request: SnapshotRequest, next_offset: int
-) -> None:
-    number = request.number
-
-    def make() -> SnapshotReply:
-        return SnapshotReply(s.current_term, next_offset, False, durable_for_leader(s), number)
-
-    s.hold(fx, token, 0, make)
-
-
-def received(
-    s: State, fx: Effects, meta: SnapshotMeta, request: SnapshotRequest, now: float, token: Token
-) -> None:
-    """A whole snapshot is durable on disk: mark it in the log, and only then give it to the
-    machine.
-
-    The answer waits for the mark: entries after it must not be acknowledged on a log that a crash
-    would show with a gap before them.
-    """
-    if meta.index > s.commit_index:
-        take(s, fx, meta, now)
-    _have_it(s, fx, request, token)
-
-
-def _have_it(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
-    number = request.number
-
-    def make() -> SnapshotReply:
-        return SnapshotReply(
-            s.current_term, request.meta.size_bytes, True, durable_for_leader(s), number
-        )
-
-    s.hold(fx, token, s.log.write_of(request.meta.index), make)
-
-
-def take(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
-    """Figure 13, rules 6-8. If the log holds that very entry the snapshot brings nothing new: all
-    of it is matched and committed, and is applied from the log. Else the whole log goes: keeping
-    what follows would keep entries of another history.
-    """
-    if s.log.term_at(meta.index) == meta.term:
-        s.verified_index = max(s.verified_index, meta.index)
-        s.commit_index = meta.index
-        return
-    seq = s.write(fx, now, marker=SnapshotMarker(meta, reset=True))
-    s.orphan_bytes += s.log.bytes_between(s.applied_index + 1, s.handed_index)
-    s.log.reset(meta.index, meta.term, seq, still_durable=s.commit_index)
-    s.configurations = [(meta.index, meta.configuration)]
-    s.snapshot = meta
-    s.commit_index = meta.index
-    s.installing = (seq, meta)

@@ -4,34 +4,42 @@ Leaders").
 
 from __future__ import annotations
 
-from raftd.core.effects import BrokenInvariant, Effects
-from raftd.core.messages import (
-    AppendReply,
-    AppendRequest,
-    Channel,
-    Room,
-    TimeoutNowRequest,
-)
+from collections.abc import Sequence
+
+from raftd.core import membership
+from raftd.core.effects import BrokenInvariant, Effects, NotLeader, Unavailable
+from raftd.core.messages import AppendReply, AppendRequest, Channel, Room
 from raftd.core.progress import Mode, Progress
-from raftd.core.quorum import reached_by_majority
-from raftd.core.state import Leadership, State
-from raftd.core.types import Index, NodeId
+from raftd.core.state import Leadership, State, leadership
+from raftd.core.types import Entry, EntryType, Index, NodeId
 
 HEARTBEATS_INFLIGHT_MAX = 8
 """Lost heartbeats must not block the next ones, a dead peer must not collect them without end."""
 
 
-def leadership(s: State) -> Leadership:
-    assert s.leadership is not None, "only a leader comes here"
-    return s.leadership
+def propose(s: State, fx: Effects, batches: Sequence[bytes], now: float) -> None:
+    """A client's batches, each an entry. Raises NotLeader, Unavailable: nothing was appended."""
+    if s.leadership is None:
+        raise NotLeader(s.leader_id)
+    if s.leadership.transfer is not None:
+        raise Unavailable(f"leadership is being handed to {s.leadership.transfer.target}")
+    if s.unsynced and now - s.unsynced[0][1] > s.settings.disk_stall_refuse:
+        raise Unavailable("the leader's disk has not synced for a while")
+    first, term = s.log.last_index + 1, s.current_term
+    entries = tuple(
+        Entry(first + offset, term, EntryType.BATCH, batch) for offset, batch in enumerate(batches)
+    )
+    if entries:
+        append(s, fx, now, entries)
+        fx.assigned = [(entry.index, term) for entry in entries]
 
 
-def new_progress(s: State, peer: NodeId, now: float) -> Progress:
-    """Figure 2: nextIndex starts at the leader's last index + 1, matchIndex at 0."""
-    return Progress(peer, next=s.log.last_index + 1, heartbeat_at=now)
-
-
-# -- what a peer is owed --
+def append(s: State, fx: Effects, now: float, entries: tuple[Entry, ...]) -> None:
+    """Leader: Figure 2, "append entry to local log". The peers get it while our own disk writes."""
+    seq = s.write(fx, now, entries=entries)
+    s.log.append(entries, seq)
+    membership.note_appended(s, fx, now, entries)
+    s.wake_all(fx, Channel.APPEND)
 
 
 def next_heartbeat(s: State, peer: NodeId, now: float) -> AppendRequest | None:
@@ -121,25 +129,6 @@ def _may_append(s: State, progress: Progress, now: float) -> bool:
     )
 
 
-def next_timeout_now(s: State, peer: NodeId, now: float) -> TimeoutNowRequest | None:
-    """Hand over once the target has everything (dissertation 3.10).
-
-    Again with every other heartbeat until the deadline: any of them may get lost, nothing is
-    proposed meanwhile, and one that comes twice finds another term.
-    """
-    lead = leadership(s)
-    transfer = lead.transfer
-    if transfer is None or now < transfer.not_before or transfer.target != peer:
-        return None
-    if lead.progress[peer].match < s.log.last_index:
-        return None
-    transfer.not_before = now + 2 * s.settings.heartbeat_interval
-    return TimeoutNowRequest(s.current_term, s.me, number=s.next_number(), pulled_at=now)
-
-
-# -- what comes back --
-
-
 def on_append_reply(
     s: State, fx: Effects, peer: NodeId, sent: AppendRequest, reply: AppendReply
 ) -> None:
@@ -205,31 +194,6 @@ def on_append_lost(s: State, peer: NodeId, sent: AppendRequest, now: float) -> N
         progress.append_lost(now, s.settings.heartbeat_interval)
 
 
-def pin_is_over(s: State, progress: Progress, now: float) -> bool:
-    """A pinned log must not grow without end for a follower that takes nothing."""
-    if progress.pinned_at is None:
-        return True
-    too_long = now - progress.pinned_at > s.settings.pin_seconds_max
-    return too_long or s.log.bytes > min(s.settings.pin_bytes_max, s.pin_bytes_max)
-
-
-def pinned_index(s: State, now: float) -> Index | None:
-    """Entries above this one must stay, for followers that are receiving a snapshot, or what comes
-    after it: one that were let go then would need the next snapshot, and so on for ever.
-    """
-    if s.leadership is None:
-        return None
-    pins = [
-        p.sending.meta.index if p.sending is not None else p.match
-        for p in s.leadership.progress.values()
-        if not pin_is_over(s, p, now)
-    ]
-    return min(pins, default=None)
-
-
-# -- commit --
-
-
 def maybe_commit(s: State) -> bool:
     """Figure 2, last rule for leaders: only an entry of the current term is committed by counting.
 
@@ -244,7 +208,7 @@ def maybe_commit(s: State) -> bool:
         progress = lead.progress.get(voter)
         return progress.match if progress else 0
 
-    reached = reached_by_majority(s.configuration.voters, match)
+    reached = s.configuration.reached_by_majority(match)
     if reached <= s.commit_index or s.log.term_at(reached) != s.current_term:
         return False
     _assert_majority_holds(s, lead, reached)
@@ -257,9 +221,8 @@ def _assert_majority_holds(s: State, lead: Leadership, index: Index) -> None:
     holders = [p.peer for p in lead.progress.values() if p.match >= index]
     if s.log.durable_index >= index:
         holders.append(s.me)
-    voters = [voter for voter in s.configuration.voters if voter in holders]
-    if 2 * len(voters) <= len(s.configuration.voters):
+    if not s.configuration.has_majority(holders):
         raise BrokenInvariant(
             f"commit never past what a majority holds: entry {index} of term {s.current_term} is "
-            f"durable on {','.join(voters) or 'nobody'} of {','.join(s.configuration.voters)} only"
+            f"durable on {','.join(sorted(holders)) or 'nobody'} only, of {s.configuration}"
         )

@@ -1,44 +1,104 @@
-"""Who is in the cluster, and who is who: configurations in the log, Hello, records and admission.
+"""Who is in the cluster: the configuration in force, and those that the log still holds.
 
-A node that lost its disk may have voted in a term that it no longer remembers (dissertation 3.8),
-so an empty directory gets a random *incarnation*, and a node takes part only once it is *admitted*:
-a majority of the other voters has durably recorded its incarnation. A wiped node comes back with
-another one, which the recorders refuse; among any majority of the others at least one recorded the
-first, so it can never be admitted. Recording is a promise and is gated like a vote.
+A configuration is in force from the moment it is appended (dissertation 4.1), not when committed;
+it is out of force again when its entry is truncated. Whatever changes it goes through
+`set_configuration`, and everything that a node keeps for each member follows it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from raftd.core import roles
 from raftd.core.configuration_format import decode_configuration
-from raftd.core.effects import Effects, Token
-from raftd.core.messages import Channel, HelloReply, HelloRequest
-from raftd.core.quorum import majority
-from raftd.core.state import Greeting, State
-from raftd.core.types import Configuration, Entry, EntryType, Identity, Incarnation, Index, NodeId
-
-HELLO_DELAY_MAX = 1.0
-"""Seconds between two tries to greet a peer that does not answer."""
+from raftd.core.effects import Effects
+from raftd.core.messages import Channel
+from raftd.core.state import Configurations, Leadership, State
+from raftd.core.types import Configuration, Entry, EntryType, Index, NodeId, SnapshotMeta
 
 
-INCARNATION_SHOWN = 4
-"""Characters of an incarnation that logs, events and status show: whoever knows all of them can
-speak in that node's name.
-"""
+def set_configuration(s: State, fx: Effects, now: float, configurations: Configurations) -> None:
+    """The only place where another configuration comes into force: the last of `configurations`.
 
-
-def note_appended(s: State, entries: tuple[Entry, ...]) -> None:
-    """A configuration is in force from the moment it is appended (dissertation 4.1), not when
-    committed.
+    Progress, a transfer, a campaign and greetings follow it at once. `configurations`: ascending,
+    each with the index of its entry, or of the snapshot that held it.
     """
-    for entry in entries:
-        if entry.type is EntryType.CONFIGURATION:
-            s.configurations.append((entry.index, decode_configuration(entry.payload)))
+    before = s.configuration
+    s.configurations = configurations
+    if s.configuration == before:
+        return
+    gone = set(before.members()) - set(s.configuration.members())
+    for peer in gone:
+        s.greetings.pop(peer, None)
+        s.recorded_by.discard(peer)
+    if s.leadership is not None:
+        _follow_with_progress(s, fx, s.leadership, gone, now)
+    if s.campaign is not None:
+        _follow_with_campaign(s, fx, gone, now)
+    index = s.configurations[-1][0]
+    s.event(fx, "configuration", f"from entry {index} on: {s.configuration}")
+    s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
 
 
-def note_truncated(s: State, first: Index) -> None:
+def _follow_with_progress(
+    s: State, fx: Effects, lead: Leadership, gone: set[NodeId], now: float
+) -> None:
+    """A leader has a Progress for each member but itself, and hands over to voters only."""
+    for peer in gone:
+        lead.progress.pop(peer, None)
+    for peer in s.peers():
+        if peer not in lead.progress:
+            lead.progress[peer] = roles.new_progress(s, peer, now)
+    target = lead.transfer.target if lead.transfer is not None else None
+    if target is not None and not s.configuration.is_voter(target):
+        s.event(fx, "transfer", f"to {target} given up: it is no voter any more", target)
+        lead.transfer = None
+
+
+def _follow_with_campaign(s: State, fx: Effects, gone: set[NodeId], now: float) -> None:
+    """Only voters campaign, and only members are asked again."""
+    assert s.campaign is not None
+    if not s.configuration.is_voter(s.me):
+        roles.become_follower(s, fx, None, now, "it is no voter any more")
+        roles.arm_election(s, now)
+        return
+    for peer in gone:
+        s.campaign.ask_again_at.pop(peer, None)
+
+
+def with_appended(known: Configurations, entries: Sequence[Entry]) -> Configurations:
+    """`known`, and the configurations that `entries` hold, which follow it."""
+    new = [
+        (entry.index, decode_configuration(entry.payload))
+        for entry in entries
+        if entry.type is EntryType.CONFIGURATION
+    ]
+    return [*known, *new] if new else known
+
+
+def note_appended(s: State, fx: Effects, now: float, entries: Sequence[Entry]) -> None:
+    """`entries` were appended, and configurations among them are in force."""
+    configurations = with_appended(s.configurations, entries)
+    if configurations is not s.configurations:
+        set_configuration(s, fx, now, configurations)
+
+
+def note_truncated(s: State, fx: Effects, now: float, first: Index) -> None:
     """Entries from `first` on are gone, and configurations with them."""
-    while len(s.configurations) > 1 and s.configurations[-1][0] >= first:
-        s.configurations.pop()
+    kept = [item for item in s.configurations if item[0] < first]
+    if len(kept) < len(s.configurations):
+        set_configuration(s, fx, now, kept or s.configurations[:1])
+
+
+def replaced_by_snapshot(s: State, fx: Effects, now: float, meta: SnapshotMeta) -> None:
+    """The whole log gave way to a snapshot, which holds its own configuration."""
+    set_configuration(s, fx, now, [(meta.index, meta.configuration)])
+
+
+def forget_before(s: State, index: Index) -> None:
+    """The log is compacted up to `index`: of the configurations up to there the last one stays."""
+    while len(s.configurations) > 1 and s.configurations[1][0] <= index:
+        s.configurations.pop(0)
 
 
 def configuration_at(s: State, index: Index) -> Configuration:
@@ -49,160 +109,3 @@ def configuration_at(s: State, index: Index) -> Configuration:
             break
         found = configuration
     return found
-
-
-# -- Hello --
-
-
-def greeting_of(s: State, peer: NodeId) -> Greeting:
-    greeting = s.greetings.get(peer)
-    if greeting is None:
-        greeting = s.greetings[peer] = Greeting()
-    return greeting
-
-
-def hello_due(s: State, peer: NodeId, now: float) -> bool:
-    greeting = greeting_of(s, peer)
-    if greeting.inflight or now < greeting.next_at:
-        return False
-    return not greeting.done or (not s.admitted and peer not in s.recorded_by)
-
-
-def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest:
-    greeting_of(s, peer).inflight = True
-    return HelloRequest(
-        s.identity, record_of(s, peer), ever_voted(s), number=s.next_number(), pulled_at=now
-    )
-
-
-def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: Token) -> None:
-    """Record the caller, or refuse another incarnation under a recorded id. Needs no admission."""
-    refused = _record(s, fx, request.identity, now)
-    if not refused:
-        _recorded_by(s, fx, request.identity.node, request.records, now)
-
-    def make() -> HelloReply:
-        records = () if refused else record_of(s, request.identity.node)
-        return HelloReply(s.identity, records, refused, ever_voted(s), request.number)
-
-    recorded = s.pending_records[-1][0] if s.pending_records else 0
-    s.hold(fx, token, recorded, make, survives_term=True)
-
-
-def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float) -> None:
-    greeting = greeting_of(s, peer)
-    greeting.inflight = False
-    if reply.refused:
-        if greeting.refused != reply.refused:
-            s.event(fx, "refused", reply.refused, peer)
-        greeting.refused = reply.refused
-        _greet_later(s, greeting, now)
-        return
-    refused = _record(s, fx, reply.identity, now)
-    if refused:
-        _greet_later(s, greeting, now)
-        return
-    greeting.done, greeting.refused, greeting.delay = True, "", 0.0
-    greeting.next_at = now + s.settings.hello_retry
-    _recorded_by(s, fx, peer, reply.records, now)
-    s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
-
-
-def on_hello_lost(s: State, peer: NodeId, now: float) -> None:
-    greeting = greeting_of(s, peer)
-    greeting.inflight = False
-    _greet_later(s, greeting, now)
-
-
-def _greet_later(s: State, greeting: Greeting, now: float) -> None:
-    greeting.delay = min(HELLO_DELAY_MAX, max(s.settings.hello_retry, greeting.delay * 2))
-    greeting.next_at = now + greeting.delay
-
-
-def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
-    """Returns the refusal, or an empty string.
-
-    The first incarnation heard for an id stands for ever.
-    """
-    node, incarnation = identity.node, identity.incarnation
-    if node == s.me:
-        return f"two nodes call themselves {node!r}: give each its own node id"
-    known = s.records.get(node)
-    if known == incarnation:
-        return ""
-    if known is not None:
-        s.event(
-            fx,
-            "refused",
-            f"{node} came with incarnation {shortened(incarnation)}, "
-            f"recorded is {shortened(known)}",
-            node,
-        )
-        return (
-            f"node {node!r} is recorded here with another incarnation: its data directory was lost "
-            "or replaced. Bring the old directory back, or add it under a new id"
-        )
-    if node not in s.configuration.members():
-        return f"node {node!r} is in no configuration here: add it to the cluster first"
-    s.records[node] = incarnation
-    s.write(fx, now, records=((node, incarnation),))
-    s.event(fx, "recorded", f"incarnation {shortened(incarnation)}", node)
-    return ""
-
-
-def _recorded_by(
-    s: State,
-    fx: Effects,
-    peer: NodeId,
-    records: tuple[tuple[NodeId, Incarnation], ...],
-    now: float,
-) -> None:
-    """Does `peer` hold us to our incarnation? With a majority of the other voters we are
-    admitted.
-    """
-    if s.admitted or (s.me, s.identity.incarnation) not in records:
-        return
-    s.recorded_by.add(peer)
-    admit_if_recorded(s, fx, now)
-
-
-def admit_if_recorded(s: State, fx: Effects, now: float) -> None:
-    others = [voter for voter in s.configuration.voters if voter != s.me]
-    have = sum(voter in s.recorded_by for voter in others)
-    if s.admitted or (others and have < majority(len(others))):
-        return
-    s.admitted = True
-    s.admitted_seq = s.write(fx, now, admitted=True)
-    s.event(fx, "admitted", f"recorded by {have} of {len(others)} other voters")
-
-
-def waiting_for(s: State) -> tuple[NodeId, ...]:
-    """The voters that have not recorded this node; empty once it is admitted."""
-    if s.admitted:
-        return ()
-    return tuple(v for v in s.configuration.voters if v != s.me and v not in s.recorded_by)
-
-
-def refused_by(s: State) -> tuple[tuple[NodeId, str], ...]:
-    """Who answered this node's Hello with a refusal, and why."""
-    return tuple(
-        (peer, greeting.refused) for peer, greeting in s.greetings.items() if greeting.refused
-    )
-
-
-def ever_voted(s: State) -> bool:
-    return s.current_term > 0
-
-
-def record_of(s: State, node: NodeId) -> tuple[tuple[NodeId, Incarnation], ...]:
-    """What `node` may be shown: its own record, and only a durable one, for it is a promise.
-
-    The others' would help whoever wants to speak in their names.
-    """
-    found = s.durable_records.get(node)
-    return () if found is None else ((node, found),)
-
-
-def shortened(incarnation: Incarnation) -> str:
-    """For people: enough to tell two apart, too little to speak in that node's name."""
-    return f"{incarnation[:INCARNATION_SHOWN]}..."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raftd.core import membership
+from raftd.core import admission
 from raftd.core.messages import Room
 from raftd.core.state import State
 from raftd.core.types import PeerState, RaftState
@@ -44,8 +44,8 @@ def state_of(s: State, now: float) -> RaftState:
         snapshot_term=s.snapshot.term,
         log_bytes=s.log.bytes,
         admitted=s.admitted,
-        waiting_for=membership.waiting_for(s),
-        refused_by=membership.refused_by(s),
+        waiting_for=admission.waiting_for(s),
+        refused_by=admission.refused_by(s),
         configuration=s.configuration,
         peers=_peer_states(s, now),
     )

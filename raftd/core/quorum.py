@@ -1,12 +1,13 @@
-"""Majorities as pure functions. `voters` is never empty."""
+"""Majorities of a set of voters as pure functions; `Configuration` is their only caller.
+
+`voters` is never empty.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
-
-from raftd.core.types import NodeId
 
 Number = TypeVar("Number", int, float)
 
@@ -22,7 +23,7 @@ def majority(count: int) -> int:
     return count // 2 + 1
 
 
-def vote_result(voters: Sequence[NodeId], votes: Mapping[NodeId, bool]) -> VoteResult:
+def vote_result(voters: Sequence[str], votes: Mapping[str, bool]) -> VoteResult:
     """Judge an election early: WON as soon as it is, LOST as soon as it cannot be won any more.
 
     Votes of nodes that are not voters do not count. Section 5.2.
@@ -42,9 +43,22 @@ def vote_result(voters: Sequence[NodeId], votes: Mapping[NodeId, bool]) -> VoteR
     return VoteResult.PENDING
 
 
-def reached_by_majority(voters: Sequence[NodeId], value_of: Callable[[NodeId], Number]) -> Number:
+def both(one: VoteResult, other: VoteResult) -> VoteResult:
+    """Of an election that must be won in two sets of voters (joint consensus, Section 6)."""
+    for result in (VoteResult.LOST, VoteResult.PENDING):
+        if result in (one, other):
+            return result
+    return VoteResult.WON
+
+
+def reached_by_majority(voters: Sequence[str], value_of: Callable[[str], Number]) -> Number:
     """The largest value that a majority of voters has reached (Figure 2: "a majority of
     matchIndex[i] >= N").
     """
     values = sorted(map(value_of, voters), reverse=True)
     return values[majority(len(values)) - 1]
+
+
+def is_majority(voters: Sequence[str], nodes: Container[str]) -> bool:
+    """Are more than half of `voters` among `nodes`? Counted in another way than above."""
+    return 2 * sum(voter in nodes for voter in voters) > len(voters)

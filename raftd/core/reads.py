@@ -8,10 +8,8 @@ old round, and a retried read is a new one.
 from __future__ import annotations
 
 from raftd.core.effects import Effects, NotLeader, Token
-from raftd.core.leader import leadership
 from raftd.core.messages import Channel, ReadIndexReply, ReadIndexRequest
-from raftd.core.quorum import reached_by_majority
-from raftd.core.state import PendingRead, State
+from raftd.core.state import PendingRead, State, leadership
 from raftd.core.types import NodeId
 
 FOREVER = 2**63
@@ -41,7 +39,7 @@ def confirm(s: State, fx: Effects) -> None:
         progress = lead.progress.get(voter)
         return progress.acked_number if progress else 0
 
-    confirmed = reached_by_majority(s.configuration.voters, acked)
+    confirmed = s.configuration.reached_by_majority(acked)
     while lead.reads and lead.reads[0].stamp < confirmed:
         _release(s, fx, lead.reads.popleft())
 
@@ -66,11 +64,11 @@ def fail_all(s: State, fx: Effects, reason: str) -> None:
         if read.remote is None:
             fx.failed.append((read.token, NotLeader(s.leader_id, reason)))
         else:
-            _refuse(s, fx, read.token, read.remote)
+            refuse(s, fx, read.remote, read.token)
     s.leadership.reads.clear()
 
 
-def _refuse(s: State, fx: Effects, token: Token, request: ReadIndexRequest) -> None:
+def refuse(s: State, fx: Effects, request: ReadIndexRequest, token: Token) -> None:
     reply = ReadIndexReply(s.current_term, False, 0, request.number)
     s.hold(fx, token, 0, lambda: reply)
 
@@ -78,7 +76,7 @@ def _refuse(s: State, fx: Effects, token: Token, request: ReadIndexRequest) -> N
 def on_request(s: State, fx: Effects, request: ReadIndexRequest, token: Token) -> None:
     """A follower asks. Only a leader of that very term answers with an index."""
     if s.leadership is None or request.term != s.current_term:
-        _refuse(s, fx, token, request)
+        refuse(s, fx, request, token)
     else:
         add(s, fx, token, request)
 

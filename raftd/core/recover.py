@@ -47,7 +47,7 @@ def state_of(
             f"the log ends in term {log.last_term}, "
             f"the disk remembers term {recovered.hard_state.term}"
         )
-    s = State(
+    return State(
         identity=identity,
         settings=settings,
         rng=rng,
@@ -60,11 +60,11 @@ def state_of(
         rotten=None,
         marked_snapshot=snapshot,
         durable_records=dict(recovered.records),
-        configurations=[(snapshot.index, snapshot.configuration)],
+        configurations=membership.with_appended(
+            [(snapshot.index, snapshot.configuration)],
+            log.between(snapshot.index + 1, log.last_index),
+        ),
         commit_index=snapshot.index,
         handed_index=snapshot.index,
         applied_index=0,
     )
-    after = log.between(snapshot.index + 1, log.last_index)
-    membership.note_appended(s, tuple(after))
-    return s

@@ -1,4 +1,4 @@
-"""Every change of role and term. Only here are `role`, `current_term` and `leadership` assigned.
+"""The five transitions between roles. Nobody else assigns role, current_term or leadership.
 
          timeout          majority of pre-votes      majority, own vote durable
 FOLLOWER -------> PRE_CANDIDATE ----------> CANDIDATE ----------> LEADER
@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from raftd.core import leader as leading
-from raftd.core import membership, reads
-from raftd.core.candidate import lacks_only_own_vote
+from raftd.core import reads
 from raftd.core.effects import BrokenInvariant, Effects
 from raftd.core.messages import (
     AppendReply,
@@ -24,9 +22,9 @@ from raftd.core.messages import (
     SnapshotReply,
     TimeoutNowReply,
 )
-from raftd.core.quorum import VoteResult, vote_result
+from raftd.core.progress import Progress
 from raftd.core.state import Campaign, Held, Leadership, State
-from raftd.core.types import Entry, EntryType, NodeId, Role, Term
+from raftd.core.types import NodeId, Role, Term
 
 
 def arm_election(s: State, now: float) -> None:
@@ -115,15 +113,15 @@ def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, wh
         fx.wake[(leader, Channel.CONTROL)] = None
 
 
-def note_leader(s: State, node: NodeId) -> None:
-    """Election Safety (Figure 3), as far as this node sees: also after it has lost sight of one."""
-    term, other = s.led_by
-    if term == s.current_term and other != node:
-        raise BrokenInvariant(f"one leader a term: {other} and {node} both lead term {term}")
-    s.led_by = (s.current_term, node)
+def step_down(s: State, fx: Effects, now: float, why: str) -> None:
+    """A leader that cannot do its work stops claiming it, in its own term; the vote stays as it
+    is.
+    """
+    become_follower(s, fx, None, now, why)
+    arm_election(s, now)
 
 
-def start_prevote(s: State, fx: Effects, now: float, why: str) -> None:
+def become_pre_candidate(s: State, fx: Effects, now: float, why: str) -> None:
     """Dissertation 9.6: ask whether we could win, so that an isolated node disturbs nobody's
     term.
     """
@@ -136,10 +134,11 @@ def start_prevote(s: State, fx: Effects, now: float, why: str) -> None:
     arm_retry(s, now)
     s.event(fx, "role", f"{was.value} -> pre-candidate: {why}")
     s.wake_all(fx, Channel.CONTROL)
-    judge(s, fx, now)
 
 
-def start_election(s: State, fx: Effects, now: float, why: str, *, transfer: bool = False) -> None:
+def become_candidate(
+    s: State, fx: Effects, now: float, why: str, *, transfer: bool = False
+) -> None:
     """Section 5.2: a new term, a vote for oneself, and everybody is asked.
 
     The vote requests leave when the new term is durable (the pull waits for it), and our own vote
@@ -160,60 +159,10 @@ def start_election(s: State, fx: Effects, now: float, why: str, *, transfer: boo
     arm_retry(s, now)
     s.event(fx, "role", f"{was.value} -> candidate: {why}")
     s.wake_all(fx, Channel.CONTROL)
-    judge(s, fx, now)
-
-
-def judge(s: State, fx: Effects, now: float) -> None:
-    """Act on the votes so far, as soon as they decide."""
-    campaign = s.campaign
-    if campaign is None:
-        return
-    result = vote_result(s.configuration.voters, campaign.votes)
-    if result is VoteResult.WON:
-        if campaign.pre:
-            start_election(s, fx, now, "pre-vote won")
-        elif s.me in campaign.votes:
-            become_leader(s, fx, now)
-        else:  # the others sufficed, but there is no leader without its own vote
-            _vote_for_self_last(s, fx, now)
-    elif result is VoteResult.LOST and s.settings.concede:
-        _concede(s, fx, now)
-    elif s.settings.self_vote_last and not campaign.pre:
-        _vote_for_self_last(s, fx, now)
-
-
-def _vote_for_self_last(s: State, fx: Effects, now: float) -> None:
-    campaign = s.campaign
-    assert campaign is not None
-    if campaign.own_vote is None and s.voted_for is None and lacks_only_own_vote(s):
-        s.voted_for = s.me
-        campaign.own_vote = s.write(fx, now, hard_state=True)
-
-
-LINK_LOST_RETRY_MIN = 0.02
-LINK_LOST_RETRY_MAX = 0.06
-LINK_LOST_TRIES_MAX = 10
-"""Seconds. After a broken link a refused pre-vote is tried again soon: the others see the break a
-bit later. So is a split vote, which is likely when all of them see it at once.
-"""
-
-
-def _concede(s: State, fx: Effects, now: float) -> None:
-    """A majority of refusals: this candidacy cannot be won, so stop asking.
-
-    It gives its vote to nobody.
-    """
-    become_follower(s, fx, None, now, "refused by too many voters")
-    arm_retry(s, now)
-    if s.link_lost and s.link_lost_tries < LINK_LOST_TRIES_MAX:
-        s.link_lost_tries += 1
-        s.election_deadline = now + s.uniform(LINK_LOST_RETRY_MIN, LINK_LOST_RETRY_MAX)
 
 
 def become_leader(s: State, fx: Effects, now: float) -> None:
-    """Section 5.2, 5.4.2 and 8: a no-op at once, else older entries and reads wait for the next
-    client.
-    """
+    """Section 5.2: the own vote is durable, and a majority has voted for this node."""
     if s.voted_for != s.me or not s.term_is_durable:
         raise BrokenInvariant("a leader's own vote must be durable before it counts")
     note_leader(s, s.me)
@@ -221,24 +170,19 @@ def become_leader(s: State, fx: Effects, now: float) -> None:
     s.role, s.leader_id = Role.LEADER, s.me
     s.leader_contact, s.link_lost = None, False
     first = s.log.last_index + 1
-    progress = {peer: leading.new_progress(s, peer, now) for peer in s.peers()}
+    progress = {peer: new_progress(s, peer, now) for peer in s.peers()}
     s.leadership = Leadership(since=now, first_index=first, progress=progress)
     s.event(fx, "role", f"candidate -> leader of term {s.current_term}")
-    append(s, fx, now, (Entry(first, s.current_term, EntryType.NOOP, b""),))
-    s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
 
 
-def append(s: State, fx: Effects, now: float, entries: tuple[Entry, ...]) -> None:
-    """Leader: Figure 2, "append entry to local log". The peers get it while our own disk writes."""
-    seq = s.write(fx, now, entries=entries)
-    s.log.append(entries, seq)
-    membership.note_appended(s, entries)
-    s.wake_all(fx, Channel.APPEND)
+def new_progress(s: State, peer: NodeId, now: float) -> Progress:
+    """Figure 2: nextIndex starts at the leader's last index + 1, matchIndex at 0."""
+    return Progress(peer, next=s.log.last_index + 1, heartbeat_at=now)
 
 
-def step_down(s: State, fx: Effects, now: float, why: str) -> None:
-    """A leader that cannot do its work stops claiming it, in its own term; the vote stays as it
-    is.
-    """
-    become_follower(s, fx, None, now, why)
-    arm_election(s, now)
+def note_leader(s: State, node: NodeId) -> None:
+    """Election Safety (Figure 3), as far as this node sees: also after it has lost sight of one."""
+    term, other = s.led_by
+    if term == s.current_term and other != node:
+        raise BrokenInvariant(f"one leader a term: {other} and {node} both lead term {term}")
+    s.led_by = (s.current_term, node)

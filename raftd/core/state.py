@@ -132,6 +132,10 @@ class ForwardedReads:
     asked: dict[int, list[Token]] = field(default_factory=dict)
 
 
+Configurations = list[tuple[Index, Configuration]]
+"""Ascending, each with the index from which on it holds. Only `membership` makes one."""
+
+
 @dataclass(slots=True)
 class State:
     identity: Identity
@@ -147,7 +151,7 @@ class State:
     rotten: SnapshotMeta | None  # the file of this one has gone bad: it is not sent, and replaced
     marked_snapshot: SnapshotMeta  # the newest one whose marker is durable: its file must stay
     durable_records: dict[NodeId, Incarnation]  # what may be shown to others
-    configurations: list[tuple[Index, Configuration]]  # ascending; the last one is in force
+    configurations: Configurations  # the last one is in force
     # -- volatile (Figure 2) --
     commit_index: Index
     handed_index: Index  # given to the machine. Invariant: handed <= commit
@@ -267,3 +271,8 @@ class State:
         for peer in self.peers():
             for channel in channels:
                 fx.wake[(peer, channel)] = None
+
+
+def leadership(s: State) -> Leadership:
+    assert s.leadership is not None, "only a leader comes here"
+    return s.leadership

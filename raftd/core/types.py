@@ -6,9 +6,12 @@ monotonic clock; sizes are bytes; an index of 0 means "before the first entry".
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import NamedTuple
+
+from raftd.core import quorum
 
 NodeId = str
 Index = int
@@ -90,7 +93,10 @@ class Member:
 class Configuration:
     """Who is in the cluster. All tuples are sorted; `voters` and `learners` are disjoint.
 
-    outgoing: with them this is a joint configuration, and they are the voters that it comes from.
+    Every question about a majority is asked here, so that nobody else knows what makes one.
+
+    outgoing: with them this is a joint configuration, and they are the voters that it comes from:
+    whatever needs a majority needs one of either set (Section 6).
     about: only members of whom there is something to say. retired: ids that were members, oldest
     first; none of them may come back, for its votes may be remembered somewhere.
     """
@@ -116,6 +122,47 @@ class Configuration:
     def is_plain(self) -> bool:
         """Does it say no more than version 1 of the formats can hold?"""
         return not (self.outgoing or self.about or self.retired)
+
+    def is_member(self, node: NodeId) -> bool:
+        return node in self.voters or node in self.learners or node in self.outgoing
+
+    def is_voter(self, node: NodeId) -> bool:
+        return node in self.voters or node in self.outgoing
+
+    def voters_besides(self, node: NodeId) -> tuple[NodeId, ...]:
+        """Of both sets, each once."""
+        return tuple(dict.fromkeys(v for v in self.voters + self.outgoing if v != node))
+
+    def vote_result(self, votes: Mapping[NodeId, bool]) -> quorum.VoteResult:
+        """Of an election with these votes, True for granted. Only voters' votes count."""
+        result = quorum.vote_result(self.voters, votes)
+        if not self.outgoing:
+            return result
+        return quorum.both(result, quorum.vote_result(self.outgoing, votes))
+
+    def reached_by_majority(self, value_of: Callable[[NodeId], quorum.Number]) -> quorum.Number:
+        """The largest value that a majority has reached: of match indexes what is committed, of
+        contacts since when a majority was heard, of answered requests the newest round.
+        """
+        reached = quorum.reached_by_majority(self.voters, value_of)
+        if not self.outgoing:
+            return reached
+        return min(reached, quorum.reached_by_majority(self.outgoing, value_of))
+
+    def has_majority(self, nodes: Container[NodeId]) -> bool:
+        """Are enough voters among `nodes`?"""
+        sets = (self.voters, self.outgoing) if self.outgoing else (self.voters,)
+        return all(quorum.is_majority(voters, nodes) for voters in sets)
+
+    def has_majority_besides(self, node: NodeId, nodes: Container[NodeId]) -> bool:
+        """Is a majority of the voters but `node` among `nodes`? True if there is no other."""
+        sets = (tuple(v for v in voters if v != node) for voters in (self.voters, self.outgoing))
+        return all(quorum.is_majority(others, nodes) for others in sets if others)
+
+    def __str__(self) -> str:
+        learners = f", learners {','.join(self.learners)}" if self.learners else ""
+        outgoing = f", from {','.join(self.outgoing)}" if self.outgoing else ""
+        return f"voters {','.join(self.voters)}{outgoing}{learners}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,7 +222,9 @@ def test_one_leader_a_term_also_after_it_was_lost_sight_of() -> None:
 def test_commit_never_goes_past_what_a_majority_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever went wrong where it was counted."""
     n1 = Leader()
-    monkeypatch.setattr("raftd.core.leader.reached_by_majority", lambda voters, match: match("n1"))
+    monkeypatch.setattr(
+        "raftd.core.types.Configuration.reached_by_majority", lambda self, match: match("n1")
+    )
     effects = n1.core.propose([b"x"], n1.now)
     with pytest.raises(BrokenInvariant, match="commit never past what a majority holds: entry 2"):
         n1.core.persisted(effects.persist[-1].seq, n1.now)

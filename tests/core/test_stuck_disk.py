@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from raftd.core import leader
+from raftd.core import snapshots
 from raftd.core.effects import BrokenInvariant, Effects
 from raftd.core.log import RaftLog
 from raftd.core.messages import (
@@ -129,8 +129,8 @@ def test_the_log_is_held_back_for_a_follower_only_as_far_as_the_disk_has_room() 
     assert state.leadership is not None
     assert state.log.bytes > 0
     state.leadership.progress["n3"].to_snapshot(state.snapshot, env.now, 1.0)
-    assert leader.pinned_index(state, env.now) == state.snapshot.index
+    assert snapshots.pinned_index(state, env.now) == state.snapshot.index
     core.limit_pin(state.log.bytes)
-    assert leader.pinned_index(state, env.now) == state.snapshot.index
+    assert snapshots.pinned_index(state, env.now) == state.snapshot.index
     core.limit_pin(state.log.bytes - 1)
-    assert leader.pinned_index(state, env.now) is None
+    assert snapshots.pinned_index(state, env.now) is None

@@ -19,7 +19,7 @@ ELECTIONS = (
         "vote-not-persisted",
         "a vote is durable before it leaves",
         core(
-            "candidate",
+            "voting",
             "        s.voted_for = request.candidate\n        s.write(fx, now, hard_state=True)\n",
             "        s.voted_for = request.candidate\n",
         ),
@@ -29,7 +29,7 @@ ELECTIONS = (
         "unadmitted-node-answers",
         "a node that is not admitted answers NOT_ADMITTED to everything but Hello",
         core(
-            "requests",
+            "step",
             "elif not s.may_vote:",
             "elif False:",
         ),
@@ -39,9 +39,9 @@ ELECTIONS = (
         "vote-leaves-before-its-sync",
         "a vote is durable before it leaves",
         core(
-            "candidate",
-            "    s.hold(fx, token, s.term_seq, make, survives_term=True)\n",
-            "    fx.replies.append((token, make()))\n",
+            "voting",
+            "    s.hold(fx, token, s.term_seq, lambda: reply, survives_term=True)\n",
+            "    fx.replies.append((token, reply))\n",
         ),
         by="vote-is-durable",
     ),
@@ -72,7 +72,7 @@ ELECTIONS = (
         "any-log-wins",
         "a vote goes only to a log at least as up-to-date (5.4.1)",
         core(
-            "candidate",
+            "voting",
             "    return (last_term, last_index) >= (s.log.last_term, s.log.last_index)\n",
             "    return True\n",
         ),
@@ -82,7 +82,7 @@ ELECTIONS = (
         "length-before-term",
         "logs are compared by last term first (5.4.1)",
         core(
-            "candidate",
+            "voting",
             "(last_term, last_index) >= (s.log.last_term, s.log.last_index)",
             "(last_index, last_term) >= (s.log.last_index, s.log.last_term)",
         ),
@@ -103,7 +103,7 @@ ELECTIONS = (
         "votes-of-another-candidacy-count",
         "votes count in the current candidacy only",
         core(
-            "candidate",
+            "election",
             "        campaign is not None\n"
             "        and campaign.term == sent.term\n"
             "        and campaign.pre == sent.pre\n"
@@ -116,7 +116,7 @@ ELECTIONS = (
         "candidate-gives-its-vote-away",
         "who has voted for itself grants nobody its vote",
         core(
-            "candidate",
+            "voting",
             "    free = s.voted_for in (None, request.candidate)\n",
             '    free = s.voted_for in (None, request.candidate) or s.role.name == "CANDIDATE"\n',
         ),
@@ -126,14 +126,14 @@ ELECTIONS = (
         "own-vote-after-another",
         "the own vote, cast last, is cast only if nobody else got it",
         core(
-            "roles",
+            "election",
             "campaign.own_vote is None and s.voted_for is None and",
             "campaign.own_vote is None and",
         ),
         core(
-            "requests",
-            "            if s.role is not Role.FOLLOWER:\n"
-            '                roles.become_follower(s, fx, None, now, f"voted for '
+            "voting",
+            "        if s.role is not Role.FOLLOWER:\n"
+            '            roles.become_follower(s, fx, None, now, f"voted for '
             '{request.candidate}")\n',
             "",
         ),
@@ -168,7 +168,7 @@ ELECTIONS = (
         "record-shown-before-its-sync",
         "a record of an incarnation is a promise",
         core(
-            "membership",
+            "admission",
             "found = s.durable_records.get(node)",
             "found = s.records.get(node)",
         ),
@@ -188,7 +188,7 @@ ELECTIONS = (
         "new-incarnation-accepted",
         "the first incarnation heard for an id stands for ever",
         core(
-            "membership",
+            "admission",
             "    if known is not None:\n        s.event(",
             "    if False:\n        s.event(",
         ),
@@ -219,14 +219,14 @@ ELECTIONS = (
     plant(
         "stranger-recorded",
         "a name in no configuration is not recorded: it could speak as a peer",
-        core("membership", "    if node not in s.configuration.members():\n", "    if False:\n"),
+        core("admission", "    if not s.configuration.is_member(node):\n", "    if False:\n"),
         by="script:forged",
     ),
     plant(
         "hello-shows-all-records",
         "a Hello teaches nothing of others than its sender",
         core(
-            "membership",
+            "admission",
             "    return () if found is None else ((node, found),)\n",
             "    return tuple(sorted(s.durable_records.items()))\n",
         ),
@@ -246,11 +246,9 @@ ELECTIONS = (
         "pre-vote-moves-the-term",
         "a pre-vote changes nothing at the voter (9.6)",
         core(
-            "requests",
-            "    if candidate.judge_prevote(s, request):\n",
-            "    if request.term > s.current_term:\n"
-            '        roles.adopt_term(s, fx, request.term, 0.0, "pre-vote")\n'
-            "    if candidate.judge_prevote(s, request):\n",
+            "step",
+            "    if request.pre or voting.defends_leader(s, request, now):\n",
+            "    if voting.defends_leader(s, request, now):\n",
         ),
         by="script:prevote_changes_nothing",
     ),
@@ -258,9 +256,9 @@ ELECTIONS = (
         "no-stickiness",
         "while a leader is alive, votes are refused without adopting the term",
         core(
-            "requests",
-            "    if not request.transfer and candidate.leader_is_alive(s, now):\n",
-            "    if False:\n",
+            "voting",
+            "    return not request.transfer and contact.leader_is_alive(s, now)\n",
+            "    return False\n",
         ),
         by="script:prevote_order",
     ),
@@ -268,9 +266,9 @@ ELECTIONS = (
         "transfer-refused-by-stickiness",
         "a hand-over election is not held up by the old leader's followers",
         core(
-            "requests",
-            "    if not request.transfer and candidate.leader_is_alive(s, now):\n",
-            "    if candidate.leader_is_alive(s, now):\n",
+            "voting",
+            "    return not request.transfer and contact.leader_is_alive(s, now)\n",
+            "    return contact.leader_is_alive(s, now)\n",
         ),
         by="script:transfer",
     ),
@@ -278,7 +276,7 @@ ELECTIONS = (
         "late-tick-campaigns",
         "a late timer re-arms once instead of campaigning",
         core(
-            "timers",
+            "election",
             "    if late and not s.late_rearmed:\n",
             "    if False:\n",
         ),
@@ -288,7 +286,7 @@ ELECTIONS = (
         "no-check-quorum",
         "a leader without a majority in contact steps down (6.2)",
         core(
-            "timers",
+            "contact",
             "    if not s.settings.check_quorum:\n        return\n",
             "    return\n",
         ),
@@ -298,7 +296,7 @@ ELECTIONS = (
         "proposals-during-a-transfer",
         "no proposals while leadership is handed over (3.10)",
         core(
-            "proposals",
+            "leader",
             "    if s.leadership.transfer is not None:\n"
             '        raise Unavailable(f"leadership is being handed to '
             '{s.leadership.transfer.target}")\n'

@@ -71,7 +71,7 @@ RARE = (
         "snapshot-sent-for-ever",
         "a snapshot that was refused gives way to a newer one, or to a new one",
         core(
-            "sending",
+            "install_snapshot",
             "    return sending.refusals > 0 and s.snapshot != sending.meta\n",
             "    return False\n",
         ),
@@ -81,7 +81,7 @@ RARE = (
         "hand-over-asked-for-once",
         "a hand-over is asked for until its deadline",
         core(
-            "leader",
+            "transfer",
             "    transfer.not_before = now + 2 * s.settings.heartbeat_interval\n",
             "    transfer.not_before = transfer.deadline\n",
         ),
@@ -91,7 +91,7 @@ RARE = (
         "more-than-was-announced-stored",
         "a chunk larger than announced ends nobody",
         core(
-            "follower",
+            "install_snapshot",
             "    if request.offset + len(request.data) > request.meta.size_bytes:\n",
             "    if False:\n",
         ),
@@ -106,7 +106,7 @@ RARE = (
         "no-limit-behind-the-leaders-door",
         "entries in memory are bounded on every node, whatever its machine and snapshots do",
         core(
-            "compaction",
+            "snapshots",
             "    full = s.log.bytes + s.orphan_bytes > s.settings.log_bytes_max\n",
             "    full = False\n",
         ),

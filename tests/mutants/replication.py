@@ -73,11 +73,11 @@ REPLICATION = (
         core(
             "follower",
             "    def make() -> AppendReply:\n        durable = durable_for_leader(s)\n"
-            "        unfit, room = s.unfit, compaction.room(s)\n"
+            "        unfit, room = s.unfit, snapshots.room(s)\n"
             "        return AppendReply(s.current_term, True",
             "    def make() -> AppendReply:\n"
             "        durable = durable_for_leader(s) if request.entries else s.verified_index\n"
-            "        unfit, room = s.unfit, compaction.room(s)\n"
+            "        unfit, room = s.unfit, snapshots.room(s)\n"
             "        return AppendReply(s.current_term, True",
         ),
         by="ack-is-durable",
@@ -87,7 +87,7 @@ REPLICATION = (
         "the log in memory is bounded on a follower, too",
         core(
             "follower",
-            "    if request.entries and compaction.room(s) is not Room.ALL:",
+            "    if request.entries and snapshots.room(s) is not Room.ALL:",
             "    if 0:",
         ),
         by="script:no_room",
@@ -103,13 +103,13 @@ REPLICATION = (
     plant(
         "unfit-leader-goes-on",
         "a leader whose machine hangs hands over",
-        core("timers", "        fitness.look(s, fx, lead, now)", "        pass"),
+        core("timers", "        transfer.hand_over_if_unfit(s, fx, lead, now)", "        pass"),
         by="script:unfit_leader",
     ),
     plant(
         "hands-over-to-the-unfit",
         "only to one who is fit",
-        core("fitness", "    if progress.unfit or progress", "    if progress"),
+        core("transfer", "    if progress.unfit or progress", "    if progress"),
         by="script:unfit_leader",
     ),
     plant(
@@ -220,8 +220,8 @@ REPLICATION = (
         '"stored on all" from remembered or last indexes commits too much',
         core(
             "leader",
-            "    reached = reached_by_majority(s.configuration.voters, match)\n",
-            "    reached = reached_by_majority(s.configuration.voters, match)\n"
+            "    reached = s.configuration.reached_by_majority(match)\n",
+            "    reached = s.configuration.reached_by_majority(match)\n"
             "    sent = [p.next - 1 for p in lead.progress.values()]\n"
             "    if min(sent, default=0) > s.commit_index:\n"
             "        s.commit_index = min(min(sent), s.log.last_index)\n"
@@ -264,9 +264,8 @@ REPLICATION = (
         "no-no-op",
         "a new leader appends an entry of its term at once (section 8)",
         core(
-            "roles",
-            '    append(s, fx, now, (Entry(first, s.current_term, EntryType.NOOP, b""),))\n'
-            "    s.wake_all",
+            "election",
+            "    leader.append(s, fx, now, (noop,))\n    s.wake_all",
             "    s.wake_all",
         ),
         by="script:figure_8_new_term",

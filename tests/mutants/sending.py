@@ -9,7 +9,7 @@ SENDING = (
         "refused-snapshot-sent-for-ever",
         "a refused snapshot gives way to a newer one",
         core(
-            "sending",
+            "install_snapshot",
             "    return sending.refusals > 0 and s.snapshot != sending.meta\n",
             "    return False\n",
         ),
@@ -18,20 +18,20 @@ SENDING = (
     plant(
         "rotten-snapshot-sent",
         "a file that is known to have gone bad is not sent",
-        core("sending", " or sending.meta == s.rotten", ""),
+        core("install_snapshot", " or sending.meta == s.rotten", ""),
         by="script:snapshot_refused_then_newer",
     ),
     plant(
         "rotten-snapshot-not-replaced",
         "one of the same index takes the place of a rotten one",
-        core("compaction", " and not _replaces_rotten(s, meta):", ":"),
+        core("snapshots", " and not _replaces_rotten(s, meta):", ":"),
         by="script:snapshot_refused_then_newer",
     ),
     plant(
         "timeout-now-sent-once",
         "a hand-over is asked for until its deadline",
         core(
-            "leader",
+            "transfer",
             "    transfer.not_before = now + 2 * s.settings.heartbeat_interval\n",
             "    transfer.not_before = transfer.deadline\n",
         ),

@@ -19,7 +19,7 @@ STORING = (
         "log-dropped-before-the-marker",
         "the log goes only when the snapshot is marked",
         core(
-            "compaction",
+            "snapshots",
             "    s.compact_after = (seq, meta)\n",
             "    s.compact_after = (seq, meta)\n    compact(s, fx, now)\n",
         ),
@@ -29,7 +29,7 @@ STORING = (
         "conflicting-log-kept",
         "if the entry at the snapshot's index has another term, the whole log goes (Figure 13)",
         core(
-            "follower",
+            "install_snapshot",
             "    if s.log.term_at(meta.index) == meta.term:\n",
             "    if s.log.last_index >= meta.index:\n",
         ),
@@ -39,12 +39,12 @@ STORING = (
         "snapshot-moves-back",
         "a snapshot at or below the commit index changes nothing",
         core(
-            "follower",
+            "install_snapshot",
             "    if meta.index > s.commit_index:\n        take(s, fx, meta, now)\n",
             "    take(s, fx, meta, now)\n",
         ),
         core(
-            "follower",
+            "install_snapshot",
             "    if request.meta.index <= s.commit_index:\n"
             "        _have_it(s, fx, request, token)\n"
             "    elif",
@@ -56,7 +56,7 @@ STORING = (
         "file-of-a-queued-mark-deleted",
         "a snapshot file stays while a mark of it may reach the disk",
         core(
-            "compaction",
+            "snapshots",
             "    metas.extend(meta for _, meta in s.pending_markers)\n",
             "",
         ),
@@ -66,7 +66,7 @@ STORING = (
         "file-of-an-unrestored-snapshot-deleted",
         "a snapshot file stays until the machine has restored it",
         core(
-            "compaction",
+            "snapshots",
             "metas = [s.snapshot, s.marked_snapshot, *s.installs_out]",
             "metas = [s.snapshot, s.marked_snapshot]",
         ),

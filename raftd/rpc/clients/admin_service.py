@@ -8,8 +8,8 @@ from collections.abc import Callable
 from raftd import __version__
 from raftd._pb import admin_pb2 as pb
 from raftd._pb import admin_pb2_grpc
+from raftd.core.admission import shortened
 from raftd.core.effects import Event
-from raftd.core.membership import shortened
 from raftd.core.types import PeerState, RaftState
 from raftd.node.outcomes import Answered, Applied
 from raftd.rpc.api import EventFeed

@@ -1,0 +1,192 @@
+"""Who is who: Hello, the incarnations on record, and when a node may take part.
+
+A node that lost its disk may have voted in a term that it no longer remembers (dissertation 3.8),
+so an empty directory gets a random *incarnation*, and a node takes part only once it is *admitted*:
+a majority of the other voters has durably recorded its incarnation. A wiped node comes back with
+another one, which the recorders refuse; among any majority of the others at least one recorded the
+first, so it can never be admitted. Recording is a promise and is gated like a vote.
+"""
+
+from __future__ import annotations
+
+from raftd.core.effects import Effects, Token
+from raftd.core.messages import Channel, HelloReply, HelloRequest
+from raftd.core.state import Greeting, State
+from raftd.core.types import Identity, Incarnation, NodeId
+
+HELLO_DELAY_MAX = 1.0
+"""Seconds between two tries to greet a peer that does not answer."""
+
+
+INCARNATION_SHOWN = 4
+"""Characters of an incarnation that logs, events and status show: whoever knows all of them can
+speak in that node's name.
+"""
+
+
+def greeting_of(s: State, peer: NodeId) -> Greeting:
+    greeting = s.greetings.get(peer)
+    if greeting is None:
+        greeting = s.greetings[peer] = Greeting()
+    return greeting
+
+
+def hello_due(s: State, peer: NodeId, now: float) -> bool:
+    """Is a Hello owed to `peer` now?"""
+    if not s.configuration.is_member(peer):
+        return False
+    greeting = greeting_of(s, peer)
+    return not greeting.inflight and now >= greeting.next_at and greeting_wanted(s, peer)
+
+
+def wake_ungreeted(s: State, fx: Effects, now: float) -> None:
+    for peer in s.peers():
+        if hello_due(s, peer, now):
+            fx.wake[(peer, Channel.CONTROL)] = None
+
+
+def greeting_wanted(s: State, peer: NodeId) -> bool:
+    """Until it has answered since this process started, and as long as its record of us lacks."""
+    greeting = greeting_of(s, peer)
+    return not greeting.done or (not s.admitted and peer not in s.recorded_by)
+
+
+def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest:
+    greeting_of(s, peer).inflight = True
+    return HelloRequest(
+        s.identity, record_of(s, peer), ever_voted(s), number=s.next_number(), pulled_at=now
+    )
+
+
+def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: Token) -> None:
+    """Record the caller, or refuse another incarnation under a recorded id. Needs no admission."""
+    refused = _record(s, fx, request.identity, now)
+    if not refused:
+        _recorded_by(s, fx, request.identity.node, request.records, now)
+
+    def make() -> HelloReply:
+        records = () if refused else record_of(s, request.identity.node)
+        return HelloReply(s.identity, records, refused, ever_voted(s), request.number)
+
+    recorded = s.pending_records[-1][0] if s.pending_records else 0
+    s.hold(fx, token, recorded, make, survives_term=True)
+
+
+def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float) -> None:
+    greeting = greeting_of(s, peer)
+    greeting.inflight = False
+    if reply.refused:
+        if greeting.refused != reply.refused:
+            s.event(fx, "refused", reply.refused, peer)
+        greeting.refused = reply.refused
+        _greet_later(s, greeting, now)
+        return
+    refused = _record(s, fx, reply.identity, now)
+    if refused:
+        _greet_later(s, greeting, now)
+        return
+    greeting.done, greeting.refused, greeting.delay = True, "", 0.0
+    greeting.next_at = now + s.settings.hello_retry
+    _recorded_by(s, fx, peer, reply.records, now)
+    s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
+
+
+def on_hello_lost(s: State, peer: NodeId, now: float) -> None:
+    greeting = greeting_of(s, peer)
+    greeting.inflight = False
+    _greet_later(s, greeting, now)
+
+
+def _greet_later(s: State, greeting: Greeting, now: float) -> None:
+    greeting.delay = min(HELLO_DELAY_MAX, max(s.settings.hello_retry, greeting.delay * 2))
+    greeting.next_at = now + greeting.delay
+
+
+def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
+    """Returns the refusal, or an empty string.
+
+    The first incarnation heard for an id stands for ever.
+    """
+    node, incarnation = identity.node, identity.incarnation
+    if node == s.me:
+        return f"two nodes call themselves {node!r}: give each its own node id"
+    known = s.records.get(node)
+    if known == incarnation:
+        return ""
+    if known is not None:
+        s.event(
+            fx,
+            "refused",
+            f"{node} came with incarnation {shortened(incarnation)}, "
+            f"recorded is {shortened(known)}",
+            node,
+        )
+        return (
+            f"node {node!r} is recorded here with another incarnation: its data directory was lost "
+            "or replaced. Bring the old directory back, or add it under a new id"
+        )
+    if not s.configuration.is_member(node):
+        return f"node {node!r} is in no configuration here: add it to the cluster first"
+    s.records[node] = incarnation
+    s.write(fx, now, records=((node, incarnation),))
+    s.event(fx, "recorded", f"incarnation {shortened(incarnation)}", node)
+    return ""
+
+
+def _recorded_by(
+    s: State,
+    fx: Effects,
+    peer: NodeId,
+    records: tuple[tuple[NodeId, Incarnation], ...],
+    now: float,
+) -> None:
+    """Does `peer` hold us to our incarnation? With a majority of the other voters we are
+    admitted.
+    """
+    if s.admitted or (s.me, s.identity.incarnation) not in records:
+        return
+    s.recorded_by.add(peer)
+    admit_if_recorded(s, fx, now)
+
+
+def admit_if_recorded(s: State, fx: Effects, now: float) -> None:
+    """A majority of the other voters is needed; alone, a node admits itself."""
+    if s.admitted or not s.configuration.has_majority_besides(s.me, s.recorded_by):
+        return
+    s.admitted = True
+    others = s.configuration.voters_besides(s.me)
+    have = sum(voter in s.recorded_by for voter in others)
+    s.admitted_seq = s.write(fx, now, admitted=True)
+    s.event(fx, "admitted", f"recorded by {have} of {len(others)} other voters")
+
+
+def waiting_for(s: State) -> tuple[NodeId, ...]:
+    """The voters that have not recorded this node; empty once it is admitted."""
+    if s.admitted:
+        return ()
+    return tuple(v for v in s.configuration.voters_besides(s.me) if v not in s.recorded_by)
+
+
+def refused_by(s: State) -> tuple[tuple[NodeId, str], ...]:
+    """Who answered this node's Hello with a refusal, and why."""
+    return tuple(
+        (peer, greeting.refused) for peer, greeting in s.greetings.items() if greeting.refused
+    )
+
+
+def ever_voted(s: State) -> bool:
+    return s.current_term > 0
+
+
+def record_of(s: State, node: NodeId) -> tuple[tuple[NodeId, Incarnation], ...]:
+    """What `node` may be shown: its own record, and only a durable one, for it is a promise.
+
+    The others' would help whoever wants to speak in their names.
+    """
+    found = s.durable_records.get(node)
+    return () if found is None else ((node, found),)
+
+
+def shortened(incarnation: Incarnation) -> str:
+    """For people: enough to tell two apart, too little to speak in that node's name."""
+    return f"{incarnation[:INCARNATION_SHOWN]}..."

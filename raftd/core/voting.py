@@ -1,0 +1,91 @@
+"""Giving votes: RequestVote's receiver (Section 5.2, 5.4.1; dissertation 4.2.3, 9.6).
+
+The order of the rules for an incoming vote request is the heart of it:
+  (a) wrong cluster, incarnation or addressee: the shell has dropped it already;
+  (b) an older term: `step` has refused it already;
+  (c) a leader is known to be alive and this is no transfer: refuse, *without* adopting the term;
+  (d) a pre-vote changes nothing here, it is only judged;
+  (e) a higher term is adopted by `step`, which clears the vote, and then the request is judged.
+"""
+
+from __future__ import annotations
+
+from raftd.core import contact, roles
+from raftd.core.effects import Effects, Token
+from raftd.core.messages import VoteReply, VoteRequest
+from raftd.core.state import State
+from raftd.core.types import Index, Role, Term
+
+
+def up_to_date(s: State, last_index: Index, last_term: Term) -> bool:
+    """Is a log that ends there at least as up-to-date as ours? Term first, then index. Section
+    5.4.1.
+    """
+    return (last_term, last_index) >= (s.log.last_term, s.log.last_index)
+
+
+def on_vote_request(s: State, fx: Effects, request: VoteRequest, now: float, token: Token) -> None:
+    """A candidate asks, in our term or a later one. A vote leaves when it is durable."""
+    if defends_leader(s, request, now):
+        refuse(s, fx, request, token)
+    elif request.pre:
+        answer_prevote(s, fx, request, token)
+    elif judge_vote(s, request):
+        if s.role is not Role.FOLLOWER:
+            roles.become_follower(s, fx, None, now, f"voted for {request.candidate}")
+        grant(s, fx, request, now, token)
+        roles.arm_election(s, now)
+    else:
+        refuse(s, fx, request, token)
+
+
+def defends_leader(s: State, request: VoteRequest, now: float) -> bool:
+    """Is a leader known to be alive, and this no transfer that it asked for itself?"""
+    return not request.transfer and contact.leader_is_alive(s, now)
+
+
+def answer_prevote(s: State, fx: Effects, request: VoteRequest, token: Token) -> None:
+    if judge_prevote(s, request):
+        reply = VoteReply(request.term, True, True)
+        s.hold(fx, token, 0, lambda: reply, survives_term=True)
+    else:
+        refuse(s, fx, request, token)
+
+
+def judge_prevote(s: State, request: VoteRequest) -> bool:
+    """Would we vote for it? Nothing changes here: not the term, the vote nor the timer."""
+    free = request.term > s.current_term or (
+        request.term == s.current_term and s.voted_for in (None, request.candidate)
+    )
+    return free and up_to_date(s, request.last_index, request.last_term)
+
+
+def judge_vote(s: State, request: VoteRequest) -> bool:
+    """Figure 2, RequestVote, receiver rule 2. `step` has seen to the term."""
+    if s.role is Role.LEADER:
+        return False
+    free = s.voted_for in (None, request.candidate)
+    return free and up_to_date(s, request.last_index, request.last_term)
+
+
+def refuse(s: State, fx: Effects, request: VoteRequest, token: Token) -> None:
+    reply = VoteReply(s.current_term, False, request.pre)
+    s.hold(fx, token, 0, lambda: reply, survives_term=True)
+
+
+def grant(s: State, fx: Effects, request: VoteRequest, now: float, token: Token) -> None:
+    """Remember the vote; the grant leaves when it is durable.
+
+    A vote given again waits for the same write.
+    """
+    if s.voted_for is None:
+        s.voted_for = request.candidate
+        s.write(fx, now, hard_state=True)
+    reply = VoteReply(s.current_term, True, False)
+    s.hold(fx, token, s.term_seq, lambda: reply, survives_term=True)
+
+
+def vote_left(s: State, term: Term, now: float) -> None:
+    """The timer starts when the vote leaves: a slow disk must not eat the candidate's time."""
+    if term == s.current_term and s.role is Role.FOLLOWER and s.leader_id is None:
+        roles.arm_election(s, now)

@@ -101,7 +101,7 @@ compose-test: $(READY) ## containers: build, kill, pause, cut off (needs docker 
 	$(BIN)/python -m scripts.compose_test
 
 chaos: $(READY) ## five real nodes under faults of all kinds for SECONDS (600), and a verdict
-	$(BIN)/python -m scripts.chaos run --seconds $(SECONDS) --seed $(SEED)
+	$(BIN)/python -m tests.chaos run --seconds $(SECONDS) --seed $(SEED)
 
 soak: $(READY) ## the minutes-long cluster tests
 	@mkdir -p $(TMPDIR)

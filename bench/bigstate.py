@@ -15,8 +15,8 @@ from bench.clusters import BASE, Etcd, Raftd, etcd_load, raftd_load, until
 from bench.facts import percentile, resident_bytes
 from bench.load import fill_key, filled_value
 from bench.report import Verdict
+from harness.nodes import Node
 from raftd.client import Client
-from scripts.nodes import Node
 
 Say = Callable[[str], None]
 SNAPSHOT_SECONDS = 300.0

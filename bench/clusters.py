@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from scripts.nodes import (
+from harness.nodes import (
     ROOT,
     Node,
     NodeTrouble,

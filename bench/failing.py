@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.clusters import BASE, BenchTrouble, Etcd, etcd_load
 from bench.report import Verdict
-from scripts.nodes import ROOT
+from harness.nodes import ROOT
 
 ETCD_SECONDS = 8.0
 WARM_UP_PUTS = 200

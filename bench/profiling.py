@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.clusters import BASE, BenchTrouble, Raftd
 from bench.facts import cpu_seconds
 from bench.growth import table
-from scripts.nodes import ROOT
+from harness.nodes import ROOT
 
 RATE = 250
 STAGES: tuple[tuple[str, str], ...] = (

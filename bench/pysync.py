@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clusters import START_SECONDS, BenchTrouble
-from scripts.nodes import free_ports
+from harness.nodes import free_ports
 
 
 class PySync:

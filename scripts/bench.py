@@ -29,7 +29,7 @@ from bench import bigstate, facts, failing, flat, growth, honesty, peers, profil
 from bench.clusters import BASE, BenchTrouble, Cluster, Etcd, Raftd, etcd_load, raftd_load
 from bench.pysync import PySync
 from bench.report import Verdict
-from scripts.nodes import ROOT, NodeTrouble
+from harness.nodes import ROOT, NodeTrouble
 
 USUAL = ("rounds", "honest", "fail", "big")
 LONG = ("flat", "steady", "growth", "profile")

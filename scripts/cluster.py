@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.nodes import (
+from harness.nodes import (
     ROOT,
     Node,
     NodeTrouble,

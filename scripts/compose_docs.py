@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.containers import ROOT, Containers, compose_command, missing
+from harness.containers import ROOT, Containers, compose_command, missing
 
 DOCUMENT = ROOT / "docs" / "compose.md"
 LINE_SECONDS = 300.0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from scripts.containers import Containers, ContainerTrouble, docker, wait_until
+from harness.containers import Containers, ContainerTrouble, docker, wait_until
 
 Act = Callable[[Containers, Sequence[str]], None]
 GRACE_SECONDS = 20.0

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 
-from scripts.containers import (
+from harness.containers import (
     BUILD_SECONDS,
     IMAGE,
     ContainerTrouble,

@@ -20,11 +20,11 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple
 
+from harness.containers import Containers, ContainerTrouble, compose_command, missing, wait_until
 from raftd.client import Client, RaftdError
 from scripts.compose_faults import FIVE, THREE, Fault
 from scripts.compose_image import build, check_image
 from scripts.compose_writers import CALL_SECONDS, Writers, WrongState, read_all
-from scripts.containers import Containers, ContainerTrouble, compose_command, missing, wait_until
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130

@@ -18,8 +18,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple
 
-from raftd.client import Client, RaftdError
-from scripts.nodes import (
+from harness.nodes import (
     ROOT,
     Node,
     NodeTrouble,
@@ -30,6 +29,7 @@ from scripts.nodes import (
     wait_until,
     write_configs,
 )
+from raftd.client import Client, RaftdError
 
 BASE = ROOT / ".run" / f"demo-{os.getpid()}"
 THREADS = 8

@@ -24,8 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from raftd.client import Client, RaftdError
-from scripts.nodes import (
+from harness.nodes import (
     ROOT,
     Node,
     NodeTrouble,
@@ -36,6 +35,7 @@ from scripts.nodes import (
     wait_until,
     write_configs,
 )
+from raftd.client import Client, RaftdError
 from scripts.stages import STAGES, stages_of
 
 BASE = ROOT / ".run" / f"failover-{os.getpid()}"

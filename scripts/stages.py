@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from scripts.nodes import Node
+from harness.nodes import Node
 
 STAGES = ("noticed", "pre-vote", "election", "leader", "served")
 """The last one is the client's to tell."""

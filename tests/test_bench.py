@@ -13,8 +13,8 @@ import pytest
 from bench import facts, honesty, profiling, series
 from bench.load import Caller
 from bench.report import Verdict, series_table, series_verdicts, write_json
+from harness.nodes import ROOT
 from raftd.client import NotDone
-from scripts.nodes import ROOT
 
 
 @pytest.mark.parametrize(

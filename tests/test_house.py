@@ -77,7 +77,7 @@ def test_rooms_import_only_what_they_may() -> None:
 
 def test_no_file_is_too_long() -> None:
     long = {}
-    for path in python_files("raftd", "scripts", "tests"):
+    for path in python_files("raftd", "harness", "bench", "scripts", "tests"):
         lines = len(path.read_text().splitlines())
         if lines > LONGER.get(name_of(path), LINES_MAX):
             long[name_of(path)] = lines
@@ -87,7 +87,7 @@ def test_no_file_is_too_long() -> None:
 def test_every_module_says_what_it_is() -> None:
     silent = [
         name_of(path)
-        for path in python_files("raftd", "scripts")
+        for path in python_files("raftd", "harness", "bench", "scripts")
         if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert not silent
@@ -137,7 +137,7 @@ def test_nothing_is_left_to_do_in_a_comment() -> None:
     marks = re.compile(r"#.*\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
     found = [
         f"{name_of(path)}: {line.strip()}"
-        for path in python_files("raftd", "scripts", "tests")
+        for path in python_files("raftd", "harness", "bench", "scripts", "tests")
         for line in path.read_text().splitlines()
         if marks.search(line)
     ]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.nodes import ROOT, free_ports, wait_until
+from harness.nodes import ROOT, free_ports, wait_until
 
 pytestmark = pytest.mark.cluster
 

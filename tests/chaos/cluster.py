@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 
-from scripts.nodes import (
+from harness import level
+from harness.hanging import VARIABLE
+from harness.naming import Naming
+from harness.nodes import (
     ROOT,
     Node,
     NodeTrouble,
@@ -18,10 +21,7 @@ from scripts.nodes import (
     kill_all,
     wait_until,
 )
-from tests.chaos.hanging import VARIABLE
-from tests.chaos.naming import Naming
-from tests.chaos.proxy import Edge, Proxies
-from tests.cluster import level
+from harness.proxy import Edge, Proxies
 
 CLIENTS = "clients"
 SETTINGS = {
@@ -97,7 +97,7 @@ class ChaosCluster:
             host = self.naming.host(other.id) if self.naming else "127.0.0.1"
             lines.append(f"  {other.id}: {{peer: {host}:{peer}, client: 127.0.0.1:{client}}}")
         if VARIABLE in node.environment:
-            lines.append("machine: tests.chaos.hanging:HangingStore")
+            lines.append("machine: harness.hanging:HangingStore")
         lines += [f"{name}: {value}" for name, value in settings.items()]
         node.directory.mkdir(parents=True, exist_ok=True)
         node.config_path.write_text("\n".join(lines) + "\n")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scripts.nodes import Node, NodeTrouble, wait_until
+from harness.nodes import Node, NodeTrouble, wait_until
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.faults import FAULTS, fault
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import combinations
 
-from scripts.nodes import Node, wait_until
+from harness.nodes import Node, wait_until
+from harness.proxy import Delay
 from tests.chaos.cluster import ChaosCluster, names
-from tests.chaos.proxy import Delay
 from tests.chaos.stirring import Stirring
 
 Begin = Callable[[ChaosCluster, random.Random], AbstractContextManager[str]]

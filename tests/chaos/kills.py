@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.nodes import Node, NodeTrouble, wait_until
 from raftd.check.history import History
 from raftd.check.judge import LINEARIZABLE, Verdict, judge
 from raftd.check.operations import OK, READS
-from scripts.nodes import Node, NodeTrouble, wait_until
 from tests.chaos import final
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.record import Workers

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from harness.nodes import ROOT
 from raftd.check.history import read
 from raftd.check.operations import OK, READS, Op
-from scripts.nodes import ROOT
 
 STOP_SECONDS = 30
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.nodes import NodeTrouble, wait_until
 from raftd.check.history import History
 from raftd.check.judge import LINEARIZABLE, Verdict, judge
 from raftd.check.operations import READS, Op
 from raftd.check.writing import header_line, line_of
-from scripts.nodes import NodeTrouble, wait_until
 from tests.chaos import final
 from tests.chaos.catalogue import FAULTS, HANGS, NAMES, Misbehaved, missing
 from tests.chaos.cluster import ChaosCluster

@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from scripts.nodes import Node, NodeTrouble, wait_until
-from tests.chaos import naming
+from harness import naming
+from harness.hanging import VARIABLE
+from harness.nodes import Node, NodeTrouble, wait_until
+from harness.proxy import Edge
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.faults import fault
-from tests.chaos.hanging import VARIABLE
-from tests.chaos.proxy import Edge
 from tests.chaos.stirring import Stirring
 
 EFFECT_SECONDS = 5.0

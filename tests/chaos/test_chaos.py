@@ -1,6 +1,6 @@
 """Some seconds of chaos on three real nodes, and a daemon with a planted bug, which must be seen.
 
-The long run is `make chaos`; `python -m scripts.chaos` has more.
+The long run is `make chaos`; `python -m tests.chaos` has more.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import Cluster
+from harness.cluster import Cluster
 
 MakeCluster = Callable[..., Cluster]
 _FAILED = pytest.StashKey[bool]()

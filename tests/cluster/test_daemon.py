@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from harness.cluster import Cluster
+from harness.nodes import Node, wait_until, write_configs
 from raftd.client import RaftdError
-from scripts.nodes import Node, wait_until, write_configs
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster
 from tests.signals import born_with
 
 pytestmark = pytest.mark.cluster

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.nodes import Node, wait_until
+from harness.cluster import event_count
+from harness.nodes import Node, wait_until
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import event_count
 
 pytestmark = pytest.mark.cluster
 

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster import TINY_SNAPSHOTS
+from harness.writers import Load
 from tests.chaos import kills
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import TINY_SNAPSHOTS, Load
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.mark.timeout(300)
 def test_kill_cycles_under_load(tmp_path: Path) -> None:
-    """A majority, the leader, all at once, any: `python -m scripts.chaos kills` makes hundreds."""
+    """A majority, the leader, all at once, any: `python -m tests.chaos kills` makes hundreds."""
     settings = {"snapshot_entries": "30", "keep_entries": "5", "segment_bytes": "64KiB"}
     report = kills.run(
         tmp_path, nodes=3, cycles=4, seconds=60, seed=20, say=print, first=17, settings=settings

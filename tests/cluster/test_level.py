@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.nodes import Node, NodeTrouble, make_nodes
-from tests.cluster import level
-from tests.cluster.level import Where
+from harness import level
+from harness.level import Where
+from harness.nodes import Node, NodeTrouble, make_nodes
 
 
 @pytest.fixture

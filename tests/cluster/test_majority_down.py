@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.nodes import ROOT, Node, endpoints, free_ports, kill_all, wait_until
 from scripts.cluster import Local
-from scripts.nodes import ROOT, Node, endpoints, free_ports, kill_all, wait_until
 from tests.cluster.test_scripts import left_behind
 
 pytestmark = pytest.mark.cluster

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness.nodes import Node, wait_until
 from raftd.client import RaftdError
-from scripts.nodes import Node, wait_until
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = pytest.mark.cluster

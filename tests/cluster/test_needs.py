@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.nodes import ROOT, Node
 from raftd.client import Client
-from scripts.nodes import ROOT, Node
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = pytest.mark.cluster

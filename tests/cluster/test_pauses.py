@@ -10,10 +10,11 @@ import time
 import grpc
 import pytest
 
+from harness.cluster import Cluster, channel
+from harness.nodes import wait_until
+from harness.writers import Load, in_threads, read_all
 from raftd._pb import client_pb2, client_pb2_grpc
-from scripts.nodes import wait_until
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster, Load, channel, in_threads, read_all
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 

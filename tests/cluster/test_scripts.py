@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.nodes import ROOT, wait_until
+from harness.nodes import ROOT, wait_until
 
 pytestmark = pytest.mark.cluster
 

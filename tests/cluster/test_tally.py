@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from examples.tally import EVERY, Tally
+from harness.nodes import ROOT, Node, wait_until
 from raftd.machine.kit import check_machine
-from scripts.nodes import ROOT, Node, wait_until
 from tests.cluster.conftest import MakeCluster
 
 SETTINGS = {

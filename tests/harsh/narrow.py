@@ -8,8 +8,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scripts.nodes import Node
-from tests.cluster.harness import Cluster
+from harness.cluster import Cluster
+from harness.nodes import Node
 
 PIECE_BYTES = 16 << 10
 """What one connection may send before another has its turn."""

@@ -8,10 +8,10 @@ import sys
 import grpc
 import pytest
 
+from harness.cluster import Cluster
+from harness.nodes import Node, wait_until
 from raftd._pb import raft_pb2 as pb
-from scripts.nodes import Node, wait_until
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster
 from tests.harsh.bad_input.conftest import identity_of, said
 
 pytestmark = pytest.mark.cluster

@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
+from harness.cluster import Cluster
 from scripts.failover import Load, Series, one_fault
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from scripts.nodes import wait_until
+from harness.cluster import Cluster, event_count
+from harness.nodes import wait_until
+from harness.writers import Load, in_threads, read_all
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster, Load, event_count, in_threads, read_all
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 

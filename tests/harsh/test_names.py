@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import naming
+from harness import naming
 from tests.chaos.cluster import CLIENTS, ChaosCluster
 
 pytestmark = pytest.mark.cluster

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from scripts.nodes import endpoints, wait_until
-from tests.cluster.harness import Cluster, Load, event_count
+from harness.cluster import Cluster, event_count
+from harness.nodes import endpoints, wait_until
+from harness.writers import Load
 
 pytestmark = pytest.mark.cluster
 

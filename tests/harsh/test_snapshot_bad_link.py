@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from harness.cluster import Cluster, channel, event_count
+from harness.nodes import Node, wait_until
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.client import Client
-from scripts.nodes import Node, wait_until
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import Cluster, channel, event_count
 from tests.harsh.narrow import Line, Lines, connect
 
 pytestmark = pytest.mark.cluster

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster import event_count
+from harness.nodes import Node, wait_until
 from raftd.client import Client, RaftdError
-from scripts.nodes import Node, wait_until
 from tests.cluster.conftest import MakeCluster
-from tests.cluster.harness import event_count
 
 pytestmark = pytest.mark.cluster
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import grpc
 
+from harness.nodes import wait_until
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
-from scripts.nodes import wait_until
 from tests.chaos.cluster import CLIENTS, ChaosCluster
 from tests.mit.helpers import LEADER_ROUNDS, ONE_PAUSE, ONE_POLL, ONE_SECONDS, ONE_WAIT
 from tests.mit.lab import ELECTION_SECONDS

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.proxy import Delay
 from raftd.client import Client
-from tests.chaos.proxy import Delay
 from tests.mit.real import SCALE, RealLab
 
 BACKUP_COMMANDS = 50

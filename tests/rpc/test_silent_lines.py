@@ -10,12 +10,12 @@ from functools import partial
 import grpc.aio
 import pytest
 
+from harness.proxy import Edge, Proxies
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2_grpc
 from raftd.client import channels, plain_channels
 from raftd.core import messages as m
 from raftd.rpc.directory import PeerAddress
 from raftd.rpc.peers.transport import LinkSettings
-from tests.chaos.proxy import Edge, Proxies
 from tests.rpc.fakes import PATIENT, Side, append, one_side, until
 
 CONTROL, APPEND = m.Channel.CONTROL, m.Channel.APPEND

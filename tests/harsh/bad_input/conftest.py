@@ -14,13 +14,14 @@ from typing import Any
 import grpc
 import pytest
 
+from harness.cluster import Cluster, channel
+from harness.nodes import Node, wait_until
+from harness.writers import read_all
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.client import Client
 from raftd.core.types import Identity
 from raftd.storage.fs import OsFileSystem
 from raftd.storage.identity import load_identity
-from scripts.nodes import Node, wait_until
-from tests.cluster.harness import Cluster, channel, read_all
 
 LOG_BYTES_MAX = 512 << 10
 """Of one node's log in the whole run: bad input must not be able to fill a disk with complaints."""

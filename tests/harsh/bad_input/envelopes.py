@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 
+from harness.nodes import Node
 from raftd._pb import raft_pb2 as pb
-from scripts.nodes import Node
 from tests.harsh.bad_input.conftest import Live, failure
 
 ENVELOPE_KEY = "raftd-envelope-bin"

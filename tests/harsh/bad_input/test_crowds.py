@@ -16,11 +16,11 @@ import grpc
 import grpc.aio
 import pytest
 
+from harness.cluster import channel
+from harness.nodes import Node, wait_until
 from raftd._pb import admin_pb2, client_pb2
 from raftd.client.failures import status_of
 from raftd.wire import kv
-from scripts.nodes import Node, wait_until
-from tests.cluster.harness import channel
 from tests.harsh.bad_input.conftest import Live
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]

@@ -10,7 +10,7 @@ from statistics import quantiles
 
 import pytest
 
-from scripts.nodes import ROOT
+from harness.nodes import ROOT
 from tests.harsh.bad_input.conftest import Live, said
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]

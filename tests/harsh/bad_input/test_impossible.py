@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
+from harness.nodes import Node, wait_until
 from raftd._pb import raft_pb2 as pb
-from scripts.nodes import Node, wait_until
 from tests.harsh.bad_input.conftest import Live, lines, said
 from tests.harsh.bad_input.envelopes import append_on_stream, envelope, refusal, with_entries
 

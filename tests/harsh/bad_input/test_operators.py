@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.nodes import Node, kill_all, make_nodes, wait_until
+from harness.nodes import Node, kill_all, make_nodes, wait_until
 from tests.harsh.bad_input.conftest import Live, lines, said
 
 pytestmark = pytest.mark.cluster

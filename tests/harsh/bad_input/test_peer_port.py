@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 import pytest
 
+from harness.cluster import channel
+from harness.nodes import Node
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd._pb import raft_pb2 as pb
-from scripts.nodes import Node
-from tests.cluster.harness import channel
 from tests.harsh.bad_input.conftest import Live, said
 from tests.harsh.bad_input.envelopes import (
     REQUESTS,

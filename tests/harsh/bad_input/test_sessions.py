@@ -10,10 +10,10 @@ from itertools import cycle, islice
 import grpc
 import pytest
 
+from harness.cluster import channel
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
 from raftd.wire import batch, kv, session_id
-from tests.cluster.harness import channel
 from tests.harsh.bad_input.conftest import Live, failure
 
 pytestmark = pytest.mark.cluster

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.proxy import Delay, Edge, Proxies
+from harness.proxy import Delay, Edge, Proxies
 
 SECONDS = 5.0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from scripts.nodes import Node, kill_all, make_nodes, remove_tree, wait_until, write_configs
+from harness.nodes import Node, kill_all, make_nodes, remove_tree, wait_until, write_configs
 
 NODES = ("n1", "n2", "n3")
 PATIENCE_SECONDS = 30.0

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 _IN_NAMESPACE = """
 mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf || exit 1

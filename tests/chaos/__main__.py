@@ -1,9 +1,9 @@
 """Real processes under faults of all kinds, with a verdict on what their clients saw.
 
-python -m scripts.chaos run --seconds 600        all faults, five nodes (make chaos)
-python -m scripts.chaos run --planted            a daemon with a planted stale read: must be caught
-python -m scripts.chaos kills --cycles 500       kill -9 under load: nothing lost, nothing twice
-python -m scripts.chaos faults                   what there is
+python -m tests.chaos run --seconds 600        all faults, five nodes (make chaos)
+python -m tests.chaos run --planted            a daemon with a planted stale read: must be caught
+python -m tests.chaos kills --cycles 500       kill -9 under load: nothing lost, nothing twice
+python -m tests.chaos faults                   what there is
 
 Files are under .run/chaos: a directory for each node, and history.jsonl, which
 `python -m raftd.check` judges again. Exit codes: 0 good, 1 a violation or trouble, 2 usage.
@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.nodes import ROOT
+from harness.nodes import ROOT
 from tests.chaos.catalogue import FAULTS, missing
 from tests.chaos.kills import run as run_kills
 from tests.chaos.run import Chaos, Options
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m scripts.chaos",
+        prog="python -m tests.chaos",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

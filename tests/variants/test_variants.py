@@ -1,4 +1,4 @@
-"""scripts.variants: what it counts is what happens, and its settings are those of the daemon."""
+"""tests.variants: what it counts is what happens, and its settings are those of the daemon."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from raftd.config.settings import Config
 from raftd.core.types import Settings
-from scripts.variants import EVERY, SINGLE, Variant
-from scripts.variants_sim import elections
+from tests.variants.__main__ import EVERY, SINGLE, Variant
+from tests.variants.sim import elections
 
 SETTINGS = Settings()
 

@@ -1,8 +1,8 @@
 """The variants of elections that Raft's literature discusses, measured: how long to a leader, and
 how many vote messages. Prints the tables of docs/variants.md.
 
-    python -m scripts.variants                 all (about fifteen minutes on two cores)
-    python -m scripts.variants --only sim --nodes 3 --elections 10
+    python -m tests.variants                 all (about fifteen minutes on two cores)
+    python -m tests.variants --only sim --nodes 3 --elections 10
 
 The simulator runs every combination; real processes the default and each single change. A cell of
 the simulator's is `time p50/p90 (campaign p50/p90) messages p50/p90`: milliseconds from the fault,
@@ -22,10 +22,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from harness.nodes import ROOT, NodeTrouble
 from raftd.core.types import Settings
-from scripts.nodes import ROOT, NodeTrouble
-from scripts.variants_real import cold_start, silent_leaders
-from scripts.variants_sim import Election, elections, variant
+from tests.variants.real import cold_start, silent_leaders
+from tests.variants.sim import Election, elections, variant
 
 LOSSES = (0.0, 0.1, 0.3)
 BASE = ROOT / ".run" / f"variants-{os.getpid()}"
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.variants",
+        prog="python -m tests.variants",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.nodes import free_ports
 from raftd.client import Client, RaftdError
 from raftd.client.admin import Digest, NodeStatus
-from scripts.nodes import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = "raftd:compose-test"

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import grpc
 
+from harness.nodes import ROOT, Node, kill_all, wait_until
 from raftd._pb import admin_pb2, admin_pb2_grpc
-from scripts.nodes import ROOT, Node, kill_all, wait_until
 
 CALL_SECONDS = 30.0
 KEPT = ROOT / ".run" / "kept"

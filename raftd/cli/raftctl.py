@@ -32,7 +32,7 @@ exit codes: 0 done; 1 answered no (absent, compare failed, not healthy); 2 usage
 before you repeat; 5 refused (by the state machine or a limit); 6 done, but the answer is too long
 to be sent: do not repeat; 130 interrupted.
 
-A change is sent as one command without a session, and never again once it may have been done.
+A change is sent in a session of its own, so that it may be sent again and is still done once.
 """
 
 
@@ -59,9 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from random import Random
-    from time import monotonic, sleep
-
     import raftd.own_process  # noqa: F401 - before the first import of grpc
     from raftd.cli.raftctl_output import complain
     from raftd.client.errors import Invalid, RaftdError
@@ -74,16 +71,11 @@ def _run(args: argparse.Namespace) -> int:
         from raftd.client.routing import parse_endpoints
 
         parse_endpoints(endpoints)  # before gRPC is loaded
-        from raftd.client.direct import Direct
+        from raftd.client import Client
 
-        client = Direct(
-            endpoints, timeout=args.timeout, clock=monotonic, sleep=sleep, random=Random()
-        )
-        try:
+        with Client(endpoints, timeout=args.timeout) as client:
             code = int(_handler(args.handler)(args, client))
             sys.stdout.flush()  # the answer first: closing is only good manners
-        finally:
-            client.close()
     except Invalid as error:
         complain(error.message)
         return REFUSED if error.endpoint else USAGE

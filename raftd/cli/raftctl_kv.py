@@ -7,9 +7,9 @@ import sys
 from argparse import Namespace
 
 from raftd.cli.raftctl_output import base64_of, printable, show_json, show_raw, show_table
-from raftd.client.calls import decoded, encoded
-from raftd.client.direct import Direct
-from raftd.client.errors import Invalid
+from raftd.client import Client, Invalid
+from raftd.client import operations as ops
+from raftd.client.operations import Consistency
 from raftd.wire import batch, kv
 
 YES = 0
@@ -17,9 +17,8 @@ NO = 1
 INPUT_BYTES_MAX = batch.COMMAND_BYTES_MAX
 
 
-def put(args: Namespace, client: Direct) -> int:
-    command = encoded(kv.encode_put, os.fsencode(args.key), _value(args))
-    result = decoded(kv.decode_put, client.submit(command).result)
+def put(args: Namespace, client: Client) -> int:
+    result = client.put(os.fsencode(args.key), _value(args))
     if args.output == "json":
         show_json({"revision": result.revision, "version": result.version})
     else:
@@ -27,29 +26,27 @@ def put(args: Namespace, client: Direct) -> int:
     return YES
 
 
-def get(args: Namespace, client: Direct) -> int:
+def get(args: Namespace, client: Client) -> int:
     if args.prefix:
         return _get_prefix(args, client)
-    query = encoded(kv.encode_get, os.fsencode(args.key))
-    answer, applied = client.query(query, stale=args.stale)
-    result = decoded(kv.decode_get, answer)
+    done = client.execute(ops.get(os.fsencode(args.key), _consistency(args)))
+    result = done.answer
     if args.output == "json":
         found = _pair(result.kv) if result.kv else None
-        show_json({"revision": result.revision, "applied_index": applied, "kv": found})
+        show_json({"revision": result.revision, "applied_index": done.index, "kv": found})
     elif result.kv is not None:
         show_raw(result.kv.value)
     return NO if result.kv is None else YES
 
 
-def _get_prefix(args: Namespace, client: Direct) -> int:
+def _get_prefix(args: Namespace, client: Client) -> int:
     """Page by page: without --limit all of them, each page at its own revision."""
     kvs: list[kv.KeyValue] = []
     after, revision, applied, more = b"", 0, 0, True
     while more and (not args.limit or len(kvs) < args.limit):
         wanted = args.limit - len(kvs) if args.limit else 0
-        query = encoded(kv.encode_range, os.fsencode(args.key), wanted, after)
-        answer, applied = client.query(query, stale=args.stale)
-        page = decoded(kv.decode_range, answer)
+        done = client.execute(ops.page(os.fsencode(args.key), wanted, after, _consistency(args)))
+        page, applied = done.answer, done.index
         kvs += page.kvs
         more, revision = page.more, page.revision
         if not page.kvs:
@@ -67,9 +64,8 @@ def _get_prefix(args: Namespace, client: Direct) -> int:
     return YES if kvs else NO
 
 
-def delete(args: Namespace, client: Direct) -> int:
-    command = encoded(kv.encode_delete, os.fsencode(args.key))
-    result = decoded(kv.decode_delete, client.submit(command).result)
+def delete(args: Namespace, client: Client) -> int:
+    result = client.delete(os.fsencode(args.key))
     if args.output == "json":
         show_json({"revision": result.revision, "deleted": result.deleted})
     else:
@@ -77,12 +73,11 @@ def delete(args: Namespace, client: Direct) -> int:
     return YES if result.deleted else NO
 
 
-def cas(args: Namespace, client: Direct) -> int:
+def cas(args: Namespace, client: Client) -> int:
     if args.delete and (args.value is not None or args.file is not None):
         raise Invalid("cas: give VALUE, --file or --delete, one of them")
     value = None if args.delete else _value(args)
-    command = encoded(kv.encode_cas, os.fsencode(args.key), value, _expect(args))
-    result = decoded(kv.decode_cas, client.submit(command).result)
+    result = client.cas(os.fsencode(args.key), value, _expect(args))
     if args.output == "json":
         current = _pair(result.current) if result.current else None
         show_json({"revision": result.revision, "succeeded": result.succeeded, "current": current})
@@ -99,22 +94,26 @@ def cas(args: Namespace, client: Direct) -> int:
     return YES if result.succeeded else NO
 
 
-def submit(args: Namespace, client: Direct) -> int:
-    done = client.submit(_value(args))
+def submit(args: Namespace, client: Client) -> int:
+    done = client.execute(ops.submit(_value(args)))
     if args.output == "json":
-        show_json({"result_base64": base64_of(done.result), "index": done.index, "term": done.term})
+        show_json({"result_base64": base64_of(done.answer), "index": done.index, "term": done.term})
     else:
-        show_raw(done.result)
+        show_raw(done.answer)
     return YES
 
 
-def query(args: Namespace, client: Direct) -> int:
-    answer, applied = client.query(_value(args), stale=args.stale)
+def query(args: Namespace, client: Client) -> int:
+    done = client.execute(ops.query(_value(args), _consistency(args)))
     if args.output == "json":
-        show_json({"result_base64": base64_of(answer), "applied_index": applied})
+        show_json({"result_base64": base64_of(done.answer), "applied_index": done.index})
     else:
-        show_raw(answer)
+        show_raw(done.answer)
     return YES
+
+
+def _consistency(args: Namespace) -> Consistency:
+    return "stale" if args.stale else "linearizable"
 
 
 def _expect(args: Namespace) -> kv.Expect:

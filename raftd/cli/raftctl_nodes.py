@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from raftd.cli.raftctl_output import show_json, show_table
-from raftd.client.admin import NodeStatus
-from raftd.client.direct import Direct
-from raftd.client.errors import RaftdError
+from raftd.client import Client, RaftdError
+from raftd.client.nodes import NodeStatus, health_at, snapshot_at, status_at
 
 YES = 0
 NO = 1
@@ -17,8 +16,8 @@ NOT_DONE = 3
 Report = TypeVar("Report")
 
 
-def status(args: Namespace, client: Direct) -> int:
-    reports = client.statuses()
+def status(args: Namespace, client: Client) -> int:
+    reports = client.ask_each(status_at)
     nodes = [report for report in reports.values() if isinstance(report, NodeStatus)]
     commit = max((node.commit_index for node in nodes), default=0)
     if args.output == "json":
@@ -56,8 +55,8 @@ def _status_json(endpoint: str, report: NodeStatus | RaftdError, commit: int) ->
     return fields
 
 
-def health(args: Namespace, client: Direct) -> int:
-    reports = client.healths()
+def health(args: Namespace, client: Client) -> int:
+    reports = client.ask_each(health_at)
     words = {
         endpoint: report.message if isinstance(report, RaftdError) else _serves(report)
         for endpoint, report in reports.items()
@@ -79,8 +78,8 @@ def _serves(serving: bool) -> str:
     return "serving" if serving else "not serving: see `raftctl why`"
 
 
-def snapshot(args: Namespace, client: Direct) -> int:
-    reports = client.snapshots()
+def snapshot(args: Namespace, client: Client) -> int:
+    reports = client.ask_each(snapshot_at, timeout=args.timeout)
     if args.output == "json":
         rows = [
             {"endpoint": endpoint, "error": report.message}
@@ -107,16 +106,16 @@ def _some_done(reports: Mapping[str, Report | RaftdError]) -> int:
     return NO if failed else YES
 
 
-def transfer(args: Namespace, client: Direct) -> int:
-    leader, term = client.transfer(args.target)
+def transfer(args: Namespace, client: Client) -> int:
+    done = client.transfer(args.target)
     if args.output == "json":
-        show_json({"leader_id": leader, "term": term})
+        show_json({"leader_id": done.leader_id, "term": done.term})
     else:
-        print(f"ok: {leader or 'nobody yet'} leads in term {term}")
+        print(f"ok: {done.leader_id or 'nobody yet'} leads in term {done.term}")
     return YES
 
 
-def events(args: Namespace, client: Direct) -> int:
+def events(args: Namespace, client: Client) -> int:
     """Until the node ends the stream, or an interrupt."""
     last = 0
     for event in client.events(client.endpoints[0], from_start=args.from_start):

@@ -6,9 +6,9 @@ from argparse import Namespace
 from collections.abc import Collection, Mapping
 
 from raftd.cli.raftctl_output import show_json
-from raftd.client.admin import NodeStatus
-from raftd.client.direct import Direct
-from raftd.client.errors import RaftdError
+from raftd.client import Client, RaftdError
+from raftd.client.nodes import NodeStatus, advertised, status_at
+from raftd.client.routing import ENDPOINTS_MAX, is_endpoint
 
 YES = 0
 NO = 1
@@ -17,10 +17,12 @@ BEHIND_ENTRIES = 1000
 SILENT_SECONDS = 5.0
 
 
-def why(args: Namespace, client: Direct) -> int:
+def why(args: Namespace, client: Client) -> int:
     """Exit 0: there is a leader with a majority and nothing to tell but that."""
-    given = client.statuses()
-    learned = client.members(given)
+    given = client.ask_each(status_at)
+    nodes = [report for report in given.values() if isinstance(report, NodeStatus)]
+    members = [at for at in advertised(nodes) if is_endpoint(at) and at not in given]
+    learned = client.ask_each(status_at, members[:ENDPOINTS_MAX]) if members else {}
     answered = {at: report for at, report in learned.items() if isinstance(report, NodeStatus)}
     sentences = explain({**given, **answered}, learned.keys() - answered.keys())
     well = sentences[0].startswith("All is well")

@@ -7,31 +7,36 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from raftd.client import calls, loops
-from raftd.client.calls import Answer, Data
-from raftd.client.engine import BULK_BYTES, BULK_COUNT, Engine, LaneName, start
+from raftd.client import answers, event_loop
+from raftd.client.answers import Done
+from raftd.client.calls import Backpressure, Countdown, PendingCall
+from raftd.client.engine import Engine, make_engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
-from raftd.client.loops import LoopThread
-from raftd.client.parcels import Countdown, Gate, Parcel
-from raftd.client.pipeline import Lane
+from raftd.client.event_loop import LoopThread
+from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
+from raftd.client.stream import PipelineStream
 
 FORK_LOOK_SECONDS = 0.001
 GRACE_SECONDS = 2.0
 """For how long past its deadline a caller waits for the loop to say how it ended."""
 
 
-class Callers:
+Answer = TypeVar("Answer")
+
+
+class BlockingCallers:
     """The callers of one client, and its engine, which begins with the first call. Any thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = settings.clock
-        self._gate = Gate(settings.queue_commands_max, settings.queue_bytes_max)
+        self._room = Backpressure(settings.queue_commands_max, settings.queue_bytes_max)
         self._thread: LoopThread | None = None
         self._engine: Engine | None = None
         self._busy: list[None] = []  # one for each call under way; append and pop are atomic
@@ -45,10 +50,10 @@ class Callers:
         thread, self._thread = self._thread, None
         engine, self._engine = self._engine, None  # gRPC ends with its last object
         with suppress(TimeoutError, NotDone):
-            loops.check()
+            event_loop.check()
             if thread is not None and engine is not None:
                 thread.call(engine.close(), GRACE_SECONDS)
-        loops.forget(self)
+        event_loop.forget(self)
 
     def put_down(self, deadline: float) -> bool:
         """Before a fork: let calls under way end, keep new ones waiting, end the connections.
@@ -73,13 +78,13 @@ class Callers:
         self._busy.clear()
 
     @contextmanager
-    def _call(self) -> Iterator[Engine]:
+    def _under_way(self) -> Iterator[Engine]:
         """A call under way, on the engine, which is started if need be.
 
         Raises WrongProcess, NotDone.
         """
         while True:
-            loops.check()
+            event_loop.check()
             self._busy.append(None)
             engine = self._engine
             if engine is not None:
@@ -93,112 +98,133 @@ class Callers:
 
     def ready(self) -> Engine:
         """Start the engine if need be; waits while this process forks."""
-        loops.check()
-        with loops.starting():
-            thread = loops.shared_thread(self)
+        event_loop.check()
+        with event_loop.starting():
+            thread = event_loop.shared_thread(self)
             engine = self._engine
             if engine is None:
                 self._thread = thread
-                engine = thread.call(start(self._settings, self._gate), GRACE_SECONDS)
+                engine = thread.call(make_engine(self._settings, self._room), GRACE_SECONDS)
                 self._engine = engine
         return engine
+
+    def run(self, operation: Operation[Answer], timeout: float | None) -> Answer:
+        """One command or query; its answer. Raises the errors of raftd.client.errors."""
+        call = self._settled_call(operation, timeout)
+        return answers.decoded(operation.decode, answers.answer_of(call))
+
+    def execute(self, operation: Operation[Answer], timeout: float | None) -> Done[Answer]:
+        """As `run`, with the answer's place in the log."""
+        return answers.done(operation, self._settled_call(operation, timeout))
+
+    def _settled_call(self, operation: Operation[Answer], timeout: float | None) -> PendingCall:
+        seconds = self.seconds(timeout)
+        lock = threading.Lock()
+        lock.acquire()
+        call = answers.single(operation, lock.release)
+        with self._under_way() as engine:
+            if not self._room.enter(1, call.size):
+                deadline = self._clock() + seconds
+                self._wait_for_room(1, call.size, deadline)
+                seconds = max(0.0, deadline - self._clock())
+            call.counted = True
+            stream = engine.lane(operation.lane)
+            _put(stream, call)
+            try:
+                in_time = lock.acquire(True, seconds)
+            except BaseException:  # an interrupt: nobody waits for this number any more
+                _tell(engine, engine.context.expire, [call], "the caller was interrupted")
+                raise
+            if not in_time:
+                _tell(engine, engine.context.expire, [call])
+                if not lock.acquire(True, GRACE_SECONDS):
+                    raise answers.stalled(changes=stream.sessions)
+        return call
+
+    def run_many(self, bulk: Bulk[Answer], timeout: float | None) -> list[Answer]:
+        """Many commands in large frames; answers in order. Raises BulkError if some failed."""
+        deadline = self._clock() + self.seconds(timeout)
+        if not bulk.commands:
+            return []
+        pending = answers.cut(bulk, _nothing)
+        with self._under_way() as engine:
+            self._wait_for_all(engine, pending, deadline)
+        return answers.answers_of(bulk, pending)
 
     def ask(
         self,
         question: Callable[[Engine, float], Coroutine[Any, Any, Answer]],
         timeout: float | None,
     ) -> Answer:
-        """Run a question about a node on the engine's loop."""
+        """Run a coroutine of the engine's, on its loop. It ends by itself within `timeout`."""
         seconds = self.seconds(timeout)
-        with self._call() as engine:
+        with self._under_way() as engine:
             thread = self._thread
             if thread is None:
                 raise NotDone("this client is closed")
             try:
                 return thread.call(question(engine, seconds), seconds + GRACE_SECONDS)
             except TimeoutError:
-                raise calls.stalled(changes=False) from None
+                raise answers.stalled(changes=False) from None
 
-    def one(self, lane: LaneName, command: bytes, timeout: float | None) -> bytes:
-        """One command or query; its answer. Raises the errors of raftd.client.errors."""
-        seconds = self.seconds(timeout)
-        with self._call() as engine:
-            return self._waited(engine, lane, command, seconds)
+    def iterate(self, make: Callable[[Engine], AsyncIterator[Answer]]) -> Iterator[Answer]:
+        """An iterator of the engine's, item by item; waits for the next as long as it takes.
 
-    def _waited(self, engine: Engine, lane: LaneName, command: bytes, seconds: float) -> bytes:
-        lock = threading.Lock()
-        lock.acquire()
-        size = len(command)
-        parcel = Parcel((command,), size, lock.release)
-        if not self._gate.enter(1, size):
-            deadline = self._clock() + seconds
-            self._wait_for_room(1, size, deadline)
-            seconds = max(0.0, deadline - self._clock())
-        parcel.counted = True
-        _put(engine.lane(lane), parcel)
-        try:
-            in_time = lock.acquire(True, seconds)
-        except BaseException:  # an interrupt: nobody waits for this number any more
-            _tell(engine, engine.expire, [parcel], "the caller was interrupted")
-            raise
-        if not in_time:
-            _tell(engine, engine.expire, [parcel])
-            if not lock.acquire(True, GRACE_SECONDS):
-                raise calls.stalled(changes=engine.lane(lane).sessions)
-        return calls.answer_of(parcel)
+        A thread that waits here holds up no fork. Raises NotDone after a fork or `close`.
+        """
+        self.seconds(None)
+        with self._under_way() as engine:
+            items, thread = make(engine), self._thread
+        while thread is not None and self._engine is engine:
+            try:
+                item = thread.call(_next(items), None)
+            except StopAsyncIteration:
+                return
+            except CancelledError:
+                break
+            yield item
+        raise NotDone("this client was closed, or its process was forked: begin again")
 
-    def many(
-        self, commands: Sequence[Data], decode: Callable[[bytes], Answer], timeout: float | None
-    ) -> list[Answer]:
-        """Many commands in large parcels; answers in order. Raises BulkError if some failed."""
-        deadline = self._clock() + self.seconds(timeout)
-        if not commands:
-            return []
-        parcels = calls.cut(commands, BULK_COUNT, BULK_BYTES, _nothing)
-        with self._call() as engine:
-            self._settled(engine, parcels, deadline)
-        return calls.answers_of(parcels, decode)
-
-    def _settled(self, engine: Engine, parcels: list[Parcel], deadline: float) -> None:
+    def _wait_for_all(self, engine: Engine, pending: list[PendingCall], deadline: float) -> None:
         """Returns when all have an answer or an error."""
         lock = threading.Lock()
         lock.acquire()
-        wake = Countdown(len(parcels), lock.release)
-        for parcel in parcels:
-            parcel.wake = wake
+        wake = Countdown(len(pending), lock.release)
+        for call in pending:
+            call.wake = wake
         try:
-            self._feed(engine, parcels, deadline)
+            self._feed(engine, pending, deadline)
             in_time = lock.acquire(True, max(0.0, deadline - self._clock()))
         except BaseException:
-            _tell(engine, engine.expire, parcels, "the caller was interrupted")
+            _tell(engine, engine.context.expire, pending, "the caller was interrupted")
             raise
         if not in_time:
-            _tell(engine, engine.expire, parcels)
+            _tell(engine, engine.context.expire, pending)
             if not lock.acquire(True, GRACE_SECONDS):
-                raise calls.stalled(changes=True)
+                raise answers.stalled(changes=True)
 
-    def _feed(self, engine: Engine, parcels: list[Parcel], deadline: float) -> None:
+    def _feed(self, engine: Engine, pending: list[PendingCall], deadline: float) -> None:
         """Into the queue as there is room. What does not get in before the deadline is not done."""
-        for number, parcel in enumerate(parcels):
-            count = len(parcel.commands)
-            if not self._gate.enter(count, parcel.size):
+        for number, call in enumerate(pending):
+            count = len(call.commands)
+            if not self._room.enter(count, call.size):
                 try:
-                    self._wait_for_room(count, parcel.size, deadline)
+                    self._wait_for_room(count, call.size, deadline)
                 except RaftdError as error:
-                    _tell(engine, engine.turn_away, parcels[number:], error)
+                    _tell(engine, engine.context.turn_away, pending[number:], error)
                     return
-            parcel.counted = True
-            _put(engine.bulk, parcel)
+            call.counted = True
+            _put(engine.bulk, call)
 
     def _wait_for_room(self, commands: int, size: int, deadline: float) -> None:
         """Back-pressure. Raises Overloaded at the deadline."""
         while True:
             room = threading.Lock()
             room.acquire()
-            if self._gate.enter(commands, size, room.release):
+            if self._room.enter(commands, size, room.release):
                 return
             if not room.acquire(True, max(0.0, deadline - self._clock())):
-                self._gate.forget(room.release)
+                self._room.forget(room.release)
                 raise Overloaded(
                     "the client's own queue stayed full until the deadline; send slower"
                 )
@@ -207,14 +233,14 @@ class Callers:
         """Raises NotDone if the client is closed, Invalid for a timeout that is none."""
         if self._closed:
             raise NotDone("this client is closed")
-        return calls.seconds(timeout, self._settings.timeout)
+        return answers.seconds(timeout, self._settings.timeout)
 
 
-def _put(lane: Lane, parcel: Parcel) -> None:
+def _put(stream: PipelineStream, call: PendingCall) -> None:
     try:
-        lane.inbox.put(parcel)
+        stream.queue.put(call)
     except RuntimeError:  # the loop has just been closed
-        loops.check()
+        event_loop.check()
         raise
 
 
@@ -223,5 +249,9 @@ def _tell(engine: Engine, call: Callable[..., None], *args: object) -> None:
         engine.loop.call_soon_threadsafe(call, *args)
 
 
+async def _next(items: AsyncIterator[Answer]) -> Answer:
+    return await anext(items)
+
+
 def _nothing() -> None:
-    """Stands in until the parcels of a bulk call have been counted."""
+    """Stands in until the pending of a bulk call have been counted."""

@@ -1,231 +1,177 @@
 """The client's one logic, on one asyncio loop; `Client` and `AsyncClient` are faces of it.
 
-Callers make parcels and put them into a lane; the engine settles each parcel once. It keeps no
-timers for callers: whoever waits says when time is up (`expire`), which costs nothing while all
-goes well.
+Callers make pending calls and put them into a stream's queue; the stream settles each once. The
+engine keeps no timers for callers: whoever waits says when time is up (`expire`), which costs
+nothing while all goes well.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import suppress
-from typing import Literal
+from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
 
-from grpc import StatusCode, aio
+from grpc import aio
 
-from raftd._pb import client_pb2 as pb
-from raftd.client.admin import Answer, Question, node_id_at
-from raftd.client.channels import AttemptFailed, Channels
-from raftd.client.errors import (
-    AnswerTooLong,
-    NotDone,
-    OutcomeUnknown,
-    Overloaded,
-    RaftdError,
-    Unavailable,
-)
-from raftd.client.failures import Next, Verdict, error_of, judge_rpc
-from raftd.client.lanes import CommandLane, QueryLane, StaleLane
-from raftd.client.parcels import Gate, Parcel
-from raftd.client.pipeline import Lane
-from raftd.client.routing import Router
-from raftd.client.session import SessionState
+from raftd.client.answers import BULK_COUNT
+from raftd.client.calls import Backpressure
+from raftd.client.context import Context
+from raftd.client.errors import RaftdError, Unavailable
+from raftd.client.nodes import Event, Question, events_at
+from raftd.client.operations import LaneName
+from raftd.client.policy import AttemptFailed, Next, error_of, judge_rpc
 from raftd.client.settings import Settings
-from raftd.wire.errors import WireError
-from raftd.wire.session_id import opened_at
+from raftd.client.stream import PipelineStream
+from raftd.client.stream_kinds import CommandStream, QueryStream, StaleStream
 
 WATCH_SECONDS = 0.1
-LEARN_SECONDS = 0.5
-"""For how long our endpoints may take to say who they are, when a hint names an unknown node."""
 CLOSE_SECONDS = 0.2
 SMALL_COUNT_MAX = 1024
 QUERY_COUNT_MAX = 256
-BULK_COUNT = 512
-BULK_BYTES = 512 << 10
 BULK_DEPTH = 8
+REPORT_SECONDS = 1.0
+"""For how long one node may take to report about itself while others are asked, too."""
 
-LaneName = Literal["small", "bulk", "queries", "stale"]
+Answer = TypeVar("Answer")
 
 
 class Engine:
-    """Made on the loop that it lives on. All methods but the lanes' `put`: the loop's thread."""
+    """Made on the loop that it lives on. All methods but `queue(...).put`: the loop's thread."""
 
-    def __init__(self, settings: Settings, gate: Gate) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.clock = settings.clock
-        self.attempt_timeout = settings.attempt_timeout
-        self.connect_timeout = settings.connect_timeout
-        self.gate = gate
-        self.router = Router(settings.endpoints, settings.random)
-        self.channels = Channels()
-        self.session = SessionState()
+    def __init__(self, settings: Settings, room: Backpressure) -> None:
+        self.context = context = Context(settings, room, self._watch)
+        self.loop = context.loop
         self.closed = False
-        self.small = CommandLane(self, depth=1, count_max=SMALL_COUNT_MAX)
-        self.bulk = CommandLane(self, depth=BULK_DEPTH, count_max=BULK_COUNT)
-        self.queries = QueryLane(self, depth=1, count_max=QUERY_COUNT_MAX)
-        self.stale = StaleLane(self, depth=1, count_max=QUERY_COUNT_MAX)
-        self._lanes: tuple[Lane, ...] = (self.small, self.bulk, self.queries, self.stale)
-        self._opening = asyncio.Lock()
+        self.small = CommandStream(context, depth=1, count_max=SMALL_COUNT_MAX)
+        self.bulk = CommandStream(context, depth=BULK_DEPTH, count_max=BULK_COUNT)
+        self.queries = QueryStream(context, depth=1, count_max=QUERY_COUNT_MAX)
+        self.stale = StaleStream(context, depth=1, count_max=QUERY_COUNT_MAX)
+        self._streams: tuple[PipelineStream, ...] = (
+            self.small, self.bulk, self.queries, self.stale,
+        )  # fmt: skip
         self._watching = False
-        self._tasks = [self.loop.create_task(lane.run()) for lane in self._lanes]
+        self._tasks = [self.loop.create_task(stream.run()) for stream in self._streams]
         for task in self._tasks:
             task.add_done_callback(self._ended)
 
-    def lane(self, name: LaneName) -> Lane:
-        """Any thread."""
-        lane: Lane = getattr(self, name)
-        return lane
+    def lane(self, name: LaneName) -> PipelineStream:
+        """The stream that carries such operations. Any thread."""
+        stream: PipelineStream = getattr(self, name)
+        return stream
 
-    # -- parcels ------------------------------------------------------------------------------
-
-    def settle(self, parcel: Parcel, error: RaftdError | None = None) -> None:
-        """Exactly one answer: later ones are dropped."""
-        if parcel.settled:
-            return
-        parcel.settled = True
-        parcel.error = error
-        if parcel.counted:
-            self.gate.leave(parcel.count, parcel.size)
-        parcel.wake()
-
-    def expire(self, parcels: Iterable[Parcel], why: str = "the deadline has passed") -> None:
-        """Their callers wait no longer.
-
-        What was sent and not answered is unknown, the rest was not done.
-        """
-        for parcel in parcels:
-            if parcel.settled:
-                continue
-            last = f"; last: {parcel.reason}" if parcel.reason else ""
-            if parcel.session and (parcel.in_flight or parcel.unknown):
-                text = f"{why} before an answer came{last}; perhaps it is done: read, then repeat"
-                session = opened_at(parcel.session)
-                self.settle(parcel, OutcomeUnknown(text, session=session, seq=parcel.first_seq))
-            elif parcel.in_flight:
-                self.settle(
-                    parcel, NotDone(f"{why} before the query was answered{last}; ask again")
-                )
-            else:
-                text = f"{why} before any node took it{last or '; no node was reached'}"
-                busy = parcel.code == pb.OVERLOADED
-                self.settle(parcel, Overloaded(text) if busy else Unavailable(text))
-
-    def turn_away(self, parcels: Iterable[Parcel], error: RaftdError) -> None:
-        """They never got into a queue."""
-        for parcel in parcels:
-            self.settle(parcel, error)
-
-    def hopeless(self, parcel: Parcel, verdict: Verdict, address: str) -> None:
-        """A refusal that will stay.
-
-        An earlier attempt that nobody knows about stays unknown (pitfall 90).
-        """
-        error = error_of(verdict, address)
-        if parcel.unknown and parcel.session and not isinstance(error, AnswerTooLong):
-            text = f"{error.message}; and an earlier attempt had no answer: it may be done or not"
-            error = OutcomeUnknown(
-                text, endpoint=address, session=opened_at(parcel.session), seq=parcel.first_seq
-            )
-        self.settle(parcel, error)
-
-    # -- for the lanes ------------------------------------------------------------------------
-
-    def watch(self) -> None:
+    def _watch(self) -> None:
         """Something is in flight: look after it from now and then."""
         if not self._watching:
             self._watching = True
-            self.loop.call_later(WATCH_SECONDS, self._watch)
+            self.loop.call_later(WATCH_SECONDS, self._look)
 
-    def _watch(self) -> None:
-        now = self.clock()
+    def _look(self) -> None:
+        now = self.context.clock()
         self._watching = False
-        busy = [lane.check(now) for lane in self._lanes]
+        busy = [stream.check(now) for stream in self._streams]
         if any(busy):
-            self.watch()
+            self._watch()
 
-    async def session_ready(self, address: str) -> None:
-        """Open the session if there is none. Raises AttemptFailed: nothing was sent in it then."""
-        async with self._opening:
-            if self.session.id:
-                return
-            calls = self.channels.get(address)
-            try:
-                reply = await calls.open_session(
-                    pb.OpenSessionRequest(nonce=self.session.nonce()), timeout=self.attempt_timeout
-                )
-                self.session.opened(reply.session)
-            except aio.AioRpcError as error:
-                # Perhaps it was opened: the next attempt asks for the same one.
-                self._doubt_after(error)
-                verdict = judge_rpc(error)
-                raise AttemptFailed(verdict._replace(certain=True)) from error
-            except WireError as error:
-                text = f"{error}; is the node of an older version?"
-                raise AttemptFailed(Verdict(Next.GIVE_UP, True, text, code=pb.INVALID)) from error
-            self.router.answered(address, leads=True)
+    # -- questions to nodes -------------------------------------------------------------------
 
     async def ask(self, question: Question[Answer], endpoint: str | None, timeout: float) -> Answer:
-        """A question about a node: `endpoint`'s own, or that of the first that answers, the leader
-        first.
+        """A question about a node: `endpoint`'s own answer, or that of the first that answers, the
+        leader first.
 
         Raises Unavailable (or Invalid) within `timeout` seconds.
         """
-        deadline = self.clock() + timeout
-        address = endpoint or self.router.target()
+        context = self.context
+        deadline = context.clock() + timeout
+        address = endpoint or context.router.target()
         tried = 0
         while True:
-            left = deadline - self.clock()
-            seconds = left if endpoint else min(left, self.attempt_timeout)
+            left = deadline - context.clock()
+            seconds = left if endpoint else min(left, context.attempt_timeout)
             try:
-                calls = await self.channels.reach(address, min(seconds, self.connect_timeout))
-                channel = calls.channel
-                return await question(channel, address, seconds)
+                return await self._ask_once(question, address, seconds)
             except AttemptFailed as failed:
                 verdict = failed.verdict
-            except aio.AioRpcError as error:
-                self._doubt_after(error)
-                verdict = judge_rpc(error)
             tried += 1
-            if endpoint or tried >= len(self.router.endpoints) or deadline <= self.clock():
+            if endpoint or tried >= len(context.router.endpoints) or deadline <= context.clock():
                 raise error_of(verdict, address)
-            address = self.router.other(address)
+            address = context.router.other(address)
 
-    def _doubt_after(self, error: aio.AioRpcError) -> None:
-        if error.code() is StatusCode.DEADLINE_EXCEEDED:
-            self.channels.doubt()
+    async def ask_leader(self, question: Question[Answer], timeout: float) -> Answer:
+        """A question that only the leader answers, and that may be asked twice.
 
-    async def follow(self, source: str, verdict: Verdict) -> None:
-        """A hint. Our own endpoint for that node is better than the address it advertises."""
-        if verdict.leader_id and not self.router.knows(verdict.leader_id, verdict.leader_address):
-            await self._learn()
-        self.router.hinted(source, verdict.leader_id, verdict.leader_address, self.clock())
+        Raises the errors of raftd.client.errors within `timeout` seconds.
+        """
+        context = self.context
+        deadline = context.clock() + timeout
+        refusals = 0
+        while True:
+            address = context.router.target()
+            try:
+                return await self._ask_once(question, address, deadline - context.clock())
+            except AttemptFailed as failed:
+                verdict = failed.verdict
+            if verdict.next in (Next.GIVE_UP, Next.REOPEN):
+                raise error_of(verdict, address)
+            pause = await context.after_failure(address, verdict, refusals)
+            refusals += verdict.next is Next.PAUSE
+            if context.clock() + pause >= deadline:
+                raise error_of(verdict, address)
+            await asyncio.sleep(pause)
 
-    async def _learn(self) -> None:
-        """Ask all our endpoints at once who they are; those that do not answer stay unknown."""
+    async def ask_each(
+        self, question: Question[Answer], endpoints: Sequence[str], timeout: float
+    ) -> dict[str, Answer | RaftdError]:
+        """All of them at once: each one's answer, or its error."""
 
-        async def ask(endpoint: str) -> None:
-            with suppress(AttemptFailed, aio.AioRpcError):
-                calls = await self.channels.reach(endpoint, LEARN_SECONDS)
-                node_id = await node_id_at(calls.channel, endpoint, LEARN_SECONDS)
-                self.router.learn(endpoint, node_id)
+        async def ask(endpoint: str) -> Answer | RaftdError:
+            try:
+                return await self._ask_once(question, endpoint, timeout)
+            except AttemptFailed as failed:
+                verdict = failed.verdict
+            if verdict.next is Next.GIVE_UP:
+                return error_of(verdict, endpoint)
+            return Unavailable(verdict.message, endpoint=endpoint)
 
-        await asyncio.gather(*(ask(endpoint) for endpoint in self.router.endpoints))
+        answers = await asyncio.gather(*(ask(endpoint) for endpoint in endpoints))
+        return dict(zip(endpoints, answers, strict=True))
+
+    async def _ask_once(self, question: Question[Answer], address: str, seconds: float) -> Answer:
+        """Raises AttemptFailed."""
+        context = self.context
+        try:
+            node = await context.transport.reach(address, min(seconds, context.connect_timeout))
+            return await question(node, address, seconds)
+        except aio.AioRpcError as error:
+            context.doubt_after(error)
+            raise AttemptFailed(judge_rpc(error)) from None
+
+    async def events(self, endpoint: str | None, *, from_start: bool) -> AsyncIterator[Event]:
+        """One node's events. Raises Unavailable when it cannot be reached, or ends the stream."""
+        context = self.context
+        address = endpoint or context.router.target()
+        try:
+            node = await context.transport.reach(address, context.connect_timeout)
+            async for event in events_at(node, from_start=from_start):
+                yield event
+        except AttemptFailed as failed:
+            raise error_of(failed.verdict, address) from None
+        except aio.AioRpcError as error:
+            raise error_of(judge_rpc(error), address) from None
 
     # -- the end ------------------------------------------------------------------------------
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A lane never ends by itself: callers must not wait for a lane that did."""
+        """A stream's task never ends by itself: callers must not wait for one that did."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._abandon(f"the client broke: {error!r}")
             self.loop.call_exception_handler(
-                {"message": "a lane of the raftd client ended", "exception": error, "task": task}
+                {"message": "a stream of the raftd client ended", "exception": error, "task": task}
             )
 
     def _abandon(self, why: str) -> None:
         self.closed = True
-        for lane in self._lanes:
-            self.expire(lane.drain(), why)
+        for stream in self._streams:
+            self.context.expire(stream.drain(), why)
 
     async def put_down(self) -> None:
         """End without a word to callers or cluster, when no call is under way: before a fork.
@@ -235,7 +181,7 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.channels.close()
+        await self.context.transport.close()
 
     async def close(self) -> None:
         """Settle what waits, tell the cluster that the session is over, close the channels."""
@@ -244,14 +190,10 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._abandon("the client was closed")
-        if self.session.id and self.router.leader is not None:
-            with suppress(AttemptFailed, aio.AioRpcError):  # it would expire by itself
-                calls = self.channels.get(self.router.leader)
-                request = pb.CloseSessionRequest(session=self.session.id)
-                await calls.close_session(request, timeout=CLOSE_SECONDS)
-        await self.channels.close()
+        await self.context.close_session(CLOSE_SECONDS)
+        await self.context.transport.close()
 
 
-async def start(settings: Settings, gate: Gate) -> Engine:
-    """Make an engine on the running loop."""
-    return Engine(settings, gate)
+async def make_engine(settings: Settings, room: Backpressure) -> Engine:
+    """An engine on the running loop."""
+    return Engine(settings, room)

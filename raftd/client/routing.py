@@ -2,7 +2,7 @@
 
 A hint is a node's id and the address that it advertises. The program's own endpoint for that id is
 preferred (a published port, a tunnel), so ids are learned from Status answers. Hints may be wrong,
-stale or point at the very node that gave them (pitfall 66): redirects in a row are bounded, and an
+stale or point at the very node that gave them: redirects in a row are bounded, and an
 address that just failed is not followed again for a moment.
 
 No I/O, no clock and no randomness of its own. One owner: the client's loop, or one thread.
@@ -56,6 +56,14 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> list[str]:
     if len(found) > ENDPOINTS_MAX:
         raise Invalid(f"{len(found)} endpoints: the limit is {ENDPOINTS_MAX}")
     return found
+
+
+def parse_endpoint(endpoint: str | None) -> str | None:
+    """One endpoint, or None. Raises Invalid."""
+    if endpoint is None:
+        return None
+    (parsed,) = parse_endpoints([endpoint])
+    return parsed
 
 
 def is_endpoint(text: str) -> bool:

@@ -1,18 +1,10 @@
-"""The client's session in the log: numbers, and the floor below which all is settled.
-
-A command's number is fixed when it is first written to a stream and stays through every retry in
-that session: that is what makes a retry exactly-once. The floor tells the cluster which answers it
-may forget. It never passes a number whose caller still waits, and it does pass those that callers
-gave up.
-
-On the client's loop only.
-"""
+"""The client's session in the log: numbers, and the floor below which all is settled."""
 
 from __future__ import annotations
 
 from collections import deque
 
-from raftd.client.parcels import Parcel
+from raftd.client.calls import PendingCall
 from raftd.wire import session_id
 
 WINDOW_MAX = 8192
@@ -20,14 +12,20 @@ WINDOW_MAX = 8192
 
 
 class SessionState:
-    """Hands out numbers of one open session at a time."""
+    """Hands out the numbers of one open session at a time.
+
+    A command's number is fixed when it is first written to a stream and stays through every retry
+    in that session: that is what makes a retry exactly-once. The floor tells the cluster which
+    answers it may forget. It never passes a number whose caller still waits, and it does pass those
+    that callers gave up. On the client's loop only.
+    """
 
     def __init__(self) -> None:
         self.id = b""
         """Empty: none is open."""
         self._nonce = b""
         self._next = 1
-        self._open: deque[Parcel] = deque()
+        self._open: deque[PendingCall] = deque()
 
     def nonce(self) -> bytes:
         """The secret half of the id of the session that is to be opened.
@@ -57,17 +55,17 @@ class SessionState:
             waiting.popleft()
         return (waiting[0].first_seq if waiting else self._next) - 1
 
-    def admit(self, parcel: Parcel) -> bool:
-        """Number the parcel if it has no place in this session. False: no session, or no room."""
+    def admit(self, call: PendingCall) -> bool:
+        """Number the call if it has no place in this session. False: no session, or no room."""
         if not self.id:
             return False
-        if parcel.session == self.id:
+        if call.session == self.id:
             return True
-        count = len(parcel.commands)
+        count = len(call.commands)
         if self._open and self._next + count - 1 - self.floor() > WINDOW_MAX:
             return False
-        parcel.session = self.id
-        parcel.first_seq = self._next
+        call.session = self.id
+        call.first_seq = self._next
         self._next += count
-        self._open.append(parcel)
+        self._open.append(call)
         return True

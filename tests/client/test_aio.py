@@ -20,7 +20,7 @@ from raftd.client import (
     OutcomeUnknown,
     Overloaded,
 )
-from raftd.client.loops import shared_thread
+from raftd.client.event_loop import shared_thread
 from raftd.wire import kv
 from tests.client.fake_server import FakeCluster
 from tests.client.faults import Fault
@@ -29,11 +29,11 @@ OWN_LOOP = """
 import asyncio
 from tests.client.fake_server import FakeCluster, Tally
 from tests.client.faults import Fault
-from raftd.client import AsyncClient, Client, loops
+from raftd.client import AsyncClient, Client, event_loop
 
 async def work(cluster, own):
     async with AsyncClient(cluster.endpoints, attempt_timeout=0.25) as client:
-        assert (client._rider is None) == own, client._rider
+        assert (client._callers._batcher is None) == own, client._callers._batcher
         answers = await asyncio.gather(*(client.submit(b"%d" % n) for n in range(200)))
         assert len(set(answers)) == 200
         assert cluster.nodes["n1"].frames < 50, cluster.nodes["n1"].frames
@@ -48,7 +48,7 @@ async def work(cluster, own):
 for own in (True, True, False):
     with FakeCluster(machine=Tally()) as cluster:
         if not own:
-            loops.shared_thread()
+            event_loop.shared_thread()
         asyncio.run(work(cluster, own))
         assert len(set(cluster.executed())) == len(cluster.executed()) == 3202
 with FakeCluster(machine=Tally()) as cluster, Client(cluster.endpoints) as client:
@@ -154,7 +154,7 @@ def test_back_pressure(tally: FakeCluster) -> None:
         await client.submit(b"warm")
         tally.nodes["n1"].faults.append(Fault.HANG_BEFORE)
         full = asyncio.ensure_future(client.submit_many([b"%d" % n for n in range(2000)]))
-        while client._gate._commands < 1500:
+        while client._callers._room._commands < 1500:
             await asyncio.sleep(0.001)
         with pytest.raises(Overloaded):
             await client.submit(b"late", timeout=0.1)

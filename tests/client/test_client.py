@@ -205,7 +205,7 @@ def test_at_most_one_small_batch_is_in_flight(tally: FakeCluster, connect: Conne
     assert entered.wait(10)
     for thread in threads[1:]:
         thread.start()
-    wait_until(lambda: len(client._callers.ready().small.inbox) == 19, "19 callers wait")
+    wait_until(lambda: len(client._callers.ready().small.queue) == 19, "19 callers wait")
     assert node.frames == before + 1
     gate.set()
     for thread in threads:

@@ -132,7 +132,9 @@ def test_a_leader_elected_meanwhile_serves_those_who_wait(
     answers: list[bytes] = []
     thread = threading.Thread(target=lambda: answers.append(client.submit(b"x")))
     thread.start()
-    wait_until(lambda: client._callers.ready().router._misses > 3, "the client has asked around")
+    wait_until(
+        lambda: client._callers.ready().context.router._misses > 3, "the client has asked around"
+    )
     tally.lead("n2")
     thread.join(5)
     assert answers == [b"1:x"]
@@ -255,7 +257,7 @@ def test_an_interrupted_caller_gives_its_number_up(tally: FakeCluster, connect: 
     finally:
         signal.signal(signal.SIGINT, before)
     client.submit(b"three")
-    assert engine.session.floor() == 3
+    assert engine.context.session.floor() == 3
     assert tally.executed() == [b"one", b"three"]
 
 

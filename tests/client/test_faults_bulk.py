@@ -11,11 +11,12 @@ from typing import cast
 import pytest
 
 from raftd.client import BulkError, Client, NotDone, OutcomeUnknown, SessionExpired
-from raftd.client.engine import BULK_COUNT, Engine
-from raftd.client.failures import judge_rpc
-from raftd.client.lanes import CommandLane
-from raftd.client.parcels import Parcel
-from raftd.client.pipeline import Flight
+from raftd.client.answers import BULK_COUNT
+from raftd.client.calls import PendingCall
+from raftd.client.context import Context
+from raftd.client.policy import judge_rpc
+from raftd.client.stream import Flight
+from raftd.client.stream_kinds import CommandStream
 from tests.client.fake_server import FakeCluster
 from tests.client.faults import Fault
 
@@ -94,12 +95,12 @@ def test_a_stream_that_was_refused_leaves_what_was_written_unknown() -> None:
         (gone, 0, False),
         (gone, 1, True),
     ):
-        lane = CommandLane(cast("Engine", SimpleNamespace(loop=loop)), depth=8, count_max=9)
-        parcel = Parcel((b"x",), 1, lambda: None)
-        lane.flights[1] = Flight([parcel], 0.0)
-        lane._replies = replies
-        lane._lost(judge_rpc(ending))
-        assert parcel.unknown is unknown
+        stream = CommandStream(cast("Context", SimpleNamespace(loop=loop)), depth=8, count_max=9)
+        call = PendingCall((b"x",), 1, lambda: None)
+        stream.flights[1] = Flight([call], 0.0)
+        stream._replies = replies
+        stream._lost(judge_rpc(ending))
+        assert call.unknown is unknown
     loop.close()
 
 

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from raftd.client.inbox import Inbox
-from raftd.client.parcels import Gate, Parcel
+from raftd.client.calls import Backpressure, PendingCall, SendQueue
 from raftd.client.session import WINDOW_MAX, SessionState
 from raftd.wire import session_id
 from raftd.wire.session_id import with_index
@@ -15,14 +14,14 @@ from raftd.wire.session_id import with_index
 OURS, OTHER = (with_index(session_id.draw(), index) for index in (7, 9))
 
 
-def parcel(count: int = 1) -> Parcel:
-    return Parcel([b"x"] * count, count, lambda: None)
+def call(count: int = 1) -> PendingCall:
+    return PendingCall([b"x"] * count, count, lambda: None)
 
 
-def admitted(session: SessionState, *counts: int) -> list[Parcel]:
-    parcels = [parcel(count) for count in counts]
-    assert all(session.admit(each) for each in parcels)
-    return parcels
+def admitted(session: SessionState, *counts: int) -> list[PendingCall]:
+    calls = [call(count) for count in counts]
+    assert all(session.admit(each) for each in calls)
+    return calls
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def test_the_floor_rises_inside_a_parcel_that_was_answered_in_part(session: Sess
 def test_the_window_above_the_floor_is_bounded(session: SessionState) -> None:
     (first,) = admitted(session, 1)
     rest = admitted(session, *[512] * (WINDOW_MAX // 512 - 1))
-    late = parcel(512)
+    late = call(512)
     assert not session.admit(late)
     for each in rest:
         each.settled = True
@@ -93,8 +92,8 @@ def test_attempts_to_open_name_one_session_until_it_is_open(session: SessionStat
     assert session.nonce() != first
 
 
-def test_the_gate_bounds_commands_and_bytes_and_wakes_when_there_is_room() -> None:
-    gate = Gate(10, 100)
+def test_back_pressure_bounds_commands_and_bytes_and_wakes_when_there_is_room() -> None:
+    gate = Backpressure(10, 100)
     woken: list[int] = []
     assert gate.enter(20, 20), "somebody alone is always let in"
     assert not gate.enter(1, 1, lambda: woken.append(1))
@@ -105,8 +104,8 @@ def test_the_gate_bounds_commands_and_bytes_and_wakes_when_there_is_room() -> No
     assert gate.enter(1, 10)
 
 
-def test_who_gives_up_at_the_gate_is_not_woken() -> None:
-    gate = Gate(1, 1)
+def test_who_gives_up_at_the_bound_is_not_woken() -> None:
+    gate = Backpressure(1, 1)
     woken: list[int] = []
 
     def wake() -> None:
@@ -120,46 +119,46 @@ def test_who_gives_up_at_the_gate_is_not_woken() -> None:
     assert woken == []
 
 
-def test_a_parcel_put_just_before_the_lane_falls_asleep_is_seen() -> None:
-    """The caller still saw a busy lane and woke nobody: the lane must look once more."""
+def test_a_call_put_just_before_the_stream_falls_asleep_is_seen() -> None:
+    """The caller still saw a busy stream and woke nobody: the stream must look once more."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        inbox = Inbox(loop)
-        made = parcel()
+        queue = SendQueue(loop)
+        made = call()
 
         class Sly:
             def create_future(self) -> asyncio.Future[None]:
-                inbox.put(made)
+                queue.put(made)
                 return loop.create_future()
 
-        inbox._loop = Sly()  # type: ignore[assignment]
-        await asyncio.wait_for(inbox.work(), 5)
-        assert inbox.take(10, 10, lambda _: True) == [made]
+        queue._loop = Sly()  # type: ignore[assignment]
+        await asyncio.wait_for(queue.work(), 5)
+        assert queue.take(10, 10, lambda _: True) == [made]
 
     asyncio.run(main())
 
 
 def test_what_comes_back_goes_first_in_its_old_order() -> None:
-    inbox = Inbox(asyncio.new_event_loop())
-    first, second, third, fourth = (parcel() for _ in range(4))
+    queue = SendQueue(asyncio.new_event_loop())
+    first, second, third, fourth = (call() for _ in range(4))
     for each in (first, second, third, fourth):
-        inbox.put(each)
-    assert inbox.take(2, 100, lambda _: True) == [first, second]
-    assert inbox.take(1, 100, lambda _: True) == [third]
-    inbox.back([third])
+        queue.put(each)
+    assert queue.take(2, 100, lambda _: True) == [first, second]
+    assert queue.take(1, 100, lambda _: True) == [third]
+    queue.back([third])
     second.settled = True
-    inbox.back([first, second])
-    assert inbox.take(9, 100, lambda _: True) == [first, third, fourth]
-    inbox._loop.close()
+    queue.back([first, second])
+    assert queue.take(9, 100, lambda _: True) == [first, third, fourth]
+    queue._loop.close()
 
 
 def test_frames_are_bounded_and_who_is_alone_stays_alone() -> None:
-    inbox = Inbox(asyncio.new_event_loop())
-    parcels = [parcel(3), parcel(3), parcel(3), parcel(30)]
-    parcels[1].alone = True
-    for each in parcels:
-        inbox.put(each)
-    frames = [inbox.take(10, 100, lambda _: True) for _ in range(4)]
-    assert frames == [[parcels[0]], [parcels[1]], [parcels[2]], [parcels[3]]]
-    inbox._loop.close()
+    queue = SendQueue(asyncio.new_event_loop())
+    calls = [call(3), call(3), call(3), call(30)]
+    calls[1].alone = True
+    for each in calls:
+        queue.put(each)
+    frames = [queue.take(10, 100, lambda _: True) for _ in range(4)]
+    assert frames == [[calls[0]], [calls[1]], [calls[2]], [calls[3]]]
+    queue._loop.close()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from random import Random
 
 import pytest
 
 from raftd.client import AsyncClient, Client
-from raftd.client.direct import Direct
 from raftd.wire.kv import encode_get
 from tests.chaos.cluster import ChaosCluster
 
@@ -33,22 +30,20 @@ def test_everything_goes_on_within_seconds(tmp_path: Path) -> None:
         with (
             Client(cluster.client_endpoints(), timeout=30) as client,
             asyncio.Runner() as runner,
-            contextlib.closing(_direct(cluster)) as direct,
         ):
             client.put(b"k", b"v")
-            direct.query(QUESTION)
             other = runner.run(_connected(cluster))
             time.sleep(OLD_SECONDS)
             _nodes(cluster, client)
             calls = [
                 lambda: client.put(b"k", b"x"),
-                lambda: direct.query(QUESTION),
+                lambda: client.query(QUESTION),
                 lambda: runner.run(other.put(b"k", b"y")),
             ]
             for edge in cluster.client_edges():
                 edge.swallow()
             took = _each_timed(calls)
-            assert max(took) < CLIENTS_SECONDS, "first calls: blocking, raftctl, asyncio"
+            assert max(took) < CLIENTS_SECONDS, "first calls: a put, a query, asyncio"
             assert sum(edge.swallowed_bytes for edge in cluster.client_edges()) > 0
             runner.run(other.close())
     finally:
@@ -64,17 +59,6 @@ def _nodes(cluster: ChaosCluster, client: Client) -> None:
     assert sum(edge.swallowed_bytes for edge in cluster.peer_edges()) > 0
     cluster.wait_level(BETWEEN_NODES_SECONDS)
     assert cluster.leader().metric("raftd_term") == term, "nobody need have campaigned"
-
-
-def _direct(cluster: ChaosCluster) -> Direct:
-    """What raftctl is made of."""
-    return Direct(
-        cluster.client_endpoints(),
-        timeout=60,
-        clock=time.monotonic,
-        sleep=time.sleep,
-        random=Random(1),
-    )
 
 
 async def _connected(cluster: ChaosCluster) -> AsyncClient:

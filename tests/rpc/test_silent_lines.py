@@ -12,7 +12,7 @@ import pytest
 
 from harness.proxy import Edge, Proxies
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2_grpc
-from raftd.client import channels, plain_channels
+from raftd.client import transport
 from raftd.core import messages as m
 from raftd.rpc.directory import PeerAddress
 from raftd.rpc.peers.transport import LinkSettings
@@ -132,7 +132,7 @@ def test_pings_tell_both_ends_where_nobody_calls(proxies: Proxies) -> None:
         async with one_side("n3") as three:
             edge = proxies.add("clients", "n3", three.servers.client_port)
             ends = [
-                asyncio.create_task(_events(edge.port, plain_channels.OPTIONS)),
+                asyncio.create_task(_events(edge.port)),
                 asyncio.create_task(_pipeline(edge.port)),
             ]
             await until(lambda: len(edge.links) == 2, "two connections")
@@ -147,8 +147,9 @@ def test_pings_tell_both_ends_where_nobody_calls(proxies: Proxies) -> None:
     asyncio.run(main())
 
 
-async def _events(port: int, options: list[tuple[str, int | str]]) -> None:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+async def _events(port: int) -> None:
+    address = f"127.0.0.1:{port}"
+    async with grpc.aio.insecure_channel(address, options=transport.OPTIONS) as channel:
         call = admin_pb2_grpc.AdminStub(channel).Events(admin_pb2.EventsRequest())
         with pytest.raises(grpc.aio.AioRpcError):
             await call.read()
@@ -156,7 +157,7 @@ async def _events(port: int, options: list[tuple[str, int | str]]) -> None:
 
 async def _pipeline(port: int) -> None:
     address = f"127.0.0.1:{port}"
-    async with grpc.aio.insecure_channel(address, options=channels.OPTIONS) as channel:
+    async with grpc.aio.insecure_channel(address, options=transport.OPTIONS) as channel:
         call = client_pb2_grpc.CommandsStub(channel).Pipeline()
         with pytest.raises(grpc.aio.AioRpcError):
             await call.read()

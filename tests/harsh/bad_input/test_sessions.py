@@ -52,7 +52,7 @@ def test_a_stranger_closes_and_poisons_nothing(
     live: Live, commands: client_pb2_grpc.CommandsStub
 ) -> None:
     live.put(b"owner/before", b"yes")
-    mine = live.client._callers.ready().session.id
+    mine = live.client._callers.ready().context.session.id
     newest = commands.Submit(pb.SubmitRequest(command=kv.encode_put(b"now", b"")), timeout=5).index
     over, slow = threading.Event(), [0.0]
 
@@ -76,7 +76,9 @@ def test_a_stranger_closes_and_poisons_nothing(
     assert {reply.failure.code for reply in replies if reply.HasField("failure")} == {pb.INVALID}
     assert set(statuses) == {batch.SESSION_EXPIRED, batch.OK}, "OK: a closing says nothing"
     assert live.client.get(b"poison").kv is None
-    assert live.client._callers.ready().session.id == mine, "the owner had to open another session"
+    assert live.client._callers.ready().context.session.id == mine, (
+        "the owner had to open another session"
+    )
     live.put(b"owner/after", b"yes")
     slow.sort()
     print(f"{len(frames)} frames; owner: {len(slow)} puts, 0 failed, p99 {slow[-len(slow) // 100]}")

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from raftd.client import channels, plain_channels
-from raftd.client.failures import judge_rpc
+from raftd.client import transport
+from raftd.client.policy import AttemptFailed
 from raftd.names import Names
 from tests.client.conftest import WAIT_SECONDS
 from tests.client.fake_server import FakeCluster
@@ -30,13 +30,13 @@ async def _until(condition: Callable[[], object], what: str) -> None:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "RENEW_SECONDS", 0.1)
-    monkeypatch.setattr(channels, "RETIRED_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(transport, "RETIRED_SECONDS", 0.2)
 
 
 def test_a_channel_without_a_connection_is_replaced_and_closed_later() -> None:
     async def main() -> None:
-        pool = channels.Channels()
+        pool = transport.Transport()
         first = pool.get(NOBODY)
         assert pool.get(NOBODY) is first, "not at the first look"
         await _until(lambda: pool.get(NOBODY) is not first, "another channel")
@@ -49,11 +49,11 @@ def test_a_channel_without_a_connection_is_replaced_and_closed_later() -> None:
 
 def test_a_connected_channel_stays(cluster: FakeCluster) -> None:
     async def main() -> None:
-        pool = channels.Channels()
+        pool = transport.Transport()
         address = cluster.endpoints[0]
         first = pool.get(address)
-        await channels.ready(address, first.channel, WAIT_SECONDS)
-        later = asyncio.get_running_loop().time() + 3 * channels.RENEW_SECONDS
+        await transport.ready(address, first.channel, WAIT_SECONDS)
+        later = asyncio.get_running_loop().time() + 3 * transport.RENEW_SECONDS
         while asyncio.get_running_loop().time() < later:
             assert pool.get(address) is first
             await asyncio.sleep(0.01)
@@ -64,11 +64,11 @@ def test_a_connected_channel_stays(cluster: FakeCluster) -> None:
 
 def test_who_waits_for_a_replaced_channel_is_told_in_time() -> None:
     async def main() -> None:
-        pool = channels.Channels()
+        pool = transport.Transport()
         first = pool.get(NOBODY)
-        waits = asyncio.create_task(channels.ready(NOBODY, first.channel, 0.15))
+        waits = asyncio.create_task(transport.ready(NOBODY, first.channel, 0.15))
         await _until(lambda: pool.get(NOBODY) is not first, "another channel")
-        with pytest.raises(channels.AttemptFailed):
+        with pytest.raises(AttemptFailed):
             await waits
         await pool.close()
 
@@ -78,10 +78,10 @@ def test_who_waits_for_a_replaced_channel_is_told_in_time() -> None:
 def test_after_a_silence_connections_that_are_not_new_are_replaced(
     cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(channels, "DOUBT_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "DOUBT_SECONDS", 0.2)
 
     async def main() -> None:
-        pool, loop = channels.Channels(), asyncio.get_running_loop()
+        pool, loop = transport.Transport(), asyncio.get_running_loop()
         old, new = cluster.endpoints[:2]
         first = await pool.reach(old, WAIT_SECONDS)
         later = loop.time() + 0.25
@@ -114,8 +114,8 @@ class Book:
 def test_a_node_that_moved_behind_its_name_is_found_again(cluster: FakeCluster) -> None:
     async def main() -> None:
         book = Book()
-        pool = channels.Channels(Names(book))
-        with pytest.raises(channels.AttemptFailed, match="cannot connect"):
+        pool = transport.Transport(names=Names(book))
+        with pytest.raises(AttemptFailed, match="cannot connect"):
             await pool.reach("n1.example:7001", WAIT_SECONDS)
         book.port = cluster.nodes["n1"].port
         deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
@@ -123,7 +123,7 @@ def test_a_node_that_moved_behind_its_name_is_found_again(cluster: FakeCluster) 
             try:
                 await pool.reach("n1.example:7001", WAIT_SECONDS)
                 break
-            except channels.AttemptFailed:
+            except AttemptFailed:
                 await asyncio.sleep(0.01)
         else:
             pytest.fail("not found again")
@@ -144,8 +144,8 @@ def test_a_name_that_cannot_be_found_is_said_in_time_and_for_certain(
 ) -> None:
     async def main() -> None:
         book = Book()
-        pool = channels.Channels(Names(book))
-        with pytest.raises(channels.AttemptFailed, match=told) as failed:
+        pool = transport.Transport(names=Names(book))
+        with pytest.raises(AttemptFailed, match=told) as failed:
             await pool.reach(address, 0.2)
         assert failed.value.verdict.certain
         book.silent.set()
@@ -154,22 +154,7 @@ def test_a_name_that_cannot_be_found_is_said_in_time_and_for_certain(
     asyncio.run(main())
 
 
-def test_the_plain_client_waits_for_a_name_no_longer_than_it_may() -> None:
-    book = Book()
-    pool = plain_channels.PlainChannels(Names(book))
-    for address, told in (
-        ("silent.example:7001", "not found in 0.2 s"),
-        ("unknown.example:7001", "Name or service not known"),
-    ):
-        with pytest.raises(plain_channels.NoAddress, match=told) as failed:
-            pool.get(address, 0.2)
-        assert judge_rpc(failed.value).certain
-    book.silent.set()
-    assert pool.get("n1.example:7001", WAIT_SECONDS) is pool.get("n1.example:7001", 0.0)
-    pool.close()
-
-
-def _is_closed(calls: channels.Calls) -> bool:
+def _is_closed(calls: transport.NodeChannel) -> bool:
     try:
         state = calls.channel.get_state()
     except Exception:  # noqa: BLE001 - grpc.aio's UsageError is not public

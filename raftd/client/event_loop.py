@@ -71,10 +71,10 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name="raftd-client", daemon=True)
         self._thread.start()
 
-    def call(self, coroutine: Coroutine[Any, Any, Result], timeout: float) -> Result:
+    def call(self, coroutine: Coroutine[Any, Any, Result], timeout: float | None) -> Result:
         """Run it there; any other thread.
 
-        Raises TimeoutError after `timeout` seconds, and cancels it.
+        Raises TimeoutError after `timeout` seconds, and cancels it. None: waits for ever.
         """
         future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
@@ -107,7 +107,7 @@ async def _cancel_others() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-class Rider:
+class WakeBatcher:
     """Brings answers from the thread's loop to another loop, many with one wake-up."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,7 +1,7 @@
 """What a node's failure means for the one question that counts: was it done, and what now?
 
-Pure functions over gRPC's errors and the Failure message; shared by the pipelined client and by the
-plain unary one (`direct`), so that both judge alike. Any thread.
+Pure functions over gRPC's errors and the Failure message. Streams and unary calls are judged here
+alike; `Context.after_failure` acts on the verdict. Any thread.
 """
 
 from __future__ import annotations
@@ -75,6 +75,14 @@ _ALWAYS_CERTAIN = frozenset(
     )
 )
 """The protocol says so whatever the flag: the call itself did not execute the command."""
+
+
+class AttemptFailed(Exception):
+    """An attempt that ended before a stream was open: nothing was sent that could be done."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
 
 
 def judge(failure: pb.Failure) -> Verdict:

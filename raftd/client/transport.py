@@ -1,16 +1,25 @@
-"""Long-lived channels to nodes, on one asyncio loop."""
+"""The connections to the nodes: how a channel is made, and which of them are open.
+
+`open_channel` is the only place of the client that knows options and credentials. Everything here
+runs on the client's loop.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 from grpc import aio
 
-from raftd._pb import client_pb2 as pb
-from raftd.client.failures import Next, Verdict
+from raftd._pb.admin_pb2_grpc import AdminStub
+from raftd._pb.client_pb2_grpc import CommandsStub
+from raftd.client.policy import AttemptFailed, Next, Verdict
 from raftd.names import NOWHERE, SHARED, Names, NameUnknown
+
+if TYPE_CHECKING:
+    from raftd._pb.admin_pb2_grpc import AdminAsyncStub
+    from raftd._pb.client_pb2_grpc import CommandsAsyncStub
 
 CHANNELS_MAX = 128
 RECEIVE_BYTES_MAX = 64 << 20
@@ -48,59 +57,64 @@ one. A younger one is slow rather than dead; a slow cluster must not be drowned 
 """
 
 RETIRED_SECONDS = 5.0
-"""A replaced channel is closed so much later: whoever still waits for it to connect has given up by
-then, and closing it under a waiter would cancel him.
+"""A replaced channel is closed so much later. Closing it earlier would cancel callers that still
+wait for it to connect.
 """
 
 
-class AttemptFailed(Exception):
-    """An attempt that did not even reach the stage of a stream; nothing was sent that could be
-    done.
-    """
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.message)
-        self.verdict = verdict
-
-
-class Calls(NamedTuple):
-    """One node's channel and the calls that the client makes on it, bound to raw messages."""
+class NodeChannel(NamedTuple):
+    """A channel to one node, and the generated stubs on it."""
 
     channel: aio.Channel
-    pipeline: aio.StreamStreamMultiCallable[pb.PipelineRequest, pb.PipelineReply]
-    open_session: aio.UnaryUnaryMultiCallable[pb.OpenSessionRequest, pb.OpenSessionReply]
-    close_session: aio.UnaryUnaryMultiCallable[pb.CloseSessionRequest, pb.CloseSessionReply]
+    commands: CommandsAsyncStub
+    admin: AdminAsyncStub
 
 
-class Channels:
-    """address -> Calls, opened when first asked for. Loop only."""
+def open_channel(
+    address: str, target: str, credentials: grpc.ChannelCredentials | None
+) -> aio.Channel:
+    """A channel to `target`, numbers only. address: what the user calls it, sent as :authority.
 
-    def __init__(self, names: Names = SHARED) -> None:
-        """names: who looks host names up."""
+    credentials: None for plain text.
+    """
+    options = [*OPTIONS, ("grpc.default_authority", address)]
+    if credentials is None:
+        return aio.insecure_channel(target, options=options)
+    return aio.secure_channel(target, credentials, options=options)
+
+
+class Transport:
+    """address -> NodeChannel, opened when first asked for."""
+
+    def __init__(
+        self, credentials: grpc.ChannelCredentials | None = None, names: Names = SHARED
+    ) -> None:
+        """credentials: None for plain text. names: who looks host names up."""
+        self._credentials = credentials
         self._names = names
-        self._open: dict[str, Calls] = {}
+        self._open: dict[str, NodeChannel] = {}
         self._opened: dict[str, float] = {}
         self._down_since: dict[str, float] = {}
-        self._retired: dict[Calls, asyncio.TimerHandle] = {}
+        self._retired: dict[NodeChannel, asyncio.TimerHandle] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def reach(self, address: str, timeout: float) -> Calls:
+    async def reach(self, address: str, timeout: float) -> NodeChannel:
         """With a connection that stands, within about `timeout` seconds.
 
         Raises AttemptFailed, and then nothing was sent: that is how a client of a dead cluster
         knows that its command is certainly not done.
         """
         await self._find(address, timeout)
-        calls = self.get(address)
-        await ready(address, calls.channel, timeout)
-        return calls
+        node = self.get(address)
+        await ready(address, node.channel, timeout)
+        return node
 
     async def _find(self, address: str, timeout: float) -> None:
         """Look the name up when a channel is to be made; an old answer is better than none."""
-        calls = self._open.get(address)
-        if calls is not None and not self._is_down(address, calls.channel):
+        node = self._open.get(address)
+        if node is not None and not self._is_down(address, node.channel):
             return
-        if calls is not None:
+        if node is not None:
             self._retire(self._open.pop(address))
         try:
             async with asyncio.timeout(timeout):
@@ -118,35 +132,35 @@ class Channels:
         they are asked for. All of them: what forgets one forgets its neighbours, too.
         """
         limit = asyncio.get_running_loop().time() - DOUBT_SECONDS
-        for address, calls in list(self._open.items()):
+        for address, node in list(self._open.items()):
             if self._opened[address] < limit:
-                self._retire(calls)
+                self._retire(node)
                 del self._open[address]
 
-    def get(self, address: str) -> Calls:
+    def get(self, address: str) -> NodeChannel:
         """Raises AttemptFailed when hints have led to too many addresses."""
-        calls = self._open.get(address)
-        if calls is not None and self._is_down(address, calls.channel):
+        node = self._open.get(address)
+        if node is not None and self._is_down(address, node.channel):
             self._retire(self._open.pop(address))
-            calls = None
-        if calls is None:
+            node = None
+        if node is None:
             if len(self._open) >= CHANNELS_MAX:
                 raise AttemptFailed(
                     Verdict(
                         Next.ROTATE, True, f"{address}: more than {CHANNELS_MAX} addresses hinted"
                     )
                 )
-            calls = self._open[address] = self._make(address)
+            node = self._open[address] = self._make(address)
             self._opened[address] = asyncio.get_running_loop().time()
-        return calls
+        return node
 
     async def close(self) -> None:
         for timer in self._retired.values():
             timer.cancel()
         everything = [*self._open.values(), *self._retired]
         self._open, self._retired = {}, {}
-        for calls in everything:
-            await calls.channel.close()
+        for node in everything:
+            await node.channel.close()
         await asyncio.gather(*self._closing)
 
     def _is_down(self, address: str, channel: aio.Channel) -> bool:
@@ -160,39 +174,20 @@ class Channels:
         del self._down_since[address]
         return True
 
-    def _retire(self, calls: Calls) -> None:
+    def _retire(self, node: NodeChannel) -> None:
         def close() -> None:
-            del self._retired[calls]
-            task = loop.create_task(calls.channel.close())
+            del self._retired[node]
+            task = loop.create_task(node.channel.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
         loop = asyncio.get_running_loop()
-        self._retired[calls] = loop.call_later(RETIRED_SECONDS, close)
+        self._retired[node] = loop.call_later(RETIRED_SECONDS, close)
 
-    def _make(self, address: str) -> Calls:
+    def _make(self, address: str) -> NodeChannel:
         target = self._names.known(address) or NOWHERE
-        options = [*OPTIONS, ("grpc.default_authority", address)]
-        channel = aio.insecure_channel(target, options=options)
-        base = "/raftd.client.v1.Commands/"
-        return Calls(
-            channel,
-            channel.stream_stream(
-                base + "Pipeline",
-                request_serializer=pb.PipelineRequest.SerializeToString,
-                response_deserializer=pb.PipelineReply.FromString,
-            ),
-            channel.unary_unary(
-                base + "OpenSession",
-                request_serializer=pb.OpenSessionRequest.SerializeToString,
-                response_deserializer=pb.OpenSessionReply.FromString,
-            ),
-            channel.unary_unary(
-                base + "CloseSession",
-                request_serializer=pb.CloseSessionRequest.SerializeToString,
-                response_deserializer=pb.CloseSessionReply.FromString,
-            ),
-        )
+        channel = open_channel(address, target, self._credentials)
+        return NodeChannel(channel, CommandsStub(channel), AdminStub(channel))
 
 
 async def ready(address: str, channel: aio.Channel, timeout: float) -> None:

@@ -1,31 +1,26 @@
-"""Lanes: each is one long-lived Pipeline stream to a node, with everything that waits for it.
+"""One long-lived Pipeline stream to a node, and the retries of what waits for it.
 
-At most one batch is in flight on a stream of small commands, and what arrives meanwhile becomes the
-next batch: with 64 callers that is worth a factor of eight over a stream that sends at once. The
-bulk lane keeps several large batches in flight instead.
+A stream of small commands has at most one frame in flight, and what arrives meanwhile becomes the
+next frame: with 64 callers that is worth a factor of eight over a stream that sends at once. The
+bulk stream keeps several large frames in flight instead.
 
-A stream that ends, for whatever reason, leaves what was in flight as an *unknown* attempt; it goes
-back to the front of the queue and to the next leader, in the same session under the same numbers.
-
-Everything here runs on the client's loop.
+A gRPC stream that ends, for whatever reason, leaves what was in flight as an *unknown* attempt. It
+goes back to the front of the queue and to the next leader, in the same session under the same
+numbers. Everything here runs on the client's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from grpc import aio
 
 from raftd._pb import client_pb2 as pb
-from raftd.client.channels import AttemptFailed
-from raftd.client.failures import Next, Verdict, judge, judge_rpc
-from raftd.client.inbox import Inbox
-from raftd.client.parcels import Parcel
-
-if TYPE_CHECKING:
-    from raftd.client.engine import Engine
+from raftd.client.calls import PendingCall, SendQueue
+from raftd.client.context import Context
+from raftd.client.policy import AttemptFailed, Next, Verdict, judge, judge_rpc
 
 FRAME_BYTES_MAX = 1 << 20
 """A frame ends before it grows beyond this (one command alone may be bigger): the nodes take 2
@@ -40,21 +35,21 @@ Stream = aio.StreamStreamCall[pb.PipelineRequest, pb.PipelineReply]
 class Flight(NamedTuple):
     """A frame on its way."""
 
-    parcels: list[Parcel]
+    calls: list[PendingCall]
     sent_at: float
 
 
-class Lane(ABC):
+class PipelineStream(ABC):
     """The common part: queue, stream, retries. Subclasses know what is in a frame."""
 
     sessions = False
     """True: its frames are numbered in the client's session, and only a leader answers them."""
 
-    def __init__(self, engine: Engine, *, depth: int, count_max: int) -> None:
-        self.inbox = Inbox(engine.loop)
+    def __init__(self, context: Context, *, depth: int, count_max: int) -> None:
+        self.queue = SendQueue(context.loop)
         self.flights: dict[int, Flight] = {}
         self.address = ""
-        self._engine = engine
+        self._context = context
         self._depth = depth
         self._count_max = count_max
         self._stream: Stream | None = None
@@ -65,12 +60,12 @@ class Lane(ABC):
         self._replies = 0
         self._verdict: Verdict | None = None
 
-    # -- the lane's own task ------------------------------------------------------------------
+    # -- the stream's own task ----------------------------------------------------------------
 
     async def run(self) -> None:
         """Until cancelled. Nothing a node does ends it."""
         while True:
-            await self.inbox.work()
+            await self.queue.work()
             address = self._target()
             try:
                 await self._visit(address)
@@ -87,30 +82,30 @@ class Lane(ABC):
         """
         if not self.flights:
             return False
-        limit = self._engine.attempt_timeout * min(2**self._stalls, PATIENCE_GROWTH_MAX)
+        limit = self._context.attempt_timeout * min(2**self._stalls, PATIENCE_GROWTH_MAX)
         if now - next(iter(self.flights.values())).sent_at > limit and self._stream is not None:
             self._stalls += 1
             self._stalled = True
             self._stream.cancel()
-            self._engine.channels.doubt()
+            self._context.transport.doubt()
         return True
 
-    def drain(self) -> list[Parcel]:
+    def drain(self) -> list[PendingCall]:
         """Everything that is not settled, for the end of the client."""
-        parcels = [parcel for flight in self.flights.values() for parcel in flight.parcels]
-        return [parcel for parcel in parcels if not parcel.settled] + self.inbox.empty()
+        calls = [call for flight in self.flights.values() for call in flight.calls]
+        return [call for call in calls if not call.settled] + self.queue.empty()
 
     def _target(self) -> str:
-        return self._engine.router.target()
+        return self._context.router.target()
 
     async def _visit(self, address: str) -> None:
         """One stream to one node, from connecting to its end. Leaves nothing in flight."""
-        engine = self._engine
-        calls = await engine.channels.reach(address, engine.connect_timeout)
+        context = self._context
+        node = await context.transport.reach(address, context.connect_timeout)
         if self.sessions:
-            await engine.session_ready(address)
+            await context.session_ready(address)
         self.address = address
-        stream = self._stream = calls.pipeline()
+        stream = self._stream = node.commands.Pipeline()
         ending: Verdict | None = None
         self._replies = 0
         try:
@@ -155,8 +150,8 @@ class Lane(ABC):
                 if frame is not None:
                     await stream.write(frame)
                 elif self.flights:
-                    room = len(self.flights) < self._depth and not self.inbox.blocked
-                    await self.inbox.change(wanted=room)
+                    room = len(self.flights) < self._depth and not self.queue.blocked
+                    await self.queue.change(wanted=room)
                 else:
                     await self._nothing()
             if self.flights:
@@ -168,9 +163,9 @@ class Lane(ABC):
     async def _read_all(self, stream: Stream) -> None:
         try:
             while self._read(await stream.read()) and (self.flights or not self._leaving()):
-                self.inbox.rouse()
+                self.queue.rouse()
         finally:
-            self.inbox.rouse()
+            self.queue.rouse()
 
     def _read(self, reply: pb.PipelineReply | object) -> bool:
         """False: the node has ended the stream."""
@@ -183,45 +178,45 @@ class Lane(ABC):
         flight = self.flights.pop(reply.number, None)
         if flight is None:
             return True
-        for parcel in flight.parcels:
-            parcel.in_flight = False
+        for call in flight.calls:
+            call.in_flight = False
         self._stalls = 0
         if reply.HasField("failure"):
-            self._refused(flight.parcels, judge(reply.failure))
+            self._refused(flight.calls, judge(reply.failure))
         else:
             self._refusals = 0
-            self._engine.router.answered(self.address, leads=self.sessions)
-            self._answered(flight.parcels, reply)
+            self._context.router.answered(self.address, leads=self.sessions)
+            self._answered(flight.calls, reply)
         return True
 
     def _frame(self) -> pb.PipelineRequest | None:
         """The next frame, or None: nothing to send, or no room in the session's window."""
-        parcels = self.inbox.take(self._count_max, FRAME_BYTES_MAX, self._admit)
-        if not parcels:
+        calls = self.queue.take(self._count_max, FRAME_BYTES_MAX, self._admit)
+        if not calls:
             return None
         self._number += 1
-        request = self._encode(self._number, parcels)
-        for parcel in parcels:
-            parcel.in_flight = True
-        self.flights[self._number] = Flight(parcels, self._engine.clock())
-        self._engine.watch()
+        request = self._encode(self._number, calls)
+        for call in calls:
+            call.in_flight = True
+        self.flights[self._number] = Flight(calls, self._context.clock())
+        self._context.watch()
         return request
 
-    def _refused(self, parcels: list[Parcel], verdict: Verdict) -> None:
+    def _refused(self, calls: list[PendingCall], verdict: Verdict) -> None:
         """The whole frame failed."""
-        for parcel in parcels:
-            parcel.reason, parcel.code = f"{self.address}: {verdict.message}", verdict.code
+        for call in calls:
+            call.reason, call.code = f"{self.address}: {verdict.message}", verdict.code
             if not verdict.certain:
-                parcel.unknown = True
+                call.unknown = True
         if verdict.next is not Next.GIVE_UP:
             self._verdict = verdict
-        elif len(parcels) == 1:
-            self._engine.hopeless(parcels[0], verdict, self.address)
+        elif len(calls) == 1:
+            self._context.hopeless(calls[0], verdict, self.address)
             return
         else:  # one of them is to blame: each on its own then, so that the others are not
-            for parcel in parcels:
-                parcel.alone = True
-        self.inbox.back(parcels)
+            for call in calls:
+                call.alone = True
+        self.queue.back(calls)
 
     def _lost(self, ending: Verdict | None) -> None:
         """The stream is gone: nobody knows about what was in flight, unless its own end tells.
@@ -229,8 +224,8 @@ class Lane(ABC):
         `_verdict` may be of another frame, refused before: that says nothing about these.
         """
         flights, self.flights = self.flights, {}
-        parcels = [parcel for flight in flights.values() for parcel in flight.parcels]
-        if not parcels:
+        calls = [call for flight in flights.values() for call in flight.calls]
+        if not calls:
             return
         told = ending or self._verdict
         text = told.message if told else "the stream was closed"
@@ -238,38 +233,29 @@ class Lane(ABC):
         # before it may have been taken, answered or not. Only a stream that got no connection is.
         unsent = ending is not None and ending.certain and ending.next is Next.ROTATE
         certain = unsent and not self._replies
-        for parcel in parcels:
-            parcel.in_flight = False
-            parcel.unknown = parcel.unknown or not certain
-            parcel.reason, parcel.code = f"{self.address}: {text}", 0
+        for call in calls:
+            call.in_flight = False
+            call.unknown = call.unknown or not certain
+            call.reason, call.code = f"{self.address}: {text}", 0
             if "RESOURCE_EXHAUSTED" in text:  # too much for one message: in smaller ones then
-                parcel.alone = True
-        self.inbox.back(parcels)
+                call.alone = True
+        self.queue.back(calls)
 
     async def _react(self, address: str, verdict: Verdict) -> None:
         """Learn from a failure where to go next, and wait as long as is polite."""
-        engine = self._engine
-        self.inbox.prune(f"{address}: {verdict.message}", verdict.code)
-        if verdict.next is Next.REDIRECT and (verdict.leader_id or verdict.leader_address):
-            await engine.follow(address, verdict)
-        elif verdict.next is Next.REDIRECT:
-            engine.router.leaderless(address, engine.clock())
-        elif verdict.next is Next.ROTATE:
-            connected = verdict.code != 0 or not verdict.certain
-            engine.router.failed(address, engine.clock(), refused=not connected)
-        elif verdict.next is Next.GIVE_UP:
+        self.queue.prune(f"{address}: {verdict.message}", verdict.code)
+        if verdict.next is Next.GIVE_UP:
             self._hopeless(address, verdict)
-        pause = engine.router.pause()
+        pause = await self._context.after_failure(address, verdict, self._refusals)
         if verdict.next is Next.PAUSE:
-            pause = engine.router.backoff(self._refusals)
             self._refusals += 1
         if pause:
             await asyncio.sleep(pause)
 
     def _hopeless(self, address: str, verdict: Verdict) -> None:
         """Not even a session or a stream can be had, for a reason that will stay."""
-        for parcel in self.inbox.waiting():
-            self._engine.hopeless(parcel, verdict, address)
+        for call in self.queue.waiting():
+            self._context.hopeless(call, verdict, address)
 
     def _leaving(self) -> bool:
         """True: nothing more is to be written to this stream."""
@@ -277,20 +263,20 @@ class Lane(ABC):
 
     def _misplaced(self) -> bool:
         """True: the leader is known to be elsewhere."""
-        return self._engine.router.leader not in (None, self.address)
+        return self._context.router.leader not in (None, self.address)
 
     async def _nothing(self) -> None:
         """No frame can be made: wait for work, or for room above the session's floor."""
-        if self.inbox.blocked:
-            await asyncio.sleep(0.002)  # other lanes' answers make room, and they do not tell us
+        if self.queue.blocked:
+            await asyncio.sleep(0.002)  # other streams' answers make room, and they do not tell us
         else:
-            await self.inbox.work()
+            await self.queue.work()
 
-    def _admit(self, parcel: Parcel) -> bool:
+    def _admit(self, call: PendingCall) -> bool:
         return True
 
     @abstractmethod
-    def _encode(self, number: int, parcels: list[Parcel]) -> pb.PipelineRequest: ...
+    def _encode(self, number: int, calls: list[PendingCall]) -> pb.PipelineRequest: ...
 
     @abstractmethod
-    def _answered(self, parcels: list[Parcel], reply: pb.PipelineReply) -> None: ...
+    def _answered(self, calls: list[PendingCall], reply: pb.PipelineReply) -> None: ...

@@ -1,0 +1,162 @@
+"""What a program may ask of one node: status, health, digest, events, a snapshot, a transfer.
+
+A question is a coroutine on the client's loop: one call, `timeout` seconds at most. It raises
+aio.AioRpcError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from raftd._pb import admin_pb2 as pb
+
+if TYPE_CHECKING:
+    from grpc import aio
+
+    from raftd.client.transport import NodeChannel
+
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+_SERVING = b"\x08\x01"
+"""grpc.health.v1.HealthCheckResponse{status: SERVING}, by hand: one stub is no reason for a
+dependency."""
+
+Answer = TypeVar("Answer")
+Question = Callable[["NodeChannel", str, float], Awaitable[Answer]]
+"""(node, the address that the user knows it by, seconds) -> its answer."""
+
+
+class Peer(NamedTuple):
+    """How a node sees another. match: index known to be durable there, if this node leads.
+
+    contact_age: seconds since it was last heard, or since the asked node leads if it never was;
+    None: the asked node does not lead.
+    """
+
+    id: str
+    peer_address: str
+    client_address: str
+    match: int
+    mode: str
+    contact_age: float | None
+    voter: bool
+
+
+class NodeStatus(NamedTuple):
+    """One node's own view.
+
+    Indexes are log positions; role: follower, pre-candidate, candidate, leader.
+    """
+
+    endpoint: str
+    node_id: str
+    cluster_id: str
+    version: str
+    role: str
+    term: int
+    leader_id: str
+    leader_address: str
+    first_index: int
+    last_index: int
+    durable_index: int
+    commit_index: int
+    applied_index: int
+    snapshot_index: int
+    admitted: bool
+    waiting_for: tuple[str, ...]
+    peers: tuple[Peer, ...]
+    healthy: bool
+    problems: tuple[str, ...]
+
+
+class Digest(NamedTuple):
+    """Hash of the applied state at an index: equal on all nodes that have applied just as much."""
+
+    applied_index: int
+    digest: bytes
+
+
+class Event(NamedTuple):
+    """number: counts up by one; a gap means that this reader was too slow. seconds: the node's
+    clock.
+    """
+
+    number: int
+    seconds: float
+    kind: str
+    term: int
+    role: str
+    leader_id: str
+    peer: str
+    detail: str
+
+
+class Transferred(NamedTuple):
+    """Who leads after a transfer of leadership, and in which term."""
+
+    leader_id: str
+    term: int
+
+
+def advertised(nodes: Iterable[NodeStatus]) -> list[str]:
+    """Client addresses of the members that these tell of and that are not among them, sorted."""
+    nodes = list(nodes)
+    known = {node.node_id for node in nodes}
+    found = {peer.client_address for node in nodes for peer in node.peers if peer.id not in known}
+    return sorted(found - {""})
+
+
+async def status_at(node: NodeChannel, endpoint: str, timeout: float) -> NodeStatus:
+    """The node's own view of itself and its peers."""
+    reply = await node.admin.Status(pb.StatusRequest(), timeout=timeout)
+    peers = tuple(
+        Peer(
+            peer.id, peer.peer_address, peer.client_address, peer.match, peer.mode,
+            peer.contact_age_seconds if peer.contact_age_seconds >= 0 else None, peer.voter,
+        )
+        for peer in reply.peers
+    )  # fmt: skip
+    return NodeStatus(
+        endpoint, reply.node_id, reply.cluster_id, reply.version, reply.role, reply.term,
+        reply.leader_id, reply.leader_address, reply.first_index, reply.last_index,
+        reply.durable_index, reply.commit_index, reply.applied_index, reply.snapshot_index,
+        reply.admitted, tuple(reply.waiting_for), peers, reply.healthy, tuple(reply.problems),
+    )  # fmt: skip
+
+
+async def digest_at(node: NodeChannel, endpoint: str, timeout: float) -> Digest:
+    """The hash of the node's applied state; takes time in proportion to it."""
+    reply = await node.admin.Digest(pb.DigestRequest(), timeout=timeout)
+    return Digest(reply.applied_index, reply.digest)
+
+
+async def health_at(node: NodeChannel, endpoint: str, timeout: float) -> bool:
+    """grpc.health.v1: does the node serve?"""
+    call: aio.UnaryUnaryMultiCallable[bytes, bytes] = node.channel.unary_unary(HEALTH_CHECK)
+    answer = await call(b"", timeout=timeout)
+    return answer[: len(_SERVING)] == _SERVING
+
+
+async def snapshot_at(node: NodeChannel, endpoint: str, timeout: float) -> int:
+    """Take a snapshot now; its index, once it is durable."""
+    reply = await node.admin.SnapshotNow(pb.SnapshotNowRequest(), timeout=timeout)
+    return reply.index
+
+
+def transfer_to(target: str) -> Question[Transferred]:
+    """A question for the leader: hand over to the node `target` ("": the best follower)."""
+
+    async def transfer_at(node: NodeChannel, endpoint: str, timeout: float) -> Transferred:
+        reply = await node.admin.Transfer(pb.TransferRequest(target=target), timeout=timeout)
+        return Transferred(reply.leader_id, reply.term)
+
+    return transfer_at
+
+
+async def events_at(node: NodeChannel, *, from_start: bool) -> AsyncIterator[Event]:
+    """The node's events as they happen, until it ends the stream."""
+    async for reply in node.admin.Events(pb.EventsRequest(from_start=from_start)):
+        yield Event(
+            reply.number, reply.monotonic_seconds, reply.kind, reply.term, reply.role,
+            reply.leader_id, reply.peer, reply.detail,
+        )  # fmt: skip

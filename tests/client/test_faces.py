@@ -1,0 +1,93 @@
+"""Both faces: the same names with the same parameters, and what nodes are asked."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from raftd.client import AsyncClient, Client, Invalid, RaftdError, Unavailable
+from raftd.client.nodes import Event, snapshot_at
+from raftd.client.operations import get, put, submit
+from tests.client.fake_server import FakeCluster
+
+Connect = Callable[..., Client]
+
+
+def public(face: type) -> dict[str, list[str]]:
+    return {
+        name: list(inspect.signature(method).parameters)
+        for name, method in inspect.getmembers(face, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+
+def test_both_faces_have_the_same_names_with_the_same_parameters() -> None:
+    assert public(Client) == public(AsyncClient)
+    assert {"put", "events", "transfer", "snapshot"} <= set(public(Client))
+
+
+def test_every_public_method_of_the_face_that_is_read_first_says_what_it_does() -> None:
+    for name in public(Client):
+        assert getattr(Client, name).__doc__, name
+
+
+def test_nodes_through_the_blocking_face(cluster: FakeCluster, connect: Connect) -> None:
+    client = connect(cluster)
+    client.put("a", "b")
+    assert client.snapshot() == cluster.index
+    assert client.transfer("n2") == ("n2", 2)
+    assert [event.number for event in events(client)] == [1, 4]
+    with pytest.raises(Invalid, match="no such node"):
+        client.transfer("n7")
+    cluster.nodes["n3"].stop()
+    indexes = client.ask_each(snapshot_at)
+    assert list(indexes) == cluster.endpoints
+    assert [isinstance(index, RaftdError) for index in indexes.values()] == [False, False, True]
+    cluster.lead("nobody")
+    with pytest.raises(Unavailable):
+        client.transfer(timeout=0.2)
+
+
+def events(client: Client) -> list[Event]:
+    """The fake node ends the stream after two, in good order."""
+    return list(client.events())
+
+
+def test_nodes_through_the_asyncio_face(cluster: FakeCluster) -> None:
+    async def main() -> None:
+        async with AsyncClient(cluster.endpoints, random=Random(7)) as client:
+            assert await client.snapshot(cluster.endpoints[1]) == cluster.index
+            assert (await client.transfer()).term == 2
+            assert [event.kind async for event in client.events()] == [
+                "became_leader",
+                "term_changed",
+            ]
+            assert len(await client.ask_each(snapshot_at)) == 3
+
+    asyncio.run(main())
+
+
+def test_events_of_a_node_that_is_not_there(connect: Connect) -> None:
+    client = connect(["127.0.0.1:1"])
+    with pytest.raises(Unavailable, match="cannot connect"):
+        next(client.events())
+
+
+def test_an_operation_tells_its_place_in_the_log(cluster: FakeCluster, connect: Connect) -> None:
+    client = connect(cluster)
+    done = client.execute(put("a", "b"))
+    assert (done.answer.version, done.index, done.term) == (1, cluster.index, 1)
+    assert client.execute(get("a", "linearizable")).index == cluster.index
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(Invalid, match="timeout 0: expected a number above 0"):
+        Client("h:1", timeout=0)
+    with pytest.raises(TypeError):
+        Client("h:1", patience=3)  # type: ignore[call-arg]
+    with pytest.raises(Invalid, match="command: int, expected bytes or str"):
+        submit(3)  # type: ignore[arg-type]

@@ -31,6 +31,7 @@ from raftd.daemon.fatal import EXIT_FATAL, EndProcess, one_line
 from raftd.daemon.network import CannotListen, NetworkThread
 from raftd.daemon.reload import Reload
 from raftd.daemon.security import Security, SecurityProblem, security_of
+from raftd.daemon.supervisor import Supervisor
 from raftd.daemon.watchdog import Watchdog
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
@@ -103,6 +104,7 @@ class _Process:
         self._vitals = vitals
         self._fatal = fatal
         self._dropped = dropped
+        self._supervisor = Supervisor(os.environ)
         self._stopping = False
         self._orders: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._reload: Callable[[], None]
@@ -152,23 +154,29 @@ class _Process:
         rare_collections()
         watchdog = Watchdog(self._vitals, net.thread_id, self._config.loop_stall_warn)
         watchdog.start()
+        self._supervisor.serving()
         self._wait_for_stop()
+        self._supervisor.stopping()
         self._vitals.stopping = True
         net.stop()
         watchdog.stop()
         LOG.info("stopped")
 
     def _wait_for_stop(self) -> None:
-        rounds = 0
+        now = time.monotonic
+        rounds, due = 0, now() + COLLECT_SECONDS
+        beat = self._supervisor.beat_seconds or COLLECT_SECONDS
         while True:
+            self._supervisor.alive(self._vitals.dead())
             try:
-                if self._orders.get(timeout=COLLECT_SECONDS) in STOP_SIGNALS:
+                if self._orders.get(timeout=max(0.0, min(beat, due - now()))) in STOP_SIGNALS:
                     return
-            except queue.Empty:
-                rounds += 1
-                collect(thaw=rounds % THAW_ROUNDS == 0)
-            else:
                 self._reload()
+            except queue.Empty:
+                if now() < due:
+                    continue
+                rounds, due = rounds + 1, now() + COLLECT_SECONDS
+                collect(thaw=rounds % THAW_ROUNDS == 0)
             self._security.renew()
 
     # -- parts -----------------------------------------------------------------------------

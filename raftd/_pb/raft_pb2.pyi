@@ -241,34 +241,30 @@ class About(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., protocol_oldest: _Optional[int] = ..., software: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ...) -> None: ...
 
 class HelloRequest(_message.Message):
-    __slots__ = ("envelope", "number", "records", "ever_voted", "about")
+    __slots__ = ("envelope", "number", "records", "about")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
-    EVER_VOTED_FIELD_NUMBER: _ClassVar[int]
     ABOUT_FIELD_NUMBER: _ClassVar[int]
     envelope: Envelope
     number: int
     records: _containers.RepeatedCompositeFieldContainer[Record]
-    ever_voted: bool
     about: About
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., ever_voted: _Optional[bool] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...
 
 class HelloReply(_message.Message):
-    __slots__ = ("envelope", "number", "records", "refused", "ever_voted", "about")
+    __slots__ = ("envelope", "number", "records", "refused", "about")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
-    EVER_VOTED_FIELD_NUMBER: _ClassVar[int]
     ABOUT_FIELD_NUMBER: _ClassVar[int]
     envelope: Envelope
     number: int
     records: _containers.RepeatedCompositeFieldContainer[Record]
     refused: str
-    ever_voted: bool
     about: About
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., refused: _Optional[str] = ..., ever_voted: _Optional[bool] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., refused: _Optional[str] = ..., about: _Optional[_Union[About, _Mapping]] = ...) -> None: ...
 
 class ProbeRequest(_message.Message):
     __slots__ = ("envelope",)

@@ -53,9 +53,7 @@ def greeting_wanted(s: State, peer: NodeId) -> bool:
 
 def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest:
     greeting_of(s, peer).inflight = True
-    return HelloRequest(
-        s.identity, record_of(s, peer), ever_voted(s), number=s.next_number(), pulled_at=now
-    )
+    return HelloRequest(s.identity, record_of(s, peer), number=s.next_number(), pulled_at=now)
 
 
 def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: Token) -> None:
@@ -66,10 +64,10 @@ def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: To
 
     def make() -> HelloReply:
         records = () if refused else record_of(s, request.identity.node)
-        return HelloReply(s.identity, records, refused, ever_voted(s), request.number)
+        return HelloReply(s.identity, records, refused, request.number)
 
     recorded = s.pending_records[-1][0] if s.pending_records else 0
-    s.hold(fx, token, recorded, make, survives_term=True)
+    s.hold_late(fx, token, recorded, make, survives_term=True)
 
 
 def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float) -> None:
@@ -172,10 +170,6 @@ def refused_by(s: State) -> tuple[tuple[NodeId, str], ...]:
     return tuple(
         (peer, greeting.refused) for peer, greeting in s.greetings.items() if greeting.refused
     )
-
-
-def ever_voted(s: State) -> bool:
-    return s.current_term > 0
 
 
 def record_of(s: State, node: NodeId) -> tuple[tuple[NodeId, Incarnation], ...]:

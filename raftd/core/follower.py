@@ -42,7 +42,7 @@ def refuse_append(s: State, fx: Effects, request: AppendRequest, token: Token) -
     The answer shows ours, so that the sender steps down.
     """
     reply = AppendReply(s.current_term, False, 0, number=request.number)
-    s.hold(fx, token, 0, lambda: reply)
+    s.hold(fx, token, 0, reply)
 
 
 def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Token) -> None:
@@ -67,7 +67,7 @@ def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Tok
 
     # A resend has nothing to write and must still wait for the write that covers its entries. An
     # empty request says nothing of entries, and a heartbeat never waits for a disk.
-    s.hold(fx, token, s.log.write_of(last) if request.entries else 0, make)
+    s.hold_late(fx, token, s.log.write_of(last) if request.entries else 0, make)
 
 
 def _previous_matches(s: State, request: AppendRequest) -> bool:
@@ -92,7 +92,7 @@ def _refuse_mismatch(s: State, fx: Effects, request: AppendRequest, token: Token
         unfit, room = s.unfit, snapshots.room(s)
         return AppendReply(s.current_term, False, durable, term, index, number, unfit, room)
 
-    s.hold(fx, token, 0, make)
+    s.hold_late(fx, token, 0, make)
 
 
 def _store(s: State, fx: Effects, request: AppendRequest, now: float) -> None:

@@ -102,7 +102,7 @@ def on_chunk(s: State, fx: Effects, request: SnapshotRequest, now: float, token:
 def refuse_chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
     """Figure 13, rule 1. The answer shows our term."""
     reply = SnapshotReply(s.current_term, 0, False, 0, request.number)
-    s.hold(fx, token, 0, lambda: reply)
+    s.hold(fx, token, 0, reply)
 
 
 def chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
@@ -135,7 +135,7 @@ def chunk_stored(
             s.current_term, next_offset, False, follower.durable_for_leader(s), number
         )
 
-    s.hold(fx, token, 0, make)
+    s.hold_late(fx, token, 0, make)
 
 
 def received(
@@ -160,7 +160,7 @@ def _have_it(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> N
             s.current_term, request.meta.size_bytes, True, follower.durable_for_leader(s), number
         )
 
-    s.hold(fx, token, s.log.write_of(request.meta.index), make)
+    s.hold_late(fx, token, s.log.write_of(request.meta.index), make)
 
 
 def take(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:

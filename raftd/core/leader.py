@@ -136,13 +136,13 @@ def on_append_reply(
     progress = leadership(s).progress.get(peer)
     if progress is None:
         return
-    if not sent.entries:
+    if sent.is_heartbeat:
         _heartbeat_over(progress, sent.number)
-    if sent.entries:
+    else:
         progress.losses = 0
     progress.heard(sent.number, sent.pulled_at)
     progress.told(sent.number, reply)
-    in_window = bool(sent.entries) and progress.settled(sent.number)
+    in_window = not sent.is_heartbeat and progress.settled(sent.number)
     if progress.matched(reply.durable):
         progress.pinned(sent.pulled_at)
         if progress.sending is None and progress.match >= s.snapshot.index:
@@ -187,7 +187,7 @@ def on_append_lost(s: State, peer: NodeId, sent: AppendRequest, now: float) -> N
     progress = leadership(s).progress.get(peer)
     if progress is None:
         return
-    if not sent.entries:
+    if sent.is_heartbeat:
         _heartbeat_over(progress, sent.number)
     elif progress.settled(sent.number):
         progress.to_probe(progress.match + 1 if progress.match else sent.prev_index + 1)

@@ -62,6 +62,10 @@ class AppendRequest:
     number: int = 0
     pulled_at: float = field(default=0.0, compare=False)
 
+    @property
+    def is_heartbeat(self) -> bool:
+        return not self.entries
+
 
 class Room(IntEnum):
     """What a node has room for. The numbers are on the wire."""
@@ -69,10 +73,6 @@ class Room(IntEnum):
     ALL = 0
     NO_ENTRIES = 1
     NOTHING = 2  # no entries, and no snapshot either
-
-
-def is_heartbeat(request: object) -> bool:
-    return isinstance(request, AppendRequest) and not request.entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,23 +163,17 @@ class HelloRequest:
 
     identity: Identity
     records: tuple[tuple[NodeId, Incarnation], ...]
-    ever_voted: bool = False
     number: int = 0
     pulled_at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class HelloReply:
-    """refused: empty, or why this node will not deal with the caller (one line, for its operator).
-
-    ever_voted: whether the refuser has ever taken part in an election. If nobody has, a half-made
-    cluster can be deleted and made again without loss.
-    """
+    """refused: empty, or why this node will not deal with the caller (one line, for people)."""
 
     identity: Identity
     records: tuple[tuple[NodeId, Incarnation], ...]
     refused: str = ""
-    ever_voted: bool = False
     number: int = 0
 
 

@@ -49,7 +49,7 @@ def _release(s: State, fx: Effects, read: PendingRead) -> None:
         fx.reads.append((read.token, read.index))
         return
     reply = ReadIndexReply(s.current_term, True, read.index, read.remote.number)
-    s.hold(fx, read.token, 0, lambda: reply)
+    s.hold(fx, read.token, 0, reply)
 
 
 def more_rounds_wanted(s: State) -> bool:
@@ -70,7 +70,7 @@ def fail_all(s: State, fx: Effects, reason: str) -> None:
 
 def refuse(s: State, fx: Effects, request: ReadIndexRequest, token: Token) -> None:
     reply = ReadIndexReply(s.current_term, False, 0, request.number)
-    s.hold(fx, token, 0, lambda: reply)
+    s.hold(fx, token, 0, reply)
 
 
 def on_request(s: State, fx: Effects, request: ReadIndexRequest, token: Token) -> None:

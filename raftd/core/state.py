@@ -249,13 +249,25 @@ class State:
         fx: Effects,
         token: Token,
         seq: WriteSeq,
+        reply: Reply,
+        *,
+        survives_term: bool = False,
+    ) -> None:
+        """Say `reply` as soon as write `seq` and the term that it shows are durable: now, if they
+        are. survives_term: it says the same when the term has moved on meanwhile.
+        """
+        self.hold_late(fx, token, seq, lambda: reply, survives_term=survives_term)
+
+    def hold_late(
+        self,
+        fx: Effects,
+        token: Token,
+        seq: WriteSeq,
         make: Callable[[], Reply],
         *,
         survives_term: bool = False,
     ) -> None:
-        """Reply as soon as write `seq` and the term that the reply shows are durable: now, if they
-        are.
-        """
+        """The same for a reply that says what is true when it leaves: `make` builds it then."""
         seq = max(seq, self.term_seq)
         if seq <= self.durable_seq:
             fx.replies.append((token, make()))

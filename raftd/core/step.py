@@ -34,7 +34,6 @@ from raftd.core.messages import (
     TimeoutNowRequest,
     VoteReply,
     VoteRequest,
-    is_heartbeat,
 )
 from raftd.core.state import UNSYNCED_MAX, State, leadership
 from raftd.core.types import NodeId
@@ -45,7 +44,7 @@ TermRequest = VoteRequest | AppendRequest | SnapshotRequest | ReadIndexRequest |
 
 def take(s: State, fx: Effects, request: Request, now: float, token: Token) -> None:
     """Exactly one reply comes out, now or later. A heartbeat is heard even while the disk hangs."""
-    if len(s.unsynced) >= UNSYNCED_MAX and not is_heartbeat(request):
+    if len(s.unsynced) >= UNSYNCED_MAX and not _is_heartbeat(request):
         fx.replies.append((token, NotAdmitted(request.number)))
     elif isinstance(request, HelloRequest):
         admission.on_hello(s, fx, request, now, token)
@@ -57,6 +56,10 @@ def take(s: State, fx: Effects, request: Request, now: float, token: Token) -> N
         if request.term > s.current_term and (why := _adopt_because(s, request, now)):
             roles.adopt_term(s, fx, request.term, now, why)
         _deliver(s, fx, request, now, token)
+
+
+def _is_heartbeat(request: Request) -> bool:
+    return isinstance(request, AppendRequest) and request.is_heartbeat
 
 
 def _adopt_because(s: State, request: TermRequest, now: float) -> str:

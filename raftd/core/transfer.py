@@ -51,7 +51,7 @@ def next_timeout_now(s: State, peer: NodeId, now: float) -> TimeoutNowRequest | 
 def answer(s: State, fx: Effects, request: TimeoutNowRequest, token: Token) -> None:
     """It was heard, and here is our term; whether it is obeyed shows in what follows."""
     reply = TimeoutNowReply(s.current_term, request.number)
-    s.hold(fx, token, 0, lambda: reply, survives_term=True)
+    s.hold(fx, token, 0, reply, survives_term=True)
 
 
 def on_timeout_now(

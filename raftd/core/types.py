@@ -151,8 +151,9 @@ class Configuration:
 
     def has_majority(self, nodes: Container[NodeId]) -> bool:
         """Are enough voters among `nodes`?"""
-        sets = (self.voters, self.outgoing) if self.outgoing else (self.voters,)
-        return all(quorum.is_majority(voters, nodes) for voters in sets)
+        if not quorum.is_majority(self.voters, nodes):
+            return False
+        return not self.outgoing or quorum.is_majority(self.outgoing, nodes)
 
     def has_majority_besides(self, node: NodeId, nodes: Container[NodeId]) -> bool:
         """Is a majority of the voters but `node` among `nodes`? True if there is no other."""

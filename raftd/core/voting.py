@@ -47,7 +47,7 @@ def defends_leader(s: State, request: VoteRequest, now: float) -> bool:
 def answer_prevote(s: State, fx: Effects, request: VoteRequest, token: Token) -> None:
     if judge_prevote(s, request):
         reply = VoteReply(request.term, True, True)
-        s.hold(fx, token, 0, lambda: reply, survives_term=True)
+        s.hold(fx, token, 0, reply, survives_term=True)
     else:
         refuse(s, fx, request, token)
 
@@ -70,7 +70,7 @@ def judge_vote(s: State, request: VoteRequest) -> bool:
 
 def refuse(s: State, fx: Effects, request: VoteRequest, token: Token) -> None:
     reply = VoteReply(s.current_term, False, request.pre)
-    s.hold(fx, token, 0, lambda: reply, survives_term=True)
+    s.hold(fx, token, 0, reply, survives_term=True)
 
 
 def grant(s: State, fx: Effects, request: VoteRequest, now: float, token: Token) -> None:
@@ -82,7 +82,7 @@ def grant(s: State, fx: Effects, request: VoteRequest, now: float, token: Token)
         s.voted_for = request.candidate
         s.write(fx, now, hard_state=True)
     reply = VoteReply(s.current_term, True, False)
-    s.hold(fx, token, s.term_seq, lambda: reply, survives_term=True)
+    s.hold(fx, token, s.term_seq, reply, survives_term=True)
 
 
 def vote_left(s: State, term: Term, now: float) -> None:

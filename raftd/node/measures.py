@@ -42,7 +42,7 @@ class Measures:
 
     def replied(self, peer: NodeId, sent: Request) -> None:
         """A peer answered. Heartbeats are what a round trip is measured by: no disk is in them."""
-        if isinstance(sent, AppendRequest) and not sent.entries:
+        if isinstance(sent, AppendRequest) and sent.is_heartbeat:
             known = self.round_trips.get(peer) or self.round_trips.setdefault(peer, Histogram())
             known.observe(self._clock.now() - sent.pulled_at)
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from raftd.core import describe
 from raftd.core.types import EntryType
 from raftd.storage import framing, record, recovery
 from raftd.storage.directory import SNAPSHOTS_NAME
@@ -250,6 +251,8 @@ def _describe(item: Record) -> dict[str, Any]:
         known = {int(one): one.name.lower() for one in EntryType}
         found["entry"] = known.get(item.subtype, f"unknown {item.subtype}")
         found["payload_bytes"] = len(item.payload)
+        if item.subtype == EntryType.CONFIGURATION:
+            found["configuration"] = describe.configuration(item.payload)
     elif item.type in (RecordType.HARD_STATE, RecordType.INCARNATION):
         found["text"] = item.payload.replace(b"\0", b" ").decode("utf-8", "replace")
     elif item.type == RecordType.MARKER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raftd.core import describe
 from raftd.core.messages import (
     AppendReply,
     AppendRequest,
@@ -12,7 +13,6 @@ from raftd.core.messages import (
 from raftd.core.types import Entry, EntryType, Identity
 from tests.core.building import Building
 from tests.core.env import CLUSTER, Wire
-from tests.sim import describe
 
 
 class Script(Building):

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from raftd.core import describe
 from raftd.core.core import RaftCore
 from raftd.core.effects import (
     BrokenInvariant,
@@ -48,7 +49,6 @@ from raftd.core.types import (
     SnapshotMeta,
     Write,
 )
-from tests.sim import describe
 
 CLUSTER = "0" * 16
 SNAPSHOT_BYTES = 100

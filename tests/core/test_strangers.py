@@ -18,7 +18,7 @@ def hello(env: Script, name: str, incarnation: str = "") -> tuple[HelloReply, bo
     """What n1 answers once everything is durable, and whether it wrote something."""
     core = env.nodes["n1"].core
     identity = Identity(core.identity.cluster, name, incarnation or f"i-{name}")
-    effects = core.step(HelloRequest(identity, (), False), env.now, name)
+    effects = core.step(HelloRequest(identity, ()), env.now, name)
     wrote = bool(effects.persist)
     if wrote:
         effects = core.persisted(effects.persist[-1].seq, env.now)

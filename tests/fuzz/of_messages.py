@@ -167,7 +167,7 @@ REQUEST_SEEDS: tuple[tuple[int, m.Request], ...] = (
     (2, m.SnapshotRequest(4, "n2", META, 90, b"0123456789", number=9)),
     (3, m.ReadIndexRequest(4, number=5)),
     (4, m.TimeoutNowRequest(4, "n2", number=5)),
-    (5, m.HelloRequest(PEER, RECORDS, True, 6)),
+    (5, m.HelloRequest(PEER, RECORDS, 6)),
 )
 REPLY_SEEDS: tuple[tuple[int, m.Reply], ...] = (
     (0, m.VoteReply(7, True, True)),
@@ -190,7 +190,7 @@ def _reply_seed(number: int, reply: m.Reply) -> bytes:
 
 
 HELLO_REPLY = codec_replies.encode_hello_reply(
-    m.HelloReply(PEER, RECORDS, "no", False, 6), 6, ENVELOPE, ABOUT
+    m.HelloReply(PEER, RECORDS, "no", 6), 6, ENVELOPE, ABOUT
 ).SerializeToString()
 PUT = client_pb2.PutRequest(
     session=client_pb2.Session(id=bytes(range(1, 25)), seq=2, floor=1), key=b"key", value=b"value"

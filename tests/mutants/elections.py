@@ -40,7 +40,7 @@ ELECTIONS = (
         "a vote is durable before it leaves",
         core(
             "voting",
-            "    s.hold(fx, token, s.term_seq, lambda: reply, survives_term=True)\n",
+            "    s.hold(fx, token, s.term_seq, reply, survives_term=True)\n",
             "    fx.replies.append((token, reply))\n",
         ),
         by="vote-is-durable",

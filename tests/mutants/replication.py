@@ -47,12 +47,12 @@ REPLICATION = (
         ),
         core(
             "follower",
-            "    s.hold(fx, token, s.log.write_of(last) if request.entries else 0, make)\n",
+            "    s.hold_late(fx, token, s.log.write_of(last) if request.entries else 0, make)\n",
             "    if resend:\n"
             "        early = AppendReply(s.current_term, True, last, number=number)\n"
-            "        s.hold(fx, token, 0, lambda: early)\n"
+            "        s.hold(fx, token, 0, early)\n"
             "        return\n"
-            "    s.hold(fx, token, s.log.write_of(last) if request.entries else 0, make)\n",
+            "    s.hold_late(fx, token, s.log.write_of(last) if request.entries else 0, make)\n",
         ),
         by="ack-is-durable",
     ),

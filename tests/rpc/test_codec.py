@@ -81,7 +81,7 @@ def test_the_other_requests_survive() -> None:
     assert codec.decode_read_index(codec.encode_read_index(read, ENVELOPE), "n1") == read
     now = m.TimeoutNowRequest(4, "n1", number=5)
     assert codec.decode_timeout_now(codec.encode_timeout_now(now, ENVELOPE), "n1") == now
-    hello = m.HelloRequest(Identity("c", "n1", "i1"), (("n2", "i2"), ("n3", "i3")), True, 6)
+    hello = m.HelloRequest(Identity("c", "n1", "i1"), (("n2", "i2"), ("n3", "i3")), 6)
     assert codec.decode_hello(codec.encode_hello(hello, ENVELOPE, ABOUT), "n1") == hello
 
 

@@ -38,7 +38,7 @@ def test_every_kind_of_control_request_comes_back_as_its_own_reply() -> None:
                 m.AppendRequest(3, "n1", 10, 2, (), 9, number=2),
                 m.ReadIndexRequest(3, number=3),
                 m.TimeoutNowRequest(3, "n1", number=4),
-                m.HelloRequest(one.node.identity, (("n3", "inc-n3"),), True, number=5),
+                m.HelloRequest(one.node.identity, (("n3", "inc-n3"),), number=5),
             ]
             send(one, "n2", CONTROL, *requests)
             await until(lambda: one.node.settled == 5, "five answers")

@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
-from tests.sim import describe
+from raftd.core import describe
 
 TRACE_LINES = 4_000
 """How many of the last trace lines a failure can show."""

@@ -6,7 +6,8 @@ import io
 import json
 from pathlib import Path
 
-from raftd.core.types import HardState, Write
+from raftd.core.configuration_format import encode_configuration
+from raftd.core.types import Entry, EntryType, HardState, Write
 from raftd.storage.directory import open_directory
 from raftd.storage.fs import OsFileSystem
 from raftd.storage.inspect import inspect, inspect_directory, json_lines, record_lines, text_lines
@@ -21,7 +22,7 @@ from tests.storage.disks import (
     small_directory,
 )
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation
-from tests.storage.model import ROOT, entry
+from tests.storage.model import CONFIGURATION, ROOT, entry
 
 
 def look(fs: MemoryFileSystem) -> str:
@@ -144,3 +145,15 @@ def test_on_real_files(tmp_path: Path) -> None:
     out = io.StringIO()
     assert inspect(str(tmp_path / "nowhere"), out=out) == 2
     assert "No such file" in out.getvalue()
+
+
+def test_a_configuration_entry_says_who_is_in_it() -> None:
+    fs = MemoryFileSystem()
+    opened = directory(fs)
+    opened.recover()
+    payload = encode_configuration(CONFIGURATION)
+    entries = (Entry(1, 1, EntryType.CONFIGURATION, payload),)
+    opened.wal.commit([Write(1, hard_state=HardState(1, None), entries=entries)])
+    lines = [json.loads(line) for line in record_lines(fs, ROOT)]
+    found = [line["configuration"] for line in lines if "configuration" in line]
+    assert found == ["voters n1,n2,n3, learners n4"]

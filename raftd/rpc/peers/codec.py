@@ -96,7 +96,6 @@ def encode_hello(
         envelope=envelope,
         number=request.number,
         records=records_out(request.records),
-        ever_voted=request.ever_voted,
         about=about,
     )
 
@@ -222,7 +221,6 @@ def decode_hello(message: pb.HelloRequest, sender: NodeId) -> m.HelloRequest:
     return m.HelloRequest(
         identity=identity(message.envelope),
         records=records_in(message.records),
-        ever_voted=message.ever_voted,
         number=message.number,
     )
 

@@ -76,7 +76,6 @@ def encode_hello_reply(
         number=number,
         records=records_out(reply.records),
         refused=reply.refused[: checks.TEXT_MAX],
-        ever_voted=reply.ever_voted,
         about=about,
     )
 
@@ -151,6 +150,5 @@ def decode_hello_reply(message: pb.HelloReply) -> m.HelloReply:
         identity=identity(message.envelope),
         records=records_in(message.records),
         refused=checks.check_text("refused", message.refused),
-        ever_voted=message.ever_voted,
         number=message.number,
     )

@@ -1,10 +1,13 @@
-"""The canonical one-line form of messages and effects, for traces and golden conversations."""
+"""The canonical one-line form of messages, effects and entries: for traces, golden conversations
+and for what tools print of a log.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from raftd.core.configuration_format import decode_configuration
 from raftd.core.effects import Event
 from raftd.core.messages import (
     AppendReply,
@@ -40,8 +43,17 @@ def payload(data: bytes) -> str:
 def entry(item: Entry) -> str:
     if item.type is EntryType.NOOP:
         return f"{item.index}/{item.term} noop"
-    kind = "" if item.type is EntryType.BATCH else " configuration"
-    return f"{item.index}/{item.term}{kind} {payload(item.payload)}"
+    if item.type is EntryType.CONFIGURATION:
+        return f"{item.index}/{item.term} configuration {configuration(item.payload)}"
+    return f"{item.index}/{item.term} {payload(item.payload)}"
+
+
+def configuration(data: bytes) -> str:
+    """Who votes and who learns, as a CONFIGURATION entry says it; damaged ones as bytes."""
+    try:
+        return str(decode_configuration(data))
+    except ValueError:
+        return payload(data)
 
 
 def entries(items: Iterable[Entry]) -> str:
@@ -70,7 +82,7 @@ def _vote_reply(m: VoteReply) -> str:
 
 def _append(m: AppendRequest) -> str:
     head = f"term={m.term} prev={m.prev_index}/{m.prev_term} commit={m.commit} #{m.number}"
-    return f"Append {head} {entries(m.entries)}" if m.entries else f"Heartbeat {head}"
+    return f"Append {head} {entries(m.entries)}" if not m.is_heartbeat else f"Heartbeat {head}"
 
 
 def _append_reply(m: AppendReply) -> str:
@@ -95,8 +107,7 @@ def _read_reply(m: ReadIndexReply) -> str:
 
 
 def _hello(m: HelloRequest) -> str:
-    head = f"Hello {m.identity.node}={m.identity.incarnation}"
-    return f"{head} records={_records(m.records)} voted={m.ever_voted}"
+    return f"Hello {m.identity.node}={m.identity.incarnation} records={_records(m.records)}"
 
 
 def _hello_reply(m: HelloReply) -> str:

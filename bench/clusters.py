@@ -70,7 +70,7 @@ class Raftd:
 
     def start(self) -> None:
         shutil.rmtree(self.base, ignore_errors=True)
-        write_configs(self.nodes, self._settings, token="bench")
+        write_configs(self.nodes, self._settings)
         for node in self.nodes:
             node.start()
         self.wait_ready()

@@ -51,7 +51,7 @@ class Node:
     id: str
     directory: Path
     ports: Ports
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     program: str = "raftd.cli.raftd_main"
     wrapper: Sequence[str] = ()
@@ -206,19 +206,39 @@ def wait_until(
     return time.monotonic() - start
 
 
-def write_configs(nodes: Sequence[Node], settings: Mapping[str, str], token: str = "local") -> None:
-    """One node.yaml each; `settings` are written as they are. Directories are made."""
-    peers = "".join(
-        f"  {node.id}: {{peer: 127.0.0.1:{node.ports.peer}, client: {node.client_address}}}\n"
-        for node in nodes
-    )
-    extra = "".join(f"{key}: {value}\n" for key, value in settings.items())
+def own_addresses(node: Node, other: Node) -> tuple[str, str]:
+    """Where `node` reaches `other`, and where it sends clients to: straight there."""
+    return f"127.0.0.1:{other.ports.peer}", other.client_address
+
+
+def config_text(
+    node: Node,
+    peers: Sequence[Node],
+    settings: Mapping[str, str],
+    addresses: Callable[[Node, Node], tuple[str, str]] = own_addresses,
+) -> str:
+    """A node.yaml; `settings` are written as they are, and instead of what would stand there."""
+    values = {
+        "id": node.id,
+        "data_dir": "data",
+        "cluster_token": "local",
+        "listen_peer": f"127.0.0.1:{node.ports.peer}",
+        "listen_client": node.client_address,
+        "listen_admin": f"127.0.0.1:{node.ports.admin}",
+        **settings,
+    }
+    lines = [f"{key}: {value}\n" for key, value in values.items()]
+    for other in peers:
+        peer, client = addresses(node, other)
+        lines.append(f"  {other.id}: {{peer: {peer}, client: {client}}}\n")
+    return "".join([*lines[: len(values)], "peers:\n", *lines[len(values) :]])
+
+
+def write_configs(nodes: Sequence[Node], settings: Mapping[str, str]) -> None:
+    """One node.yaml each, and the directory that it is in."""
     for node in nodes:
         node.directory.mkdir(parents=True, exist_ok=True)
-        node.config_path.write_text(
-            f"id: {node.id}\ndata_dir: data\ncluster_token: {token}\n"
-            f"listen_admin: 127.0.0.1:{node.ports.admin}\npeers:\n{peers}{extra}"
-        )
+        node.config_path.write_text(config_text(node, nodes, settings))
 
 
 def endpoints(nodes: Iterable[Node]) -> list[str]:

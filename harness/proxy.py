@@ -42,6 +42,8 @@ class Edge:
         self.target_port = target_port
         self.blocked = False
         self.delay = Delay()
+        self.rate_bytes = 0.0
+        self.free_at = [0.0, 0.0]
         self.cut_after: int | None = None
         self.carried_bytes = 0
         self.swallowed = 0
@@ -60,6 +62,10 @@ class Edge:
 
     def slow(self, delay: Delay) -> None:
         self._proxies.soon(setattr, self, "delay", delay)
+
+    def narrow(self, rate_bytes: float) -> None:
+        """All connections together carry so many bytes a second each way; 0 is no limit."""
+        self._proxies.soon(setattr, self, "rate_bytes", rate_bytes)
 
     def cut(self, after_bytes: int = 0) -> None:
         """End all connections now, or in the middle of whatever comes after so many bytes."""
@@ -94,8 +100,8 @@ class Link:
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
-        self.near = _Side(self)
-        self.far = _Side(self)
+        self.near = _Side(self, 0)
+        self.far = _Side(self, 1)
         self.near.other, self.far.other = self.far, self.near
         self.connecting = False
         self.swallowed = False
@@ -128,12 +134,14 @@ class Link:
 
 
 class _Side(asyncio.Protocol):
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, way: int) -> None:
         self.link = link
+        self.way = way
         self.other: _Side = self
         self.transport: asyncio.Transport | None = None
         self._full = False
         self._paused = False
+        self._queued = 0
         self._last_due = 0.0
         self._held: list[bytes] = []
 
@@ -144,7 +152,7 @@ class _Side(asyncio.Protocol):
         asyncio.get_running_loop().call_soon(self.link.flow)
 
     def flow(self) -> None:
-        """Reading needs an open edge, and room on the other side."""
+        """Reading needs an open edge, room on the other side, and all sent that was read."""
         transport, other = self.transport, self.other
         if transport is None or transport.is_closing():
             return
@@ -153,7 +161,7 @@ class _Side(asyncio.Protocol):
             held, self._held = self._held, []
             for data in held:
                 self._forward(data)
-        pause = blocked or other._full
+        pause = blocked or other._full or self._queued > 0
         if pause and not self._paused:
             transport.pause_reading()
         elif self._paused and not pause:
@@ -171,7 +179,6 @@ class _Side(asyncio.Protocol):
 
     def _forward(self, data: bytes) -> None:
         edge = self.link.edge
-        edge.carried_bytes += len(data)
         if edge.cut_after is not None:
             edge.cut_after -= len(data)
             if edge.cut_after <= 0:
@@ -180,6 +187,9 @@ class _Side(asyncio.Protocol):
                 self.other._write(data)
                 self.link.abort()
                 return
+        if edge.rate_bytes:
+            self._queue(edge, data)
+            return
         delay = edge.delay
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -213,7 +223,22 @@ class _Side(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
+            self.link.edge.carried_bytes += len(data)
             self.transport.write(data)
+
+    def _queue(self, edge: Edge, data: bytes) -> None:
+        """Behind what the other connections of the edge have brought before."""
+        loop = asyncio.get_running_loop()
+        due = max(loop.time(), edge.free_at[self.way]) + len(data) / edge.rate_bytes
+        edge.free_at[self.way] = due
+        self._queued += 1
+        self.flow()
+        loop.call_at(due, self._let_through, data)
+
+    def _let_through(self, data: bytes) -> None:
+        self._queued -= 1
+        self.other._write(data)
+        self.flow()
 
 
 class Proxies:

@@ -132,7 +132,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _run(nodes: list[Node]) -> None:
     start = time.monotonic()
     with _step("three nodes start and elect a leader"):
-        write_configs(nodes, {}, token="demo")
+        write_configs(nodes, {})
         for node in nodes:
             node.start()
         wait_until(lambda: all(map(_serves, nodes)), 40, "all nodes to serve", nodes)

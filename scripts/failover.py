@@ -174,7 +174,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(nodes: list[Node], arguments: argparse.Namespace) -> int:
-    write_configs(nodes, {"log_format": "json"}, token="failover")
+    write_configs(nodes, {"log_format": "json"})
     for node in nodes:
         node.start()
     wait_until(lambda: all(node.ready() for node in nodes), 30, "the nodes to serve", nodes)

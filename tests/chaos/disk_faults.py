@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.nodes import Node, NodeTrouble, wait_until
-from tests.chaos.cluster import ChaosCluster
+from harness.proxied import ProxiedCluster
 from tests.chaos.faults import FAULTS, fault
 
 EXIT_FATAL = 70
@@ -87,12 +87,12 @@ def injected(node: Node, calls: str, what: str) -> Iterator[None]:
         tracer.wait(10)
 
 
-def _victim(cluster: ChaosCluster, draw: random.Random) -> Node:
-    return cluster.leader() if draw.random() < 0.5 else draw.choice(cluster.nodes)
+def _victim(cluster: ProxiedCluster, draw: random.Random) -> Node:
+    return cluster.likely_leader() if draw.random() < 0.5 else draw.choice(cluster.nodes)
 
 
 @fault("sync-fails")
-def _sync_fails(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _sync_fails(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     node = _victim(cluster, draw)
     with injected(node, "fdatasync,fsync", "error=EIO:when=1+"):
         yield f"EIO from every sync of {node.id}"
@@ -101,7 +101,7 @@ def _sync_fails(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("full-disk")
-def _full_disk(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _full_disk(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     import resource
 
     node = _victim(cluster, draw)
@@ -114,7 +114,7 @@ def _full_disk(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("no-room")
-def _no_room(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _no_room(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     """Room for the next segment cannot be had: the node may wait, and goes on when there is."""
     node = _victim(cluster, draw)
     with injected(node, "fallocate", "error=ENOSPC:when=1+"):
@@ -123,7 +123,7 @@ def _no_room(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("stop-when-full")
-def _stop_when_full(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _stop_when_full(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     """An orderly stop of a node that waits for room: exit code 0, and nothing follows a gap."""
     node = _victim(cluster, draw)
     with injected(node, "fallocate", "error=ENOSPC:when=1+"):
@@ -152,7 +152,7 @@ def _durable(node: Node) -> float:
 
 
 @fault("slow-disk")
-def _slow_disk(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _slow_disk(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     node, milliseconds = _victim(cluster, draw), draw.choice((50, 300, 1500))
     with injected(node, "fdatasync,fsync", f"delay_enter={milliseconds * 1000}:when=1+"):
         yield f"{milliseconds} ms for every sync of {node.id}"

@@ -6,22 +6,26 @@ A fault leaves every process running again or to be started by `start_all`, and 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import combinations
 
 from harness.nodes import Node, wait_until
+from harness.proxied import ProxiedCluster
 from harness.proxy import Delay
-from tests.chaos.cluster import ChaosCluster, names
 from tests.chaos.stirring import Stirring
 
-Begin = Callable[[ChaosCluster, random.Random], AbstractContextManager[str]]
+Begin = Callable[[ProxiedCluster, random.Random], AbstractContextManager[str]]
 FAULTS: dict[str, Begin] = {}
 READY_SECONDS = 30.0
 
 
-def fault(name: str) -> Callable[[Callable[[ChaosCluster, random.Random], Iterator[str]]], Begin]:
-    def keep(begin: Callable[[ChaosCluster, random.Random], Iterator[str]]) -> Begin:
+def names(nodes: Iterable[Node]) -> str:
+    return ",".join(node.id for node in nodes)
+
+
+def fault(name: str) -> Callable[[Callable[[ProxiedCluster, random.Random], Iterator[str]]], Begin]:
+    def keep(begin: Callable[[ProxiedCluster, random.Random], Iterator[str]]) -> Begin:
         FAULTS[name] = made = contextmanager(begin)
         return made
 
@@ -31,7 +35,7 @@ def fault(name: str) -> Callable[[Callable[[ChaosCluster, random.Random], Iterat
 # -- processes ------------------------------------------------------------------------------------
 
 
-def _killed(cluster: ChaosCluster, victims: list[Node]) -> Iterator[str]:
+def _killed(cluster: ProxiedCluster, victims: list[Node]) -> Iterator[str]:
     for node in victims:
         node.kill()
     yield f"kill -9 {names(victims)}"
@@ -39,28 +43,28 @@ def _killed(cluster: ChaosCluster, victims: list[Node]) -> Iterator[str]:
 
 
 @fault("kill-leader")
-def _kill_leader(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
-    yield from _killed(cluster, [cluster.leader()])
+def _kill_leader(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
+    yield from _killed(cluster, [cluster.likely_leader()])
 
 
 @fault("kill-minority")
-def _kill_minority(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _kill_minority(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     most = (len(cluster.nodes) - 1) // 2
     yield from _killed(cluster, draw.sample(cluster.nodes, draw.randint(1, most)))
 
 
 @fault("kill-majority")
-def _kill_majority(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _kill_majority(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     yield from _killed(cluster, draw.sample(cluster.nodes, len(cluster.nodes) // 2 + 1))
 
 
 @fault("kill-all")
-def _kill_all(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _kill_all(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     yield from _killed(cluster, list(cluster.nodes))
 
 
 @fault("restart-storm")
-def _storm(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _storm(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     def strike() -> None:
         node = draw.choice(cluster.nodes)
         node.kill()
@@ -71,8 +75,8 @@ def _storm(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("orderly-restarts")
-def _orderly(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
-    nodes = [cluster.leader(), *draw.sample(cluster.nodes, len(cluster.nodes))]
+def _orderly(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
+    nodes = [cluster.likely_leader(), *draw.sample(cluster.nodes, len(cluster.nodes))]
 
     def strike() -> None:
         node = nodes.pop(0) if nodes else draw.choice(cluster.nodes)
@@ -94,19 +98,19 @@ def _paused(victims: list[Node]) -> Iterator[str]:
 
 
 @fault("pause-leader")
-def _pause_leader(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
-    yield from _paused([cluster.leader()])
+def _pause_leader(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
+    yield from _paused([cluster.likely_leader()])
 
 
 @fault("pause-some")
-def _pause_some(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _pause_some(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     yield from _paused(draw.sample(cluster.nodes, draw.randint(1, len(cluster.nodes))))
 
 
 @fault("blink")
-def _blink(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _blink(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     def strike() -> None:
-        node = cluster.leader() if draw.random() < 0.5 else draw.choice(cluster.nodes)
+        node = cluster.likely_leader() if draw.random() < 0.5 else draw.choice(cluster.nodes)
         node.pause()
         stirring.wait(draw.uniform(0.2, 1.8))
         node.resume()
@@ -121,7 +125,7 @@ def _blink(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 # -- networks -------------------------------------------------------------------------------------
 
 
-def _apart(cluster: ChaosCluster, draw: random.Random, left: list[Node]) -> Iterator[str]:
+def _apart(cluster: ProxiedCluster, draw: random.Random, left: list[Node]) -> Iterator[str]:
     right = [node for node in cluster.nodes if node not in left]
     cluster.connected([*combinations(left, 2), *combinations(right, 2)])
     yield f"partition {names(left)} | {names(right)}"
@@ -129,26 +133,27 @@ def _apart(cluster: ChaosCluster, draw: random.Random, left: list[Node]) -> Iter
 
 
 @fault("isolate-leader")
-def _isolate(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
-    yield from _apart(cluster, draw, [cluster.leader()])
+def _isolate(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
+    yield from _apart(cluster, draw, [cluster.likely_leader()])
 
 
 @fault("split")
-def _split(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _split(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     size = (len(cluster.nodes) - 1) // 2
-    company = draw.sample(cluster.followers(), size - 1) if size > 1 else []
-    yield from _apart(cluster, draw, [cluster.leader(), *company])
+    leader = cluster.likely_leader()
+    others = [node for node in cluster.nodes if node is not leader]
+    yield from _apart(cluster, draw, [leader, *draw.sample(others, max(0, size - 1))])
 
 
 @fault("shatter")
-def _shatter(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _shatter(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     cluster.connected([])
     yield "nobody reaches anybody"
     cluster.heal(cut=draw.random() < 0.5)
 
 
 @fault("bridge")
-def _bridge(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _bridge(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     nodes = draw.sample(cluster.nodes, len(cluster.nodes))
     middle, rest = nodes[0], nodes[1:]
     left, right = rest[: len(rest) // 2], rest[len(rest) // 2 :]
@@ -158,7 +163,7 @@ def _bridge(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("majorities-ring")
-def _ring(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _ring(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     nodes = draw.sample(cluster.nodes, len(cluster.nodes))
     reach = len(nodes) // 4 or 1
     pairs = [
@@ -174,8 +179,8 @@ def _ring(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("one-way")
-def _one_way(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
-    leader, deaf = cluster.leader(), draw.random() < 0.5
+def _one_way(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
+    leader, deaf = cluster.likely_leader(), draw.random() < 0.5
     for edge in cluster.peer_edges():
         if leader.id == (edge.target if deaf else edge.source):
             edge.block()
@@ -184,7 +189,7 @@ def _one_way(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("holes")
-def _holes(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _holes(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     edges = draw.sample(cluster.peer_edges(), max(2, len(cluster.peer_edges()) // 3))
     for edge in edges:
         edge.block()
@@ -193,9 +198,9 @@ def _holes(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("flapping")
-def _flapping(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _flapping(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     def strike() -> None:
-        node = cluster.leader() if draw.random() < 0.5 else draw.choice(cluster.nodes)
+        node = cluster.likely_leader() if draw.random() < 0.5 else draw.choice(cluster.nodes)
         for edge in cluster.peer_edges():
             if node.id in (edge.source, edge.target):
                 edge.block()
@@ -209,7 +214,7 @@ def _flapping(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("delay")
-def _delay(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _delay(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     seconds = draw.choice((0.01, 0.04, 0.1, 0.3))
     for edge in cluster.peer_edges():
         edge.slow(Delay(seconds, seconds / 2))
@@ -218,8 +223,8 @@ def _delay(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("slow-leader")
-def _slow_leader(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
-    leader, seconds = cluster.leader(), draw.uniform(0.2, 1.2)
+def _slow_leader(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
+    leader, seconds = cluster.likely_leader(), draw.uniform(0.2, 1.2)
     for edge in cluster.peer_edges():
         if leader.id in (edge.source, edge.target):
             edge.slow(Delay(seconds, seconds / 3))
@@ -228,7 +233,7 @@ def _slow_leader(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("cuts")
-def _cuts(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _cuts(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     def strike() -> None:
         edges = cluster.peer_edges() + cluster.client_edges()
         for edge in draw.sample(edges, len(edges) // 3):
@@ -239,7 +244,7 @@ def _cuts(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("clients-cut")
-def _clients_cut(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _clients_cut(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     def strike() -> None:
         for edge in cluster.client_edges():
             if draw.random() < 0.6:
@@ -250,8 +255,8 @@ def _clients_cut(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("clients-cut-off")
-def _clients_off(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
-    leader = cluster.leader()
+def _clients_off(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
+    leader = cluster.likely_leader()
     for edge in cluster.client_edges():
         if edge.target == leader.id:
             edge.block()
@@ -266,7 +271,7 @@ _NETWORKS = ("isolate-leader", "split", "bridge", "one-way", "holes", "delay", "
 
 
 @fault("two-at-once")
-def _two(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _two(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     first, second = draw.choice(_PROCESSES), draw.choice(_NETWORKS)
     with FAULTS[second](cluster, draw) as network, FAULTS[first](cluster, draw) as process:
         yield f"{process}; {network}"

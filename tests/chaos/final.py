@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from harness import level
+from harness.cluster import event_counts
+from harness.nodes import Node
+from harness.proxied import ProxiedCluster
 from raftd.check.operations import FAIL, OK, PUT, UNKNOWN, Item, Op
 from raftd.client import Client
-from tests.chaos.cluster import ChaosCluster
 from tests.chaos.worker import OWN_PREFIX
 
 CALL_SECONDS = 20.0
@@ -62,14 +66,14 @@ class Findings:
         return lines
 
 
-def look(cluster: ChaosCluster, ops: Iterable[Op]) -> Findings:
+def look(cluster: ProxiedCluster, ops: Iterable[Op]) -> Findings:
     """Needs all nodes up and no load. Raises NodeTrouble if they do not become equal in time."""
     findings = Findings()
     with Client(cluster.client_endpoints(), timeout=CALL_SECONDS) as client:
         contents = _read_all(client, findings.ops)
     cluster.wait_level()
-    findings.coverage = cluster.coverage()
-    findings.index, states = cluster.digests()
+    findings.coverage = coverage(cluster.nodes)
+    findings.index, states = level.digests(cluster.nodes, CALL_SECONDS)
     findings.digests = {state.hex()[:16] for state in states.values()}
     for node in cluster.nodes:
         with Client([node.client_address], timeout=CALL_SECONDS) as client:
@@ -77,9 +81,19 @@ def look(cluster: ChaosCluster, ops: Iterable[Op]) -> Findings:
                 findings.differing.append(node.id)
         findings.nodes += 1
     if len(findings.digests) > 1 or findings.differing:
-        findings.kept = cluster.keep()
+        findings.kept = str(level.keep(cluster.nodes))
     compare(findings, contents, ops)
     return findings
+
+
+def coverage(nodes: Iterable[Node]) -> str:
+    """What the nodes went through, by their logs: a calm run proves little."""
+    counts = sum((event_counts(node) for node in nodes), Counter[str]())
+    return (
+        f"nodes: {counts['start']} starts, {counts['elected']} elections won, "
+        f"{counts['truncated']} truncations, {counts['snapshot_taken']} snapshots taken, "
+        f"{counts['snapshot_installed']} installed"
+    )
 
 
 def _read_all(client: Client, ops: list[Op] | None) -> Contents:

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.nodes import Node, NodeTrouble, wait_until
+from harness.proxied import ProxiedCluster
 from raftd.check.history import History
 from raftd.check.judge import LINEARIZABLE, Verdict, judge
 from raftd.check.operations import OK, READS
 from tests.chaos import final
-from tests.chaos.cluster import ChaosCluster
 from tests.chaos.record import Workers
 
 MORE_WRITES = 15
 """Acknowledged between a kill and the start, if a majority is up, and after it."""
 PATIENCE_SECONDS = 60
 REPORT_CYCLES = 25
-SNAPSHOTS = {"snapshot_entries": "1000", "keep_entries": "100"}
+SNAPSHOTS = {"snapshot_entries": "1000", "keep_entries": "100", "segment_bytes": "256KiB"}
 """Tens of thousands of keys come together: a snapshot costs more than in a chaos run."""
 
 
@@ -75,7 +75,7 @@ def run(
     settings: Mapping[str, str] = SNAPSHOTS,
 ) -> KillReport:
     """`cycles` of them, or what fits into `seconds`. first: where in the row of kinds to begin."""
-    cluster = ChaosCluster(base, nodes, seed, settings=settings)
+    cluster = ProxiedCluster(base, nodes, settings, seed=seed)
     draw = random.Random(seed)
     tally, trouble = Tally(), ""
     workers: Workers | None = None
@@ -106,9 +106,9 @@ def run(
 
 
 def _cycle(
-    cluster: ChaosCluster, workers: Workers, draw: random.Random, tally: Tally, number: int
+    cluster: ProxiedCluster, workers: Workers, draw: random.Random, tally: Tally, number: int
 ) -> None:
-    leader = cluster.leader()
+    leader = cluster.likely_leader()
     victims = _victims(cluster, leader, number, draw)
     for node in victims:
         node.kill()
@@ -124,11 +124,11 @@ def _cycle(
     draw.shuffle(victims)
     for node in victims:
         node.start()
-    cluster.wait_ready(PATIENCE_SECONDS)
+    cluster.wait_ready(timeout=PATIENCE_SECONDS)
     _wait_for_writes(cluster, workers)
 
 
-def _victims(cluster: ChaosCluster, leader: Node, cycle: int, draw: random.Random) -> list[Node]:
+def _victims(cluster: ProxiedCluster, leader: Node, cycle: int, draw: random.Random) -> list[Node]:
     """The leader in every third cycle, with a majority in every sixth, all in every twentieth."""
     others = [node for node in cluster.nodes if node is not leader]
     if cycle % 20 == 19:
@@ -138,7 +138,7 @@ def _victims(cluster: ChaosCluster, leader: Node, cycle: int, draw: random.Rando
     return [leader] if cycle % 3 == 0 else [draw.choice(others)]
 
 
-def _wait_for_writes(cluster: ChaosCluster, workers: Workers) -> None:
+def _wait_for_writes(cluster: ProxiedCluster, workers: Workers) -> None:
     since, more = time.monotonic(), [0]
 
     def enough() -> bool:

@@ -9,17 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.nodes import NodeTrouble, wait_until
+from harness.proxied import ProxiedCluster
 from raftd.check.history import History
 from raftd.check.judge import LINEARIZABLE, Verdict, judge
 from raftd.check.operations import READS, Op
 from raftd.check.writing import header_line, line_of
 from tests.chaos import final
 from tests.chaos.catalogue import FAULTS, HANGS, NAMES, Misbehaved, missing
-from tests.chaos.cluster import ChaosCluster
 from tests.chaos.final import Findings
 from tests.chaos.record import Workers, count
 
 Say = Callable[[str], None]
+SETTINGS = {"snapshot_entries": "300", "keep_entries": "60", "segment_bytes": "256KiB"}
+"""Small, so that a node that was away for some seconds needs a snapshot."""
 RECOVERY_SECONDS = 30.0
 """Until a write is answered again after a fault has ended; a longer wait is a failure."""
 BEFORE_OPS = 30
@@ -40,7 +42,7 @@ class Options:
     processes: int = 2
     mixed: int = 4
     readers: int = 2
-    program: str = "raftd.cli.raftd_main"
+    program: str = ""
 
 
 @dataclass
@@ -80,11 +82,12 @@ class Chaos:
         self._phases = 0
         self._missing = missing()
         possible = set(options.faults or FAULTS) - set(self._missing)
-        self._cluster = ChaosCluster(
+        self._cluster = ProxiedCluster(
             options.base,
             options.nodes,
-            options.seed,
-            options.program,
+            SETTINGS,
+            seed=options.seed,
+            program=options.program,
             named=NAMES in possible,
             hanging=HANGS in possible,
         )
@@ -155,7 +158,7 @@ class Chaos:
         cluster.start_all()
         healed = time.monotonic()
         back = self._wait_for_a_write(workers, healed, ops)
-        cluster.wait_ready(RECOVERY_SECONDS)
+        cluster.wait_ready(timeout=RECOVERY_SECONDS)
         time.sleep(options.calm * self._draw.uniform(0.5, 1.5))
         end = time.monotonic()
         ops += workers.catch_up()

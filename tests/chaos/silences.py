@@ -13,8 +13,8 @@ from pathlib import Path
 from harness import naming
 from harness.hanging import VARIABLE
 from harness.nodes import Node, NodeTrouble, wait_until
+from harness.proxied import ProxiedCluster
 from harness.proxy import Edge
-from tests.chaos.cluster import ChaosCluster
 from tests.chaos.faults import fault
 from tests.chaos.stirring import Stirring
 
@@ -31,7 +31,7 @@ def _swallowed_bytes(edges: Iterable[Edge]) -> int:
     return sum(edge.swallowed_bytes for edge in edges)
 
 
-def _swallowed(cluster: ChaosCluster, edges: list[Edge], draw: random.Random) -> Iterator[str]:
+def _swallowed(cluster: ProxiedCluster, edges: list[Edge], draw: random.Random) -> Iterator[str]:
     def strike() -> None:
         whole = not stirring.strikes or draw.random() < 0.3
         for edge in edges if whole else draw.sample(edges, max(1, len(edges) // 3)):
@@ -47,22 +47,22 @@ def _swallowed(cluster: ChaosCluster, edges: list[Edge], draw: random.Random) ->
 
 
 @fault("swallowed")
-def _nodes_swallowed(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _nodes_swallowed(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     yield from _swallowed(cluster, cluster.peer_edges(), draw)
 
 
 @fault("clients-swallowed")
-def _clients_swallowed(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _clients_swallowed(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     yield from _swallowed(cluster, cluster.client_edges(), draw)
 
 
 @fault("silent-names")
-def _silent_names(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _silent_names(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     """A node that starts meanwhile finds nobody, though the others know where it is."""
     names = cluster.naming
     if names is None:
         raise NodeTrouble("the nodes of this cluster have no names")
-    victim = cluster.leader() if draw.random() < 0.5 else draw.choice(cluster.nodes)
+    victim = cluster.likely_leader() if draw.random() < 0.5 else draw.choice(cluster.nodes)
     before = names.asked
     names.forget()
     victim.kill()
@@ -76,11 +76,11 @@ def _silent_names(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
 
 
 @fault("hung-machine")
-def _hung_machine(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
+def _hung_machine(cluster: ProxiedCluster, draw: random.Random) -> Iterator[str]:
     able = [node for node in cluster.nodes if VARIABLE in node.environment]
     if not able:
         raise NodeTrouble("no node of this cluster has a machine that can hang")
-    leader = cluster.leader()
+    leader = cluster.likely_leader()
     node = leader if leader in able and draw.random() < 0.5 else draw.choice(able)
     path = Path(node.environment[VARIABLE])
     path.touch()
@@ -91,7 +91,7 @@ def _hung_machine(cluster: ChaosCluster, draw: random.Random) -> Iterator[str]:
         path.unlink(missing_ok=True)
 
 
-def _expect_behind(cluster: ChaosCluster, node: Node) -> None:
+def _expect_behind(cluster: ProxiedCluster, node: Node) -> None:
     """It stands still, and knows of entries that it has not applied."""
 
     def applied() -> float:

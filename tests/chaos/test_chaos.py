@@ -25,7 +25,7 @@ SILENT = ("silent-names", "hung-machine", "stop-when-full")
 def _run(
     base: Path,
     *faults: str,
-    program: str = "raftd.cli.raftd_main",
+    program: str = "",
     seed: int = 3,
     hold: tuple[float, float] = (2.0, 3.0),
 ) -> Report:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -120,6 +122,18 @@ def test_delay_keeps_the_order(edge: Edge) -> None:
             got += connection.recv(1000)
         assert got == b"".join(words)
         assert time.monotonic() - began > 0.02
+
+
+def test_a_narrow_edge_is_shared_and_carries_no_more_than_it_may(edge: Edge) -> None:
+    edge.narrow(1e6)
+    _until(lambda: edge.rate_bytes > 0)
+    data = [bytes([number]) * 50_000 for number in range(4)]
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool, contextlib.ExitStack() as opened:
+        connections = [opened.enter_context(_call(edge)) for _ in data]
+        assert list(pool.map(_ask, connections, data)) == data
+    assert time.monotonic() - began > 0.2
+    assert edge.carried_bytes == 400_000, "there and back"
 
 
 def test_cut_in_the_middle_of_a_message(edge: Edge) -> None:

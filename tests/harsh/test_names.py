@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import naming
-from tests.chaos.cluster import CLIENTS, ChaosCluster
+from harness.proxied import CLIENTS, ProxiedCluster
 
 pytestmark = pytest.mark.cluster
 
@@ -33,7 +33,7 @@ print(time.monotonic() - began)
 def test_nodes_clients_and_raftctl_ask_no_name_server(tmp_path: Path) -> None:
     if why := naming.why_not():
         pytest.skip(why)
-    cluster = ChaosCluster(tmp_path, 3, seed=1, named=True)
+    cluster = ProxiedCluster(tmp_path, 3, named=True)
     names = cluster.naming
     assert names is not None
     try:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.proxied import ProxiedCluster
 from raftd.client import AsyncClient, Client
 from raftd.wire.kv import encode_get
-from tests.chaos.cluster import ChaosCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
@@ -24,7 +24,7 @@ OLD_SECONDS = 2.1
 
 
 def test_everything_goes_on_within_seconds(tmp_path: Path) -> None:
-    cluster = ChaosCluster(tmp_path, 3, seed=1, settings={"snapshot_entries": "10000"})
+    cluster = ProxiedCluster(tmp_path, 3, {"snapshot_entries": "10000"})
     try:
         cluster.start()
         with (
@@ -50,7 +50,7 @@ def test_everything_goes_on_within_seconds(tmp_path: Path) -> None:
         cluster.close()
 
 
-def _nodes(cluster: ChaosCluster, client: Client) -> None:
+def _nodes(cluster: ProxiedCluster, client: Client) -> None:
     term = cluster.leader().metric("raftd_term")
     for edge in cluster.peer_edges():
         edge.swallow()
@@ -61,7 +61,7 @@ def _nodes(cluster: ChaosCluster, client: Client) -> None:
     assert cluster.leader().metric("raftd_term") == term, "nobody need have campaigned"
 
 
-async def _connected(cluster: ChaosCluster) -> AsyncClient:
+async def _connected(cluster: ProxiedCluster) -> AsyncClient:
     client = AsyncClient(cluster.client_endpoints(), timeout=30)
     await client.put(b"k", b"v")
     return client

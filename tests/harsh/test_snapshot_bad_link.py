@@ -7,15 +7,16 @@ import random
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from harness.cluster import Cluster, channel, event_count
 from harness.nodes import Node, wait_until
+from harness.proxied import ProxiedCluster
+from harness.proxy import Edge
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.client import Client
-from tests.cluster.conftest import MakeCluster
-from tests.harsh.narrow import Line, Lines, connect
 
 pytestmark = pytest.mark.cluster
 
@@ -84,28 +85,25 @@ def snapshot_bytes(node: Node) -> int:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", CASES)
-def test_it_arrives_once_and_nobody_campaigns(make_cluster: MakeCluster, case: Case) -> None:
+def test_it_arrives_once_and_nobody_campaigns(tmp_path: Path, case: Case) -> None:
     if case.state_bytes > 100 << 20 and not SOAK:
         pytest.skip("minutes long: RAFTD_SOAK=1")
-    cluster = make_cluster(3)
-    lines = Lines()
-    try:
-        _run(cluster, lines, case)
-    finally:
-        cluster.close()
-        lines.close()
-
-
-def _run(cluster: Cluster, lines: Lines, case: Case) -> None:
     settings = {
         "snapshot_entries": str(case.snapshot_entries),
         "keep_entries": "20",
         "snapshot_chunk_bytes": case.chunk,  # a cut costs up to one
     }
-    ways = connect(cluster, lines, settings)
+    cluster = ProxiedCluster(tmp_path, 3, settings)
+    try:
+        _run(cluster, case)
+    finally:
+        cluster.close()
+
+
+def _run(cluster: ProxiedCluster, case: Case) -> None:
     cluster.start()
     leader, victim = cluster.leader(), cluster.followers()[0]
-    there, back = ways[f"{leader.id}>{victim.id}"], ways[f"{victim.id}>{leader.id}"]
+    there, back = cluster.edge(leader.id, victim.id), cluster.edge(victim.id, leader.id)
     victim.kill()
     client = cluster.client([node for node in cluster.nodes if node is not victim])
     fill(client, case.state_bytes)
@@ -113,7 +111,8 @@ def _run(cluster: Cluster, lines: Lines, case: Case) -> None:
     term, size = cluster.term(), snapshot_bytes(leader)
     assert size >= case.state_bytes
     taken = event_count(leader, "snapshot_taken")
-    there.rate_bytes = back.rate_bytes = case.rate_bytes
+    there.narrow(case.rate_bytes)
+    back.narrow(case.rate_bytes)
     there.carried_bytes = 0
 
     trickle = Trickle(client)
@@ -121,7 +120,8 @@ def _run(cluster: Cluster, lines: Lines, case: Case) -> None:
     victim.start()
     for cut in range(1, CUTS + 1):
         _wait_carried(there, cut * size // (CUTS + 1), 60 + size / case.rate_bytes, cluster)
-        lines.cut(there, back)
+        there.cut()
+        back.cut()
     _wait_installed(victim, index, 60 + 2 * size / case.rate_bytes, cluster)
     seconds, carried = time.monotonic() - began, there.carried_bytes
     wait_until(  # so that there was something that a compaction could have taken
@@ -147,7 +147,7 @@ def _snapshot_now(leader: Node) -> int:
         return int(admin_pb2_grpc.AdminStub(to).SnapshotNow(request, timeout=60).index)
 
 
-def _wait_carried(line: Line, count: int, timeout: float, cluster: Cluster) -> None:
+def _wait_carried(line: Edge, count: int, timeout: float, cluster: Cluster) -> None:
     wait_until(
         lambda: line.carried_bytes >= count, timeout, f"{count} bytes carried", cluster.nodes
     )

@@ -19,9 +19,9 @@ from typing import Any
 import grpc
 
 from harness.nodes import wait_until
+from harness.proxied import CLIENTS, ProxiedCluster
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
-from tests.chaos.cluster import CLIENTS, ChaosCluster
 from tests.mit.helpers import LEADER_ROUNDS, ONE_PAUSE, ONE_POLL, ONE_SECONDS, ONE_WAIT
 from tests.mit.lab import ELECTION_SECONDS
 
@@ -29,6 +29,7 @@ SCALE = 3.0
 START_SECONDS = 0.5
 """A node that does not lead refuses within so much; one that takes the command may answer later."""
 READ_SECONDS = 2.0
+SMALL = {"snapshot_entries": "300", "keep_entries": "60", "segment_bytes": "256KiB"}
 
 Key = bytes
 
@@ -39,7 +40,7 @@ class RealLab:
     def __init__(
         self, base: Path, servers: int, seed: int = 1, settings: Mapping[str, str] | None = None
     ) -> None:
-        self.cluster = ChaosCluster(base, servers, seed, settings=settings)
+        self.cluster = ProxiedCluster(base, servers, {**SMALL, **(settings or {})}, seed=seed)
         self.servers = range(servers)
         self.connected = [True] * servers
         self.rng = random.Random(seed)

@@ -43,7 +43,7 @@ def silent_leaders(base: Path, settings: Mapping[str, str], count: int) -> list[
 
 def _fresh(base: Path, settings: Mapping[str, str]) -> list[Node]:
     nodes = make_nodes(base, NODES)
-    write_configs(nodes, {"log_format": "json", **settings}, token="variants")
+    write_configs(nodes, {"log_format": "json", **settings})
     for node in nodes:
         node.start()
     return nodes

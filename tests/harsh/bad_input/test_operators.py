@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes import Node, kill_all, make_nodes, wait_until
+from harness.nodes import Node, config_text, kill_all, make_nodes, wait_until
 from tests.harsh.bad_input.conftest import Live, lines, said
 
 pytestmark = pytest.mark.cluster
@@ -19,29 +19,11 @@ Beside = Callable[..., Node]
 
 
 def config(live: Live, node: Node, peers: str | None = None, **changed: str) -> str:
-    """A configuration like the live nodes', but for what is said."""
+    """A configuration like the live nodes', but for what is said; ports are of its own."""
+    settings = {"cluster_token": "test", "log_format": "json", **changed}
     if peers is None:
-        peers = "".join(
-            f"  {peer.id}: {{peer: 127.0.0.1:{peer.ports.peer}, client: {peer.client_address}}}\n"
-            for peer in live.nodes
-        )
-    settings = {
-        "id": node.id,
-        "data_dir": "data",
-        "cluster_token": "test",
-        "listen_admin": f"127.0.0.1:{node.ports.admin}",
-        "log_format": "json",
-        **changed,
-    }
-    return "".join(f"{key}: {value}\n" for key, value in settings.items()) + f"peers:\n{peers}"
-
-
-def own_ports(node: Node) -> dict[str, str]:
-    """A live node's id, but ports of its own: else the port would be what is wrong."""
-    return {
-        "listen_peer": f"127.0.0.1:{node.ports.peer}",
-        "listen_client": f"127.0.0.1:{node.ports.client}",
-    }
+        return config_text(node, live.nodes, settings)
+    return config_text(node, [], settings) + peers
 
 
 @pytest.fixture
@@ -126,13 +108,13 @@ def test_typo_in_an_address(live: Live, beside: Beside) -> None:
 def test_port_of_a_running_node(live: Live, beside: Beside, which: str) -> None:
     node = beside("n1")
     taken = f"127.0.0.1:{getattr(live.nodes[0].ports, which)}"
-    line = refusal(node, config(live, node, **{**own_ports(node), f"listen_{which}": taken}))
+    line = refusal(node, config(live, node, **{f"listen_{which}": taken}))
     assert f"cannot start: listen_{which}: cannot listen on {taken}: Address already in use" in line
 
 
 def test_directory_held_by_a_running_node(live: Live, beside: Beside) -> None:
     node, victim = beside("n1"), live.nodes[0]
-    line = refusal(node, config(live, node, **own_ports(node), data_dir=str(victim.data_path)))
+    line = refusal(node, config(live, node, data_dir=str(victim.data_path)))
     assert "is locked by another process" in line
     assert str(victim.data_path) in line
 
@@ -149,21 +131,21 @@ def copied(live: Live, node: Node) -> None:
 def test_directory_of_another_node(live: Live, beside: Beside) -> None:
     node = beside("n2")
     copied(live, node)
-    line = refusal(node, config(live, node, **own_ports(node)))
+    line = refusal(node, config(live, node))
     assert "belongs to node 'n1', but this is node 'n2'" in line
 
 
 def test_directory_of_another_cluster(live: Live, beside: Beside) -> None:
     node = beside("n1")
     copied(live, node)
-    line = refusal(node, config(live, node, **own_ports(node), cluster_token="other"))
+    line = refusal(node, config(live, node, cluster_token="other"))
     assert f"belongs to cluster '{live.cluster_id()}'" in line
 
 
 def test_directory_that_is_a_file(live: Live, beside: Beside) -> None:
     node = beside("n1")
     node.data_path.write_text("not a directory")
-    line = refusal(node, config(live, node, **own_ports(node)))
+    line = refusal(node, config(live, node))
     assert line.startswith("cannot start: data_dir: ")
     assert "Not a directory" in line or "File exists" in line
 
@@ -189,7 +171,7 @@ def mounted(node: Node, options: str) -> tuple[int, str]:
 
 def test_directory_that_is_read_only(live: Live, beside: Beside) -> None:
     node = beside("n1")
-    node.config_path.write_text(config(live, node, **own_ports(node)))
+    node.config_path.write_text(config(live, node))
     code, line = mounted(node, "ro")
     assert code == 2
     assert line.startswith("cannot start: data_dir: ")
@@ -198,7 +180,7 @@ def test_directory_that_is_read_only(live: Live, beside: Beside) -> None:
 
 def test_directory_on_a_full_disk(live: Live, beside: Beside) -> None:
     node = beside("n1")
-    node.config_path.write_text(config(live, node, **own_ports(node)))
+    node.config_path.write_text(config(live, node))
     code, line = mounted(node, "size=64k")
     assert code == 2
     assert "no room for" in line
@@ -207,7 +189,7 @@ def test_directory_on_a_full_disk(live: Live, beside: Beside) -> None:
 
 def test_machine_that_cannot_be_loaded(live: Live, beside: Beside) -> None:
     node = beside("n1")
-    line = refusal(node, config(live, node, **own_ports(node), machine="nowhere:Counter"))
+    line = refusal(node, config(live, node, machine="nowhere:Counter"))
     assert "no module nowhere" in line
 
 

@@ -72,8 +72,15 @@ def _run(args: argparse.Namespace) -> int:
 
         parse_endpoints(endpoints)  # before gRPC is loaded
         from raftd.client import Client
+        from raftd.client.settings import Options
 
-        with Client(endpoints, timeout=args.timeout) as client:
+        options: Options = {
+            "timeout": args.timeout,
+            "ca": _file(args, "cacert"),
+            "cert": _file(args, "cert"),
+            "key": _file(args, "key"),
+        }
+        with Client(endpoints, **options) as client:
             code = int(_handler(args.handler)(args, client))
             sys.stdout.flush()  # the answer first: closing is only good manners
     except Invalid as error:
@@ -82,6 +89,11 @@ def _run(args: argparse.Namespace) -> int:
     except RaftdError as error:
         return _explain(error)
     return code
+
+
+def _file(args: argparse.Namespace, name: str) -> str:
+    given: str | None = getattr(args, f"tls_{name}")
+    return given or os.environ.get(f"RAFTCTL_{name.upper()}", "")
 
 
 def _explain(error: Exception) -> int:
@@ -134,6 +146,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"raftctl: {message}; see `{self.prog} --help`\n")
 
 
+_TLS_FILES = {
+    "cacert": "TLS: the authority of the nodes' certificates",
+    "cert": "the own certificate, where the nodes ask for one",
+    "key": "its private key",
+}
+
+
 def _common(*, top: bool) -> _Parser:
     """The options that may stand before or after the command."""
     hidden = argparse.SUPPRESS
@@ -150,6 +169,11 @@ def _common(*, top: bool) -> _Parser:
         "--timeout", type=_seconds, metavar="TIME", default=5.0 if top else hidden,
         help="for the whole command, retries included (default: 5s)",
     )  # fmt: skip
+    for name, what in _TLS_FILES.items():
+        options.add_argument(
+            f"--{name}", dest=f"tls_{name}", metavar="FILE", default=None if top else hidden,
+            help=f"{what} (or RAFTCTL_{name.upper()})",
+        )  # fmt: skip
     return options
 
 

@@ -46,7 +46,7 @@ class Context:
         self.room = room
         self.watch = watch
         self.router = Router(settings.endpoints, settings.random or Random())
-        self.transport = Transport()
+        self.transport = Transport(settings.tls)
         self.session = SessionState()
         self._opening = asyncio.Lock()
 

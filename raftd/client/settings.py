@@ -11,8 +11,11 @@ from typing import Any, TypedDict
 
 from raftd.client.errors import Invalid
 from raftd.client.routing import parse_endpoints
+from raftd.tls.contexts import client_context
+from raftd.tls.files import TlsFiles, TlsProblem
 
 Clock = Callable[[], float]
+TLS_FILES = ("ca", "cert", "key")
 TIMEOUT_MAX = threading.TIMEOUT_MAX
 """Seconds that a lock can wait."""
 
@@ -27,6 +30,9 @@ class Options(TypedDict, total=False):
     queue_bytes_max: int
     clock: Clock
     random: Random
+    ca: str
+    cert: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,10 @@ class Settings:
     is tried (the retry is exactly-once). connect_timeout: for one connection. queue_*: what may
     wait in the client before callers are held back. clock: monotonic, any thread. random: for
     back-off and the first endpoint; None: seeded by the system.
+
+    ca: PEM file of the authority that signs the nodes' certificates; with it the connections are
+    TLS. cert, key: the client's own certificate, where the nodes ask for one. Files that have
+    changed count for connections made afterwards.
     """
 
     endpoints: tuple[str, ...]
@@ -47,6 +57,14 @@ class Settings:
     queue_bytes_max: int = 64 << 20
     clock: Clock = time.monotonic
     random: Random | None = None
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """None: plain text."""
+        return TlsFiles("", self.cert, self.key, self.ca) if self.ca else None
 
 
 def checked_settings(endpoints: str | Sequence[str], options: Options) -> Settings:
@@ -54,9 +72,22 @@ def checked_settings(endpoints: str | Sequence[str], options: Options) -> Settin
     settings = Settings(tuple(parse_endpoints(endpoints)), **options)
     for field in fields(Settings):
         value: Any = getattr(settings, field.name)
-        if field.name in ("endpoints", "clock", "random"):
+        if field.name in ("endpoints", "clock", "random", *TLS_FILES):
             continue
         if not isinstance(value, int | float) or not 0 < value <= TIMEOUT_MAX:
             text = f"expected a number above 0, {TIMEOUT_MAX:.0f} at most"
             raise Invalid(f"{field.name} {value!r}: {text}")
+    _check_tls(settings)
     return settings
+
+
+def _check_tls(settings: Settings) -> None:
+    if bool(settings.cert) != bool(settings.key):
+        raise Invalid("cert, key: expected both, or neither")
+    if settings.cert and not settings.ca:
+        raise Invalid("cert is set without ca: expected the file of the nodes' authority, too")
+    if settings.tls is not None:
+        try:
+            client_context(settings.tls)
+        except TlsProblem as problem:
+            raise Invalid(str(problem)) from None

@@ -16,6 +16,8 @@ from raftd._pb.admin_pb2_grpc import AdminStub
 from raftd._pb.client_pb2_grpc import CommandsStub
 from raftd.client.policy import AttemptFailed, Next, Verdict
 from raftd.names import NOWHERE, SHARED, Names, NameUnknown
+from raftd.tls.contexts import grpc_channel
+from raftd.tls.files import TlsFiles, TlsProblem
 
 if TYPE_CHECKING:
     from raftd._pb.admin_pb2_grpc import AdminAsyncStub
@@ -62,6 +64,13 @@ wait for it to connect.
 """
 
 
+_CANNOT = "cannot connect; is the node up?"
+_CANNOT_TLS = (
+    "cannot connect; is the node up, does it speak TLS, and is its certificate of that authority "
+    "and for this host?"
+)
+
+
 class NodeChannel(NamedTuple):
     """A channel to one node, and the generated stubs on it."""
 
@@ -86,11 +95,10 @@ def open_channel(
 class Transport:
     """address -> NodeChannel, opened when first asked for."""
 
-    def __init__(
-        self, credentials: grpc.ChannelCredentials | None = None, names: Names = SHARED
-    ) -> None:
-        """credentials: None for plain text. names: who looks host names up."""
-        self._credentials = credentials
+    def __init__(self, tls: TlsFiles | None = None, names: Names = SHARED) -> None:
+        """tls: None for plain text. names: who looks host names up."""
+        self._tls = tls
+        self._credentials: grpc.ChannelCredentials | None = None
         self._names = names
         self._open: dict[str, NodeChannel] = {}
         self._opened: dict[str, float] = {}
@@ -106,7 +114,7 @@ class Transport:
         """
         await self._find(address, timeout)
         node = self.get(address)
-        await ready(address, node.channel, timeout)
+        await ready(address, node.channel, timeout, self._tls is not None)
         return node
 
     async def _find(self, address: str, timeout: float) -> None:
@@ -184,13 +192,23 @@ class Transport:
         loop = asyncio.get_running_loop()
         self._retired[node] = loop.call_later(RETIRED_SECONDS, close)
 
+    def _newest_credentials(self) -> grpc.ChannelCredentials | None:
+        """As the files are now; those of before while they cannot be used."""
+        if self._tls is not None:
+            try:
+                self._credentials = grpc_channel(self._tls)
+            except TlsProblem as problem:
+                if self._credentials is None:
+                    raise AttemptFailed(Verdict(Next.ROTATE, True, str(problem))) from None
+        return self._credentials
+
     def _make(self, address: str) -> NodeChannel:
         target = self._names.known(address) or NOWHERE
-        channel = open_channel(address, target, self._credentials)
+        channel = open_channel(address, target, self._newest_credentials())
         return NodeChannel(channel, CommandsStub(channel), AdminStub(channel))
 
 
-async def ready(address: str, channel: aio.Channel, timeout: float) -> None:
+async def ready(address: str, channel: aio.Channel, timeout: float, tls: bool = False) -> None:
     """Wait until the connection stands, `timeout` seconds at most.
 
     Raises AttemptFailed at the first refusal.
@@ -205,9 +223,7 @@ async def ready(address: str, channel: aio.Channel, timeout: float) -> None:
                     grpc.ChannelConnectivity.TRANSIENT_FAILURE,
                     grpc.ChannelConnectivity.SHUTDOWN,
                 ):
-                    raise AttemptFailed(
-                        Verdict(Next.ROTATE, True, "cannot connect; is the node up?")
-                    )
+                    raise AttemptFailed(Verdict(Next.ROTATE, True, _CANNOT_TLS if tls else _CANNOT))
                 await channel.wait_for_state_change(state)
                 state = channel.get_state(try_to_connect=True)
     except TimeoutError:

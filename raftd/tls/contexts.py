@@ -72,7 +72,7 @@ def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     except (ssl.SSLError, OSError, ValueError) as error:
         path = getattr(files, name)
-        raise TlsProblem(f"{files.prefix}_{name}: {path}: {reason(error)}") from None
+        raise TlsProblem(f"{files.named(name)}: {path}: {reason(error)}") from None
 
 
 def _no_password() -> str:
@@ -157,7 +157,7 @@ class Tls:
     def _check_node(self, certificate: dict[str, Any]) -> None:
         if self._node not in node_ids(certificate):
             raise TlsProblem(
-                f"{self._files.prefix}_cert: {self._files.cert}: not the certificate of node "
+                f"{self._files.named('cert')}: {self._files.cert}: not the certificate of node "
                 f"{self._node}; expected the DNS name {node_name(self._node)} in it"
             )
 
@@ -187,7 +187,7 @@ def grpc_server(files: TlsFiles, told: Callable[[TlsProblem], None]) -> grpc.Ser
     """
     if files.crl:
         raise TlsProblem(
-            f"{files.prefix}_crl: transport grpcio cannot check it; use transport h2, or "
+            f"{files.named('crl')}: transport grpcio cannot check it; use transport h2, or "
             "certificates that live for hours"
         )
     last = files.stamp()

@@ -25,7 +25,7 @@ class TlsProblem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """Paths of PEM files. prefix: of the settings' names (`peer`, `client`), for error messages.
+    """Paths of PEM files. prefix: of the settings' names (`peer`, `client`, or empty).
 
     cert: this side's certificate, then those between it and the authority. key: its private key.
     ca: whom the other side must be signed by; empty: the other side is not asked (a server), or the
@@ -43,7 +43,11 @@ class TlsFiles:
         for name in ("cert", "key", "ca", "crl"):
             path: str = getattr(self, name)
             if path:
-                yield f"{self.prefix}_{name}", path
+                yield self.named(name), path
+
+    def named(self, name: str) -> str:
+        """The setting that `cert`, `key`, `ca` or `crl` is for the user."""
+        return f"{self.prefix}_{name}" if self.prefix else name
 
     def stamp(self) -> tuple[tuple[int, int, int], ...]:
         """Changes when a file does. A file that is gone counts as a change."""
@@ -74,10 +78,10 @@ def check_key_is_private(files: TlsFiles) -> None:
     try:
         mode = stat.S_IMODE(os.stat(files.key).st_mode)
     except OSError as error:
-        raise TlsProblem(f"{files.prefix}_key: {files.key}: {error.strerror or error}") from None
+        raise TlsProblem(f"{files.named('key')}: {files.key}: {error.strerror or error}") from None
     if mode & 0o027:
         raise TlsProblem(
-            f"{files.prefix}_key: {files.key}: mode {mode:04o} lets others at the private key; "
+            f"{files.named('key')}: {files.key}: mode {mode:04o} lets others at the private key; "
             f"chmod 600 {files.key}"
         )
 
@@ -99,7 +103,7 @@ def rehearse(files: TlsFiles, server: ssl.SSLContext, client: ssl.SSLContext) ->
             except ssl.SSLWantReadError:
                 continue
     except (ssl.SSLError, ValueError) as error:
-        raise TlsProblem(f"{files.prefix}_cert: {files.cert}: {reason(error)}") from None
+        raise TlsProblem(f"{files.named('cert')}: {files.cert}: {reason(error)}") from None
     return ends[0].getpeercert() or {}
 
 

@@ -20,9 +20,6 @@ from prometheus_client.core import (
 from raftd.core.types import RaftState, Role
 from raftd.node.measures import BOUNDS, Histogram, Measures
 
-BEAT_SECONDS = 0.1
-"""How often the network thread shows that it lives."""
-
 DEAD_SECONDS = 10.0
 """Silence of the network thread after which /livez fails."""
 

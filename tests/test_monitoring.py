@@ -15,7 +15,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from raftd.daemon.network import MonotonicClock
+from raftd.embed.clock import MonotonicClock
 from raftd.metrics import NodeCollector, Vitals
 from raftd.node.measures import Histogram, Measures
 from tests.rpc.fakes import FakeNode

@@ -8,7 +8,7 @@ import pytest
 
 from raftd.config import Config
 from raftd.config.rules import problems
-from raftd.daemon.security import SecurityProblem, security_of
+from raftd.embed.security import SecurityProblem, security_of
 from tests.tls.made import authority, node_files
 
 

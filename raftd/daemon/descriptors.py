@@ -1,39 +1,11 @@
-"""How many connections there may be before the log, the snapshots and the peers lack a descriptor.
-
-A crowd of idle connections must not take the file that the next segment of the log needs. So both
-ports close what comes beyond their share of the limit; what the node opens itself is not in it.
-"""
+"""How many files this process may have open."""
 
 from __future__ import annotations
 
-import os
 import resource
-from typing import NamedTuple
 
 LIMIT_WANTED = 65_536
 """Every client is an open file; the soft limit is often only 1024."""
-
-SPARES = 16
-"""Kept open for the log and the snapshots, should all others be taken all the same."""
-
-OWN = 64
-"""For segments, snapshots, the HTTP port's connections (32), and what libraries open."""
-
-OWN_PER_PEER = 8
-"""Connections to a peer, and those that are being made in their place."""
-
-PEER_PORT_SHARE = 4
-"""The peer port gets this part of what is left: so no crowd there shuts out the clients."""
-
-CONNECTIONS_MIN = 16
-"""Of each port, however low the limit."""
-
-
-class Connections(NamedTuple):
-    """How many may come in at each port."""
-
-    peers: int
-    clients: int
 
 
 def raise_limit() -> None:
@@ -42,11 +14,3 @@ def raise_limit() -> None:
     wanted = LIMIT_WANTED if hard == resource.RLIM_INFINITY else min(hard, LIMIT_WANTED)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def connections(peers: int) -> Connections:
-    """peers: how many other nodes there are. Call it when the node's own files are open."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    left = limit - len(os.listdir("/dev/fd")) - OWN - OWN_PER_PEER * peers
-    at_peer_port = max(CONNECTIONS_MIN, left // PEER_PORT_SHARE)
-    return Connections(at_peer_port, max(CONNECTIONS_MIN, left - at_peer_port))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sys
 import threading
-import traceback
 from types import TracebackType
-from typing import Any
 
 from raftd.logs import QueueingHandler
 from raftd.metrics import Vitals
@@ -17,7 +14,6 @@ from raftd.metrics import Vitals
 LOG = logging.getLogger("raftd.daemon")
 
 EXIT_FATAL = 70
-OURS = f"{os.sep}raftd{os.sep}"
 
 
 class EndProcess:
@@ -43,14 +39,6 @@ class EndProcess:
         sys.excepthook = self._uncaught
         threading.excepthook = self._thread_died
 
-    def loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What the loop would only print. Fatal if code of ours was at work."""
-        error = context.get("exception")
-        message = str(context.get("message", "asyncio"))
-        if isinstance(error, BaseException) and _has_frame_of_ours(error.__traceback__):
-            self.fatal(f"network thread: {message}", error)
-        LOG.error("network thread: %s", message, exc_info=error)
-
     def _uncaught(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
@@ -74,7 +62,3 @@ def _is_bug(error: BaseException | None) -> bool:
     if error is None or isinstance(error, OSError):
         return False
     return not type(error).__module__.startswith(("raftd.storage.errors", "raftd.machine.protocol"))
-
-
-def _has_frame_of_ours(trace: TracebackType | None) -> bool:
-    return any(OURS in frame.filename for frame in traceback.extract_tb(trace))

@@ -7,12 +7,10 @@ if it is a bug) and exit code 70.
 from __future__ import annotations
 
 import faulthandler
-import hashlib
 import logging
 import os
 import platform
 import queue
-import secrets
 import signal
 import sys
 import threading
@@ -21,26 +19,23 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from types import FrameType
 
-from raftd import __version__, logs
+import raftd.own_process  # noqa: F401 - before the first import of grpc
+from raftd import __version__, embed, logs
 from raftd.admin.server import AdminServer
 from raftd.config import Config, Loaded
 from raftd.config.render import effective
 from raftd.daemon.collector import collect, rare_collections
-from raftd.daemon.descriptors import SPARES, raise_limit
-from raftd.daemon.fatal import EXIT_FATAL, EndProcess, one_line
-from raftd.daemon.network import CannotListen, NetworkThread
+from raftd.daemon.descriptors import raise_limit
+from raftd.daemon.fatal import EXIT_FATAL, EndProcess
 from raftd.daemon.reload import Reload
-from raftd.daemon.security import Security, SecurityProblem, security_of
 from raftd.daemon.supervisor import Supervisor
 from raftd.daemon.watchdog import Watchdog
+from raftd.daemon.watching import Watching
+from raftd.embed import RaftNode
+from raftd.embed.security import Security, SecurityProblem, security_of
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
-from raftd.machine.sessions import Sessions
 from raftd.metrics import Vitals
-from raftd.storage.directory import DataDirectory, open_directory
-from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
-from raftd.storage.fs import OsFileSystem
-from raftd.storage.identity import Founding
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -48,9 +43,6 @@ EXIT_INTERRUPTED = 130
 
 COLLECT_SECONDS = 60.0
 THAW_ROUNDS = 60
-
-USAGE_ERRORS = (Locked, WrongIdentity, NoSpace, NotWritable)
-"""What the operator can put right at once."""
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -120,45 +112,36 @@ class _Process:
             self._security = security_of(self._config)
         except SecurityProblem as problem:
             raise CannotStart(str(problem)) from None
-        machine = Sessions(make_machine(self._config))
+        machine = make_machine(self._config)
         admin = self._open_admin()
         try:
-            directory = open_data(self._config)
-            try:
-                self._run_node(directory, machine)
-            finally:
-                directory.close()
+            self._run_node(machine)
         finally:
             if admin is not None:
                 admin.stop()
 
-    def _run_node(self, directory: DataDirectory, machine: Sessions) -> None:
-        try:
-            recovered = directory.recover()
-        except (StorageError, OSError) as error:
-            raise CannotStart(one_line(error), _code_of(error)) from None
-        net = NetworkThread(
+    def _run_node(self, machine: StateMachine) -> None:
+        watching = Watching(self._vitals, self._context)
+        node = RaftNode(
             self._config,
-            directory,
-            recovered,
             machine,
-            self._context,
-            self._vitals,
-            self._fatal,
-            self._security,
+            fatal=self._fatal,
+            observer=watching,
+            security=self._security,
         )
         try:
-            net.start()
-        except CannotListen as error:
-            raise CannotStart(str(error)) from None
+            node.start()
+        except embed.CannotStart as error:
+            code = EXIT_FATAL if error.of_data else EXIT_USAGE
+            raise CannotStart(str(error), code) from None
         rare_collections()
-        watchdog = Watchdog(self._vitals, net.thread_id, self._config.loop_stall_warn)
+        watchdog = Watchdog(self._vitals, node.thread_id, self._config.loop_stall_warn)
         watchdog.start()
         self._supervisor.serving()
         self._wait_for_stop()
         self._supervisor.stopping()
         self._vitals.stopping = True
-        net.stop()
+        node.stop()
         watchdog.stop()
         LOG.info("stopped")
 
@@ -274,44 +257,3 @@ def make_machine(config: Config) -> StateMachine:
         return load_machine(config.machine)
     except MachineLoadError as error:
         raise CannotStart(str(error)) from None
-
-
-def open_data(config: Config) -> DataDirectory:
-    """Raises CannotStart."""
-    try:
-        return open_directory(
-            OsFileSystem(SPARES),
-            config.data_dir,
-            cluster=cluster_id(config.cluster_token, config.peers),
-            node=config.id,
-            new_incarnation=lambda: secrets.token_hex(8),
-            founding=founding_of(config),
-            segment_bytes=config.segment_bytes,
-            reserve_bytes=config.disk_reserve,
-            snapshot_size_max=config.snapshot_size_max,
-        )
-    except StorageError as error:
-        raise CannotStart(one_line(error), _code_of(error)) from None
-    except OSError as error:
-        where = error.filename or config.data_dir
-        raise CannotStart(f"data_dir: {where}: {error.strerror}") from None
-
-
-def founding_of(config: Config) -> Founding:
-    """What a new data directory is made with: `peers` are the first voters of a new cluster."""
-    token = hashlib.sha256(config.cluster_token.encode()).hexdigest()[:16]
-    return Founding(tuple(sorted(config.peers)), token)
-
-
-def cluster_id(token: str, voters: Iterable[str]) -> str:
-    """The id of a new cluster: all its nodes make the same one without talking to each other.
-
-    Two clusters never mix: addresses do not count, the token and the voters' ids do.
-    """
-    text = token + "\n" + "\n".join(sorted(voters))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _code_of(error: Exception) -> int:
-    """Anything about the data itself is fatal."""
-    return EXIT_USAGE if isinstance(error, USAGE_ERRORS) else EXIT_FATAL

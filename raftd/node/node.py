@@ -20,7 +20,7 @@ from raftd.node.applying import Applying
 from raftd.node.clients import Clients
 from raftd.node.disk_room import DiskRoom
 from raftd.node.driver import CoreDriver
-from raftd.node.events import EventFeed, EventRing
+from raftd.node.events import EventFeed, EventReader, EventRing
 from raftd.node.handover import HandOver
 from raftd.node.health import Ailment, Signs
 from raftd.node.hosting import Hosting
@@ -175,6 +175,10 @@ class Node:
     def subscribe(self, from_start: bool) -> EventFeed:
         """A reader of the node's events: from the oldest that is kept, or from now on."""
         return self._events.subscribe(from_start)
+
+    def read_events(self, from_start: bool, wake: Callable[[], None]) -> EventReader:
+        """As `subscribe`, for any thread; see EventRing.read."""
+        return self._events.read(from_start, wake)
 
     # -- what peers ask --
 

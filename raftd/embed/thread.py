@@ -1,4 +1,7 @@
-"""The network thread: one loop with the core, both ports and all connections to the peers."""
+"""The network thread of a real node: one loop with the core, both ports, all connections to peers.
+
+It reads no signals, sets up no logging and ends no process: that is its host's business.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,25 @@ import asyncio
 import logging
 import sys
 import threading
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from random import SystemRandom
+from typing import Protocol
 
-import raftd.own_process  # noqa: F401 - before the first import of grpc
-from raftd import logs
 from raftd.config import Config, listen_address
 from raftd.core.effects import Event
-from raftd.core.types import Recovered, Role
-from raftd.daemon.descriptors import connections
-from raftd.daemon.fatal import EndProcess
-from raftd.daemon.security import Security
+from raftd.core.types import RaftState, Recovered, Role
+from raftd.embed.clock import MonotonicClock
+from raftd.embed.descriptors import connections
+from raftd.embed.failing import Failing
+from raftd.embed.opening import CannotStart
+from raftd.embed.security import Security
 from raftd.machine.sessions import Sessions
-from raftd.metrics import BEAT_SECONDS, Vitals
+from raftd.node.health import Signs
+from raftd.node.measures import Measures
 from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
-from raftd.node.repeats import Repeats
+from raftd.node.ports import FatalPort
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
@@ -32,36 +38,42 @@ from raftd.storage.directory import DataDirectory
 
 LOG = logging.getLogger("raftd.node")
 
-QUIET_EVENTS = frozenset({"recorded"})
-LOUD_EVENTS = frozenset(
-    {
-        "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_space",
-        "snapshots_fail", "snapshot_failed", "snapshot_refused", "snapshot_rotten",
-        "machine_stalled", "impossible_message",
-    }
-)  # fmt: skip
-
+LOOK_SECONDS = 0.1
+"""How often the observer is shown what the node looks like."""
 
 CLOSE_SECONDS = 15.0
 """For the workers to end what they are doing, beside `stop_grace`."""
 
 
-class MonotonicClock:
-    """The daemon's Clock. Any thread."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A node at one moment. measures is live: any thread may read it at any time."""
 
-    def now(self) -> float:
-        return time.monotonic()
-
-    def epoch_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-
-class CannotListen(Exception):
-    """A port could not be had. One line."""
+    state: RaftState
+    signs: Signs
+    measures: Measures
+    log_syncs: int
+    log_bytes_written: int
+    connections_cut: int
 
 
-class NetworkThread:
-    """Thread raft-net. start and stop: main thread."""
+STOPPED = "the node has stopped"
+
+
+class Observer(Protocol):
+    """Who watches a node. Both: network thread; they must be quick, and must not raise."""
+
+    def event(self, event: Event) -> None:
+        """Something happened. Every event, in order."""
+        ...
+
+    def look(self, look: Look) -> None:
+        """What the node looks like, every LOOK_SECONDS from its start on."""
+        ...
+
+
+class NodeThread:
+    """Thread raft-net. start, stop: one other thread; the rest: any thread."""
 
     def __init__(
         self,
@@ -69,45 +81,63 @@ class NetworkThread:
         directory: DataDirectory,
         recovered: Recovered,
         machine: Sessions,
-        context: logs.Context,
-        vitals: Vitals,
-        fatal: EndProcess,
+        fatal: FatalPort,
+        observer: Observer,
         security: Security,
+        ended: Callable[[str], None],
     ) -> None:
+        """ended: called with the reason when the thread does nothing any more."""
+        self._ended = ended
         self._config = config
         self._security = security
         self._directory = directory
         self._recovered = recovered
         self._machine = machine
-        self._context = context
-        self._vitals = vitals
-        self._fatal = fatal
+        self._observer = observer
+        self._clock = MonotonicClock()
         self._loop = _new_loop()
         self._stop = asyncio.Event()
         self._started = threading.Event()
-        self._failure: BindError | None = None
-        self._repeats = Repeats()
+        self._refusal: BindError | None = None
+        self._fatal = Failing(fatal, self._stop_soon)
         self._thread = threading.Thread(target=self._run, name="raft-net", daemon=True)
+        self.node: Node
+        """From `start` on."""
+        self.ports = (0, 0)
+        """(peers', clients'), from `start` on."""
 
     @property
     def thread_id(self) -> int:
         return self._thread.ident or 0
 
+    @property
+    def failure(self) -> str:
+        """Why the node has failed; empty while it has not."""
+        return self._fatal.what
+
     def start(self) -> None:
-        """Returns when both ports are open. Raises CannotListen."""
+        """Returns when both ports are open. Raises CannotStart."""
         self._thread.start()
         self._started.wait()
-        if self._failure is not None:
+        if self._refusal is not None:
             self._thread.join()
-            raise CannotListen(str(self._failure))
+            raise CannotStart(str(self._refusal))
 
     def stop(self) -> None:
         """Hand over, drain, close. Takes `stop_grace` and a little more at the longest."""
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._stop_soon()
         patience = self._config.election_timeout_min + self._config.stop_grace + CLOSE_SECONDS
         self._thread.join(patience)
         if self._thread.is_alive():
             self._fatal.fatal(f"the network thread did not stop within {patience:g} s", None)
+
+    def call(self, what: Callable[[], None]) -> bool:
+        """Call this on the network thread, soon. False: the thread has ended, or will not."""
+        try:
+            self._loop.call_soon_threadsafe(what)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
 
     # -- raft-net --------------------------------------------------------------------------
 
@@ -117,42 +147,47 @@ class NetworkThread:
             self._loop.run_until_complete(self._main())
         except BaseException as error:  # noqa: BLE001 - a thread's top: nothing may be swallowed
             self._fatal.fatal("thread raft-net died", error)
+        finally:
+            self._started.set()
+            self._loop.close()
+            self._ended(self.failure or STOPPED)
 
     async def _main(self) -> None:
         self._loop.set_exception_handler(self._fatal.loop_error)
         node, peers, servers = self._build()
-        self._context.term, self._context.role = node.state().term, Role.FOLLOWER.value
+        self.node = node
         node.start(peers)
         try:
             await servers.start()
         except BindError as error:
-            self._failure = error
-            await self._close(node, servers, 0)
-            self._started.set()
+            self._refusal = error
+            await self._close(servers, 0)
             return
-        beat = self._loop.create_task(self._beat(node, servers))
-        beat.add_done_callback(self._beat_ended)
+        self.ports = servers.peer_port, servers.client_port
+        looks = self._loop.create_task(self._look(servers))
+        looks.add_done_callback(self._looks_ended)
         LOG.info(
-            "serving: peers on port %d, clients on port %d",
-            servers.peer_port,
-            servers.client_port,
-            extra={"event": "serving"},
+            "serving: peers on port %d, clients on port %d", *self.ports, extra={"event": "serving"}
         )
         self._started.set()
         await self._stop.wait()
         servers.quiesce()
-        await self._hand_over(node)
-        await self._close(node, servers, self._config.stop_grace)
-        beat.cancel()
+        if not self.failure:
+            await self._hand_over()
+        await self._close(servers, 0 if self.failure else self._config.stop_grace)
+        looks.cancel()
 
-    async def _close(self, node: Node, servers: Servers, grace: float) -> None:
-        await servers.stop(grace)
-        if not node.stop():
+    async def _close(self, servers: Servers, grace_seconds: float) -> None:
+        await servers.stop(grace_seconds)
+        if not self.node.stop(self.failure or "stopping"):
             # The log may be in use by that thread: nobody else may close it.
             self._fatal.fatal("a worker thread did not end in time", None)
 
+    def _stop_soon(self) -> None:
+        self.call(self._stop.set)
+
     def _build(self) -> tuple[Node, Peers, Servers]:
-        config, fatal, now = self._config, self._fatal, self._vitals.now
+        config, fatal, now = self._config, self._fatal, self._clock.now
         node = Node(
             identity=self._directory.identity,
             core_settings=config.core(),
@@ -162,11 +197,11 @@ class NetworkThread:
             log=self._directory.wal,
             snapshots=self._directory.snapshots,
             machine=self._machine,
-            clock=MonotonicClock(),
+            clock=self._clock,
             rng=SystemRandom(),
             fatal=fatal,
             loop=self._loop,
-            observer=self._observe,
+            observer=self._observer.event,
         )
         where = Directory({name: PeerAddress(*at) for name, at in config.peers.items()})
         advertised = about(*config.peers[config.id])
@@ -184,43 +219,28 @@ class NetworkThread:
         servers = Servers(node, peers, where, advertised, settings, fatal, now)
         return node, peers, servers
 
-    async def _beat(self, node: Node, servers: Servers) -> None:
-        """Shows the other threads that this one lives, and what the node looks like."""
-        vitals = self._vitals
-        vitals.measures = node.measures
+    async def _look(self, servers: Servers) -> None:
+        node = self.node
         while True:
-            vitals.beat = vitals.now()
-            signs = node.signs()
-            vitals.proposals = signs.proposals_pending, signs.proposals_failed
-            vitals.ailments = signs.unready
-            vitals.gauges["machine_busy_seconds"] = signs.machine_busy_seconds
-            vitals.gauges["disk_trouble"] = float(signs.disk_trouble)
-            vitals.disk_free_bytes = signs.disk_free_bytes
-            state = vitals.state = node.state()
-            self._context.term, self._context.role = state.term, state.role.value
             log = self._directory.wal.stats
-            vitals.counters.update(
+            look = Look(
+                node.state(),
+                node.signs(),
+                node.measures,
                 log_syncs=log.syncs,
                 log_bytes_written=log.bytes,
-                peer_messages_refused=signs.peer_messages_refused,
                 connections_cut=servers.connections_cut,
             )
-            await asyncio.sleep(BEAT_SECONDS)
+            self._observer.look(look)
+            await asyncio.sleep(LOOK_SECONDS)
 
-    def _beat_ended(self, task: asyncio.Task[None]) -> None:
+    def _looks_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fatal.fatal("network thread: the heartbeat task died", error)
+            self._fatal.fatal("network thread: looking at the node failed", error)
 
-    def _observe(self, event: Event) -> None:
-        """Every event of the core is counted; one that is news becomes a log line."""
-        self._context.term, self._context.role = event.term, event.role.value
-        self._vitals.count(f"event_{event.kind}")
-        untold = self._repeats.news(self._vitals.now(), event)
-        if untold is not None:
-            log_event(event, untold)
-
-    async def _hand_over(self, node: Node) -> None:
+    async def _hand_over(self) -> None:
         """A leader that stops makes another one first, so that nobody waits for a timeout."""
+        node = self.node
         if node.state().role is not Role.LEADER or len(self._config.peers) == 1:
             return
         ended: asyncio.Future[Outcome] = self._loop.create_future()
@@ -241,20 +261,6 @@ class NetworkThread:
             LOG.info("handed over to %s", outcome.results.decode(), extra={"event": "hand_over"})
         elif isinstance(outcome, Refused | Unknown):
             LOG.warning("nobody took over: %s; stopping anyway", outcome.message)
-
-
-def log_event(event: Event, untold: int = 0) -> None:
-    """untold: how many events of its like were not worth a line since the last one."""
-    level = logging.INFO
-    if event.kind in QUIET_EVENTS:
-        level = logging.DEBUG
-    elif event.kind in LOUD_EVENTS:
-        level = logging.WARNING
-    fields = {"event": event.kind, "leader": event.leader or "-"}
-    if event.peer is not None:
-        fields["peer"] = event.peer
-    more = f" ({untold} more like it since the last such line)" if untold else ""
-    LOG.log(level, "%s: %s%s", event.kind.replace("_", " "), event.detail, more, extra=fields)
 
 
 def link_settings(config: Config, security: PeerSecurity = NOTHING_ASKED) -> LinkSettings:

@@ -1,0 +1,72 @@
+"""What the daemon shows of its node: log lines, and the picture that the HTTP port serves."""
+
+from __future__ import annotations
+
+import logging
+
+from raftd import logs
+from raftd.core.effects import Event
+from raftd.embed.thread import Look
+from raftd.metrics import Vitals
+from raftd.node.repeats import Repeats
+
+LOG = logging.getLogger("raftd.node")
+
+QUIET_EVENTS = frozenset({"recorded"})
+LOUD_EVENTS = frozenset(
+    {
+        "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_space",
+        "snapshots_fail", "snapshot_failed", "snapshot_refused", "snapshot_rotten",
+        "machine_stalled", "impossible_message",
+    }
+)  # fmt: skip
+
+
+class Watching:
+    """The node's Observer. Network thread only."""
+
+    def __init__(self, vitals: Vitals, context: logs.Context) -> None:
+        self._vitals = vitals
+        self._context = context
+        self._repeats = Repeats()
+
+    def event(self, event: Event) -> None:
+        """Every event is counted; one that is news becomes a log line."""
+        self._context.term, self._context.role = event.term, event.role.value
+        self._vitals.count(f"event_{event.kind}")
+        untold = self._repeats.news(self._vitals.now(), event)
+        if untold is not None:
+            log_event(event, untold)
+
+    def look(self, look: Look) -> None:
+        """Shows the other threads that this one lives, and what the node looks like."""
+        vitals, signs, state = self._vitals, look.signs, look.state
+        vitals.beat = vitals.now()
+        vitals.measures = look.measures
+        vitals.proposals = signs.proposals_pending, signs.proposals_failed
+        vitals.ailments = signs.unready
+        vitals.gauges["machine_busy_seconds"] = signs.machine_busy_seconds
+        vitals.gauges["disk_trouble"] = float(signs.disk_trouble)
+        vitals.disk_free_bytes = signs.disk_free_bytes
+        vitals.state = state
+        self._context.term, self._context.role = state.term, state.role.value
+        vitals.counters.update(
+            log_syncs=look.log_syncs,
+            log_bytes_written=look.log_bytes_written,
+            peer_messages_refused=signs.peer_messages_refused,
+            connections_cut=look.connections_cut,
+        )
+
+
+def log_event(event: Event, untold: int = 0) -> None:
+    """untold: how many events of its like were not worth a line since the last one."""
+    level = logging.INFO
+    if event.kind in QUIET_EVENTS:
+        level = logging.DEBUG
+    elif event.kind in LOUD_EVENTS:
+        level = logging.WARNING
+    fields = {"event": event.kind, "leader": event.leader or "-"}
+    if event.peer is not None:
+        fields["peer"] = event.peer
+    more = f" ({untold} more like it since the last such line)" if untold else ""
+    LOG.log(level, "%s: %s%s", event.kind.replace("_", " "), event.detail, more, extra=fields)

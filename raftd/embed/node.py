@@ -1,0 +1,262 @@
+"""RaftNode: a node with your state machine in your own program."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TypeVar
+
+from raftd.config import Config, ConfigError
+from raftd.config.rules import problems
+from raftd.core.effects import Event
+from raftd.core.types import RaftState
+from raftd.embed.calls import Call, Calls, answered, applied, handed_over, snapshot_index
+from raftd.embed.failing import SayIt
+from raftd.embed.opening import CannotStart, open_data, refusal
+from raftd.embed.security import Security, SecurityProblem, security_of
+from raftd.embed.thread import STOPPED, Look, NodeThread, Observer
+from raftd.machine.protocol import StateMachine
+from raftd.machine.sessions import Sessions
+from raftd.node.events import Numbered
+from raftd.node.node import Node
+from raftd.node.outcomes import Done, Outcome
+from raftd.node.ports import FatalPort
+from raftd.storage.directory import DataDirectory
+from raftd.storage.errors import StorageError
+from raftd.wire.batch import check_batch, encode_batch
+from raftd.wire.errors import WireError
+
+Answer = TypeVar("Answer")
+
+NOT_STARTED = "the node has not been started"
+
+
+class _Nobody:
+    """The Observer of a host that gave none."""
+
+    def event(self, event: Event) -> None: ...
+
+    def look(self, look: Look) -> None: ...
+
+
+class RaftNode:
+    """start, stop: once each, from one thread that is not the node's. The rest: any thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        machine: StateMachine,
+        *,
+        fatal: FatalPort | None = None,
+        observer: Observer | None = None,
+        security: Security | None = None,
+    ) -> None:
+        """config: its `machine` and `listen_admin` are the daemon's and do not count here.
+
+        fatal: told when the node cannot go on. It has stopped taking part by then; make a new one,
+        or end the process. Without one a line goes to the logger raftd.node. observer: sees every
+        event, on the node's thread. security: None: what `config` says; its files are read at the
+        start. Raises ConfigError, one line a problem.
+        """
+        found = [f"{name}: {what}" for name, what in problems(config)]
+        if found:
+            raise ConfigError(found)
+        self._config = config
+        self._machine = machine
+        self._host: FatalPort = fatal or SayIt()
+        self._observer: Observer = observer or _Nobody()
+        self._security = security
+        self._directory: DataDirectory | None = None
+        self._thread: NodeThread | None = None
+        self._calls = Calls()
+
+    # -- life --
+
+    def start(self) -> None:
+        """Open the data directory, recover, open both ports, and take part.
+
+        Raises CannotStart: then nothing runs, and the directory is not locked.
+        """
+        if self._thread is not None:
+            raise RuntimeError("a RaftNode is started once: make another one")
+        security = self._security = self._security or _read_security(self._config)
+        directory = open_data(self._config)
+        try:
+            recovered = directory.recover()
+        except (StorageError, OSError) as error:
+            directory.close()
+            raise refusal(error) from None
+        sessions = Sessions(self._machine)
+        thread = NodeThread(
+            self._config,
+            directory,
+            recovered,
+            sessions,
+            self._host,
+            self._observer,
+            security,
+            self._calls.end,
+        )
+        try:
+            thread.start()
+        except CannotStart:
+            directory.close()
+            raise
+        self._directory, self._thread = directory, thread
+
+    def stop(self) -> None:
+        """Hand leadership over, answer everybody, close. Harmless again, and after a failure.
+
+        Takes `stop_grace` at most, and what the machine and the disk are at.
+        """
+        if self._thread is None or self._directory is None:
+            return
+        self._thread.stop()
+        self._directory.close()
+
+    def renew_certificates(self) -> None:
+        """Take certificate files that have changed. Any thread; call it once a minute or so.
+
+        Never raises: what is wrong with a file is logged, and nothing changes.
+        """
+        if self._security is not None:
+            self._security.renew()
+
+    def __enter__(self) -> RaftNode:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def failure(self) -> str:
+        """Why the node cannot go on; empty while it can."""
+        return self._thread.failure if self._thread is not None else ""
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """(the peers' port, the clients' port), from `start` on."""
+        return self._running().ports
+
+    @property
+    def thread_id(self) -> int:
+        """Of the node's network thread, for whoever watches over threads."""
+        return self._running().thread_id
+
+    # -- calls --
+
+    def submit(self, command: bytes) -> Call[bytes]:
+        """Have a command applied on all nodes; the answer is that of the machine here.
+
+        It is sent once and never again, so nothing is done twice. The call raises NotLeader on any
+        node but the leader, NotDone, OutcomeUnknown, MachineRefused or AnswerTooLong. Raises
+        ValueError here and now if the command is larger than any node takes.
+
+        raftd.client does more, also from this program: it finds the leader, and tries again without
+        doing anything twice.
+        """
+        payload = encode_batch(b"", 0, [(0, command)])
+        try:
+            check_batch(payload)
+        except WireError as error:
+            raise ValueError(str(error)) from None
+        return self._ask(lambda node, done: node.submit(payload, done), applied, changes=True)
+
+    def query(self, request: bytes, *, stale: bool = False) -> Call[bytes]:
+        """Ask the machine. Linearizable, on any node that is in touch with a leader's majority.
+
+        stale: from this node's own state, without asking anybody. The call raises NotDone or
+        MachineRefused.
+        """
+        return self._ask(lambda node, done: node.query([request], stale, done), answered)
+
+    def transfer(self, target: str | None = None) -> Call[str]:
+        """Hand leadership over, to `target` or to whoever is furthest; the new leader's id."""
+        return self._ask(lambda node, done: node.transfer(target, done), handed_over)
+
+    def snapshot(self) -> Call[int]:
+        """Take a snapshot now, if anything is new; the index of the newest."""
+        return self._ask(lambda node, done: node.snapshot_now(done), snapshot_index)
+
+    def _ask(
+        self,
+        ask: Callable[[Node, Done], None],
+        read: Callable[[Outcome], Answer],
+        *,
+        changes: bool = False,
+    ) -> Call[Answer]:
+        thread, calls = self._thread, self._calls
+        if thread is None:
+            raise RuntimeError(NOT_STARTED)
+        call: Call[Answer] = calls.make(thread.thread_id, changes)
+
+        def done(outcome: Outcome) -> None:
+            calls.settle(call, lambda: read(outcome))
+
+        if not call.done() and not thread.call(lambda: ask(thread.node, done)):
+            calls.end(STOPPED)
+        return call
+
+    # -- looking in --
+
+    def state(self) -> RaftState:
+        """Role, term, leader, indexes, peers."""
+        return self._running().node.state()
+
+    def problems(self) -> Sequence[str]:
+        """Why this node is not healthy, one line each, worst first; empty when it is."""
+        return self._running().node.problems()
+
+    def events(self, *, from_start: bool = False) -> Events:
+        """What happens to the node, from now on; from_start: from the oldest that is kept."""
+        return Events(self._running().node, from_start)
+
+    def _running(self) -> NodeThread:
+        if self._thread is None:
+            raise RuntimeError(NOT_STARTED)
+        return self._thread
+
+
+def _read_security(config: Config) -> Security:
+    """Raises CannotStart."""
+    try:
+        return security_of(config)
+    except SecurityProblem as problem:
+        raise CannotStart(str(problem)) from None
+
+
+class Events:
+    """A reader of a node's events. One thread at a time; close it."""
+
+    def __init__(self, node: Node, from_start: bool) -> None:
+        self._news = threading.Event()
+        self._reader = node.read_events(from_start, self._news.set)
+
+    def next(self, timeout: float | None = None) -> Numbered | None:
+        """(number, monotonic seconds, event); None if there was none within `timeout` seconds.
+
+        A gap in the numbers: this reader was too slow, and the ring went on.
+        """
+        while (found := self._reader.take()) is None:
+            self._news.clear()
+            if (found := self._reader.take()) is not None:
+                return found
+            if not self._news.wait(timeout):
+                return None
+        return found
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def __enter__(self) -> Events:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,72 @@
+"""From a configuration to an open data directory."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+
+from raftd.config import Config
+from raftd.storage.directory import DataDirectory, open_directory
+from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
+from raftd.storage.fs import OsFileSystem
+from raftd.storage.identity import Founding
+
+SPARES = 16
+"""Descriptors kept open for the log and the snapshots, should all others be taken."""
+
+USAGE_ERRORS = (Locked, WrongIdentity, NoSpace, NotWritable)
+"""What the operator can put right at once."""
+
+
+class CannotStart(Exception):
+    """The node cannot start. One line: the file or the port, why, the next step.
+
+    of_data: it is about the data itself; nothing was changed, and starting again will not help.
+    """
+
+    def __init__(self, line: str, *, of_data: bool = False) -> None:
+        super().__init__(line)
+        self.of_data = of_data
+
+
+def open_data(config: Config) -> DataDirectory:
+    """Lock the data directory, or make it. Main thread. Raises CannotStart."""
+    try:
+        return open_directory(
+            OsFileSystem(SPARES),
+            config.data_dir,
+            cluster=cluster_id(config.cluster_token, config.peers),
+            node=config.id,
+            new_incarnation=lambda: secrets.token_hex(8),
+            founding=founding_of(config),
+            segment_bytes=config.segment_bytes,
+            reserve_bytes=config.disk_reserve,
+            snapshot_size_max=config.snapshot_size_max,
+        )
+    except StorageError as error:
+        raise refusal(error) from None
+    except OSError as error:
+        where = error.filename or config.data_dir
+        raise CannotStart(f"data_dir: {where}: {error.strerror}") from None
+
+
+def refusal(error: StorageError | OSError) -> CannotStart:
+    """What recovery raised, for whoever starts the node."""
+    line = " ".join(str(error).split())
+    return CannotStart(line, of_data=not isinstance(error, USAGE_ERRORS))
+
+
+def founding_of(config: Config) -> Founding:
+    """What a new data directory is made with: `peers` are the first voters of a new cluster."""
+    token = hashlib.sha256(config.cluster_token.encode()).hexdigest()[:16]
+    return Founding(tuple(sorted(config.peers)), token)
+
+
+def cluster_id(token: str, voters: Iterable[str]) -> str:
+    """The id of a new cluster: all its nodes make the same one without talking to each other.
+
+    Two clusters never mix: addresses do not count, the token and the voters' ids do.
+    """
+    text = token + "\n" + "\n".join(sorted(voters))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

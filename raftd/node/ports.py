@@ -2,8 +2,8 @@
 where.
 
 `node` has never heard of files or gRPC. `storage`, `machine` and `rpc` satisfy these protocols, the
-simulator brings its own, and `daemon.py` is where they meet. Every method may raise; an error that
-a docstring does not name is fatal to the node.
+simulator brings its own, and `raftd/embed` is where they meet. Every method may raise; an error
+that a docstring does not name is fatal to the node.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from raftd.core.types import (
 
 
 class LogStore(Protocol):
-    """The write-ahead log. All methods: raft-wal thread only, after `open` on the main thread.
+    """The write-ahead log. `open`: before any thread runs; `close`: when raft-wal has ended; the
+    rest: raft-wal only.
 
     Write numbers have no gap, from 1 on: after one that was given up it takes none.
     """
@@ -96,7 +97,7 @@ class SnapshotSink(Protocol):
 
 
 class IncomingSnapshot(Protocol):
-    """A snapshot that arrives in chunks. raft-snapshot thread only."""
+    """A snapshot that arrives in chunks. raft-bulk thread only."""
 
     meta: SnapshotMeta
     next_offset: int
@@ -119,8 +120,10 @@ class IncomingSnapshot(Protocol):
 
 
 class SnapshotStore(Protocol):
-    """Snapshot files. raft-snapshot thread, but `read_chunk`: any thread; `open_body`: the
-    machine's owner.
+    """Snapshot files, used by two threads at a time.
+
+    raft-snapshot: create and its sink, open_body, reread. raft-bulk: receive, read_chunk, retain,
+    free_bytes, check_writable.
     """
 
     def create(
@@ -212,7 +215,8 @@ class NodeHandle(Protocol):
 class MachineHost(Protocol):
     """Sessions round a user's machine, as the node sees them.
 
-    Called on the machine's owner thread only.
+    One thread at a time owns it: the machine's owner (raft-net for a quick machine, else
+    raft-apply), and raft-snapshot while it restores. Ownership sees to that.
     """
 
     quick: bool
@@ -263,7 +267,7 @@ class MachineHost(Protocol):
         ...
 
     def restore(self, sessions: bytes, body: BinaryIO) -> None:
-        """Replace the whole state."""
+        """Replace the whole state. raft-snapshot, to which the owner has lent the machine."""
         ...
 
     def digest_of(self, sessions: bytes, chunks: Iterable[bytes]) -> bytes:
@@ -275,7 +279,7 @@ class PeerTransport(Protocol):
     """The way to the peers. `wake`: network thread only, never blocks."""
 
     def wake(self, peer: NodeId, channel: Channel) -> None:
-        """There is something to pull for this peer: call `Replica.pull` until it says None."""
+        """There is something to pull for this peer: call `Node.pull` until it says None."""
         ...
 
 
@@ -283,7 +287,7 @@ class FatalPort(Protocol):
     def fatal(self, what: str, error: BaseException | None) -> None:
         """The node cannot go on safely. Any thread. Must not raise, may not return.
 
-        A node embedded in a program reports here and stops taking part; only daemon.py ends a
+        A node embedded in a program reports here and stops taking part; only the daemon ends a
         process.
         """
         ...

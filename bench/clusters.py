@@ -16,17 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.nodes import (
-    ROOT,
-    Node,
-    NodeTrouble,
-    endpoints,
-    free_ports,
-    kill_all,
-    make_nodes,
-    wait_until,
-    write_configs,
-)
+from harness import cluster as nodes
+from harness.nodes import ROOT, Node, endpoints, free_ports, wait_until
 
 BASE = ROOT / ".run" / "bench"
 START_SECONDS = 60.0
@@ -64,27 +55,17 @@ class Raftd:
     def __init__(
         self, base: Path, count: int = 3, settings: Mapping[str, str] | None = None
     ) -> None:
+        shutil.rmtree(base, ignore_errors=True)
         self.base = base
-        self.nodes: list[Node] = make_nodes(base, [f"n{n + 1}" for n in range(count)])
-        self._settings = {"log_format": "json", **(settings or {})}
+        self._nodes = nodes.Cluster(base, count, settings)
+        self.nodes: list[Node] = self._nodes.nodes
 
     def start(self) -> None:
-        shutil.rmtree(self.base, ignore_errors=True)
-        write_configs(self.nodes, self._settings)
-        for node in self.nodes:
-            node.start()
-        self.wait_ready()
+        self._nodes.start()
 
     def wait_ready(self) -> float:
         """Seconds until all serve. Raises NodeTrouble."""
-
-        def serve() -> bool:
-            for node in self.nodes:
-                if node.pid() is None:
-                    raise NodeTrouble(f"{node.id} ended at once; its log says:\n{node.log_tail()}")
-            return all(node.ready() for node in self.nodes)
-
-        return wait_until(serve, START_SECONDS, "the nodes to serve", self.nodes)
+        return self._nodes.wait_ready(timeout=START_SECONDS)
 
     def endpoints(self) -> str:
         return ",".join(endpoints(self.nodes))
@@ -93,19 +74,10 @@ class Raftd:
         return [node.pid() or 0 for node in self.nodes]
 
     def leader(self) -> int:
-        found: list[int] = []
-
-        def look() -> bool:
-            found[:] = [
-                at for at, node in enumerate(self.nodes) if node.metric("raftd_is_leader") == 1
-            ]
-            return len(found) == 1
-
-        wait_until(look, START_SECONDS, "a leader", self.nodes)
-        return found[0]
+        return self.nodes.index(self._nodes.leader(START_SECONDS))
 
     def term(self) -> int:
-        return int(max(self.metrics("raftd_term")))
+        return self._nodes.term()
 
     def syncs(self) -> list[int]:
         return [int(count) for count in self.metrics("raftd_log_syncs_total")]
@@ -118,7 +90,7 @@ class Raftd:
         return [node.data_path for node in self.nodes]
 
     def stop(self) -> None:
-        kill_all(self.nodes)
+        self._nodes.close()
         shutil.rmtree(self.base, ignore_errors=True)
 
 

@@ -7,29 +7,83 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from harness.nodes import Node, wait_until
 from raftd.client import Client, OutcomeUnknown, RaftdError
 
 CALL_SECONDS = 20.0
+PREFIX = b"load/"
+AFTER_ERROR_SECONDS = 0.02
+"""A client that is closed, or whose cluster is away, refuses at once."""
+
+Found = dict[bytes, tuple[bytes, int]]
+"""key -> (value, version), as one node holds it."""
+
+
+class WrongState(AssertionError):
+    """A node does not hold what clients were promised."""
 
 
 @dataclass
 class Book:
-    """What one writer was told."""
+    """What callers were told. Every key is written by one call only. Times: monotonic seconds."""
 
     acked: dict[bytes, bytes] = field(default_factory=dict)
     unknown: dict[bytes, bytes] = field(default_factory=dict)
-    not_done: set[bytes] = field(default_factory=set)
+    errors: list[RaftdError] = field(default_factory=list)
+    ack_times: list[float] = field(default_factory=list)
+
+    def gap(self, since: float, until: float = 0.0) -> tuple[float, float]:
+        """(seconds, when it ended) of the longest time without an acknowledgement between the two
+        moments. until: 0 for the last one; infinite if there was none since.
+        """
+        times = sorted(self.ack_times)
+        until = until or (times[-1] if times else since)
+        if until <= since:
+            return float("inf"), since
+        marks = [since, *(moment for moment in times if since <= moment <= until), until]
+        return max((late - early, late) for early, late in itertools.pairwise(marks))
+
+    def silence(self, since: float, until: float = 0.0) -> float:
+        return self.gap(since, until)[0]
+
+    def check(self, where: str, found: Found) -> int:
+        """Compare with all that the node called `where` holds. Returns how many of the unknown
+        writes have happened. Raises WrongState.
+
+        A version other than 1 is a call that was executed twice; a key of neither list is a write
+        that was reported as certainly not done.
+        """
+        for key, value in self.acked.items():
+            if key not in found:
+                raise WrongState(f"{where} lacks {key!r}, which was acknowledged")
+            if found[key] != (value, 1):
+                raise WrongState(f"{where} holds {key!r} as {found[key]}, not as written once")
+        for key, held in found.items():
+            if key not in self.acked and held != (self.unknown.get(key), 1):
+                raise WrongState(f"{where} holds {key!r} as {held}: certainly not done, or twice")
+        return len(found) - len(self.acked)
 
 
-class Load:
-    """Writers in a closed loop, each with its own client (so its own session) and its own keys."""
+class Writers:
+    """A thread for each of `clients`, which may be one client many times. One book for all.
 
-    def __init__(self, clients: Sequence[Client], value_bytes: int = 64) -> None:
-        self.books = [Book() for _ in clients]
-        self.ack_times: list[float] = []
+    start, stop and waiting: one thread. pace_seconds: between two writes of a thread.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[Client],
+        *,
+        prefix: bytes = PREFIX,
+        value_bytes: int = 64,
+        pace_seconds: float = 0.0,
+    ) -> None:
+        self.book = Book()
+        self.prefix = prefix
         self._padding = b"x" * value_bytes
+        self._pace_seconds = pace_seconds
         self._stop = threading.Event()
         self._broken: list[BaseException] = []
         self._threads = [
@@ -39,21 +93,23 @@ class Load:
 
     @property
     def acked(self) -> int:
-        return len(self.ack_times)
+        return len(self.book.ack_times)
 
-    def start(self) -> Load:
+    def start(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
 
     def stop(self) -> None:
+        """Raises WrongState if a call does not come back, and what ended a writer."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(CALL_SECONDS + 10)
-        assert not any(thread.is_alive() for thread in self._threads), "a call never came back"
+            thread.join(2 * CALL_SECONDS)
         self._raise_if_broken()
+        if any(thread.is_alive() for thread in self._threads):
+            raise WrongState("a call of a client did not come back")
 
-    def wait_more(self, count: int, timeout: float, nodes: Sequence[Node]) -> float:
+    def wait_more(self, count: int, timeout: float, nodes: Sequence[Node] = ()) -> float:
         """Until `count` more writes are acknowledged. Returns the seconds that took."""
         goal = self.acked + count
 
@@ -63,61 +119,39 @@ class Load:
 
         return wait_until(reached, timeout, f"{count} more acknowledged writes", nodes)
 
-    def silence(self, since: float) -> float:
-        """The longest time without an acknowledgement that ended after `since`."""
-        times = sorted(self.ack_times)
-        return max(
-            (late - early for early, late in itertools.pairwise(times) if late >= since),
-            default=float("inf"),
-        )
-
-    def check(self, client: Client) -> tuple[int, int]:
-        """Compare with what one node holds. Returns (acknowledged, unknown outcomes that happened).
-
-        Every key is written by one call: version 1, or that call was executed twice.
-        """
-        found = read_all(client, b"load/")
-        happened = 0
-        for book in self.books:
-            for key, value in book.acked.items():
-                assert key in found, f"{key!r} was acknowledged and is not there"
-                assert found.pop(key) == (value, 1), key
-            for key, value in book.unknown.items():
-                if key in found:
-                    happened += 1
-                    assert found.pop(key) == (value, 1), key
-        assert not found, f"there, but certainly not done: {sorted(found)[:5]}"
-        return sum(len(book.acked) for book in self.books), happened
+    def check(self, client: Client, where: str = "the node") -> int:
+        """Compare with what the client's one node has applied; as Book.check."""
+        return self.book.check(where, read_all(client, self.prefix))
 
     def _raise_if_broken(self) -> None:
         if self._broken:
             raise self._broken[0]
 
     def _run(self, number: int, client: Client) -> None:
-        book = self.books[number]
-        count = 0
+        book = self.book
         try:
-            while not self._stop.is_set():
-                key = b"load/%03d/%07d" % (number, count)
+            for count in itertools.count():
+                key = b"%s%03d/%07d" % (self.prefix, number, count)
                 value = key + self._padding
-                count += 1
                 try:
                     client.put(key, value)
-                except OutcomeUnknown:
-                    book.unknown[key] = value
-                except RaftdError:
-                    book.not_done.add(key)
-                    self._stop.wait(0.02)
+                except RaftdError as error:
+                    if isinstance(error, OutcomeUnknown):
+                        book.unknown[key] = value
+                    book.errors.append(error)
+                    self._stop.wait(AFTER_ERROR_SECONDS)
                 else:
                     book.acked[key] = value
-                    self.ack_times.append(time.monotonic())
-        except BaseException as error:  # noqa: BLE001 - raised again on the test's thread
+                    book.ack_times.append(time.monotonic())
+                if self._stop.wait(self._pace_seconds):
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised again on the caller's thread
             self._broken.append(error)
 
 
-def read_all(client: Client, prefix: bytes) -> dict[bytes, tuple[bytes, int]]:
-    """key -> (value, version), from one node's own state."""
-    found: dict[bytes, tuple[bytes, int]] = {}
+def read_all(client: Client, prefix: bytes) -> Found:
+    """What the client's one node has applied under `prefix`."""
+    found: Found = {}
     after = b""
     while True:
         page = client.range(prefix, limit=1_000, after=after, consistency="stale")

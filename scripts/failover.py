@@ -10,32 +10,22 @@ histogram. Exits 1 if a limit of the second block of options is missed. Leaves n
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
 import os
 import signal
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from harness.nodes import (
-    ROOT,
-    Node,
-    NodeTrouble,
-    endpoints,
-    kill_all,
-    make_nodes,
-    remove_tree,
-    wait_until,
-    write_configs,
-)
-from raftd.client import Client, RaftdError
+from harness.cluster import Cluster
+from harness.nodes import ROOT, Node, NodeTrouble, remove_tree, wait_until
+from harness.writers import Writers
+from raftd.client import RaftdError
 from scripts.stages import STAGES, stages_of
 
 BASE = ROOT / ".run" / f"failover-{os.getpid()}"
@@ -46,54 +36,15 @@ SETTLE_SECONDS = 0.6
 BUCKETS_MS = (25, 50, 75, 100, 150, 200, 300, 500, 1000, 1500, 3000)
 
 
-class Load:
-    """Threads that put new keys through one client. Times are `time.monotonic` seconds."""
-
-    def __init__(self, client: Client, threads: int) -> None:
-        self.acks: list[float] = []
-        self.failed: list[str] = []
-        self._client = client
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(number,), daemon=True)
-            for number in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(CALL_SECONDS + 5)
-
-    def wait_more(self, count: int, nodes: Sequence[Node]) -> None:
-        goal = len(self.acks) + count
-        wait_until(lambda: len(self.acks) >= goal, 30, f"{count} more writes", nodes)
-
-    def longest_gap(self, since: float) -> tuple[float, float]:
-        """(seconds, when it ended) of the longest silence that ended after `since`."""
-        times = sorted(ack for ack in self.acks[:] if ack >= since - CALL_SECONDS)
-        gaps = [(late - early, late) for early, late in itertools.pairwise(times) if late >= since]
-        return max(gaps, default=(float("inf"), since))
-
-    def _run(self, number: int) -> None:
-        count = 0
-        while not self._stop.is_set():
-            count += 1
-            try:
-                self._client.put(b"failover/%d/%d" % (number, count % 1000), b"x" * 64)
-            except RaftdError as error:
-                self.failed.append(f"{type(error).__name__}: {error}")
-            else:
-                self.acks.append(time.monotonic())
-
-
 @dataclass
 class Fault:
-    """One fault: silence in seconds, and after how many seconds each stage was reached."""
+    """One fault: silence in seconds, after how many seconds each stage was reached, and with what
+    code the process ended.
+    """
 
     silence: float
     stages: dict[str, float] = field(default_factory=dict)
+    code: int | None = None
 
 
 @dataclass
@@ -137,14 +88,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    nodes = make_nodes(BASE, ["n1", "n2", "n3"])
+    cluster = Cluster(BASE)
     try:
-        return _run(nodes, arguments)
+        return _run(cluster, arguments)
     except NodeTrouble as error:
         print(f"failover: {error}", file=sys.stderr)
         return 1
     finally:
-        kill_all(nodes)
+        cluster.close()
         if not arguments.keep:
             remove_tree(BASE)
 
@@ -173,30 +124,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(nodes: list[Node], arguments: argparse.Namespace) -> int:
-    write_configs(nodes, {"log_format": "json"})
-    for node in nodes:
-        node.start()
-    wait_until(lambda: all(node.ready() for node in nodes), 30, "the nodes to serve", nodes)
+def _run(cluster: Cluster, arguments: argparse.Namespace) -> int:
+    cluster.start()
     kill, term = Series("SIGKILL"), Series("SIGTERM")
-    with Client(endpoints(nodes), timeout=CALL_SECONDS) as client:
-        load = Load(client, arguments.threads)
-        elections = calm(nodes, load, arguments.calm) if arguments.calm else 0
-        try:
-            for _ in range(arguments.kills):
-                kill.faults.append(one_fault(nodes, load, signal.SIGKILL))
-            after_kills = len(load.failed)
-            for _ in range(arguments.terms):
-                term.faults.append(one_fault(nodes, load, signal.SIGTERM))
-        except KeyboardInterrupt:
-            after_kills = len(load.failed)
-            print("interrupted; so far:")
-        load.stop()
-    print(f"{len(load.acks)} writes acknowledged by {arguments.threads} threads")
+    load = Writers([cluster.client(timeout=CALL_SECONDS)] * arguments.threads).start()
+    elections = calm(cluster, load, arguments.calm) if arguments.calm else 0
+    try:
+        for _ in range(arguments.kills):
+            kill.faults.append(one_fault(cluster, load, signal.SIGKILL))
+        after_kills = len(load.book.errors)
+        for _ in range(arguments.terms):
+            term.faults.append(one_fault(cluster, load, signal.SIGTERM))
+    except KeyboardInterrupt:
+        after_kills = len(load.book.errors)
+        print("interrupted; so far:")
+    load.stop()
+    print(f"{load.acked} writes acknowledged by {arguments.threads} threads")
     for series in (kill, term):
         if series.faults:
             print(series.report())
-    failed = load.failed[after_kills:]
+    failed = load.book.errors[after_kills:]
     print(f"calls that failed for the retrying client: {after_kills} and {len(failed)}")
     if arguments.json:
         document = {
@@ -213,7 +160,7 @@ def _run(nodes: list[Node], arguments: argparse.Namespace) -> int:
 
 
 def _missed(
-    arguments: argparse.Namespace, kill: Series, term: Series, failed: Sequence[str]
+    arguments: argparse.Namespace, kill: Series, term: Series, failed: Sequence[RaftdError]
 ) -> list[str]:
     missed = []
     if kill.faults and kill.p50_ms() > arguments.kill_p50:
@@ -225,17 +172,13 @@ def _missed(
     return missed + [f"failed after SIGTERM: {line}" for line in failed[:3]]
 
 
-def calm(nodes: Sequence[Node], load: Load, seconds: float) -> int:
+def calm(cluster: Cluster, load: Writers, seconds: float) -> int:
     """Load and no fault. Returns how many terms went by."""
-
-    def term() -> int:
-        return int(max(node.metric("raftd_term") or 0 for node in nodes))
-
-    load.wait_more(WARM_UP_ACKS, nodes)
-    before, acked, began = term(), len(load.acks), time.monotonic()
+    load.wait_more(WARM_UP_ACKS, 30, cluster.nodes)
+    before, acked, began = cluster.term(), load.acked, time.monotonic()
     wait_until(lambda: time.monotonic() - began >= seconds, seconds + 10, "the calm to end")
-    elections, rate = term() - before, (len(load.acks) - acked) / seconds
-    silence, _ = load.longest_gap(began)
+    elections, rate = cluster.term() - before, (load.acked - acked) / seconds
+    silence = load.book.silence(began)
     print(
         f"no fault for {seconds:g} s: {rate:.0f} writes/s, {elections} elections, longest silence "
         f"{silence * 1000:.0f} ms"
@@ -243,37 +186,25 @@ def calm(nodes: Sequence[Node], load: Load, seconds: float) -> int:
     return elections
 
 
-def one_fault(nodes: Sequence[Node], load: Load, number: int) -> Fault:
+def one_fault(cluster: Cluster, load: Writers, number: int) -> Fault:
     """Signal the leader under load, wait for writes again, bring it back. All nodes serve before
     and after.
     """
-    load.wait_more(WARM_UP_ACKS, nodes)
-    leader = _leader(nodes)
-    others = [node for node in nodes if node is not leader]
+    load.wait_more(WARM_UP_ACKS, 30, cluster.nodes)
+    leader, others = cluster.leader(), cluster.followers()
     marks = {node.id: node.log_path.stat().st_size for node in others}
     wall, began = time.time(), time.monotonic()
     leader.signal(number)
     leader.wait_gone(20)
-    load.wait_more(WARM_UP_ACKS, nodes)
+    load.wait_more(WARM_UP_ACKS, 30, cluster.nodes)
     wait_until(lambda: time.monotonic() - began > SETTLE_SECONDS, 5, "the load to settle")
-    silence, ended = load.longest_gap(began)
+    silence, ended = load.book.gap(began)
     stages = stages_of(others, marks, wall)
     stages["served"] = ended - began
+    code = leader.process.returncode if leader.process is not None else None
     leader.start()
-    wait_until(lambda: all(map(_level, nodes)), 30, f"{leader.id} to be back", nodes)
-    return Fault(silence, stages)
-
-
-def _leader(nodes: Sequence[Node]) -> Node:
-    """The one that leads, and that the others know; waited for."""
-    found: list[Node] = []
-
-    def look() -> bool:
-        found[:] = [node for node in nodes if node.metric("raftd_is_leader") == 1]
-        return len(found) == 1
-
-    wait_until(look, 15, "a leader", nodes)
-    return found[0]
+    wait_until(lambda: all(map(_level, cluster.nodes)), 30, f"{leader.id} to be back", [leader])
+    return Fault(silence, stages, code)
 
 
 def _level(node: Node) -> bool:

@@ -2,14 +2,14 @@
 
 from harness.cluster import TINY_SNAPSHOTS, Cluster, channel, event_count
 from harness.level import digest
-from harness.writers import CALL_SECONDS, Book, Load, in_threads, read_all
+from harness.writers import CALL_SECONDS, Book, Writers, in_threads, read_all
 
 __all__ = [
     "CALL_SECONDS",
     "TINY_SNAPSHOTS",
     "Book",
     "Cluster",
-    "Load",
+    "Writers",
     "channel",
     "digest",
     "event_count",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 
 from harness.cluster import TINY_SNAPSHOTS
-from harness.writers import Load
+from harness.writers import Writers
 from tests.chaos import kills
 from tests.cluster.conftest import MakeCluster
 
@@ -33,7 +32,7 @@ def test_kill_cycles_under_load(tmp_path: Path) -> None:
 
 def test_single_node(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(1, TINY_SNAPSHOTS).start()
-    load = Load([cluster.client() for _ in range(4)]).start()
+    load = Writers([cluster.client() for _ in range(4)]).start()
     load.wait_more(300, 20, cluster.nodes)
     cluster.nodes[0].kill()
     cluster.nodes[0].start()
@@ -41,20 +40,3 @@ def test_single_node(make_cluster: MakeCluster) -> None:
     load.wait_more(100, 20, cluster.nodes)
     load.stop()
     load.check(cluster.client())
-
-
-def test_orderly_stop_hands_over_and_loses_nothing(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(3, TINY_SNAPSHOTS).start()
-    load = Load([cluster.client() for _ in range(4)]).start()
-    load.wait_more(200, 20, cluster.nodes)
-    leader, began = cluster.leader(), time.monotonic()
-    assert leader.stop() == 0
-    load.wait_more(200, 20, cluster.nodes)
-    assert load.silence(began) < 2.0
-    leader.start()
-    cluster.wait_ready([leader])
-    load.stop()
-    cluster.wait_level()
-    for node in cluster.nodes:
-        load.check(cluster.client([node]))
-    assert sum(len(book.unknown) for book in load.books) == 0

@@ -12,7 +12,7 @@ import pytest
 
 from harness.cluster import Cluster, channel
 from harness.nodes import wait_until
-from harness.writers import Load, in_threads, read_all
+from harness.writers import Writers, in_threads, read_all
 from raftd._pb import client_pb2, client_pb2_grpc
 from tests.cluster.conftest import MakeCluster
 
@@ -76,7 +76,7 @@ def test_busy_leader_keeps_its_term_and_a_stopped_one_is_replaced(
         pytest.skip("minutes long: RAFTD_SOAK=1")
     cluster = make_cluster(3).start()
     client = cluster.client()
-    load = Load([client] * 64, value_bytes=256).start()
+    load = Writers([client] * 64, value_bytes=256).start()
     load.wait_more(100, 20, cluster.nodes)
     term, before = cluster.term(), load.acked
     threading.Event().wait(seconds)
@@ -85,7 +85,7 @@ def test_busy_leader_keeps_its_term_and_a_stopped_one_is_replaced(
     leader, stopped_at = cluster.leader(), time.monotonic()
     leader.pause()
     load.wait_more(200, 20, cluster.nodes)
-    silence = load.silence(stopped_at)
+    silence = load.book.silence(stopped_at)
     leader.resume()
     wait_until(lambda: _follows(cluster, leader.id), 20, "the old leader to follow", cluster.nodes)
     load.stop()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.compose_writers import Book, Found, WrongState
+from harness.writers import Book, Found, WrongState
 
 PROBE = Path(__file__).resolve().parents[2] / "config" / "compose" / "probe.py"
 
@@ -23,8 +23,8 @@ def book() -> Book:
 
 
 def test_what_was_promised_is_there() -> None:
-    assert book().check("n1", {b"a": (b"1", 1), b"b": (b"2", 1)}) == 2
-    assert book().check("n1", {b"a": (b"1", 1), b"b": (b"2", 1), b"u": (b"3", 1)}) == 2
+    assert book().check("n1", {b"a": (b"1", 1), b"b": (b"2", 1)}) == 0
+    assert book().check("n1", {b"a": (b"1", 1), b"b": (b"2", 1), b"u": (b"3", 1)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,8 @@ def test_silence_is_measured_at_both_ends_too() -> None:
     assert made.silence(2.0, 2.5) == 0.5
     assert made.silence(2.2, 6.5) == 4.0, "nothing after 2.5 yet"
     assert made.silence(8.0, 9.0) == 1.0
+    assert made.gap(2.2) == (4.5, 7.0)
+    assert made.silence(8.0) == float("inf")
 
 
 @pytest.mark.parametrize(

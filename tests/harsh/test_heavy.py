@@ -11,7 +11,7 @@ import pytest
 
 from harness.cluster import Cluster, event_count
 from harness.nodes import wait_until
-from harness.writers import Load, in_threads, read_all
+from harness.writers import Writers, in_threads, read_all
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
@@ -25,7 +25,7 @@ SILENCE_MAX = 1.5
 def test_large_values_and_deep_pipelines(make_cluster: MakeCluster) -> None:
     """64 values of 1 MiB and 20,000 small ones in bulk, beside eight single writers."""
     cluster = make_cluster(3, {"snapshot_bytes": "32MiB", "keep_bytes": "8MiB"}).start()
-    load = Load([cluster.client() for _ in range(8)]).start()
+    load = Writers([cluster.client() for _ in range(8)]).start()
     load.wait_more(100, 20, cluster.nodes)
     term, began = cluster.term(), time.monotonic()
     large = {b"large/%02d" % n: random.Random(n).randbytes(MIB) for n in range(64)}
@@ -44,7 +44,7 @@ def test_large_values_and_deep_pipelines(make_cluster: MakeCluster) -> None:
     load.wait_more(50, 20, cluster.nodes)
     load.stop()
     cluster.wait_level()
-    silence = load.silence(began)
+    silence = load.book.silence(began)
     print(f"\n64 MiB and 20,000 small values in {seconds:.1f} s; others waited {silence:.2f} s")
     for node in cluster.nodes:
         reader = cluster.client([node])
@@ -69,7 +69,7 @@ def test_sleeping_follower(make_cluster: MakeCluster, seconds: int, catch_up: st
         pytest.skip("a minute long: RAFTD_SOAK=1")
     settings = {"snapshot_entries": "500", "keep_entries": "20"} if catch_up == "snapshot" else {}
     cluster = make_cluster(3, settings).start()
-    load = Load([cluster.client() for _ in range(8)], value_bytes=1024).start()
+    load = Writers([cluster.client() for _ in range(8)], value_bytes=1024).start()
     load.wait_more(200, 20, cluster.nodes)
     sleeper, term, began = cluster.followers()[0], cluster.term(), time.monotonic()
     sleeper.pause()
@@ -81,7 +81,7 @@ def test_sleeping_follower(make_cluster: MakeCluster, seconds: int, catch_up: st
     load.wait_more(200, 20, cluster.nodes)
     load.stop()
     cluster.wait_level()
-    silence = load.silence(began)
+    silence = load.book.silence(began)
     print(
         f"\nfollower stopped for {seconds} s, {behind} writes meanwhile, back by {catch_up} in "
         f"{caught_up:.1f} s; writes were never silent for more than {silence:.2f} s"

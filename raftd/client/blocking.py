@@ -122,6 +122,7 @@ class BlockingCallers:
         lock = threading.Lock()
         lock.acquire()
         call = answers.single(operation, lock.release)
+        call.chained = True
         with self._under_way() as engine:
             if not self._room.enter(1, call.size):
                 deadline = self._clock() + seconds
@@ -132,13 +133,15 @@ class BlockingCallers:
             _put(stream, call)
             try:
                 in_time = lock.acquire(True, seconds)
+                if not in_time:
+                    _tell(engine, engine.context.expire, [call])
+                    if not lock.acquire(True, GRACE_SECONDS):
+                        raise answers.stalled(changes=stream.sessions)
             except BaseException:  # an interrupt: nobody waits for this number any more
                 _tell(engine, engine.context.expire, [call], "the caller was interrupted")
                 raise
-            if not in_time:
-                _tell(engine, engine.context.expire, [call])
-                if not lock.acquire(True, GRACE_SECONDS):
-                    raise answers.stalled(changes=stream.sessions)
+            finally:
+                call.leave()
         return call
 
     def run_many(self, bulk: Bulk[Answer], timeout: float | None) -> list[Answer]:

@@ -1,4 +1,4 @@
-"""Calls that wait for an answer: each one, the queue of a stream, the bound on them all.
+"""Calls that wait for an answer: each one, who wakes its caller, and the bound on them all.
 
 A caller (any thread) makes a `PendingCall` and puts it into the `SendQueue` of a stream. The
 stream's task takes it out on the client's loop and settles it there exactly once: then `wake` is
@@ -8,7 +8,6 @@ bulk call is cut into pending calls of hundreds.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +15,9 @@ from collections.abc import Callable, Sequence
 from raftd.client.errors import RaftdError
 
 Wake = Callable[[], object]
+
+CHAIN_SECONDS = 0.01
+"""After so long whoever waits for its turn in a chain is woken whatever the others do."""
 
 
 class PendingCall:
@@ -28,12 +30,17 @@ class PendingCall:
     certain end. order: in which it first left the queue, 0 before. alone: never share a frame
     again. counted: it holds room in Backpressure. reason, code: of the last failure. results:
     (status, bytes) a command, once settled without error. index, term: the log entry; for a query,
-    index is the applied index that it read. endpoint: the node that answered.
+    index is the applied index that it read. endpoint: the node that answered. chained: the caller
+    calls `leave` when it waits no longer, so it may be woken by another (see `WakeChain`).
     """
 
     __slots__ = (
+        "_chain",
+        "_left",
+        "_woken",
         "alone",
         "answered",
+        "chained",
         "code",
         "commands",
         "count",
@@ -75,6 +82,51 @@ class PendingCall:
         self.index = 0
         self.term = 0
         self.endpoint = ""
+        self.chained = False
+        self._chain: WakeChain | None = None
+        self._woken = False
+        self._left = False
+
+    def leave(self) -> None:
+        """The caller waits no longer, for whatever reason: the next one's turn. Any thread."""
+        self._left = True
+        if self._woken and self._chain is not None:
+            self._chain.next()
+
+
+class WakeChain:
+    """Wakes the callers of one frame one after another: each that leaves wakes the next.
+
+    Woken all at once, 64 threads would fight for the interpreter's lock, and each would lose it
+    once more to the loop. Whoever leaves says so first and looks then whether it was woken; whoever
+    wakes does it the other way round. So a caller that is interrupted or gives up at the moment of
+    its turn is skipped or passes its turn on, and never breaks the chain. `finish` is for threads
+    that do not run: nobody waits for another longer than CHAIN_SECONDS.
+    """
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self, calls: Sequence[PendingCall]) -> None:
+        self._waiting = deque(calls)
+        for call in calls:
+            call._chain = self
+
+    def next(self) -> None:
+        """Wake the next one that still waits. Any thread."""
+        while True:
+            try:
+                call = self._waiting.popleft()
+            except IndexError:
+                return
+            call._woken = True
+            if not call._left:
+                call.wake()
+                return
+
+    def finish(self) -> None:
+        """Wake all that are left. Any thread."""
+        while self._waiting:
+            self.next()
 
 
 class Countdown:
@@ -90,132 +142,6 @@ class Countdown:
         self._left -= 1
         if self._left == 0:
             self._wake()
-
-
-class SendQueue:
-    """What waits for a stream. `put` from any thread, everything else on the loop.
-
-    Callers append and look at one flag. The stream's task sets the flag first, then looks at the
-    queue once more, and sleeps. So either the caller sees the flag, or the task sees the call (the
-    interpreter runs one thread at a time). While a frame is in flight the flag is down, and callers
-    need not wake the loop at all.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._queue: deque[PendingCall] = deque()
-        self._idle = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._order = 0
-        self.blocked = False
-        """The last `take` ended at a call that was not admitted."""
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def put(self, call: PendingCall) -> None:
-        """Any thread."""
-        self._queue.append(call)
-        if self._idle:
-            self._idle = False
-            self._loop.call_soon_threadsafe(self.rouse)
-
-    def put_here(self, call: PendingCall) -> None:
-        """From the loop itself: other tasks of this turn still get into the same frame."""
-        self._queue.append(call)
-        if self._idle:
-            self._idle = False
-            self._loop.call_soon(self.rouse)
-
-    def rouse(self) -> None:
-        """End `work` or `change` early."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def work(self) -> None:
-        """Wait until there is something to send."""
-        while not self._trimmed():
-            await self._sleep(wanted=True)
-
-    async def change(self, *, wanted: bool) -> None:
-        """Wait for `rouse` or, if work is wanted, for something to send."""
-        if not (wanted and self._queue):
-            await self._sleep(wanted=wanted)
-
-    def take(
-        self, count_max: int, bytes_max: int, admit: Callable[[PendingCall], bool]
-    ) -> list[PendingCall]:
-        """From the front, what fits in one frame: one call at least, if `admit` lets it."""
-        calls: list[PendingCall] = []
-        count = size = 0
-        queue = self._queue
-        self.blocked = False
-        while queue:
-            call = queue[0]
-            if not call.settled:
-                count += len(call.commands)
-                size += call.size
-                if calls and (call.alone or count > count_max or size > bytes_max):
-                    break
-                if not admit(call):
-                    self.blocked = True
-                    break
-                if not call.settled:  # admission may find that it cannot be sent any more
-                    calls.append(call)
-                    if not call.order:
-                        self._order += 1
-                        call.order = self._order
-            queue.popleft()
-            if call.alone and calls:
-                break
-        return calls
-
-    def back(self, calls: list[PendingCall]) -> None:
-        """To the front, in the order in which they first left."""
-        queue = self._queue
-        while queue and queue[0].order:
-            calls.append(queue.popleft())
-        waiting = [call for call in calls if not call.settled]
-        waiting.sort(key=_order, reverse=True)
-        queue.extendleft(waiting)
-
-    def prune(self, reason: str, code: int) -> None:
-        """Drop what callers gave up meanwhile, tell the others why they wait."""
-        queue = self._queue
-        for _ in range(len(queue)):
-            call = queue.popleft()
-            if not call.settled:
-                call.reason, call.code = reason, code
-                queue.append(call)
-
-    def waiting(self) -> list[PendingCall]:
-        return [call for call in list(self._queue) if not call.settled]
-
-    def empty(self) -> list[PendingCall]:
-        """All that wait, taken out."""
-        calls = self.waiting()
-        self._queue.clear()
-        return calls
-
-    def _trimmed(self) -> bool:
-        """Drop settled calls at the front. True: there is something to send."""
-        queue = self._queue
-        while queue and queue[0].settled:
-            queue.popleft()
-        return bool(queue)
-
-    async def _sleep(self, *, wanted: bool) -> None:
-        self._waiter = self._loop.create_future()
-        self._idle = wanted
-        try:
-            if not (wanted and self._queue):  # see above: the flag first, then the queue
-                await self._waiter
-        finally:
-            self._idle = False
-
-
-def _order(call: PendingCall) -> int:
-    return call.order
 
 
 class Backpressure:

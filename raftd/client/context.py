@@ -14,7 +14,7 @@ from grpc import StatusCode, aio
 
 from raftd._pb import client_pb2 as pb
 from raftd.client import nodes
-from raftd.client.calls import Backpressure, PendingCall
+from raftd.client.calls import CHAIN_SECONDS, Backpressure, PendingCall, WakeChain
 from raftd.client.errors import (
     AnswerTooLong,
     NotDone,
@@ -54,13 +54,31 @@ class Context:
 
     def settle(self, call: PendingCall, error: RaftdError | None = None) -> None:
         """Exactly one answer: later ones are dropped."""
-        if call.settled:
-            return
+        if not call.settled:
+            self._end(call, error)
+            call.wake()
+
+    def settle_frame(self, calls: list[PendingCall]) -> None:
+        """All have their answers. Blocking callers are woken in a chain, the others at once."""
+        chained: list[PendingCall] = []
+        for call in calls:
+            if not call.settled:
+                self._end(call, None)
+                if call.chained:
+                    chained.append(call)
+                else:
+                    call.wake()
+        if chained:
+            chain = WakeChain(chained)
+            chain.next()
+            if len(chained) > 1:
+                self.loop.call_later(CHAIN_SECONDS, chain.finish)
+
+    def _end(self, call: PendingCall, error: RaftdError | None) -> None:
         call.settled = True
         call.error = error
         if call.counted:
             self.room.leave(call.count, call.size)
-        call.wake()
 
     def expire(self, calls: Iterable[PendingCall], why: str = "the deadline has passed") -> None:
         """Their callers wait no longer.

@@ -18,9 +18,10 @@ from typing import NamedTuple
 from grpc import aio
 
 from raftd._pb import client_pb2 as pb
-from raftd.client.calls import PendingCall, SendQueue
+from raftd.client.calls import PendingCall
 from raftd.client.context import Context
 from raftd.client.policy import AttemptFailed, Next, Verdict, judge, judge_rpc
+from raftd.client.send_queue import SendQueue
 
 FRAME_BYTES_MAX = 1 << 20
 """A frame ends before it grows beyond this (one command alone may be bigger): the nodes take 2
@@ -137,9 +138,11 @@ class PipelineStream(ABC):
             if frame is None:
                 await self._nothing()
                 continue
+            asked = len(self.flights[self._number].calls)
             await stream.write(frame)
             if not self._read(await stream.read()):
                 return
+            await self.queue.gather(asked)
 
     async def _drive_deep(self, stream: Stream) -> None:
         """Several frames in flight: the answers are read by a task of their own."""

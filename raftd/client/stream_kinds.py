@@ -80,8 +80,7 @@ class CommandStream(PipelineStream):
         _deal(calls, results, reply, self.address)
         if not _TRANSIENT.isdisjoint([status for status, _ in results]):
             calls = self._again(calls)
-        for call in calls:
-            context.settle(call)
+        context.settle_frame(calls)
 
     def _again(self, calls: list[PendingCall]) -> list[PendingCall]:
         """Sort out those that were not (wholly) executed; returns the others."""
@@ -161,8 +160,7 @@ class QueryStream(PipelineStream):
                 self._context.settle(call, ProtocolError(text, endpoint=self.address))
             return
         _deal(calls, results, reply, self.address)
-        for call in calls:
-            self._context.settle(call)
+        self._context.settle_frame(calls)
 
 
 class StaleStream(QueryStream):

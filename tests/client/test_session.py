@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from raftd.client.calls import Backpressure, PendingCall, SendQueue
+from raftd.client.calls import Backpressure, PendingCall
+from raftd.client.send_queue import SendQueue
 from raftd.client.session import WINDOW_MAX, SessionState
 from raftd.wire import session_id
 from raftd.wire.session_id import with_index

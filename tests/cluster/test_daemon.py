@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -103,9 +102,7 @@ def test_damaged_log_is_refused_and_named(single: Cluster) -> None:
 def test_orderly_stop_and_second_signal(single: Cluster) -> None:
     single.start()
     node = single.nodes[0]
-    began = time.monotonic()
     assert node.stop() == 0
-    assert time.monotonic() - began < 5
     assert last_line(node)["msg"] == "stopped"
     with born_with(signal.SIGINT, signal.SIG_DFL):
         node.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -58,10 +57,8 @@ def test_a_sync_that_hangs_does_not_hold_up_the_network_thread(make: Callable[..
     bench = make()
     bench.start()
     bench.log.gate.clear()
-    began = time.monotonic()
-    bench.put(1, inline=True)
+    bench.put(1, inline=True)  # either would wait for the gate for ever
     bench.put(2, inline=True)
-    assert time.monotonic() - began < 2
     assert bench.durable == []
     bench.log.gate.set()
     bench.posted.wait(2)

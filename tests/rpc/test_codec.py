@@ -170,6 +170,31 @@ def test_a_malformed_append_is_refused_by_name(case: tuple[dict[str, Any], str])
     assert "\n" not in str(caught.value)
 
 
+BAD_VOTES: list[tuple[dict[str, Any], str]] = [
+    *(({"term": value}, f"term {value}") for value in (0, *TOO_HIGH)),
+    ({"last_index": 0}, "do not go together"),
+    ({"last_term": 0}, "do not go together"),
+    ({"last_term": 4}, "above the message's term"),
+    *(({"last_index": value}, "last_index") for value in TOO_HIGH),
+]
+
+
+@pytest.mark.parametrize("case", BAD_VOTES, ids=[str(case[0]) for case in BAD_VOTES])
+def test_a_malformed_vote_request_is_refused_by_name(case: tuple[dict[str, Any], str]) -> None:
+    good = codec.encode_vote(m.VoteRequest(3, "n1", 9, 2), ENVELOPE)
+    fields, text = case
+    with pytest.raises(Rejected, match=text):
+        codec.decode_vote(spoil(good, **fields), "n1")
+
+
+@pytest.mark.parametrize("term", [0, *TOO_HIGH])
+def test_impossible_terms_are_refused_by_name(term: int) -> None:
+    with pytest.raises(Rejected, match=f"term {term}"):
+        codec.decode_read_index(pb.ReadIndexRequest(envelope=ENVELOPE, number=1, term=term), "n1")
+    with pytest.raises(Rejected, match=f"term {term}"):
+        codec.decode_timeout_now(pb.TimeoutNowRequest(envelope=ENVELOPE, number=1, term=term), "n1")
+
+
 def test_an_entry_above_the_limit_is_refused() -> None:
     huge = b"x" * (codec.PAYLOAD_MAX + 1)
     message = spoil(good_append(), entry_payloads=[b"", huge], entries_crc=0)

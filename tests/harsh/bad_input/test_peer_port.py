@@ -1,4 +1,7 @@
-"""Strangers and liars on the peer port: terms, indexes, envelopes, entries. No term may move."""
+"""Strangers and liars on the peer port: no term may move, and they are told nothing.
+
+The numbers that no message may hold are in tests/rpc/test_codec.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ from tests.harsh.bad_input.envelopes import (
     envelope,
     refusal,
     send,
-    with_entries,
 )
 
 pytestmark = pytest.mark.cluster
@@ -80,15 +82,6 @@ def test_node_that_talks_to_itself(live: Live, method: str) -> None:
     said(live.leader, "two nodes have this id")
 
 
-@pytest.mark.parametrize("method", [*REQUESTS, "Hello"])
-def test_empty_message(live: Live, method: str) -> None:
-    """proto3's defaults are never anybody's identity."""
-    kind = pb.HelloRequest if method == "Hello" else REQUESTS[method]
-    code, details = refusal(live.leader, method, kind())
-    assert code is MALFORMED
-    assert "envelope.sender" in details
-
-
 def test_hello_of_a_wiped_node_is_refused_with_the_next_step(live: Live) -> None:
     sender, target = live.followers()
     forged = envelope(live, sender, target, sender_incarnation="f" * 16)
@@ -128,28 +121,6 @@ def test_the_clients_port_tells_nothing_either(live: Live) -> None:
             feed.cancel()
 
 
-@pytest.mark.parametrize("text", ["", "../../etc", "a b", "x" * 65, "n1\nlevel=critical"])
-def test_hello_of_an_impossible_name(live: Live, text: str) -> None:
-    forged = envelope(live, live.followers()[0], live.leader, sender=text)
-    code, details = refusal(live.leader, "Hello", pb.HelloRequest(envelope=forged, number=1))
-    assert code is MALFORMED
-    assert "is not a node id" in details
-
-
-NUMBERS = [0, 2**62 + 1, 2**63, 2**64 - 1]
-
-
-@pytest.mark.parametrize("term", NUMBERS)
-@pytest.mark.parametrize("method", [name for name in REQUESTS if name != "Probe"])
-def test_impossible_terms_from_a_known_node(live: Live, method: str, term: int) -> None:
-    target, sender = live.followers()
-    made = message(method, envelope(live, sender, target), term)
-    code, details = refusal(target, method, made)
-    assert code is MALFORMED
-    assert "term" in details
-    assert str(term) in details
-
-
 @pytest.mark.parametrize("method", ["RequestVote", "Heartbeat", "InstallSnapshot"])
 def test_a_leap_of_the_term(live: Live, method: str) -> None:
     """A term near the end of the numbers would leave no room for another election, ever."""
@@ -178,28 +149,6 @@ def test_old_terms_are_told_the_new_one(live: Live) -> None:
         assert send(target, method, made).term == live.term
 
 
-CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "prev-term-above-term": ({"prev_index": 5, "prev_term": 99}, "prev_term 99 is above"),
-    "index-without-term": ({"prev_index": 5}, "do not go together"),
-    "term-without-index": ({"prev_term": 1}, "do not go together"),
-    "huge-index": ({"prev_index": 2**63, "prev_term": 1}, "prev_index 9223372036854775808"),
-    "last-index": ({"prev_index": 2**64 - 1, "prev_term": 1}, "is outside"),
-    "huge-commit": ({"commit": 2**64 - 1}, "commit 18446744073709551615"),
-}
-
-
-@pytest.mark.parametrize("kind", CONTRADICTIONS)
-def test_contradictory_append(live: Live, kind: str) -> None:
-    fields, words = CONTRADICTIONS[kind]
-    target = live.followers()[0]
-    made = pb.AppendRequest(
-        envelope=envelope(live, live.leader, target), number=1, term=live.term, **fields
-    )
-    code, details = refusal(target, "Heartbeat", made)
-    assert code is MALFORMED, details
-    assert words in details
-
-
 def test_commit_beyond_the_log(live: Live) -> None:
     """Possible in form, so it is not refused; but nothing is committed that is not there."""
     target = live.followers()[0]
@@ -208,77 +157,6 @@ def test_commit_beyond_the_log(live: Live) -> None:
     )
     assert send(target, "Heartbeat", made).ok
     live.cluster.wait_level()
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"last_index": 7}, "do not go together"),
-        ({"last_index": 7, "last_term": FAR + 1}, "above the message's term"),
-        ({"last_index": 2**63, "last_term": 1}, "last_index"),
-    ],
-)
-def test_contradictory_vote(live: Live, fields: dict[str, Any], words: str) -> None:
-    target, sender = live.followers()
-    made = pb.VoteRequest(envelope=envelope(live, sender, target), number=1, term=FAR, **fields)
-    code, details = refusal(target, "RequestVote", made)
-    assert code is MALFORMED
-    assert words in details
-
-
-def test_contradictory_snapshots(live: Live) -> None:
-    target = live.followers()[0]
-    made = message("InstallSnapshot", envelope(live, live.leader, target), live.term)
-    made.meta.term = live.term
-    cases: list[tuple[dict[str, Any], str]] = [
-        ({"offset": 2**63}, "is past the size"),
-        ({"data": b"xx"}, "is past the size"),
-        ({"data": b"x", "data_crc": 1}, "data_crc does not fit"),
-    ]
-    for fields, words in cases:
-        request = pb.SnapshotRequest()
-        request.CopyFrom(made)
-        for name, value in fields.items():
-            setattr(request, name, value)
-        code, details = refusal(target, "InstallSnapshot", request)
-        assert (code, words in details) == (MALFORMED, True), details
-    for voters, words in (([], "is empty"), (["n2", "n1"], "not sorted"), (["n1", "n1"], "twice")):
-        request = pb.SnapshotRequest()
-        request.CopyFrom(made)
-        del request.meta.voters[:]
-        request.meta.voters.extend(voters)
-        code, details = refusal(target, "InstallSnapshot", request)
-        assert (code, words in details) == (MALFORMED, True), details
-
-
-def appended(live: Live, target: Node, *entries: tuple[int, int, bytes]) -> pb.AppendRequest:
-    """As the leader would send it, right after the snapshot of nothing."""
-    made = pb.AppendRequest(envelope=envelope(live, live.leader, target), number=1, term=live.term)
-    return with_entries(made, *entries)
-
-
-def test_bad_entries(live: Live) -> None:
-    """Each ends the stream with one line; the leader's next stream goes on as if nothing was."""
-    target, term = live.followers()[0], live.term
-    opened = envelope(live, live.leader, target)
-    uneven = appended(live, target, (term, 2, b"x"))
-    uneven.entry_terms.append(term)
-    damaged = appended(live, target, (term, 2, b"x"))
-    damaged.entries_crc ^= 1
-    cases = [
-        (appended(live, target, (term, 77, b"x")), "entry type 77 is unknown"),
-        (appended(live, target, (term, 0, b"x")), "entry type 0 is unknown"),
-        (appended(live, target, (term + 1, 2, b"x")), "do not lie between"),
-        (appended(live, target, (0, 2, b"x")), "do not lie between"),
-        (uneven, "uneven"),
-        (damaged, "damaged"),
-    ]
-    for request, words in cases:
-        code, details = append_on_stream(target, opened, request)
-        assert code is MALFORMED, details
-        assert words in details
-    code, details = refusal(target, "Heartbeat", appended(live, target, (term, 2, b"x")))
-    assert (code, "it carries entries" in details) == (MALFORMED, True)
 
 
 def test_append_streams_without_a_name(live: Live) -> None:

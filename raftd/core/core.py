@@ -23,6 +23,7 @@ from raftd.core import (
     durability,
     election,
     install_snapshot,
+    invariants,
     leader,
     membership,
     picture,
@@ -160,6 +161,7 @@ class RaftCore:
         """Fire what is due. A late call is harmless, an early one does nothing."""
         fx = Effects()
         timers.tick(self._s, fx, now)
+        invariants.check(self._s)
         return self._done(fx)
 
     def wake_at(self, now: float) -> float:
@@ -320,15 +322,14 @@ class RaftCore:
 
     def _done(self, fx: Effects) -> Effects:
         """Hand what is committed to the machine, in order and once; not past a snapshot that is not
-        marked yet.
+        marked yet, and not if this node contradicts itself.
         """
         s = self._s
+        if fx.events:
+            invariants.check(s)
         if s.installing is None and s.handed_index < s.commit_index:
-            if s.commit_index > s.log.last_index:
-                raise BrokenInvariant(
-                    f"commit <= last: {s.commit_index} is committed, the log ends at "
-                    f"{s.log.last_index}"
-                )
+            if not invariants.positions(s):
+                invariants.check(s)
             fx.committed = s.log.between(s.handed_index + 1, s.commit_index)
             s.handed_index = s.commit_index
         return fx

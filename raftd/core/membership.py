@@ -78,9 +78,9 @@ def with_appended(known: Configurations, entries: Sequence[Entry]) -> Configurat
 
 def note_appended(s: State, fx: Effects, now: float, entries: Sequence[Entry]) -> None:
     """`entries` were appended, and configurations among them are in force."""
-    configurations = with_appended(s.configurations, entries)
-    if configurations is not s.configurations:
-        set_configuration(s, fx, now, configurations)
+    for entry in entries:
+        if entry.type is EntryType.CONFIGURATION:
+            set_configuration(s, fx, now, with_appended(s.configurations, (entry,)))
 
 
 def note_truncated(s: State, fx: Effects, now: float, first: Index) -> None:

@@ -189,6 +189,7 @@ class State:
     pull_number: int = 0
     pin_bytes_max: float = float("inf")
     """What the disk has room for; the setting of this name holds besides."""
+    peers_known: tuple[Configuration | None, tuple[NodeId, ...]] = (None, ())
 
     @property
     def me(self) -> NodeId:
@@ -208,7 +209,13 @@ class State:
         return self.admitted and self.admitted_seq <= self.durable_seq
 
     def peers(self) -> tuple[NodeId, ...]:
-        return tuple(node for node in self.configuration.members() if node != self.me)
+        """All members but this node. Every call of the core asks, so it is worked out once."""
+        of, found = self.peers_known
+        if of is not self.configurations[-1][1]:
+            of = self.configurations[-1][1]
+            found = tuple(node for node in of.members() if node != self.me)
+            self.peers_known = of, found
+        return found
 
     def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * self.rng.random()

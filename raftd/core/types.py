@@ -109,6 +109,8 @@ class Configuration:
 
     def members(self) -> tuple[NodeId, ...]:
         """Everybody who gets the log, each once."""
+        if not self.outgoing:
+            return self.voters + self.learners
         leaving = (node for node in self.outgoing if node not in self.voters + self.learners)
         return self.voters + self.learners + tuple(leaving)
 

@@ -86,7 +86,7 @@ def test_a_candidate_that_a_snapshot_removes_gives_up() -> None:
         env.run(line)
     core = env.nodes["n1"].core
     assert campaigns(core)
-    meta = SnapshotMeta(5, 1, Configuration(("n2", "n3")), 10)
+    meta = SnapshotMeta(5, core.current_term, Configuration(("n2", "n3")), 10)
     core.snapshot_received(meta, "token", SnapshotRequest(1, "n2", meta, 0), env.now)
     assert not campaigns(core)
     assert core.state(env.now).role is Role.FOLLOWER
@@ -101,7 +101,7 @@ def test_nobody_is_asked_again_who_is_gone() -> None:
     state = core._s
     assert state.campaign is not None
     state.campaign.ask_again_at["n3"] = env.now
-    meta = SnapshotMeta(5, 1, Configuration(("n1", "n2")), 10)
+    meta = SnapshotMeta(5, core.current_term, Configuration(("n1", "n2")), 10)
     core.snapshot_received(meta, "token", SnapshotRequest(1, "n2", meta, 0), env.now)
     assert state.campaign is not None
     assert "n3" not in state.campaign.ask_again_at

@@ -12,7 +12,7 @@ import pytest
 
 from raftd.admin import connection, server
 from raftd.admin.server import AdminServer
-from raftd.metrics import Vitals
+from raftd.admin.vitals import Vitals
 
 SECONDS = 5.0
 
@@ -95,7 +95,9 @@ def test_an_answer_that_nobody_takes_ends(
     admin: AdminServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setitem(admin._routes, "/metrics", lambda: connection.Answer(200, "x" * (32 << 20)))
+    monkeypatch.setitem(
+        admin._routes, "/metrics", lambda _: connection.Answer(200, "x" * (32 << 20))
+    )
     with call(admin) as one:
         one.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         deadline = time.monotonic() + SECONDS

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from raftd.admin.server import AdminServer
+from raftd.admin.vitals import DEAD_SECONDS, UNREADY_SECONDS, Vitals
 from raftd.core.messages import AppendRequest
 from raftd.core.types import Configuration, Entry, EntryType, PeerState, RaftState, Role
-from raftd.metrics import DEAD_SECONDS, UNREADY_SECONDS, Vitals
 from raftd.node.measures import Measures
 
 STATE = RaftState(

@@ -15,8 +15,9 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
+from raftd.admin.collector import NodeCollector
+from raftd.admin.vitals import Vitals
 from raftd.embed.clock import MonotonicClock
-from raftd.metrics import NodeCollector, Vitals
 from raftd.node.measures import Histogram, Measures
 from tests.rpc.fakes import FakeNode
 

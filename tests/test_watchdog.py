@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from raftd.admin.vitals import Vitals
 from raftd.daemon.watchdog import Watchdog
-from raftd.metrics import Vitals
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics over plain HTTP, on a thread of their own.
+"""/livez, /readyz, /metrics and /events over HTTP, on a thread of their own.
 
 The network thread leaves its latest picture in `Vitals`; this thread only reads that. It takes no
 lock of the node's, so a node that is stuck can still say so. It asks no name server anything.
@@ -16,8 +16,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from raftd.admin.connection import Answer, Connection
-from raftd.metrics import NodeCollector, Vitals
+from raftd.admin.collector import NodeCollector
+from raftd.admin.connection import Answer, Connection, Request, Stream
+from raftd.admin.event_stream import EventStreams
+from raftd.admin.vitals import Vitals
 from raftd.names import SHARED, numbers_of
 from raftd.tls.contexts import Tls
 
@@ -55,10 +57,11 @@ class AdminServer:
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._trouble)
         self._stopping = asyncio.Event()
-        self._routes: dict[str, Callable[[], Answer]] = {
-            "/livez": lambda: _judged(vitals.dead()),
-            "/readyz": lambda: _judged(vitals.unready()),
-            "/metrics": self._metrics,
+        self._routes: dict[str, Callable[[Request], Answer | Stream]] = {
+            "/livez": lambda _: _judged(vitals.dead()),
+            "/readyz": lambda _: _judged(vitals.unready()),
+            "/metrics": lambda _: self._metrics(),
+            "/events": EventStreams(vitals, self._loop).answer,
         }
         self._thread = threading.Thread(target=self._run, name="raft-admin", daemon=True)
 
@@ -106,20 +109,22 @@ class AdminServer:
         self._open[connection] = None
         if len(self._open) > CONNECTIONS_MAX:
             waiting = (one for one in self._open if one.waiting and one is not connection)
-            oldest = next(waiting, None) or next(iter(self._open))
+            answered = (one for one in self._open if one.stream is None)
+            oldest = next(waiting, None) or next(answered)
             self._leave(oldest)
             oldest.abort()
 
     def _leave(self, connection: Connection) -> None:
         self._open.pop(connection, None)
 
-    def _route(self, path: str) -> Answer:
+    def _route(self, request: Request) -> Answer | Stream:
+        path = request.path
         LOG.debug("asked for %s", path)
         found = self._routes.get(path)
         if found is None:
-            return Answer(404, "expected /livez, /readyz or /metrics\n")
+            return Answer(404, f"expected one of {', '.join(self._routes)}\n")
         try:
-            return found()
+            return found(request)
         except Exception:
             LOG.exception("%s failed", path)
             return Answer(500, "failed: see the log of the node\n")

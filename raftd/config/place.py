@@ -48,7 +48,9 @@ class Place:
         LISTEN, "", "where to listen for clients; empty: this node's `client` address above"
     )
     listen_admin: str = setting(
-        LISTEN, "127.0.0.1:7003", "HTTP: /livez, /readyz, /metrics; empty: off; keep it on loopback"
+        LISTEN,
+        "127.0.0.1:7003",
+        "HTTP: /livez, /readyz, /metrics, /events; empty: off; keep it on loopback",
     )
 
     cluster_secret_file: str = setting(

@@ -8,8 +8,8 @@ import sys
 import threading
 from types import TracebackType
 
+from raftd.admin.vitals import Vitals
 from raftd.logs import QueueingHandler
-from raftd.metrics import Vitals
 
 LOG = logging.getLogger("raftd.daemon")
 

@@ -22,6 +22,7 @@ from types import FrameType
 import raftd.own_process  # noqa: F401 - before the first import of grpc
 from raftd import __version__, embed, logs
 from raftd.admin.server import AdminServer
+from raftd.admin.vitals import Vitals
 from raftd.config import Config, Loaded
 from raftd.config.render import effective
 from raftd.daemon.collector import collect, rare_collections
@@ -35,7 +36,6 @@ from raftd.embed import RaftNode
 from raftd.embed.security import Security, SecurityProblem, security_of
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
-from raftd.metrics import Vitals
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -134,6 +134,7 @@ class _Process:
         except embed.CannotStart as error:
             code = EXIT_FATAL if error.of_data else EXIT_USAGE
             raise CannotStart(str(error), code) from None
+        self._vitals.read_events = node.read_events
         rare_collections()
         watchdog = Watchdog(self._vitals, node.thread_id, self._config.loop_stall_warn)
         watchdog.start()

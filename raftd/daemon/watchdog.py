@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback
 
-from raftd.metrics import Vitals
+from raftd.admin.vitals import Vitals
 
 LOG = logging.getLogger("raftd.watchdog")
 

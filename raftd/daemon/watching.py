@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from raftd import logs
+from raftd.admin.vitals import Vitals
 from raftd.core.effects import Event
 from raftd.embed.thread import Look
-from raftd.metrics import Vitals
 from raftd.node.repeats import Repeats
 
 LOG = logging.getLogger("raftd.node")

@@ -18,7 +18,7 @@ from raftd.embed.security import Security, SecurityProblem, security_of
 from raftd.embed.thread import STOPPED, Look, NodeThread, Observer
 from raftd.machine.protocol import StateMachine
 from raftd.machine.sessions import Sessions
-from raftd.node.events import Numbered
+from raftd.node.events import EventReader, Numbered
 from raftd.node.node import Node
 from raftd.node.outcomes import Done, Outcome
 from raftd.node.ports import FatalPort
@@ -218,6 +218,13 @@ class RaftNode:
         """What happens to the node, from now on; from_start: from the oldest that is kept."""
         return Events(self._running().node, from_start)
 
+    def read_events(self, after: int | None, wake: Callable[[], None]) -> EventReader:
+        """For an event loop of your own: `wake` says that `take` may have something.
+
+        As raftd.node.events.EventRing.read; `wake` runs on the node's thread and must not wait.
+        """
+        return self._running().node.read_events(after, wake)
+
     def _running(self) -> NodeThread:
         if self._thread is None:
             raise RuntimeError(NOT_STARTED)
@@ -237,7 +244,7 @@ class Events:
 
     def __init__(self, node: Node, from_start: bool) -> None:
         self._news = threading.Event()
-        self._reader = node.read_events(from_start, self._news.set)
+        self._reader = node.read_events(0 if from_start else None, self._news.set)
 
     def next(self, timeout: float | None = None) -> Numbered | None:
         """(number, monotonic seconds, event); None if there was none within `timeout` seconds.

@@ -47,13 +47,18 @@ class EventRing:
         for wake in wakes:
             wake()
 
-    def read(self, from_start: bool, wake: Callable[[], None]) -> EventReader:
-        """A reader at the oldest event that is kept, or behind the newest.
+    def read(self, after: int | None, wake: Callable[[], None]) -> EventReader:
+        """A reader of the events after this number (0: all that are kept); None: of new ones.
 
-        wake: called after each further event, on the network thread; quick, and never raises.
+        A number that this node has not come to is of an earlier life: then all are read. wake:
+        called after each further event, on the network thread; quick, and never raises.
         """
         with self._lock:
-            reader = EventReader(self, 1 if from_start else self._next)
+            if after is None:
+                position = self._next
+            else:
+                position = after + 1 if after < self._next else 1
+            reader = EventReader(self, position)
             self._readers[reader] = wake
         return reader
 
@@ -99,7 +104,7 @@ class EventFeed:
     def __init__(self, ring: EventRing, from_start: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
-        self._reader = ring.read(from_start, self._wake)
+        self._reader = ring.read(0 if from_start else None, self._wake)
 
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # that loop has ended before its reader

@@ -176,9 +176,9 @@ class Node:
         """A reader of the node's events: from the oldest that is kept, or from now on."""
         return self._events.subscribe(from_start)
 
-    def read_events(self, from_start: bool, wake: Callable[[], None]) -> EventReader:
-        """As `subscribe`, for any thread; see EventRing.read."""
-        return self._events.read(from_start, wake)
+    def read_events(self, after: int | None, wake: Callable[[], None]) -> EventReader:
+        """As EventRing.read. Any thread."""
+        return self._events.read(after, wake)
 
     # -- what peers ask --
 

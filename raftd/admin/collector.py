@@ -1,14 +1,9 @@
-"""A node's health and figures; raftd/admin serves them over HTTP.
-
-The network thread leaves its latest picture in `Vitals`; the HTTP thread only reads that. It takes
-no lock of the node's, so a node that is stuck can still say so.
-"""
+"""A node's figures in Prometheus' words."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -17,64 +12,9 @@ from prometheus_client.core import (
     Metric,
 )
 
+from raftd.admin.vitals import Vitals
 from raftd.core.types import RaftState, Role
 from raftd.node.measures import BOUNDS, Histogram, Measures
-
-DEAD_SECONDS = 10.0
-"""Silence of the network thread after which /livez fails."""
-
-UNREADY_SECONDS = 2.0
-"""Silence of the network thread after which /readyz fails."""
-
-
-@dataclass(slots=True)
-class Vitals:
-    """The node's latest picture. Written by raft-net (`stopping`, `fatal` by any), read by any."""
-
-    now: Callable[[], float]
-    beat: float = 0.0
-    state: RaftState | None = None
-    stopping: bool = False
-    fatal: str = ""
-    counters: dict[str, int] = field(default_factory=dict)
-    measures: Measures | None = None
-    ailments: list[str] = field(default_factory=list)
-    """Why the node itself says that no client should be sent here."""
-    gauges: dict[str, float] = field(default_factory=dict)
-    proposals: tuple[int, int] = (0, 0)
-    """(pending, failed)"""
-    disk_free_bytes: int | None = None
-
-    def count(self, name: str, amount: int = 1) -> None:
-        """Add to a counter. raft-net only."""
-        self.counters[name] = self.counters.get(name, 0) + amount
-
-    def silence(self) -> float:
-        """Seconds since the network thread last showed itself."""
-        return self.now() - self.beat
-
-    def dead(self) -> list[str]:
-        """Why this process should be replaced; empty when it should not."""
-        reasons = [self.fatal] if self.fatal else []
-        if self.silence() > DEAD_SECONDS:
-            reasons.append(f"the network thread has been silent for {self.silence():.1f} s")
-        return reasons
-
-    def unready(self) -> list[str]:
-        """Why no client should be sent here now; empty when they may come."""
-        reasons = self.dead()
-        state = self.state
-        if self.stopping:
-            reasons.append("stopping")
-        if self.silence() > UNREADY_SECONDS:
-            reasons.append(f"the network thread has been silent for {self.silence():.1f} s")
-        if state is None:
-            reasons.append("starting")
-        elif not state.admitted:
-            reasons.append(f"not admitted yet, waiting for {', '.join(state.waiting_for)}")
-        elif state.leader is None:
-            reasons.append("no leader known")
-        return [*reasons, *self.ailments]
 
 
 class NodeCollector:

@@ -227,18 +227,20 @@ class Record(_message.Message):
     def __init__(self, node: _Optional[str] = ..., incarnation: _Optional[str] = ...) -> None: ...
 
 class About(_message.Message):
-    __slots__ = ("protocol", "protocol_oldest", "software", "peer_address", "client_address")
+    __slots__ = ("protocol", "protocol_oldest", "software", "peer_address", "client_address", "gateway_address")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_OLDEST_FIELD_NUMBER: _ClassVar[int]
     SOFTWARE_FIELD_NUMBER: _ClassVar[int]
     PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     protocol_oldest: int
     software: str
     peer_address: str
     client_address: str
-    def __init__(self, protocol: _Optional[int] = ..., protocol_oldest: _Optional[int] = ..., software: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ...) -> None: ...
+    gateway_address: str
+    def __init__(self, protocol: _Optional[int] = ..., protocol_oldest: _Optional[int] = ..., software: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., gateway_address: _Optional[str] = ...) -> None: ...
 
 class HelloRequest(_message.Message):
     __slots__ = ("envelope", "number", "records", "about")
@@ -281,3 +283,43 @@ class ProbeReply(_message.Message):
     leads: bool
     term: int
     def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., leads: _Optional[bool] = ..., term: _Optional[int] = ...) -> None: ...
+
+class ForwardRequest(_message.Message):
+    __slots__ = ("envelope", "batch", "queries")
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    batch: bytes
+    queries: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., batch: _Optional[bytes] = ..., queries: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class ForwardReply(_message.Message):
+    __slots__ = ("envelope", "refusal", "message", "leader", "results", "index", "term")
+    class Refusal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        DONE: _ClassVar[ForwardReply.Refusal]
+        NOT_LEADER: _ClassVar[ForwardReply.Refusal]
+        OVERLOADED: _ClassVar[ForwardReply.Refusal]
+        UNAVAILABLE: _ClassVar[ForwardReply.Refusal]
+        UNKNOWN: _ClassVar[ForwardReply.Refusal]
+    DONE: ForwardReply.Refusal
+    NOT_LEADER: ForwardReply.Refusal
+    OVERLOADED: ForwardReply.Refusal
+    UNAVAILABLE: ForwardReply.Refusal
+    UNKNOWN: ForwardReply.Refusal
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    envelope: Envelope
+    refusal: ForwardReply.Refusal
+    message: str
+    leader: str
+    results: bytes
+    index: int
+    term: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., refusal: _Optional[_Union[ForwardReply.Refusal, str]] = ..., message: _Optional[str] = ..., leader: _Optional[str] = ..., results: _Optional[bytes] = ..., index: _Optional[int] = ..., term: _Optional[int] = ...) -> None: ...

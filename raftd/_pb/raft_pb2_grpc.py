@@ -74,6 +74,11 @@ class RaftStub:
                 request_serializer=raftd_dot___pb_dot_raft__pb2.ProbeRequest.SerializeToString,
                 response_deserializer=raftd_dot___pb_dot_raft__pb2.ProbeReply.FromString,
                 _registered_method=True)
+        self.Forward = channel.unary_unary(
+                '/raftd.raft.v1.Raft/Forward',
+                request_serializer=raftd_dot___pb_dot_raft__pb2.ForwardRequest.SerializeToString,
+                response_deserializer=raftd_dot___pb_dot_raft__pb2.ForwardReply.FromString,
+                _registered_method=True)
 
 
 class RaftServicer:
@@ -130,6 +135,12 @@ class RaftServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Forward(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RaftServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -172,6 +183,11 @@ def add_RaftServicer_to_server(servicer, server):
                     servicer.Probe,
                     request_deserializer=raftd_dot___pb_dot_raft__pb2.ProbeRequest.FromString,
                     response_serializer=raftd_dot___pb_dot_raft__pb2.ProbeReply.SerializeToString,
+            ),
+            'Forward': grpc.unary_unary_rpc_method_handler(
+                    servicer.Forward,
+                    request_deserializer=raftd_dot___pb_dot_raft__pb2.ForwardRequest.FromString,
+                    response_serializer=raftd_dot___pb_dot_raft__pb2.ForwardReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -390,6 +406,33 @@ class Raft:
             '/raftd.raft.v1.Raft/Probe',
             raftd_dot___pb_dot_raft__pb2.ProbeRequest.SerializeToString,
             raftd_dot___pb_dot_raft__pb2.ProbeReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Forward(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raftd.raft.v1.Raft/Forward',
+            raftd_dot___pb_dot_raft__pb2.ForwardRequest.SerializeToString,
+            raftd_dot___pb_dot_raft__pb2.ForwardReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,7 @@ class RaftStub:
     ReadIndex: _grpc.UnaryUnaryMultiCallable[_raft_pb2.ReadIndexRequest, _raft_pb2.ReadIndexReply]
     TimeoutNow: _grpc.UnaryUnaryMultiCallable[_raft_pb2.TimeoutNowRequest, _raft_pb2.TimeoutNowReply]
     Probe: _grpc.UnaryUnaryMultiCallable[_raft_pb2.ProbeRequest, _raft_pb2.ProbeReply]
+    Forward: _grpc.UnaryUnaryMultiCallable[_raft_pb2.ForwardRequest, _raft_pb2.ForwardReply]
 
 @_typing.type_check_only
 class RaftAsyncStub(RaftStub):
@@ -68,6 +69,7 @@ class RaftAsyncStub(RaftStub):
     ReadIndex: _aio.UnaryUnaryMultiCallable[_raft_pb2.ReadIndexRequest, _raft_pb2.ReadIndexReply]  # type: ignore[assignment]
     TimeoutNow: _aio.UnaryUnaryMultiCallable[_raft_pb2.TimeoutNowRequest, _raft_pb2.TimeoutNowReply]  # type: ignore[assignment]
     Probe: _aio.UnaryUnaryMultiCallable[_raft_pb2.ProbeRequest, _raft_pb2.ProbeReply]  # type: ignore[assignment]
+    Forward: _aio.UnaryUnaryMultiCallable[_raft_pb2.ForwardRequest, _raft_pb2.ForwardReply]  # type: ignore[assignment]
 
 class RaftServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -129,5 +131,12 @@ class RaftServicer(metaclass=_abc_1.ABCMeta):
         request: _raft_pb2.ProbeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_raft_pb2.ProbeReply, _abc.Awaitable[_raft_pb2.ProbeReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Forward(
+        self,
+        request: _raft_pb2.ForwardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_raft_pb2.ForwardReply, _abc.Awaitable[_raft_pb2.ForwardReply]]: ...
 
 def add_RaftServicer_to_server(servicer: RaftServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

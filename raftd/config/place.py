@@ -52,6 +52,16 @@ class Place:
         "127.0.0.1:7003",
         "HTTP: /livez, /readyz, /metrics, /events; empty: off; keep it on loopback",
     )
+    listen_gateway: str = setting(
+        LISTEN,
+        "",
+        "HTTP: etcd's JSON gateway, with the TLS of client_cert if it is set; empty: off",
+    )
+    advertise_gateway: str = setting(
+        LISTEN,
+        "",
+        "where clients reach it; the member list tells it to those who ask a gateway",
+    )
 
     cluster_secret_file: str = setting(
         PATH,

@@ -100,12 +100,15 @@ def _members(config: Config) -> Iterator[Problem]:
                 )
             seen.setdefault(address, where)
     listen: dict[str, str] = {}
-    for name in ("listen_peer", "listen_client", "listen_admin"):
-        address = config.listen_admin if name == "listen_admin" else listen_address(config, name)
+    for name in ("listen_peer", "listen_client", "listen_admin", "listen_gateway"):
+        of_peers = name in ("listen_peer", "listen_client")
+        address = listen_address(config, name) if of_peers else getattr(config, name)
         chosen = address and not address.endswith(":0")  # 0: a free port, of the system's choice
         if chosen and address in listen:
-            yield name, f"{address!r} is also {listen[address]}; expected three different ports"
+            yield name, f"{address!r} is also {listen[address]}; expected different ports"
         listen[address] = name
+    if config.advertise_gateway and not config.listen_gateway:
+        yield "advertise_gateway", "there is no gateway; expected listen_gateway to be set, too"
 
 
 def _timing(config: Config) -> Iterator[Problem]:

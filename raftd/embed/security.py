@@ -31,16 +31,17 @@ class SecurityProblem(Exception):
 class Security:
     """What the ports of one node check. Any thread.
 
-    client, admin: None without TLS for clients, on the HTTP port; `peers.tls` likewise.
+    client, admin, gateway: None without TLS for clients, on the HTTP ports; `peers.tls` likewise.
     """
 
     peers: PeerSecurity
     client: Tls | None
     admin: Tls | None = None
+    gateway: Tls | None = None
 
     def renew(self) -> None:
         """Take files that have changed. Never raises: what is wrong is logged, nothing changes."""
-        for tls in (self.peers.tls, self.client, self.admin):
+        for tls in (self.peers.tls, self.client, self.admin, self.gateway):
             if tls is None:
                 continue
             try:
@@ -63,10 +64,12 @@ def security_of(config: Config) -> Security:
         peer = _tls(config, "peer", config.id)
         client = _tls(config, "client")
         admin = _admin_tls(config)
+        gateway = _gateway_tls(config)
     except TlsProblem as problem:
         raise SecurityProblem(str(problem)) from None
     secret = _secret(config.cluster_secret_file)
-    return Security(PeerSecurity(secret, config.security_migrating, peer), client, admin)
+    proof = PeerSecurity(secret, config.security_migrating, peer)
+    return Security(proof, client, admin, gateway)
 
 
 def _admin_tls(config: Config) -> Tls | None:
@@ -76,11 +79,22 @@ def _admin_tls(config: Config) -> Tls | None:
     return Tls(TlsFiles("client", config.client_cert, config.client_key), alpn=["http/1.1"])
 
 
+def _gateway_tls(config: Config) -> Tls | None:
+    """The gateway asks of its callers what the client port asks of them."""
+    if not config.listen_gateway or not config.client_cert:
+        return None
+    return Tls(_files(config, "client"), alpn=["http/1.1"])
+
+
+def _files(config: Config, port: str) -> TlsFiles:
+    given = {name: getattr(config, f"{port}_{name}") for name in ("cert", "key", "ca", "crl")}
+    return TlsFiles(port, **given)
+
+
 def _tls(config: Config, port: str, node: str = "") -> Tls | None:
     if not getattr(config, f"{port}_cert"):
         return None
-    given = {name: getattr(config, f"{port}_{name}") for name in ("cert", "key", "ca", "crl")}
-    tls = Tls(TlsFiles(port, **given), node)
+    tls = Tls(_files(config, port), node)
     LOG.info("TLS on the %s port: %s", port, _described(tls))
     left = days_left(tls.certificate, time.time_ns() / 1e9)
     if left < DAYS_WARN:

@@ -29,6 +29,8 @@ from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.ports import FatalPort
 from raftd.rpc.directory import Directory, PeerAddress
+from raftd.rpc.etcd.hub import WatchedStore
+from raftd.rpc.etcd.services import EtcdSettings
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.peers.transport import LinkSettings
@@ -204,7 +206,9 @@ class NodeThread:
             observer=self._observer.event,
         )
         where = Directory({name: PeerAddress(*at) for name, at in config.peers.items()})
-        advertised = about(*config.peers[config.id])
+        if config.advertise_gateway:
+            where.advertise(config.id, PeerAddress(gateway_address=config.advertise_gateway))
+        advertised = about(*config.peers[config.id], config.advertise_gateway)
         link = link_settings(config, self._security.peers)
         peers = Peers(where, advertised, link, fatal, now)
         most = connections(len(config.peers) - 1)
@@ -215,8 +219,15 @@ class NodeThread:
             client_connections_max=most.clients,
             link=link,
             client_tls=self._security.client,
+            etcd=EtcdSettings(
+                config.listen_gateway,
+                tls=self._security.gateway,
+                secure=self._security.client is not None,
+            ),
         )
-        servers = Servers(node, peers, where, advertised, settings, fatal, now)
+        machine = self._machine.machine
+        store = machine if isinstance(machine, WatchedStore) else None
+        servers = Servers(node, peers, where, advertised, settings, fatal, now, store)
         return node, peers, servers
 
     async def _look(self, servers: Servers) -> None:

@@ -13,10 +13,11 @@ ADVERTISED_MAX = 1024
 
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
-    """Both `host:port`, or empty when unknown."""
+    """Each `host:port`, or empty when unknown. gateway_address: of the JSON gateway."""
 
     peer_address: str = ""
     client_address: str = ""
+    gateway_address: str = ""
 
 
 class Directory:
@@ -34,7 +35,9 @@ class Directory:
         if node not in self._advertised and len(self._advertised) >= ADVERTISED_MAX:
             return  # no cluster is that large: somebody makes up names
         self._advertised[node] = PeerAddress(
-            _plausible(address.peer_address), _plausible(address.client_address)
+            _plausible(address.peer_address),
+            _plausible(address.client_address),
+            _plausible(address.gateway_address),
         )
 
     def get(self, node: NodeId | None) -> PeerAddress:
@@ -46,6 +49,7 @@ class Directory:
         return PeerAddress(
             configured.peer_address or advertised.peer_address,
             configured.client_address or advertised.client_address,
+            configured.gateway_address or advertised.gateway_address,
         )
 
     def client_address(self, node: NodeId | None) -> str:

@@ -35,6 +35,8 @@ from raftd.rpc.clients.health import HealthService
 from raftd.rpc.clients.kv_service import KvService
 from raftd.rpc.clients.transport import client_server, open_client_port
 from raftd.rpc.directory import Directory
+from raftd.rpc.etcd.hub import WatchedStore
+from raftd.rpc.etcd.services import EtcdServices, EtcdSettings
 from raftd.rpc.peers.link_watch import LinkWatch
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.raft_service import RaftService
@@ -77,9 +79,10 @@ class ServerSettings:
     floods: FloodLimits = field(default_factory=FloodLimits)
     reflection: bool = True
     client_tls: Tls | None = None
+    etcd: EtcdSettings = field(default_factory=EtcdSettings)
 
 
-def about(peer_address: str, client_address: str) -> raft_pb2.About:
+def about(peer_address: str, client_address: str, gateway_address: str = "") -> raft_pb2.About:
     """What Hello says of this node. Addresses as others reach them, host:port."""
     return raft_pb2.About(
         protocol=PROTOCOL,
@@ -87,6 +90,7 @@ def about(peer_address: str, client_address: str) -> raft_pb2.About:
         software=f"raftd {__version__}",
         peer_address=peer_address,
         client_address=client_address,
+        gateway_address=gateway_address,
     )
 
 
@@ -102,7 +106,9 @@ class Servers:
         settings: ServerSettings,
         fatal: FatalPort,
         now: Callable[[], float],
+        store: WatchedStore | None = None,
     ) -> None:
+        """store: the built-in one, if it is the node's machine: then etcd's clients are served."""
         self._node = node
         self._peers = peers
         self._settings = settings
@@ -110,6 +116,7 @@ class Servers:
         hush_cut_calls()
         self._connections = Connections(settings.unread, now)
         self._guard = Guard(self._connections, settings.floods, now)
+        self._gate = Gate(node, directory, settings.clients, self._connections)
         self._raft = RaftService(
             node,
             directory,
@@ -118,17 +125,21 @@ class Servers:
             now,
             self._watch.doubt,
             self._connections,
+            self._gate,
             settings.link.security,
         )
-        self._gate = Gate(node, directory, settings.clients, self._connections)
         self._streams = StreamRegistry()
         self._health = HealthService(node.serving, CLIENT_SERVICES)
         self._admin = AdminService(self._gate, now)
+        self._etcd: EtcdServices | None = None
+        if store is not None:
+            self._etcd = EtcdServices(node, self._gate, peers, directory, store, settings.etcd)
         keep_callers_out_of_the_log()
         self._peer_server = self._make_peer_server()
         self._client_server = self._make_client_server()
         self.peer_port = 0
         self.client_port = 0
+        self.gateway_port = 0
 
     def _make_peer_server(self) -> grpc.aio.Server:
         settings = self._settings
@@ -145,6 +156,8 @@ class Servers:
             CommandsService(self._gate, self._streams), ours
         )
         client_pb2_grpc.add_KVServicer_to_server(KvService(self._gate, self._streams), ours)
+        if self._etcd is not None:
+            self._etcd.add_to(ours, self._connections)
         admin_pb2_grpc.add_AdminServicer_to_server(self._admin, ours)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:
@@ -163,6 +176,8 @@ class Servers:
         )
         await self._peer_server.start()
         await self._client_server.start()
+        if self._etcd is not None:
+            self.gateway_port = await self._etcd.start()
         self._guard.start((self.peer_port, self.client_port))
         self._peers.start(self._node)
 
@@ -175,6 +190,8 @@ class Servers:
         """Health says NOT_SERVING, client streams take no new frames. Everything else goes on."""
         self._health.stop()
         self._streams.drain()
+        if self._etcd is not None:
+            self._etcd.quiesce()
         self._admin.stop()
 
     async def stop(self, grace_seconds: float) -> None:
@@ -183,6 +200,8 @@ class Servers:
         Afterwards every request that was pulled has been settled. Harmless if `start` failed.
         """
         self.quiesce()
+        if self._etcd is not None:
+            await self._etcd.stop()
         await self._client_server.stop(grace_seconds)
         await self._watch.close()
         self._raft.drain()

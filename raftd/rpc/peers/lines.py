@@ -65,6 +65,11 @@ class Line:
         self._calls.add(call)
         return call
 
+    @property
+    def ready(self) -> bool:
+        """Is there a connection, as far as is known? A call without one would only wait."""
+        return self._channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+
     def look(self, refused: bool = False) -> None:
         """Called now and then. refused: whoever answers there would not have a call of ours.
 

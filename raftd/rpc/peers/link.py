@@ -44,6 +44,11 @@ def readable(reply: Any) -> Any:
     return reply
 
 
+def addresses_of(about: pb.About) -> PeerAddress:
+    """Where a node says that it is."""
+    return PeerAddress(about.peer_address, about.client_address, about.gateway_address)
+
+
 @dataclass(slots=True)
 class Link:
     """One peer, as its senders see it. Network thread only."""
@@ -100,6 +105,4 @@ class Link:
     def learn(self, reply: HelloReply, about: pb.About) -> None:
         """A peer that accepts us says where it can be reached."""
         if not reply.refused:
-            self.directory.advertise(
-                self.peer, PeerAddress(about.peer_address, about.client_address)
-            )
+            self.directory.advertise(self.peer, addresses_of(about))

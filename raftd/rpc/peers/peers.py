@@ -11,12 +11,14 @@ from raftd._pb import raft_pb2_grpc
 from raftd.core.messages import Channel
 from raftd.core.types import NodeId
 from raftd.names import NOWHERE, SHARED, Names
+from raftd.node.outcomes import Outcome, Refusal, Refused
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import PeerNode
 from raftd.rpc.directory import Directory
 from raftd.rpc.peers.append_sender import AppendSender
 from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
+from raftd.rpc.peers.forwarding import Forward, forward
 from raftd.rpc.peers.lines import Line
 from raftd.rpc.peers.link import Link, readable
 from raftd.rpc.peers.senders import BulkSender, ControlSender
@@ -95,6 +97,20 @@ class Peers:
         except (*ENDINGS, Mismatch, Rejected):
             return False
         return bool(reply.leads)
+
+    async def forward(self, leader: NodeId, what: Forward) -> Outcome:
+        """Have `leader` do what clients ask. On the append line: a follower sends no entries."""
+        outlet = self._outlets.get(leader) or (None if self._closed else self._open(leader))
+        if outlet is None or self._closed or self._envelopes is None or self._node is None:
+            return Refused(Refusal.NOT_LEADER, f"{leader} cannot be reached now", None)
+        node = self._node
+        return await forward(
+            outlet.lines[Channel.APPEND],
+            self._envelopes,
+            leader,
+            what,
+            lambda: node.state().leader == leader,
+        )
 
     async def close(self) -> None:
         """Every request in flight is reported unreachable; then the connections go."""

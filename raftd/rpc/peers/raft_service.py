@@ -24,11 +24,13 @@ from raftd.core.types import NodeId, Role
 from raftd.node.errors import NodeStopped
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import PeerNode
-from raftd.rpc.directory import Directory, PeerAddress
+from raftd.rpc.directory import Directory
 from raftd.rpc.peers import codec, codec_replies
 from raftd.rpc.peers.append_sender import ENVELOPE_KEY
 from raftd.rpc.peers.checks import Rejected, check_leap
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
+from raftd.rpc.peers.forwarding import Forwarded, encode_outcome, forwarded
+from raftd.rpc.peers.link import addresses_of
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.quiet import QuietLog
@@ -58,9 +60,11 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         now: Callable[[], float],
         on_doubt: Callable[[NodeId], None],
         connections: Connections,
+        clients: Forwarded,
         security: PeerSecurity = NOTHING_ASKED,
     ) -> None:
-        """on_doubt: that node may be dead (`LinkWatch.doubt`)."""
+        """on_doubt: that node may be dead (`LinkWatch.doubt`). clients: takes what is forwarded."""
+        self._clients = clients
         self._connections = connections
         self._security = security
         self._node = node
@@ -131,8 +135,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             text = "this node's disk is stuck: try later"
             await self._end(context, Ended(grpc.StatusCode.UNAVAILABLE, text))
         if not reply.refused:
-            about = message.about
-            self._directory.advertise(sender, PeerAddress(about.peer_address, about.client_address))
+            self._directory.advertise(sender, addresses_of(message.about))
         answer = self._envelopes.refusal_of if reply.refused else self._envelopes.reply_to
         envelope = answer(message.envelope)
         return codec_replies.encode_hello_reply(reply, message.number, envelope, self._about)
@@ -148,6 +151,14 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             leads=state.role is Role.LEADER,
             term=state.term,
         )
+
+    async def Forward(self, message: pb.ForwardRequest, context: Context) -> pb.ForwardReply:
+        try:
+            self._genuine(self._envelopes.check_request(message.envelope), context)
+            outcome = await forwarded(self._clients, message)
+        except (Mismatch, Rejected) as error:
+            await self._refuse(context, "Forward", error)
+        return encode_outcome(outcome, self._envelopes.reply_to(message.envelope))
 
     async def _unary(
         self,

@@ -1,0 +1,226 @@
+"""The node as the etcd services use it: writes and reads, whichever member they come to.
+
+All writes of one turn of the loop become one batch. One batch is under way at a time, and what
+comes meanwhile is the next one, so that many callers cost few messages. A member that does not lead
+sends its batches to the leader; a linearizable read asks the leader for its read index only. Both
+are tried again while it is certain that nothing was done. Network thread only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
+from raftd.rpc.clients.gate import Gate
+from raftd.rpc.etcd.faults import Fault, fault, of_outcome
+from raftd.rpc.peers.forwarding import Forward
+from raftd.wire.batch import BATCH_BYTES_MAX, encode_batch
+from raftd.wire.refusals import NOT_PRIMARY
+from raftd.wire.results import COMMANDS_MAX, MACHINE_ERROR, OK, decode_results
+
+REQUEST_SECONDS = 7.0
+"""etcd's own patience: 5 s and two election timeouts."""
+RETRY_SECONDS = 0.02
+WAITING_MAX = 16_384
+"""Writes that wait for the batch before theirs."""
+WAITING_BYTES_MAX = 32 << 20
+HEAD_BYTES = 64
+"""Of a batch or of a command in it, generously."""
+
+_NOT_PRIMARY = NOT_PRIMARY.encode()
+Refuse = Callable[[bytes], Fault]
+Value = TypeVar("Value")
+
+
+class Forwarder(Protocol):
+    """The way to the leader."""
+
+    async def forward(self, leader: str, what: Forward) -> Outcome:
+        """What `leader` says of it."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    command: bytes
+    deadline: float
+    answer: asyncio.Future[bytes]
+
+
+class Backend:
+    """Made in the running loop."""
+
+    def __init__(self, gate: Gate, forwarder: Forwarder, refused: Refuse) -> None:
+        """refused: the store's own refusal (the bytes of a MachineError) as etcd's error."""
+        self._gate = gate
+        self._forwarder = forwarder
+        self._refused = refused
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Write] = deque()
+        self._bytes = 0
+        self._sender: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def write(self, command: bytes) -> bytes:
+        """The answer to one command of wire. Raises Fault."""
+        if self._closed:
+            raise fault("stopped")
+        if len(self._waiting) >= WAITING_MAX or self._bytes + len(command) > WAITING_BYTES_MAX:
+            raise fault("too_many_requests")
+        deadline = self._loop.time() + REQUEST_SECONDS
+        write = _Write(command, deadline, self._loop.create_future())
+        self._waiting.append(write)
+        self._bytes += len(command)
+        if self._sender is None:
+            self._sender = self._loop.create_task(self._send_all())
+        return await write.answer
+
+    async def read(self, query: bytes, serializable: bool) -> bytes:
+        """The answer to one query of wire; serializable: from this member's own state as it is.
+
+        Raises Fault.
+        """
+        deadline = self._loop.time() + REQUEST_SECONDS
+        while True:
+            outcome = await self._ask(query, serializable, deadline)
+            if isinstance(outcome, Answered):
+                status, answer = outcome.results[0]
+                return self._checked(status, answer)
+            if not _comes_back(outcome):
+                raise of_outcome(outcome)
+            await self._pause(deadline)
+
+    async def ask_leader(self, query: bytes) -> bytes:
+        """The answer to a query that only the leader's store can give. Raises Fault."""
+        deadline = self._loop.time() + REQUEST_SECONDS
+        while True:
+            outcome = await self._ask_leader(query, deadline)
+            if isinstance(outcome, Answered):
+                status, answer = outcome.results[0]
+                if status != MACHINE_ERROR or not answer.startswith(_NOT_PRIMARY):
+                    return self._checked(status, answer)
+            elif isinstance(outcome, Refused) and not _comes_back(outcome):
+                raise of_outcome(outcome)
+            await self._pause(deadline)
+
+    async def _ask_leader(self, query: bytes, deadline: float) -> Outcome:
+        state = self._gate.node.state()
+        if state.leader == self._gate.node.identity.node:
+            return await self._ask(query, False, deadline)
+        if state.leader is None:
+            return Refused(Refusal.NOT_LEADER, "no leader is known")
+        return await self._forwarder.forward(state.leader, Forward(queries=(query,)))
+
+    async def _ask(self, query: bytes, serializable: bool, deadline: float) -> Outcome:
+        waiting: asyncio.Future[Outcome] = self._loop.create_future()
+        self._gate.query((query,), serializable, lambda outcome: _settle(waiting, outcome))
+        if waiting.done():
+            return waiting.result()
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await waiting
+        except TimeoutError:
+            raise fault("timeout") from None
+
+    async def _pause(self, deadline: float) -> None:
+        """Before the next attempt. Raises Fault once there is no time for one."""
+        if self._closed:
+            raise fault("stopped")
+        if self._loop.time() + RETRY_SECONDS >= deadline:
+            raise fault("timeout")
+        await asyncio.sleep(RETRY_SECONDS)
+
+    def _checked(self, status: int, answer: bytes) -> bytes:
+        if status == OK:
+            return answer
+        if status == MACHINE_ERROR:
+            raise self._refused(answer)
+        raise fault("request_too_large")
+
+    # --- the sender -----------------------------------------------------------------------------
+
+    async def _send_all(self) -> None:
+        try:
+            while self._waiting:
+                writes = self._take()
+                outcome = await self._send(encode_batch(b"", 0, [(0, w.command) for w in writes]))
+                if _comes_back(outcome) and not self._closed:
+                    self._put_back(writes)
+                    await asyncio.sleep(RETRY_SECONDS)
+                else:
+                    self._answer(writes, outcome)
+        finally:
+            self._sender = None
+
+    def _take(self) -> list[_Write]:
+        """The next batch: what is no longer waited for does not go into it."""
+        writes: list[_Write] = []
+        size = HEAD_BYTES
+        while self._waiting and len(writes) < COMMANDS_MAX:
+            more = len(self._waiting[0].command) + HEAD_BYTES
+            if writes and size + more > BATCH_BYTES_MAX:
+                break
+            write = self._waiting.popleft()
+            self._bytes -= len(write.command)
+            if not write.answer.done():
+                size += more
+                writes.append(write)
+        return writes
+
+    def _put_back(self, writes: Sequence[_Write]) -> None:
+        now = self._loop.time()
+        for write in reversed(writes):
+            if write.deadline <= now:
+                _fail(write.answer, fault("timeout"))
+            elif not write.answer.done():
+                self._waiting.appendleft(write)
+                self._bytes += len(write.command)
+
+    async def _send(self, batch: bytes) -> Outcome:
+        waiting: asyncio.Future[Outcome] = self._loop.create_future()
+        self._gate.submit(batch, lambda outcome: _settle(waiting, outcome))
+        outcome = await waiting
+        if isinstance(outcome, Refused) and outcome.leader and _comes_back(outcome):
+            outcome = await self._forwarder.forward(outcome.leader, Forward(batch))
+        return outcome
+
+    def _answer(self, writes: Sequence[_Write], outcome: Outcome) -> None:
+        if not isinstance(outcome, Applied):
+            for write in writes:
+                _fail(write.answer, of_outcome(outcome))
+            return
+        results = decode_results(outcome.results)
+        for write, (status, answer) in zip(writes, results, strict=True):
+            try:
+                answer = self._checked(status, answer)
+            except Fault as error:
+                _fail(write.answer, error)
+            else:
+                _settle(write.answer, answer)
+
+    def close(self) -> None:
+        """Whoever still waits for a batch is told that the member stops."""
+        self._closed = True
+        for write in self._waiting:
+            _fail(write.answer, fault("stopped"))
+        self._waiting.clear()
+        self._bytes = 0
+
+
+def _comes_back(outcome: Outcome) -> bool:
+    """Certainly not done, and a leader will be there soon."""
+    return isinstance(outcome, Refused) and outcome.refusal is Refusal.NOT_LEADER
+
+
+def _settle(waiting: asyncio.Future[Value], value: Value) -> None:
+    if not waiting.done():  # the caller may have gone
+        waiting.set_result(value)
+
+
+def _fail(waiting: asyncio.Future[bytes], error: Fault) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)

@@ -1,0 +1,91 @@
+"""The errors of the etcd v3 API. Go's clients compare the texts, so they are to the letter.
+
+Any thread.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import grpc
+
+from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
+
+Code = grpc.StatusCode
+
+
+class Fault(Exception):
+    """How a call ends that has no answer. code: a gRPC status; text: etcd's, with its prefix."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+_ARGUMENT: Final = Code.INVALID_ARGUMENT
+_RANGE: Final = Code.OUT_OF_RANGE
+_STATE: Final = Code.FAILED_PRECONDITION
+
+FAULTS: Final[dict[str, tuple[grpc.StatusCode, str]]] = {
+    "empty_key": (_ARGUMENT, "key is not provided"),
+    "key_not_found": (_ARGUMENT, "key not found"),
+    "value_provided": (_ARGUMENT, "value is provided"),
+    "lease_provided": (_ARGUMENT, "lease is provided"),
+    "too_many_ops": (_ARGUMENT, "too many operations in txn request"),
+    "duplicate_key": (_ARGUMENT, "duplicate key given in txn request"),
+    "invalid_sort_option": (_ARGUMENT, "invalid sort option"),
+    "request_too_large": (_ARGUMENT, "request is too large"),
+    "bad_member_urls": (_ARGUMENT, "given member URLs are invalid"),
+    "compacted": (_RANGE, "mvcc: required revision has been compacted"),
+    "future_revision": (_RANGE, "mvcc: required revision is a future revision"),
+    "lease_ttl_too_large": (_RANGE, "too large lease TTL"),
+    "lease_not_found": (Code.NOT_FOUND, "requested lease not found"),
+    "member_not_found": (Code.NOT_FOUND, "member not found"),
+    "lease_exists": (_STATE, "lease already exists"),
+    "member_exists": (_STATE, "member ID already exist"),
+    "peer_urls_exist": (_STATE, "Peer URLs already exists"),
+    "not_enough_started": (
+        _STATE,
+        "re-configuration failed due to not enough started members",
+    ),
+    "not_a_learner": (_STATE, "can only promote a learner member"),
+    "learner_not_ready": (_STATE, "can only promote a learner member which is in sync with leader"),
+    "too_many_learners": (_STATE, "too many learner members in cluster"),
+    "not_leader": (_STATE, "not leader"),
+    "not_capable": (_STATE, "not capable"),
+    "bad_transferee": (_STATE, "bad leader transferee"),
+    "no_leader": (Code.UNAVAILABLE, "no leader"),
+    "leader_changed": (Code.UNAVAILABLE, "leader changed"),
+    "stopped": (Code.UNAVAILABLE, "server stopped"),
+    "timeout": (Code.UNAVAILABLE, "request timed out"),
+    "timeout_leader_failed": (
+        Code.UNAVAILABLE,
+        "request timed out, possibly due to previous leader failure",
+    ),
+    "timeout_transfer": (Code.UNAVAILABLE, "request timed out, leader transfer took too long"),
+    "unhealthy": (Code.UNAVAILABLE, "unhealthy cluster"),
+    "no_space": (Code.RESOURCE_EXHAUSTED, "mvcc: database space exceeded"),
+    "too_many_requests": (Code.RESOURCE_EXHAUSTED, "too many requests"),
+    "corrupt": (Code.DATA_LOSS, "corrupt cluster"),
+    "watch_canceled": (Code.CANCELLED, "watch canceled"),
+}
+"""By our own short names: (status, text behind the prefix `etcdserver: `)."""
+
+
+def fault(name: str) -> Fault:
+    """One of FAULTS."""
+    code, text = FAULTS[name]
+    return Fault(code, f"etcdserver: {text}")
+
+
+def of_outcome(outcome: Outcome) -> Fault:
+    """Why a write was not answered. A write of unknown outcome is never called not done."""
+    assert not isinstance(outcome, Applied | Answered)
+    if not isinstance(outcome, Refused):
+        return fault("timeout_leader_failed")
+    if outcome.refusal is Refusal.OVERLOADED:
+        return fault("too_many_requests")
+    if outcome.refusal is Refusal.NOT_LEADER:
+        return fault("no_leader")
+    return Fault(Code.UNAVAILABLE, f"etcdserver: {outcome.message}")

@@ -1,0 +1,93 @@
+"""HTTP requests as calls of the etcd services. Network thread only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from raftd.rpc.etcd.calls import Caller, Hangup, Method
+from raftd.rpc.etcd.faults import Fault
+from raftd.rpc.etcd.gateway import reply
+from raftd.rpc.etcd.gateway.routes import routes
+from raftd.rpc.etcd.gateway.server import HttpReply, HttpRequest, Send
+from raftd.rpc.etcd.maintenance import VERSION
+
+PLAIN = "text/plain; charset=utf-8"
+
+
+class Gateway:
+    def __init__(self, methods: Iterable[Method], healthy: Callable[[], str]) -> None:
+        """healthy: empty, or why this member should not be asked."""
+        self._routes = routes(methods)
+        self._healthy = healthy
+        self._pages = {"/version": self._version, "/health": self._health}
+
+    async def handle(self, request: HttpRequest) -> HttpReply:
+        page = self._pages.get(request.path)
+        if page is not None:
+            return page() if request.method == "GET" else _not_allowed()
+        method = self._routes.get(request.path)
+        if method is None:
+            return HttpReply(404, b"Not Found\n", PLAIN)
+        if request.method != "POST":
+            return _not_allowed()
+        caller = Caller({"authorization": request.headers.get("authorization", "")}, True)
+        try:
+            if method.unary is not None:
+                answer = await method.unary(reply.parse(method.request, request.body), caller)
+                return HttpReply(200, reply.body_of(answer))
+            return await self._stream(method, request, caller)
+        except Fault as error:
+            return HttpReply(reply.STATUS[error.code], reply.error_of(error))
+
+    async def _stream(self, method: Method, request: HttpRequest, caller: Caller) -> HttpReply:
+        """A stream's requests are all in the body; its answers come one a line."""
+        handle = method.streaming
+        assert handle is not None
+        requests = list(reply.parse_all(method.request, request.body))
+
+        async def stream(send: Send) -> None:
+            talk = _Talk(caller, requests, send, method.path.endswith("Watch"))
+            try:
+                await handle(talk)
+            except Hangup:
+                return
+            except Fault as error:
+                await send(reply.stream_error_of(error))
+
+        return HttpReply(200, stream=stream)
+
+    def _version(self) -> HttpReply:
+        cluster = VERSION.rpartition(".")[0] + ".0"
+        body = f'{{"etcdserver":"{VERSION}","etcdcluster":"{cluster}"}}'
+        return HttpReply(200, body.encode())
+
+    def _health(self) -> HttpReply:
+        why = self._healthy()
+        if not why:
+            return HttpReply(200, b'{"health":"true"}', PLAIN)
+        return HttpReply(503, reply.health_of(why), PLAIN)
+
+
+class _Talk:
+    """One stream over HTTP: a watch goes on after its requests, anything else ends with them."""
+
+    def __init__(self, caller: Caller, requests: list[Any], send: Send, lasts: bool) -> None:
+        self.caller = caller
+        self._requests = iter(requests)
+        self._send = send
+        self._lasts = lasts
+
+    async def receive(self) -> Any:
+        request = next(self._requests, None)
+        if request is None and self._lasts:
+            await asyncio.get_running_loop().create_future()  # until the stream ends
+        return request
+
+    async def send(self, answer: Any) -> None:
+        await self._send(reply.result_of(answer))
+
+
+def _not_allowed() -> HttpReply:
+    return HttpReply(405, b"Method Not Allowed\n", PLAIN)

@@ -1,0 +1,78 @@
+"""The built-in store as watches need it: `raftd.machine.kv.KvStore`, or a fake one in tests.
+
+Network thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from raftd.wire.kv_results import KeyValue
+
+
+class Change(Protocol):
+    """kv None: the key was deleted. previous: what was there before, if the watcher wants it."""
+
+    @property
+    def key(self) -> bytes: ...
+
+    @property
+    def kv(self) -> KeyValue | None: ...
+
+    @property
+    def previous(self) -> KeyValue | None: ...
+
+
+class Delivery(Protocol):
+    """revisions: ascending, all of one together. revision: everything up to it was handed over.
+
+    more: take again. compacted: not 0, the watcher has ended because its place is gone.
+    """
+
+    @property
+    def revisions(self) -> Sequence[tuple[int, Sequence[Change]]]: ...
+
+    @property
+    def revision(self) -> int: ...
+
+    @property
+    def more(self) -> bool: ...
+
+    @property
+    def compacted(self) -> int: ...
+
+
+class Taken(Protocol):
+    """One watcher of the hub."""
+
+    def take(self, events_max: int, bytes_max: int) -> Delivery: ...
+
+    def cancel(self) -> None: ...
+
+
+class Hub(Protocol):
+    def subscribe(
+        self,
+        key: bytes,
+        range_end: bytes = b"",
+        *,
+        start_revision: int = 0,
+        on_ready: Callable[[], None],
+        no_put: bool = False,
+        no_delete: bool = False,
+        prev_kv: bool = False,
+    ) -> Taken: ...
+
+
+@runtime_checkable
+class WatchedStore(Protocol):
+    """`capture`: the whole state as of this call, in chunks that any thread may ask for."""
+
+    @property
+    def watches(self) -> Hub: ...
+
+    @property
+    def revision(self) -> int: ...
+
+    def capture(self) -> Iterable[bytes]: ...

@@ -1,0 +1,145 @@
+"""etcdserverpb.Maintenance: status, hashes, snapshot, leadership. Network thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from hashlib import sha256
+
+from raftd._pb import etcd_pb2 as pb
+from raftd.core.types import Role
+from raftd.node.outcomes import Answered, Applied, Outcome, Refused
+from raftd.rpc.api import Node
+from raftd.rpc.etcd.backend import Backend
+from raftd.rpc.etcd.calls import Caller, Conversation
+from raftd.rpc.etcd.faults import fault
+from raftd.rpc.etcd.header import Headers
+from raftd.rpc.etcd.hub import WatchedStore
+from raftd.rpc.etcd.identity import member_named, member_number
+from raftd.rpc.etcd.translate import encoded, one
+from raftd.wire import leases
+from raftd.wire.txn import RangeOp
+from raftd.wire.txn_answers import RangeAnswer, decode_txn_answer
+
+VERSION = "3.5.21"
+"""Of the etcd whose API this is, not raftd's own: clients read it to know what they may ask."""
+PAGE_KEYS = 1000
+BLOB_BYTES = 32 << 10
+TRANSFER_SECONDS = 5.0
+
+
+class MaintenanceService:
+    def __init__(
+        self,
+        node: Node,
+        backend: Backend,
+        headers: Headers,
+        store: WatchedStore,
+    ) -> None:
+        self._node = node
+        self._backend = backend
+        self._headers = headers
+        self._store = store
+
+    async def Alarm(self, request: pb.AlarmRequest, caller: Caller) -> pb.AlarmResponse:
+        """raftd keeps no list of alarms: what is wrong now is in Status and in `raftctl why`."""
+        return pb.AlarmResponse(header=self._headers.make(self._store.revision))
+
+    async def Status(self, request: pb.StatusRequest, caller: Caller) -> pb.StatusResponse:
+        state, identity = self._node.state(), self._node.identity
+        answer = await self._backend.read(leases.encode_status(), True)
+        store = leases.decode_status_answer(answer)
+        size_bytes = store.size_bytes + store.history_bytes
+        return pb.StatusResponse(
+            header=self._headers.make(store.revision),
+            version=VERSION,
+            dbSize=size_bytes,
+            dbSizeInUse=size_bytes,
+            leader=member_number(identity.cluster, state.leader) if state.leader else 0,
+            raftIndex=state.last_index,
+            raftTerm=state.term,
+            raftAppliedIndex=state.applied_index,
+            errors=list(self._node.problems()),
+            isLearner=identity.node not in state.configuration.voters,
+            storageVersion=VERSION.rpartition(".")[0] + ".0",
+        )
+
+    async def Defragment(
+        self, request: pb.DefragmentRequest, caller: Caller
+    ) -> pb.DefragmentResponse:
+        """Nothing to do: the store is in memory, and the log is cut by snapshots."""
+        return pb.DefragmentResponse(header=self._headers.make(self._store.revision))
+
+    async def Hash(self, request: pb.HashRequest, caller: Caller) -> pb.HashResponse:
+        answer = await self.HashKV(pb.HashKVRequest(), caller)
+        return pb.HashResponse(header=answer.header, hash=answer.hash)
+
+    async def HashKV(self, request: pb.HashKVRequest, caller: Caller) -> pb.HashKVResponse:
+        """A CRC over all keys at a revision: equal on equal members. It is not etcd's number."""
+        answer = await self._backend.read(leases.encode_status(), True)
+        status = leases.decode_status_answer(answer)
+        revision = request.revision or status.revision
+        crc, start = 0, b"\0"
+        while start:
+            page = await self._page(start, revision)
+            for kv in page.kvs:
+                head = f"{kv.create_revision} {kv.mod_revision} {kv.version} {kv.lease} ".encode()
+                crc = zlib.crc32(kv.value, zlib.crc32(kv.key, zlib.crc32(head, crc)))
+            start = page.kvs[-1].key + b"\0" if page.more else b""
+        return pb.HashKVResponse(
+            header=self._headers.make(status.revision),
+            hash=crc,
+            compact_revision=status.compacted or -1,
+            hash_revision=revision,
+        )
+
+    async def _page(self, start: bytes, revision: int) -> RangeAnswer:
+        query = encoded(one(RangeOp(start, b"\0", PAGE_KEYS, revision)))
+        page = decode_txn_answer(await self._backend.read(query, True)).responses[0]
+        assert isinstance(page, RangeAnswer)
+        return page
+
+    async def Snapshot(self, talk: Conversation) -> None:
+        """This member's store in raftd's own format, and the SHA-256 of it as the last message."""
+        if await talk.receive() is None:
+            return
+        digest, header = sha256(), self._headers.make(self._store.revision)
+        for chunk in self._store.capture():
+            digest.update(chunk)
+            for at in range(0, len(chunk), BLOB_BYTES):
+                blob = chunk[at : at + BLOB_BYTES]
+                await talk.send(pb.SnapshotResponse(header=header, blob=blob, version=VERSION))
+        await talk.send(pb.SnapshotResponse(header=header, blob=digest.digest(), version=VERSION))
+
+    async def MoveLeader(
+        self, request: pb.MoveLeaderRequest, caller: Caller
+    ) -> pb.MoveLeaderResponse:
+        state, own = self._node.state(), self._node.identity.node
+        if state.role is not Role.LEADER:
+            raise fault("not_leader")
+        target = member_named(
+            self._node.identity.cluster, request.targetID, state.configuration.voters
+        )
+        if target is None:
+            raise fault("bad_transferee")
+        if target != own:
+            await self._transfer(target)
+        return pb.MoveLeaderResponse(header=self._headers.make(self._store.revision))
+
+    async def _transfer(self, target: str) -> None:
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: Outcome) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
+
+        self._node.transfer(target, done)
+        try:
+            async with asyncio.timeout(TRANSFER_SECONDS):
+                outcome = await ended
+        except TimeoutError:
+            raise fault("timeout_transfer") from None
+        if isinstance(outcome, Refused):
+            raise fault("not_leader")
+        if not isinstance(outcome, Applied | Answered):
+            raise fault("timeout_transfer")

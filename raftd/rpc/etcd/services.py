@@ -1,0 +1,120 @@
+"""All services of the etcd v3 API of one node, put together. Network thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import SystemRandom
+
+from raftd.rpc.api import Node
+from raftd.rpc.clients.gate import Gate
+from raftd.rpc.directory import Directory
+from raftd.rpc.etcd import calls, grpc_host
+from raftd.rpc.etcd.backend import Backend, Forwarder
+from raftd.rpc.etcd.election import ElectionService
+from raftd.rpc.etcd.gateway.gateway import Gateway
+from raftd.rpc.etcd.gateway.server import GatewayLimits, HttpServer
+from raftd.rpc.etcd.grpc_host import OpenStreams
+from raftd.rpc.etcd.header import Headers
+from raftd.rpc.etcd.hub import WatchedStore
+from raftd.rpc.etcd.kv import KVService
+from raftd.rpc.etcd.leading import LeaderLooks
+from raftd.rpc.etcd.lease import LeaseService
+from raftd.rpc.etcd.lock import LockService
+from raftd.rpc.etcd.maintenance import MaintenanceService
+from raftd.rpc.etcd.members import ClusterService
+from raftd.rpc.etcd.recipes import Queues
+from raftd.rpc.etcd.translate import refused
+from raftd.rpc.etcd.watch import WatchService
+from raftd.rpc.plumbing.connections import Connections
+from raftd.rpc.plumbing.malformed import Tolerant
+from raftd.rpc.plumbing.ports import BindError
+from raftd.tls.contexts import Tls
+from raftd.tls.files import TlsProblem
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdSettings:
+    """listen_gateway: host:port of the JSON gateway; empty: none. tls: of its port, or plain text.
+
+    secure: clients are served with TLS. ttl_min_s: the shortest lease. draw: random bits.
+    leader_patience_seconds: see LeaderLooks.
+    """
+
+    listen_gateway: str = ""
+    gateway: GatewayLimits = field(default_factory=GatewayLimits)
+    tls: Tls | None = None
+    secure: bool = False
+    ttl_min_s: int = 2
+    leader_patience_seconds: float = 3.0
+    draw: Callable[[int], int] = SystemRandom().getrandbits
+
+
+class EtcdServices:
+    """Made in the running loop, on a node whose machine is the built-in store."""
+
+    def __init__(
+        self,
+        node: Node,
+        gate: Gate,
+        forwarder: Forwarder,
+        directory: Directory,
+        store: WatchedStore,
+        settings: EtcdSettings,
+    ) -> None:
+        self._settings = settings
+        self._streams = OpenStreams()
+        headers = Headers(node)
+        self._backend = Backend(gate, forwarder, refused)
+        looks = LeaderLooks(
+            lambda: node.state().leader is not None, settings.leader_patience_seconds
+        )
+        kv = KVService(self._backend, headers)
+        leases = LeaseService(self._backend, headers, settings.draw, settings.ttl_min_s)
+        queues = Queues(kv, leases, store)
+
+        scheme = "https" if settings.secure else "http"
+        cluster = ClusterService(node, directory, self._backend, headers, scheme)
+        self._services: tuple[object, ...] = (
+            kv,
+            WatchService(store.watches, lambda: store.revision, headers, looks),
+            leases,
+            cluster,
+            MaintenanceService(node, self._backend, headers, store),
+            LockService(kv, queues),
+            ElectionService(kv, queues),
+        )
+        gateway = Gateway(calls.methods(self._services), lambda: _unhealthy(node))
+        self._http = HttpServer(gateway.handle, settings.gateway)
+
+    def add_to(self, server: Tolerant, connections: Connections) -> None:
+        """Have the client port serve etcd's methods."""
+        grpc_host.add_to(server, calls.methods(self._services), connections, self._streams)
+
+    async def start(self) -> int:
+        """Open the gateway's port, if there is to be one. Returns it, or 0. Raises BindError."""
+        address, tls = self._settings.listen_gateway, self._settings.tls
+        if not address:
+            return 0
+        host, _, port = address.rpartition(":")
+        try:
+            context = None if tls is None else tls.renewing_server
+            return await self._http.start(host.strip("[]"), int(port), context)
+        except (OSError, TlsProblem) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise BindError(f"listen_gateway: cannot listen on {address}: {why}") from None
+
+    def quiesce(self) -> None:
+        """Streams end, and whoever waits is told that this member stops."""
+        self._streams.stop()
+        self._backend.close()
+
+    async def stop(self) -> None:
+        """The gateway's port closes."""
+        await self._http.stop()
+
+
+def _unhealthy(node: Node) -> str:
+    """Why this member should not be asked; empty when it may be."""
+    problems = node.problems()
+    return problems[0] if problems and not node.serving() else ""

@@ -1,0 +1,78 @@
+"""etcdserverpb.Watch: one stream, many watchers. Network thread only.
+
+A stream has a task that reads requests and one that writes answers. The hub keeps what a watcher
+has not taken, within its bounds; here only the notes wait that say which watchers to ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from raftd.rpc.etcd.calls import Conversation
+from raftd.rpc.etcd.faults import fault
+from raftd.rpc.etcd.header import Headers
+from raftd.rpc.etcd.hub import Hub
+from raftd.rpc.etcd.leading import LeaderLooks
+from raftd.rpc.etcd.watcher import NOTES_MAX, StreamWatchers
+
+PROGRESS_SECONDS = 600.0
+"""A watcher that wants to hear of progress does so when nothing was sent to it for so long."""
+
+
+class WatchService:
+    def __init__(
+        self,
+        hub: Hub,
+        revision: Callable[[], int],
+        headers: Headers,
+        looks: LeaderLooks,
+        progress_seconds: float = PROGRESS_SECONDS,
+    ) -> None:
+        """revision: the store's at this moment."""
+        self._hub = hub
+        self._revision = revision
+        self._headers = headers
+        self._looks = looks
+        self._progress_seconds = progress_seconds
+
+    async def Watch(self, talk: Conversation) -> None:
+        """Until the caller has gone. Raises Fault when a leader is required and there is none."""
+        watchers = StreamWatchers(self._hub, self._revision, self._headers)
+        tasks = [
+            asyncio.ensure_future(self._read(talk, watchers)),
+            asyncio.ensure_future(self._write(talk, watchers)),
+        ]
+        if talk.caller.requires_leader:
+            tasks.append(asyncio.ensure_future(self._looks.lost()))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[-1] in done and talk.caller.requires_leader:
+                raise fault("no_leader")
+            for task in done:
+                task.result()
+        finally:
+            watchers.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _read(self, talk: Conversation, watchers: StreamWatchers) -> None:
+        while (request := await talk.receive()) is not None:
+            watchers.on_request(request)
+            while watchers.notes >= NOTES_MAX:
+                await watchers.told.wait()
+                watchers.told.clear()
+
+    async def _write(self, talk: Conversation, watchers: StreamWatchers) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._progress_seconds
+        while True:
+            for answer in watchers.answers():
+                await talk.send(answer)
+            try:
+                async with asyncio.timeout_at(due):
+                    await watchers.wait()
+            except TimeoutError:
+                due = loop.time() + self._progress_seconds
+                watchers.progress_is_due()

@@ -14,6 +14,7 @@ from raftd.admin import connection, event_stream, server
 from raftd.admin.server import AdminServer
 from raftd.admin.vitals import Vitals
 from raftd.core.effects import Event
+from raftd.core.events import EventKind
 from raftd.core.types import Role
 from raftd.node.events import EventRing
 from tests.node.alone import Clock
@@ -39,7 +40,7 @@ class Port:
     def happen(self, count: int, size_bytes: int = 1) -> None:
         for number in range(count):
             text = f"{number} " + "x" * size_bytes
-            self.ring.add(Event("role", number, Role.LEADER, "n1", text, f"n{number}"))
+            self.ring.add(Event(EventKind.ROLE, number, Role.LEADER, "n1", text, f"n{number}"))
 
     def ask(self, line: str, header: str = "") -> Reader:
         """Closed with the port, if not before."""
@@ -106,9 +107,10 @@ def test_a_reader_sees_what_happens_and_comes_back_where_it_was(port: Port) -> N
     assert (new.status, new.headers["Content-Type"]) == (200, "text/event-stream")
     assert "Content-Length" not in new.headers
     port.until(lambda: port.ring._readers)
-    port.ring.add(Event("leader", 9, Role.FOLLOWER, None, "gone", None))
+    port.ring.add(Event(EventKind.LEADER, 9, Role.FOLLOWER, None, "gone", None))
     seen = new.event()
     assert (seen["number"], seen["kind"], seen["term"], seen["leader"]) == (4, "leader", 9, None)
+    assert seen["level"] == "news"
     new.close()
     for line, header, first in (
         ("/events?after=0", "", 1),

@@ -111,6 +111,7 @@ class _EventStream:
             "number": number,
             "age_seconds": round(self._now() - at, 3),
             "kind": event.kind,
+            "level": event.kind.level.value,
             "term": event.term,
             "role": event.role.value,
             "leader": event.leader,

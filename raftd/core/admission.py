@@ -10,6 +10,7 @@ first, so it can never be admitted. Recording is a promise and is gated like a v
 from __future__ import annotations
 
 from raftd.core.effects import Effects, Token
+from raftd.core.events import EventKind
 from raftd.core.messages import Channel, HelloReply, HelloRequest
 from raftd.core.state import Greeting, State
 from raftd.core.types import Identity, Incarnation, NodeId
@@ -75,7 +76,7 @@ def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: 
     greeting.inflight = False
     if reply.refused:
         if greeting.refused != reply.refused:
-            s.event(fx, "refused", reply.refused, peer)
+            s.event(fx, EventKind.REFUSED, reply.refused, peer)
         greeting.refused = reply.refused
         _greet_later(s, greeting, now)
         return
@@ -114,7 +115,7 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
     if known is not None:
         s.event(
             fx,
-            "refused",
+            EventKind.REFUSED,
             f"{node} came with incarnation {shortened(incarnation)}, "
             f"recorded is {shortened(known)}",
             node,
@@ -127,7 +128,7 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
         return f"node {node!r} is in no configuration here: add it to the cluster first"
     s.records[node] = incarnation
     s.write(fx, now, records=((node, incarnation),))
-    s.event(fx, "recorded", f"incarnation {shortened(incarnation)}", node)
+    s.event(fx, EventKind.RECORDED, f"incarnation {shortened(incarnation)}", node)
     return ""
 
 
@@ -155,7 +156,7 @@ def admit_if_recorded(s: State, fx: Effects, now: float) -> None:
     others = s.configuration.voters_besides(s.me)
     have = sum(voter in s.recorded_by for voter in others)
     s.admitted_seq = s.write(fx, now, admitted=True)
-    s.event(fx, "admitted", f"recorded by {have} of {len(others)} other voters")
+    s.event(fx, EventKind.ADMITTED, f"recorded by {have} of {len(others)} other voters")
 
 
 def waiting_for(s: State) -> tuple[NodeId, ...]:

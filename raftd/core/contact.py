@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from raftd.core import roles
 from raftd.core.effects import Effects
+from raftd.core.events import EventKind
 from raftd.core.state import Leadership, State, leadership
 from raftd.core.types import NodeId, Role
 
@@ -58,11 +59,11 @@ def watch_peers(s: State, fx: Effects, lead: Leadership, now: float) -> None:
             if now - max(heard, lead.watched_from) >= limit:
                 progress.lost_since = heard
                 what = f"has not answered for {now - heard:.1f} s"
-                s.event(fx, "peer_lost", what, progress.peer)
+                s.event(fx, EventKind.PEER_LOST, what, progress.peer)
         elif now - heard < limit:
             what = f"answers again after {now - progress.lost_since:.1f} s"
             progress.lost_since = None
-            s.event(fx, "peer_back", what, progress.peer)
+            s.event(fx, EventKind.PEER_BACK, what, progress.peer)
 
 
 def quorum_deadline(s: State, lead: Leadership, now: float) -> float:

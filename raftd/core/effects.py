@@ -23,6 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from raftd.core.events import EventKind
 from raftd.core.messages import Channel, Reply, SnapshotRequest
 from raftd.core.types import Entry, Index, NodeId, Role, SnapshotMeta, Term, Write
 
@@ -64,16 +65,9 @@ NOTHING_DONE = (NotLeader, Unavailable, ImpossibleMessage)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth a log line. `kind` is one of the KINDS; `detail` is for people.
+    """Something worth a log line. `detail` is for people."""
 
-    KINDS: role, term, leader, commit_stalled, snapshot_taken, snapshot_installed,
-    snapshot_restarted, snapshot_rotten, truncated, admitted, refused, recorded, transfer,
-    configuration, not_admitted, peer_lost, peer_back. The shell adds snapshot_failed,
-    impossible_message, machine_stalled, machine_goes_on, no_space, room_again, snapshots_fail,
-    snapshots_work.
-    """
-
-    kind: str
+    kind: EventKind
     term: Term
     role: Role
     leader: NodeId | None

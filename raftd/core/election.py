@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from raftd.core import leader, roles
 from raftd.core.effects import Effects
+from raftd.core.events import EventKind
 from raftd.core.messages import Channel, VoteReply, VoteRequest
 from raftd.core.quorum import VoteResult
 from raftd.core.state import State
@@ -33,7 +34,7 @@ def link_lost(s: State, fx: Effects, peer: NodeId, now: float) -> None:
         return
     s.link_lost, s.link_lost_at, s.link_lost_to, s.link_lost_tries = True, now, peer, 0
     s.election_deadline = now + s.uniform(0.0, s.settings.link_lost_stagger_max)
-    s.event(fx, "leader", f"the link to leader {peer} broke", peer)
+    s.event(fx, EventKind.LEADER, f"the link to leader {peer} broke", peer)
 
 
 def timeout(s: State, fx: Effects, now: float) -> None:

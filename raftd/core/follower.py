@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raftd.core import membership, roles, snapshots
 from raftd.core.effects import BrokenInvariant, Effects, Token
+from raftd.core.events import EventKind
 from raftd.core.messages import AppendReply, AppendRequest, NotAdmitted, Room
 from raftd.core.state import State
 from raftd.core.types import Index, NodeId, Role
@@ -106,7 +107,9 @@ def _store(s: State, fx: Effects, request: AppendRequest, now: float) -> None:
         raise BrokenInvariant(f"entry {first} would go, but {s.commit_index} is committed here")
     if first <= s.log.last_index:
         s.event(
-            fx, "truncated", f"from {first} to {s.log.last_index}, overridden by {request.leader}"
+            fx,
+            EventKind.TRUNCATED,
+            f"from {first} to {s.log.last_index}, overridden by {request.leader}",
         )
         membership.note_truncated(s, fx, now, first)
     seq = s.write(fx, now, entries=entries)

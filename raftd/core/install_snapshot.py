@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from raftd.core import follower, membership, snapshots
 from raftd.core.effects import Effects, Token
+from raftd.core.events import EventKind
 from raftd.core.messages import Channel, NotAdmitted, Room, SnapshotReply, SnapshotRequest
 from raftd.core.progress import Sending
 from raftd.core.state import State, leadership
@@ -77,7 +78,7 @@ def _no_further(
     if sending.meta == s.snapshot:
         fx.suspect = sending.meta
     what = f"{peer} wants snapshot {sending.meta.index} from offset {next_offset} again"
-    s.event(fx, "snapshot_restarted", what, peer)
+    s.event(fx, EventKind.SNAPSHOT_RESTARTED, what, peer)
 
 
 def on_chunk_lost(s: State, peer: NodeId, sent: SnapshotRequest, now: float) -> None:
@@ -121,7 +122,7 @@ def chunk(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None
 def _refuse_more_than_all(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> None:
     end, size = request.offset + len(request.data), request.meta.size_bytes
     what = f"{request.leader} sent bytes up to {end} of a snapshot of {size}: none was stored"
-    s.event(fx, "refused", what, request.leader)
+    s.event(fx, EventKind.REFUSED, what, request.leader)
     refuse_chunk(s, fx, request, token)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from raftd.core import roles
 from raftd.core.configuration_format import decode_configuration
 from raftd.core.effects import Effects
+from raftd.core.events import EventKind
 from raftd.core.messages import Channel
 from raftd.core.state import Configurations, Leadership, State
 from raftd.core.types import Configuration, Entry, EntryType, Index, NodeId, SnapshotMeta
@@ -36,7 +37,7 @@ def set_configuration(s: State, fx: Effects, now: float, configurations: Configu
     if s.campaign is not None:
         _follow_with_campaign(s, fx, gone, now)
     index = s.configurations[-1][0]
-    s.event(fx, "configuration", f"from entry {index} on: {s.configuration}")
+    s.event(fx, EventKind.CONFIGURATION, f"from entry {index} on: {s.configuration}")
     s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
 
 
@@ -51,7 +52,7 @@ def _follow_with_progress(
             lead.progress[peer] = roles.new_progress(s, peer, now)
     target = lead.transfer.target if lead.transfer is not None else None
     if target is not None and not s.configuration.is_voter(target):
-        s.event(fx, "transfer", f"to {target} given up: it is no voter any more", target)
+        s.event(fx, EventKind.TRANSFER, f"to {target} given up: it is no voter any more", target)
         lead.transfer = None
 
 

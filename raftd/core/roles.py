@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from raftd.core import reads
 from raftd.core.effects import BrokenInvariant, Effects
+from raftd.core.events import EventKind
 from raftd.core.messages import (
     AppendReply,
     Channel,
@@ -59,10 +60,10 @@ def adopt_term(s: State, fx: Effects, term: Term, now: float, why: str) -> None:
     s.verified_index = 0
     s.write(fx, now, hard_state=True)
     _refuse_held(s)
-    s.event(fx, "term", why)
+    s.event(fx, EventKind.TERM, why)
     if was is not Role.FOLLOWER:
         arm_election(s, now)
-        s.event(fx, "role", f"{was.value} -> follower: {why}")
+        s.event(fx, EventKind.ROLE, f"{was.value} -> follower: {why}")
 
 
 def _refuse_held(s: State) -> None:
@@ -107,9 +108,9 @@ def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, wh
     _leave_role(s, fx, why)
     s.role, s.leader_id = Role.FOLLOWER, leader
     if was is not Role.FOLLOWER:
-        s.event(fx, "role", f"{was.value} -> follower: {why}")
+        s.event(fx, EventKind.ROLE, f"{was.value} -> follower: {why}")
     if leader is not None and leader != old_leader:
-        s.event(fx, "leader", f"{leader} leads term {s.current_term}")
+        s.event(fx, EventKind.LEADER, f"{leader} leads term {s.current_term}")
         fx.wake[(leader, Channel.CONTROL)] = None
 
 
@@ -132,7 +133,7 @@ def become_pre_candidate(s: State, fx: Effects, now: float, why: str) -> None:
     s.campaign = Campaign(s.current_term + 1, pre=True, transfer=False)
     s.campaign.votes[s.me] = True
     arm_retry(s, now)
-    s.event(fx, "role", f"{was.value} -> pre-candidate: {why}")
+    s.event(fx, EventKind.ROLE, f"{was.value} -> pre-candidate: {why}")
     s.wake_all(fx, Channel.CONTROL)
 
 
@@ -157,7 +158,7 @@ def become_candidate(
     _refuse_held(s)
     reads.fail_forwarded(s, fx, "an election began")
     arm_retry(s, now)
-    s.event(fx, "role", f"{was.value} -> candidate: {why}")
+    s.event(fx, EventKind.ROLE, f"{was.value} -> candidate: {why}")
     s.wake_all(fx, Channel.CONTROL)
 
 
@@ -172,7 +173,7 @@ def become_leader(s: State, fx: Effects, now: float) -> None:
     first = s.log.last_index + 1
     progress = {peer: new_progress(s, peer, now) for peer in s.peers()}
     s.leadership = Leadership(since=now, first_index=first, progress=progress)
-    s.event(fx, "role", f"candidate -> leader of term {s.current_term}")
+    s.event(fx, EventKind.ROLE, f"candidate -> leader of term {s.current_term}")
 
 
 def new_progress(s: State, peer: NodeId, now: float) -> Progress:

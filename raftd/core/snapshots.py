@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from raftd.core import membership
 from raftd.core.effects import BrokenInvariant, Effects
+from raftd.core.events import EventKind
 from raftd.core.messages import Room
 from raftd.core.progress import Progress, Sending
 from raftd.core.state import State
@@ -24,7 +25,9 @@ def taken(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
     if meta == s.snapshot:
         for sending in _sendings(s, meta):  # the same bytes as before, and good now
             sending.refusals, sending.not_before = 0, 0.0
-        s.event(fx, "snapshot_taken", f"at {meta.index}, {meta.size_bytes} bytes, once more")
+        s.event(
+            fx, EventKind.SNAPSHOT_TAKEN, f"at {meta.index}, {meta.size_bytes} bytes, once more"
+        )
         return
     if meta.index > s.handed_index:
         raise BrokenInvariant(
@@ -33,7 +36,7 @@ def taken(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
     seq = s.write(fx, now, marker=SnapshotMarker(meta, reset=False))
     s.snapshot = meta
     s.compact_after = (seq, meta)
-    s.event(fx, "snapshot_taken", f"at {meta.index}, {meta.size_bytes} bytes")
+    s.event(fx, EventKind.SNAPSHOT_TAKEN, f"at {meta.index}, {meta.size_bytes} bytes")
 
 
 def _replaces_rotten(s: State, meta: SnapshotMeta) -> bool:
@@ -54,7 +57,7 @@ def note_rotten(s: State, fx: Effects, meta: SnapshotMeta, what: str) -> None:
         s.rotten = meta
         for sending in _sendings(s, meta):
             sending.refusals += 1
-        s.event(fx, "snapshot_rotten", f"{what}; another snapshot is taken at once")
+        s.event(fx, EventKind.SNAPSHOT_ROTTEN, f"{what}; another snapshot is taken at once")
 
 
 def marker_is_durable(s: State, fx: Effects, before: WriteSeq, now: float) -> None:
@@ -66,7 +69,7 @@ def marker_is_durable(s: State, fx: Effects, before: WriteSeq, now: float) -> No
         s.installs_out.append(meta)
         fx.released = meta.index
         s.handed_index = meta.index
-        s.event(fx, "snapshot_installed", f"at {meta.index}, {meta.size_bytes} bytes")
+        s.event(fx, EventKind.SNAPSHOT_INSTALLED, f"at {meta.index}, {meta.size_bytes} bytes")
     if s.compact_after is not None and before < s.compact_after[0] <= s.durable_seq:
         compact(s, fx, now)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from raftd.core.effects import Effects, Event, Token
+from raftd.core.events import EventKind
 from raftd.core.log import RaftLog
 from raftd.core.messages import Channel, NotAdmitted, ReadIndexRequest, Reply
 from raftd.core.progress import Progress
@@ -283,7 +284,7 @@ class State:
         else:
             self.held.append(Held(seq, token, make, survives_term))
 
-    def event(self, fx: Effects, kind: str, detail: str, peer: NodeId | None = None) -> None:
+    def event(self, fx: Effects, kind: EventKind, detail: str, peer: NodeId | None = None) -> None:
         fx.events.append(Event(kind, self.current_term, self.role, self.leader_id, detail, peer))
 
     def wake_all(self, fx: Effects, *channels: Channel) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from raftd.core import election
 from raftd.core.effects import Effects, NotLeader, Token, Unavailable
+from raftd.core.events import EventKind
 from raftd.core.messages import Channel, TimeoutNowReply, TimeoutNowRequest
 from raftd.core.progress import Progress
 from raftd.core.state import Leadership, State, Transfer, leadership
@@ -27,7 +28,7 @@ def begin(s: State, fx: Effects, target: NodeId | None, now: float) -> None:
     if s.leadership.transfer is not None:
         raise Unavailable(f"leadership is being handed to {s.leadership.transfer.target}")
     s.leadership.transfer = Transfer(target, now + s.settings.election_timeout_max)
-    s.event(fx, "transfer", f"handing leadership to {target}", target)
+    s.event(fx, EventKind.TRANSFER, f"handing leadership to {target}", target)
     fx.wake[(target, Channel.CONTROL)] = None
     fx.wake[(target, Channel.APPEND)] = None
 
@@ -72,7 +73,7 @@ def on_timeout_now(
 def give_up_if_due(s: State, fx: Effects, lead: Leadership, now: float) -> None:
     """An election timeout has passed and this node still leads: it takes proposals again."""
     if lead.transfer is not None and now >= lead.transfer.deadline:
-        s.event(fx, "transfer", f"to {lead.transfer.target} given up", lead.transfer.target)
+        s.event(fx, EventKind.TRANSFER, f"to {lead.transfer.target} given up", lead.transfer.target)
         lead.transfer = None
 
 

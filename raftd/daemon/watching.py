@@ -7,19 +7,13 @@ import logging
 from raftd import logs
 from raftd.admin.vitals import Vitals
 from raftd.core.effects import Event
+from raftd.core.events import Level
 from raftd.embed.thread import Look
 from raftd.node.repeats import Repeats
 
 LOG = logging.getLogger("raftd.node")
 
-QUIET_EVENTS = frozenset({"recorded"})
-LOUD_EVENTS = frozenset(
-    {
-        "refused", "commit_stalled", "not_admitted", "truncated", "peer_lost", "no_space",
-        "snapshots_fail", "snapshot_failed", "snapshot_refused", "snapshot_rotten",
-        "machine_stalled", "impossible_message",
-    }
-)  # fmt: skip
+LEVELS = {Level.DETAIL: logging.DEBUG, Level.NEWS: logging.INFO, Level.TROUBLE: logging.WARNING}
 
 
 class Watching:
@@ -60,13 +54,9 @@ class Watching:
 
 def log_event(event: Event, untold: int = 0) -> None:
     """untold: how many events of its like were not worth a line since the last one."""
-    level = logging.INFO
-    if event.kind in QUIET_EVENTS:
-        level = logging.DEBUG
-    elif event.kind in LOUD_EVENTS:
-        level = logging.WARNING
-    fields = {"event": event.kind, "leader": event.leader or "-"}
+    fields = {"event": str(event.kind), "leader": event.leader or "-"}
     if event.peer is not None:
         fields["peer"] = event.peer
     more = f" ({untold} more like it since the last such line)" if untold else ""
-    LOG.log(level, "%s: %s%s", event.kind.replace("_", " "), event.detail, more, extra=fields)
+    level, what = LEVELS[event.kind.level], event.kind.replace("_", " ")
+    LOG.log(level, "%s: %s%s", what, event.detail, more, extra=fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from raftd.core.effects import Effects
+from raftd.core.events import EventKind
 from raftd.core.types import Index, SnapshotMeta
 from raftd.node.apply_worker import ApplyWorker, Job, Slice
 from raftd.node.driver import CoreDriver
@@ -79,7 +80,7 @@ class Applying:
         if not self._driver.stopped:
             self.go_on()
 
-    def announce(self, kind: str, text: str) -> None:
+    def announce(self, kind: EventKind, text: str) -> None:
         """An event of the node's own, for its listeners and for a machine that watches."""
         event = self._driver.event(kind, text)
         self.worker.tell(event)

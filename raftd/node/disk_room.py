@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from raftd.core.events import EventKind
 from raftd.node.applying import Applying
 from raftd.node.driver import CoreDriver
 from raftd.node.health import Ailment
@@ -70,9 +71,9 @@ class DiskRoom:
         was, self.lacking = self.lacking, lacking
         short, self._tight = self._tight or bool(was), tight
         if lacking and not was:
-            self._applying.announce("no_space", lacking)
+            self._applying.announce(EventKind.NO_SPACE, lacking)
         elif was and not lacking:
-            self._applying.announce("space_again", "the log has space on its disk again")
+            self._applying.announce(EventKind.SPACE_AGAIN, "the log has space on its disk again")
         if (tight or lacking) and not short:
             self._round = 0
         if tight or lacking:
@@ -93,10 +94,10 @@ class DiskRoom:
         was = self.snapshots
         self.snapshots = f"no snapshot can be stored: {trouble}" if trouble else ""
         if trouble and not was:
-            self._applying.announce("snapshots_fail", self.snapshots)
+            self._applying.announce(EventKind.SNAPSHOTS_FAIL, self.snapshots)
         elif was and not trouble:
             self._need_bytes, self._until_written = 0, False
-            self._applying.announce("snapshots_work", "snapshots can be stored again")
+            self._applying.announce(EventKind.SNAPSHOTS_WORK, "snapshots can be stored again")
 
     # -- every LOOK_SECONDS --
 

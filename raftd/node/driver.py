@@ -24,6 +24,7 @@ from typing import Protocol, TypeVar
 
 from raftd.core.core import RaftCore
 from raftd.core.effects import NOTHING_DONE, BrokenInvariant, Effects, Event
+from raftd.core.events import EventKind
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
 from raftd.core.types import (
     Configuration,
@@ -255,7 +256,7 @@ class CoreDriver:
             call()
         self._arm_timer()
 
-    def event(self, kind: str, text: str, peer: str | None = None) -> Event:
+    def event(self, kind: EventKind, text: str, peer: str | None = None) -> Event:
         """An event of the node's own, in the core's present term and role."""
         core = self.core
         return Event(kind, core.current_term, core.role, core.leader_id, text, peer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raftd.core.effects import Event
+from raftd.core.events import EventKind
 from raftd.core.types import Role
 
 REPEAT_SECONDS = 60.0
@@ -29,7 +30,7 @@ class Repeats:
         A known leader ends the memory, since what comes after it is another story.
         """
         led = event.leader is not None or event.role is Role.LEADER
-        if led and event.kind in ("role", "leader"):
+        if led and event.kind in (EventKind.ROLE, EventKind.LEADER):
             self._told.clear()
         key = (event.kind, event.role, event.leader, event.peer, event.detail)
         at, untold = self._told.get(key, (None, 0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from raftd.core.events import EventKind
 from raftd.core.messages import Reply, SnapshotRequest
 from raftd.core.types import Configuration, Index, SnapshotMeta
 from raftd.node.apply_worker import Capture, Captured
@@ -148,7 +149,7 @@ class Snapshotting:
         answer(wanted, Refused(Refusal.UNAVAILABLE, message))
         if not self._told:  # once, not at every attempt
             self._told = True
-            self._applying.announce("snapshot_failed", message)
+            self._applying.announce(EventKind.SNAPSHOT_FAILED, message)
 
     def _found_rotten(self, meta: SnapshotMeta, what: str) -> None:
         """A restart would rest on that file, and followers get it: take another one at once."""
@@ -187,7 +188,7 @@ class Snapshotting:
         def failed(error: Exception) -> None:
             written()
             self._applying.announce(
-                "snapshot_failed",
+                EventKind.SNAPSHOT_FAILED,
                 f"the snapshot handed in at {index} could not be written: {error}",
             )
 
@@ -195,7 +196,7 @@ class Snapshotting:
             written()
             newer = self._core.snapshot_index
             self._applying.announce(
-                "snapshot_failed",
+                EventKind.SNAPSHOT_FAILED,
                 f"the snapshot handed in at {index} is not newer than that at {newer}",
             )
         else:
@@ -272,7 +273,7 @@ class Snapshotting:
             text = f"a snapshot of {request.leader} is not taken: {error}"
             if not driver.stopped and text != self._refused:
                 self._refused = text
-                self._applying.announce("snapshot_refused", text)
+                self._applying.announce(EventKind.SNAPSHOT_REFUSED, text)
 
         self._desk.store_chunk(request, stored, received, refused)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from raftd.core.events import EventKind
 from raftd.core.types import NodeId
 from raftd.node.driver import CoreDriver
 
@@ -42,7 +43,7 @@ class Suspects:
         self.total += 1
         if self._note(peer, what, self._clock.now()):
             text = f"refused {peer}: {what}"
-            self._driver.tell([self._driver.event("impossible_message", text, peer)])
+            self._driver.tell([self._driver.event(EventKind.IMPOSSIBLE_MESSAGE, text, peer)])
 
     def _note(self, peer: NodeId, what: str, now: float) -> bool:
         """True if it is worth an event."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from raftd.core.events import EventKind
 from raftd.node import health
 from raftd.node.applying import Applying
 from raftd.node.driver import CoreDriver
@@ -146,11 +147,11 @@ class Wellbeing:
         if self._stalled:
             self._unready_until = now + self._limit  # one that hangs again and again: no flapping
         if self._stalled and not was:
-            self._tell("machine_stalled", self._machine_text())
+            self._tell(EventKind.MACHINE_STALLED, self._machine_text())
         elif was and not self._stalled:
-            self._tell("machine_goes_on", "the state machine moves again")
+            self._tell(EventKind.MACHINE_GOES_ON, "the state machine moves again")
 
-    def _tell(self, kind: str, text: str) -> None:
+    def _tell(self, kind: EventKind, text: str) -> None:
         self._driver.tell([self._driver.event(kind, text)])
 
     def _log_is_full(self) -> bool:

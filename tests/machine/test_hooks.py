@@ -9,12 +9,13 @@ import pytest
 
 from examples.counter import Counter
 from raftd.core.effects import Event
+from raftd.core.events import EventKind
 from raftd.core.types import RaftState, Role
 from raftd.machine.kv.store import KvStore
 from raftd.machine.sessions import Sessions
 from raftd.wire import batch as wire
 
-EVENT = Event("role", 3, Role.LEADER, "a", "candidate -> leader of term 3")
+EVENT = Event(EventKind.ROLE, 3, Role.LEADER, "a", "candidate -> leader of term 3")
 
 
 class NoNode:

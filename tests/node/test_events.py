@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from raftd.core.effects import Event
+from raftd.core.events import EventKind
 from raftd.core.types import Role
 from raftd.node import events
 from raftd.node.events import EventRing
@@ -15,7 +16,7 @@ from tests.node.alone import Clock
 
 
 def event(number: int) -> Event:
-    return Event("role", number, Role.LEADER, None, str(number), f"n{number}")
+    return Event(EventKind.ROLE, number, Role.LEADER, None, str(number), f"n{number}")
 
 
 def test_readers_in_many_threads_see_all_in_order() -> None:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import pytest
 
 from raftd.core.effects import BrokenInvariant, Event
+from raftd.core.events import EventKind
 from raftd.core.types import Configuration, Entry, EntryType, Role, SnapshotMeta
 from raftd.node.apply_worker import ApplyEntries, ApplyWorker, Capture, Install, Query, Slice
 from raftd.node.job_worker import JobWorker
@@ -151,7 +152,7 @@ def test_no_two_calls_into_a_machine_overlap() -> None:
         elif kind == "capture":
             worker.put(Capture(lambda captured: None))
         elif kind == "event":
-            worker.tell(Event("role", 1, Role.FOLLOWER, None, ""))
+            worker.tell(Event(EventKind.ROLE, 1, Role.FOLLOWER, None, ""))
         else:
             index += 10
             installs += 1

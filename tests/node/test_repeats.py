@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from raftd.core.effects import Event
+from raftd.core.events import EventKind
 from raftd.core.types import Role
 from raftd.node.repeats import KINDS_MAX, REPEAT_SECONDS, Repeats
 
 
 def campaign(term: int, detail: str = "election timeout") -> Event:
-    return Event("role", term, Role.PRE_CANDIDATE, None, detail)
+    return Event(EventKind.ROLE, term, Role.PRE_CANDIDATE, None, detail)
 
 
 def test_an_hour_without_a_majority_is_a_line_a_minute() -> None:
@@ -23,16 +24,20 @@ def test_what_differs_is_told_at_once() -> None:
     repeats = Repeats()
     assert repeats.news(0.0, campaign(1)) == 0
     assert repeats.news(0.1, campaign(1, "the link to the leader broke")) == 0
-    lost = Event("peer_lost", 1, Role.LEADER, "n1", "has not answered for 1 s", "n2")
+    lost = Event(EventKind.PEER_LOST, 1, Role.LEADER, "n1", "has not answered for 1 s", "n2")
     assert repeats.news(0.2, lost) == 0
-    assert repeats.news(0.2, Event("peer_lost", 1, Role.LEADER, "n1", lost.detail, "n3")) == 0
+    assert (
+        repeats.news(0.2, Event(EventKind.PEER_LOST, 1, Role.LEADER, "n1", lost.detail, "n3")) == 0
+    )
     assert repeats.news(0.3, campaign(2)) is None
 
 
 def test_a_leader_begins_another_story() -> None:
     repeats = Repeats()
     assert repeats.news(0.0, campaign(1)) == 0
-    assert repeats.news(1.0, Event("leader", 2, Role.FOLLOWER, "n2", "n2 leads term 2")) == 0
+    assert (
+        repeats.news(1.0, Event(EventKind.LEADER, 2, Role.FOLLOWER, "n2", "n2 leads term 2")) == 0
+    )
     assert repeats.news(2.0, campaign(2)) == 0
 
 

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2, client_pb2_grpc
 from raftd.core.effects import Event
+from raftd.core.events import EventKind
 from raftd.core.types import Role
 from raftd.node.outcomes import Answered, Applied, Done, Refusal, Refused, Unknown
 from raftd.rpc.clients.errors import FAILURE_KEY
@@ -477,7 +478,7 @@ def test_admin_shows_the_nodes_own_view() -> None:
 def test_events_are_streamed_until_the_node_stops() -> None:
     async def main() -> None:
         async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
-            event = Event("role", 3, Role.LEADER, "n1", "won the election", peer=None)
+            event = Event(EventKind.ROLE, 3, Role.LEADER, "n1", "won the election", peer=None)
             one.node.events = [(4, 1.5, event)]
             call = admin_pb2_grpc.AdminStub(channel).Events(admin_pb2.EventsRequest())
             said = await call.read()

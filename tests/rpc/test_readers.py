@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.core.effects import Event
+from raftd.core.events import EventKind
 from raftd.core.types import Role
 from raftd.rpc.clients import admin_service, health
 from raftd.rpc.plumbing.readers import Readers, keep_callers_out_of_the_log
@@ -25,7 +26,7 @@ NARROW = [
     ("grpc.http2.lookahead_bytes", 1024),
     ("grpc.use_local_subchannel_pool", 1),
 ]
-LARGE = Event("role", 3, Role.LEADER, "n1", "x" * 20_000, peer=None)
+LARGE = Event(EventKind.ROLE, 3, Role.LEADER, "n1", "x" * 20_000, peer=None)
 EVENTS = [(number, 1.5, LARGE) for number in range(1, 200)]
 
 

@@ -154,7 +154,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
 def _event(number: int, at: float, event: Event) -> pb.EventReply:
     return pb.EventReply(
         monotonic_seconds=at,
-        kind=event.kind,
+        kind=str(event.kind),
         term=event.term,
         role=event.role.value,
         leader_id=event.leader or "",

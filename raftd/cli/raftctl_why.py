@@ -1,20 +1,17 @@
-"""`raftctl why`: what the nodes' own reports, put together, say about the state of the cluster."""
+"""`raftctl why`: asks all nodes that can be found, and says what is wrong."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Collection, Mapping
 
 from raftd.cli.raftctl_output import show_json
-from raftd.client import Client, RaftdError
+from raftd.client import Client
+from raftd.client.diagnosis import explain
 from raftd.client.nodes import NodeStatus, advertised, status_at
 from raftd.client.routing import ENDPOINTS_MAX, is_endpoint
 
 YES = 0
 NO = 1
-BEHIND_ENTRIES = 1000
-"""A follower that lacks more than this is worth a sentence."""
-SILENT_SECONDS = 5.0
 
 
 def why(args: Namespace, client: Client) -> int:
@@ -24,180 +21,9 @@ def why(args: Namespace, client: Client) -> int:
     members = [at for at in advertised(nodes) if is_endpoint(at) and at not in given]
     learned = client.ask_each(status_at, members[:ENDPOINTS_MAX]) if members else {}
     answered = {at: report for at, report in learned.items() if isinstance(report, NodeStatus)}
-    sentences = explain({**given, **answered}, learned.keys() - answered.keys())
-    well = sentences[0].startswith("All is well")
+    well, sentences = explain({**given, **answered}, learned.keys() - answered.keys())
     if args.output == "json":
         show_json({"well": well, "sentences": sentences})
     else:
         print("\n".join(sentences))
     return YES if well else NO
-
-
-def explain(
-    reports: Mapping[str, NodeStatus | RaftdError], out_of_sight: Collection[str] = ()
-) -> list[str]:
-    """Sentences, the most important first.
-
-    out_of_sight: addresses that members advertise and that cannot be reached from here. That says
-    nothing of the members: they may be meant for another network.
-    """
-    nodes = [report for report in reports.values() if isinstance(report, NodeStatus)]
-    sentences = [
-        f"{endpoint} cannot be reached: {report.message}"
-        for endpoint, report in reports.items()
-        if isinstance(report, RaftdError)
-    ]
-    if not nodes:
-        return [*sentences, "No node answered: check the endpoints, and that the daemons run."]
-    too_few = _too_few(nodes, len(reports), len(reports) + len(out_of_sight))
-    sentences += too_few + _strangers(nodes) + _waiting(nodes)
-    sentences += _leadership(nodes, len(reports), hopeless=bool(too_few))
-    sentences += _behind(nodes) + _problems(nodes)
-    unseen = _unseen(nodes, out_of_sight)
-    leader = max(nodes, key=lambda node: (node.role == "leader", bool(node.leader_id), node.term))
-    if sentences or not (leader.leader_id or leader.role == "leader"):
-        return sentences + unseen
-    asked = len(reports) + len(out_of_sight)
-    name = leader.node_id if leader.role == "leader" else leader.leader_id
-    return [
-        f"All is well: {name} leads in term {leader.term}, {len(nodes)} of {asked} members asked "
-        f"have answered, commit index {leader.commit_index}.",
-        *unseen,
-    ]
-
-
-def _unseen(nodes: list[NodeStatus], out_of_sight: Collection[str]) -> list[str]:
-    names = {peer.client_address: peer.id for node in nodes for peer in node.peers}
-    return [
-        f"{names.get(address, 'A member')} advertises {address}, which cannot be reached from here."
-        for address in sorted(out_of_sight)
-    ]
-
-
-def _strangers(nodes: list[NodeStatus]) -> list[str]:
-    clusters = sorted({node.cluster_id for node in nodes})
-    if len(clusters) < 2:
-        return []
-    where = ", ".join(f"{node.endpoint} is in {node.cluster_id}" for node in nodes)
-    return [f"These endpoints belong to {len(clusters)} different clusters: {where}."]
-
-
-def _waiting(nodes: list[NodeStatus]) -> list[str]:
-    sentences = []
-    for node in nodes:
-        if any(problem.startswith("refused by ") for problem in node.problems):
-            continue  # told with its problems: this is no first start
-        if node.waiting_for:
-            names = ", ".join(node.waiting_for)
-            sentences.append(
-                f"{node.node_id} is not admitted yet: it waits until {names} know it. "
-                "The first start of a cluster needs nearly all of its nodes."
-            )
-        elif not node.admitted:
-            sentences.append(f"{node.node_id} is not admitted yet and neither votes nor stores.")
-    return sentences
-
-
-def _too_few(nodes: list[NodeStatus], named: int, asked: int) -> list[str]:
-    """No majority of the voters, by the view of the node with the highest term, has answered.
-
-    named: endpoints that the operator gave or that answered; asked: with those out of sight.
-    """
-    newest = max(nodes, key=lambda node: node.term)
-    voters = {newest.node_id, *(peer.id for peer in newest.peers if peer.voter)}
-    answered = sorted(voters & {node.node_id for node in nodes})
-    needed = len(voters) // 2 + 1
-    if len(answered) >= needed:
-        return []
-    names = f"{', '.join(answered)} of the {len(voters)} voters {', '.join(sorted(voters))}"
-    if named < len(voters) and newest.leader_id:
-        return []
-    if asked < len(voters):
-        return [f"Of {names} only: give the endpoints of all to know."]
-    return [
-        f"There is no majority: only {names} answered, and {needed} are needed to elect a leader "
-        "and to commit. Nothing can be written, nor read but with --stale, until more are back."
-    ]
-
-
-def _leadership(nodes: list[NodeStatus], asked: int, hopeless: bool) -> list[str]:
-    """No leader, an old one, or one that nobody follows."""
-    leaders = [node for node in nodes if node.role == "leader"]
-    top = max(node.term for node in nodes)
-    if not leaders:
-        return [] if hopeless or _followed(nodes, top) else _no_leader(nodes, top, asked)
-    newest = max(leaders, key=lambda node: node.term)
-    sentences = [
-        f"{old.node_id} still believes that it leads in term {old.term}; {newest.node_id} leads in "
-        f"term {newest.term}. The older one steps down when it hears of it; it can commit nothing."
-        for old in leaders
-        if old.term < newest.term
-    ]
-    if newest.term < top:
-        ahead = ", ".join(node.node_id for node in nodes if node.term > newest.term)
-        sentences.append(
-            f"{newest.node_id} leads in term {newest.term}, but {ahead} is in a later term: "
-            "an election is under way."
-        )
-    voters = [peer for peer in newest.peers if peer.voter]
-    heard = [peer for peer in voters if _age(peer.contact_age) < SILENT_SECONDS]
-    needed = (len(voters) + 1) // 2 + 1
-    if len(heard) + 1 < needed:
-        sentences.append(
-            f"The leader {newest.node_id} hears from {len(heard)} of {len(voters)} other voters "
-            f"and needs {needed - 1}: nothing can be committed."
-        )
-    return sentences
-
-
-def _followed(nodes: list[NodeStatus], top: int) -> bool:
-    """Whether a follower of today's term is in contact with a leader that was not asked."""
-    answered = {node.node_id for node in nodes}
-    return any(
-        node.healthy and node.term == top and node.leader_id and node.leader_id not in answered
-        for node in nodes
-    )
-
-
-def _no_leader(nodes: list[NodeStatus], top: int, asked: int) -> list[str]:
-    named = sorted({node.leader_id for node in nodes if node.leader_id and node.term == top})
-    missing = [name for name in named if name not in {node.node_id for node in nodes}]
-    if missing:
-        return [
-            f"The nodes that answered follow {', '.join(missing)}, which is not among the "
-            "endpoints that answered."
-        ]
-    candidates = [node for node in nodes if "candidate" in node.role]
-    if candidates:
-        names = ", ".join(f"{node.node_id} (term {node.term})" for node in candidates)
-        return [
-            f"There is no leader: {names} asks for votes. It needs a majority of the voters, "
-            f"itself included; {len(nodes)} of {asked} endpoints answered."
-        ]
-    return ["There is no leader yet: the followers wait for their election timeouts to pass."]
-
-
-def _behind(nodes: list[NodeStatus]) -> list[str]:
-    commit = max(node.commit_index for node in nodes)
-    sentences = [
-        f"{node.node_id} is {commit - node.commit_index} entries behind."
-        for node in nodes
-        if commit - node.commit_index > BEHIND_ENTRIES
-    ]
-    for leader in (node for node in nodes if node.role == "leader"):
-        for peer in leader.peers:
-            if _age(peer.contact_age) >= SILENT_SECONDS:
-                sentences.append(
-                    f"{leader.node_id} has not heard from {peer.id} for {peer.contact_age:.1f} s."
-                )
-            elif peer.mode == "snapshot":
-                sentences.append(f"{peer.id} is being sent a snapshot by {leader.node_id}.")
-    return sentences
-
-
-def _problems(nodes: list[NodeStatus]) -> list[str]:
-    return [f"{node.node_id} reports: {problem}" for node in nodes for problem in node.problems]
-
-
-def _age(seconds: float | None) -> float:
-    return float("inf") if seconds is None else seconds

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from raftd.cli.raftctl_why import explain
+from raftd.client.diagnosis import explain
 from raftd.client.errors import RaftdError, Unavailable
 from raftd.client.nodes import NodeStatus, Peer
 from tests.cli.raftctl_shell import Shell
@@ -116,7 +116,9 @@ def status(**fields: object) -> NodeStatus:
     ],
 )
 def test_explanations(reports: dict[str, NodeStatus | RaftdError], expected: str) -> None:
-    assert any(expected in sentence for sentence in explain(reports)), explain(reports)
+    well, sentences = explain(reports)
+    assert any(expected in sentence for sentence in sentences), sentences
+    assert well == sentences[0].startswith("All is well")
 
 
 def peer(name: str, **fields: object) -> Peer:
@@ -127,11 +129,14 @@ def test_one_endpoint_of_a_healthy_cluster_is_enough() -> None:
     """The story without it: whoever gave one endpoint of three was told that his cluster is ill."""
     others = (peer("n1"), peer("n3"))
     follower = status(node_id="n2", leader_id="n1", term=3, peers=others)
-    sentences = explain({"e:2": follower}, ["n1:2", "n3:2"])
+    well, sentences = explain({"e:2": follower}, ["n1:2", "n3:2"])
+    assert well
     assert sentences[0].startswith("All is well: n1 leads in term 3, 1 of 3 members asked have")
     assert sentences[1] == "n1 advertises n1:2, which cannot be reached from here."
     alone = follower._replace(leader_id="", role="pre-candidate", healthy=False)
-    assert explain({"e:2": alone}, ["n1:2", "n3:2"])[0].startswith("There is no majority: only n2")
+    well, sentences = explain({"e:2": alone}, ["n1:2", "n3:2"])
+    assert not well
+    assert sentences[0].startswith("There is no majority: only n2")
 
 
 def test_a_replaced_disk_is_no_first_start() -> None:
@@ -142,16 +147,14 @@ def test_a_replaced_disk_is_no_first_start() -> None:
     )
     lead = status(role="leader", peers=(peer("n2", contact_age=0.1), peer("n3", contact_age=0.1)))
     sentences = explain({"e:1": lead, "e:2": status(node_id="n2"), "e:3": third})
-    assert sentences == [f"n3 reports: {why}"]
+    assert sentences == (False, [f"n3 reports: {why}"])
 
 
 def test_a_leader_just_elected_complains_of_nobody() -> None:
     lead = status(role="leader", peers=(peer("n2", contact_age=0.4), peer("n3", contact_age=0.4)))
-    assert explain({"e:1": lead, "e:2": status(node_id="n2"), "e:3": status(node_id="n3")})[
-        0
-    ].startswith("All is well")
+    assert explain({"e:1": lead, "e:2": status(node_id="n2"), "e:3": status(node_id="n3")}).well
     silent = lead._replace(peers=(peer("n2", contact_age=0.4), peer("n3", contact_age=7.0)))
-    assert "n1 has not heard from n3 for 7.0 s." in explain({"e:1": silent})
+    assert "n1 has not heard from n3 for 7.0 s." in explain({"e:1": silent}).sentences
 
 
 # -- speed ------------------------------------------------------------------------------------

@@ -256,7 +256,6 @@ class Config(Place):
             machine_stall_unready_seconds=self.machine_stall_unready,
             snapshot_entries=self.snapshot_entries,
             snapshot_bytes=self.snapshot_bytes,
-            snapshot_chunk_bytes=self.snapshot_chunk_bytes,
             snapshot_scrub_seconds=self.snapshot_scrub,
             transfer_seconds=self.transfer_timeout,
             inline_writes=self.inline_writes,

@@ -10,11 +10,11 @@ from raftd.core.types import Index, Term
 from raftd.node.apply_worker import Query
 from raftd.node.applying import Applying
 from raftd.node.disk_room import DiskRoom
-from raftd.node.door import Door
 from raftd.node.driver import CoreDriver
 from raftd.node.errors import NodeStopped
 from raftd.node.outcomes import Done, Outcome, Refusal, Refused, Unknown, answer
 from raftd.node.settings import NodeSettings
+from raftd.node.turn_queue import TurnQueue
 from raftd.node.wellbeing import Wellbeing
 from raftd.wire.batch import noted
 
@@ -35,7 +35,7 @@ class Clients:
         self._applying = applying
         self._room = room
         self._wellbeing = wellbeing
-        self._door = Door(settings)
+        self._queue = TurnQueue(settings)
         self._waiters = applying.waiters
         self._led = False
         driver.on_role(self._role_changed)
@@ -43,21 +43,21 @@ class Clients:
 
     def proposals(self) -> tuple[int, int]:
         """(taken and not answered yet, taken and failed or of unknown outcome since the start)."""
-        return len(self._waiters) + self._door.batches, self._waiters.failed
+        return len(self._waiters) + self._queue.batches, self._waiters.failed
 
     def submit(self, batch: bytes, done: Done) -> None:
-        """Propose one BATCH payload, checked at the door by the caller, as one entry.
+        """Propose one BATCH payload, which the caller has checked, as one entry.
 
         Everything submitted in one turn of the loop shares one critical section, one write to the
         log and one message a peer.
         """
-        refused = self._refuse_at_door(len(batch))
+        refused = self._refuse_at_once(len(batch))
         if refused is not None:
             done(refused)
-        elif self._door.batch(batch, done):
+        elif self._queue.batch(batch, done):
             self._driver.soon(self._propose)
 
-    def _refuse_at_door(self, size_bytes: int) -> Refused | None:
+    def _refuse_at_once(self, size_bytes: int) -> Refused | None:
         driver, waiters = self._driver, self._waiters
         if driver.stopped:
             return Refused(Refusal.UNAVAILABLE, driver.stopped)
@@ -68,10 +68,10 @@ class Clients:
         if why := self._wellbeing.refusal():
             return Refused(Refusal.UNAVAILABLE, why)
         pending_bytes = waiters.bytes + size_bytes
-        return self._door.refuse(len(waiters), pending_bytes, self._core.log.bytes)
+        return self._queue.refuse(len(waiters), pending_bytes, self._core.log.bytes)
 
     def _propose(self) -> None:
-        batches, dones = self._door.take_batches()
+        batches, dones = self._queue.take_batches()
         if not batches:
             return
         core, taken_ms = self._core, self._driver.clock.epoch_ms()
@@ -90,7 +90,7 @@ class Clients:
 
     def propose_in(self, term: Term, batch: bytes) -> None:
         """Append what this node's own machine wants, if the node leads in `term`; else drop it."""
-        if self._refuse_at_door(len(batch)) is not None:
+        if self._refuse_at_once(len(batch)) is not None:
             return
         core = self._core
         payload = noted(batch, self._driver.clock.epoch_ms())
@@ -113,22 +113,22 @@ class Clients:
             done(Refused(Refusal.UNAVAILABLE, self._driver.stopped))
         elif why := self._wellbeing.refusal():
             done(Refused(Refusal.UNAVAILABLE, why))
-        elif self._door.full(queries, self._applying.worker.backlog):
+        elif self._queue.full(queries, self._applying.worker.backlog):
             done(Refused(Refusal.OVERLOADED, "too many reads are waiting: try again later"))
         elif stale:
             self._applying.put(Query(0, queries, done))
             self._applying.go_on()
-        elif self._door.read(queries, done):
+        elif self._queue.read(queries, done):
             self._driver.soon(self._read)
 
     def _read(self) -> None:
-        waiting = self._door.take_reads()
+        waiting = self._queue.take_reads()
         if not waiting:
             return
         core = self._core
 
         def confirmed(index: Index, refusal: NotLeader | None) -> None:
-            if not self._door.reads_done(waiting):
+            if not self._queue.reads_done(waiting):
                 return
             for queries, done in waiting:
                 if refusal is not None:
@@ -155,7 +155,7 @@ class Clients:
     def stop(self, why: str) -> None:
         """Answer everybody who waits here; `stop_queries` answers those whom the machine has."""
         self._waiters.fail_above(0, why, None)
-        _refuse(self._door.everybody(), why)
+        _refuse(self._queue.everybody(), why)
 
     def stop_queries(self, why: str) -> None:
         """After `stop`, when the machine's owner has ended (or is this thread)."""

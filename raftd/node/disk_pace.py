@@ -8,16 +8,16 @@ are slow on the whole, or one that takes as long as many, end the waiting for a 
 from __future__ import annotations
 
 SYNC_SECONDS_MAX = 0.005
-"""What syncs may take on average. One of 40 ms after quick ones is just below it."""
+"""What syncs may take on average. A single sync of 40 ms after fast ones keeps the average just
+below this."""
 
 WEIGHT = 1 / 8
-"""Of the newest sync in the average."""
+"""The share of the newest sync in the average."""
 
 PAUSE_SECONDS_MIN = 1.0
 PAUSE_SECONDS_MAX = 60.0
-"""Without waiting; doubled each time that it was taken up too early, halved when it goes
-well.
-"""
+"""How long the network thread then does not wait for writes. Each time that it waits again and the
+disk is still slow, the pause doubles; when it goes well, the pause halves."""
 
 
 class DiskPace:

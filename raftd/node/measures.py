@@ -29,7 +29,7 @@ class Histogram:
 
 
 class Measures:
-    """syncs: whoever writes the log. The rest: network thread."""
+    """The thread that writes the log updates `syncs`, the network thread everything else."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

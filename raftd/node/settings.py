@@ -22,7 +22,6 @@ class NodeSettings:
     snapshot_bytes: int = 256 << 20
     """A snapshot is taken after so many entries, or so many bytes of them, since the last."""
 
-    snapshot_chunk_bytes: int = 1 << 20
     snapshot_scrub_seconds: float = 3600.0
     """From one reading of the newest snapshot's file to the next, to find a bad one; 0: never."""
 

@@ -56,8 +56,8 @@ class WalWorker:
         room_changed: RoomChanged | None = None,
     ) -> None:
         """persisted: called on the network thread, through `post` unless that waits. room_changed:
-        through `post`. inline: False: the network thread never waits. measure: told how long each
-        write and its sync took, on the raft-wal thread.
+        through `post`. inline: False: the network thread never waits for a write. measure: called
+        on the raft-wal thread with the seconds that each write and its sync took.
         """
         self._room_changed = room_changed
         self._measure = measure
@@ -158,7 +158,8 @@ class WalWorker:
             self._ready.wait_for(lambda: self._stopping or self._release, NO_SPACE_RETRY_SECONDS)
 
     def claim(self, timed_out: bool = False) -> tuple[list[Write], Index] | None:
-        """What `step` would do next, taken, or None: for who drives this without a thread.
+        """Claim the next work without blocking; None if nothing is due. For the simulator, which
+        has no thread here.
 
         Never waits; `timed_out` says that IDLE_SECONDS have passed since it was None. Then `work`,
         until that says True.

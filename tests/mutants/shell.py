@@ -135,8 +135,8 @@ SHELL = (
         "what is refused at the door does not get in",
         node(
             "clients",
-            "            done(refused)\n        elif self._door.batch",
-            "            done(refused)\n        if self._door.batch",
+            "            done(refused)\n        elif self._queue.batch",
+            "            done(refused)\n        if self._queue.batch",
         ),
         by="answers",
     ),

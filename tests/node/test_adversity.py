@@ -62,7 +62,7 @@ def test_a_log_at_its_memory_limit_makes_room_by_itself() -> None:
                 snapshot_entries=1 << 40,
                 snapshot_bytes=1 << 40,
             )
-            node._snapshotting._settings = node._clients._door._settings = settings
+            node._snapshotting._settings = node._clients._queue._settings = settings
             for _ in range(3):
                 outcomes: list[Outcome] = []
                 for _ in range(50):

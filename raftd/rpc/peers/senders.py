@@ -163,7 +163,7 @@ class ChunkSize:
     """How much of a snapshot goes into one call: less after each failure, more after each success.
 
     A chunk that a slow line cannot carry before its deadline would be sent again and again, and
-    never arrive; and what a cut costs is what was under way.
+    never arrive; and a broken connection loses the chunk in flight, so small chunks lose less.
     """
 
     def __init__(self) -> None:

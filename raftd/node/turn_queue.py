@@ -1,5 +1,6 @@
-"""Capacity is taken at the door, never under the lock: what gets in is bounded and will be
-answered.
+"""What clients ask in one turn of the loop, gathered into one append and one read.
+
+Limits are checked here, before the core is entered. What is accepted gets exactly one answer.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from raftd.node.settings import NodeSettings
 Reads = list[tuple[Sequence[bytes], Done]]
 
 
-class Door:
+class TurnQueue:
     """What arrived in this turn of the loop, waiting to become one append or one read.
 
     Network thread.
@@ -45,7 +46,7 @@ class Door:
         return Refused(Refusal.OVERLOADED, f"{limit} is reached: try again later")
 
     def batch(self, batch: bytes, done: Done) -> bool:
-        """True for the first of a turn: schedule the proposal."""
+        """True if this is the first since the last take: the caller must schedule a proposal."""
         self._batches.append(batch)
         self._dones.append(done)
         self._bytes += len(batch)
@@ -62,7 +63,7 @@ class Door:
         return self._queries + len(queries) > most or backlog >= most
 
     def read(self, queries: Sequence[bytes], done: Done) -> bool:
-        """True for the first of a turn: schedule the read."""
+        """True if this is the first since the last take: the caller must schedule a read."""
         self._reads.append((queries, done))
         self._queries += len(queries)
         return len(self._reads) == 1

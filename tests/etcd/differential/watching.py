@@ -63,12 +63,16 @@ class Pair:
 
     def __init__(self, etcd: EtcdClient, raftd: EtcdClient) -> None:
         self.sides = WatchStream(etcd), WatchStream(raftd)
-        self.created = 0
+        self.requests: list[pb.WatchCreateRequest] = []
+
+    @property
+    def created(self) -> int:
+        return len(self.requests)
 
     async def create(self, request: pb.WatchCreateRequest) -> None:
         for side in self.sides:
             await side.create(request)
-        self.created += 1
+        self.requests.append(request)
 
     async def cancel(self, number: int) -> None:
         for side in self.sides:
@@ -91,7 +95,8 @@ class Pair:
             for number in sorted({*one, *other}):
                 if one.get(number) != other.get(number):
                     shown = _first_difference(one.get(number, []), other.get(number, []))
-                    return f"watcher {number}, {what}: {shown}"
+                    asked = " ".join(str(self.requests[number]).split()) if number >= 0 else ""
+                    return f"watcher {number} {{{asked}}}, {what}: {shown}"
         return ""
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from raftd.node.driver import CoreDriver
 from raftd.node.outcomes import Refusal, Refused
 from raftd.node.ownership import Ownership
 from raftd.node.ports import Clock, FatalPort
-from raftd.node.snapshots import SnapshotDesk
+from raftd.node.snapshot_worker import SnapshotWorker
 from raftd.node.waiters import Waiters
 
 Applied = Callable[[Index, int, bool], None]
@@ -28,7 +28,7 @@ class Applying:
         self,
         driver: CoreDriver,
         ownership: Ownership,
-        desk: SnapshotDesk,
+        snapshot_worker: SnapshotWorker,
         clock: Clock,
         fatal: FatalPort,
     ) -> None:
@@ -36,7 +36,7 @@ class Applying:
         """Who waits for an entry to be applied."""
         self.worker = ApplyWorker(ownership, clock, fatal, self._report, self._restore)
         self._driver = driver
-        self._desk = desk
+        self._snapshot_worker = snapshot_worker
         self._busy = False
         self._listeners: list[Applied] = []
 
@@ -96,7 +96,7 @@ class Applying:
             then()
             self._driver.post(self.resume)
 
-        self._desk.restore(meta, restored)
+        self._snapshot_worker.restore(meta, restored)
 
     def _report(self, done: Slice) -> None:
         """What a slice of applying did. Thread: the machine's owner."""

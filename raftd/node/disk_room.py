@@ -13,8 +13,8 @@ from raftd.core.events import EventKind
 from raftd.node.applying import Applying
 from raftd.node.driver import CoreDriver
 from raftd.node.health import Ailment
-from raftd.node.snapshots import SnapshotDesk
-from raftd.node.snapshotting import Snapshotting
+from raftd.node.snapshot_policy import SnapshotPolicy
+from raftd.node.snapshot_worker import SnapshotWorker
 
 LOOK_SECONDS = 2.0
 """How often the disk is asked what is free, and whether snapshots may be written."""
@@ -31,14 +31,14 @@ class DiskRoom:
         self,
         driver: CoreDriver,
         applying: Applying,
-        snapshotting: Snapshotting,
-        desk: SnapshotDesk,
+        snapshot_policy: SnapshotPolicy,
+        snapshot_worker: SnapshotWorker,
     ) -> None:
         self._driver = driver
         self._core = driver.core
         self._applying = applying
-        self._snapshotting = snapshotting
-        self._desk = desk
+        self._snapshot_policy = snapshot_policy
+        self._snapshot_worker = snapshot_worker
         self._looking = False
         self._tight = False
         self._need_bytes = 0
@@ -50,7 +50,7 @@ class DiskRoom:
         """Why no snapshot can be written, or ""."""
         self.free_bytes: int | None = None
         """On the disk of the snapshots, as of the last look."""
-        desk.trouble = self.snapshot_ended
+        snapshot_worker.trouble = self.snapshot_ended
         driver.later(LOOK_SECONDS, self._look)
 
     def unready(self) -> Sequence[str]:
@@ -107,7 +107,7 @@ class DiskRoom:
         self._driver.later(LOOK_SECONDS, self._look)
         if not self._looking:
             self._looking = True
-            self._desk.look(self._need_bytes, self._seen)
+            self._snapshot_worker.look(self._need_bytes, self._seen)
         if self.lacking or self._tight:
             self._round += 1
             self._act()
@@ -124,4 +124,4 @@ class DiskRoom:
 
     def _act(self) -> None:
         if self._round % SNAPSHOT_ROUNDS == 0:
-            self._snapshotting.for_room()
+            self._snapshot_policy.for_room()

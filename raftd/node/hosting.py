@@ -17,7 +17,7 @@ from raftd.node.apply_jobs import Call
 from raftd.node.applying import Applying
 from raftd.node.clients import Clients
 from raftd.node.driver import CoreDriver
-from raftd.node.snapshotting import Snapshotting
+from raftd.node.snapshot_policy import SnapshotPolicy
 from raftd.wire.batch import encode_batch
 
 MARKS_MAX = 4
@@ -35,12 +35,16 @@ class Hosting:
     """The node's NodeHandle. state, now, hand_in: any thread; the rest: the machine's owner."""
 
     def __init__(
-        self, driver: CoreDriver, applying: Applying, snapshotting: Snapshotting, clients: Clients
+        self,
+        driver: CoreDriver,
+        applying: Applying,
+        snapshot_policy: SnapshotPolicy,
+        clients: Clients,
     ) -> None:
         self._driver = driver
         self._applying = applying
         self._apply = applying.worker
-        self._snapshotting = snapshotting
+        self._snapshot_policy = snapshot_policy
         self._clients = clients
         self._lock = threading.Lock()
         self._marks: dict[Index, Mark] = {}
@@ -98,7 +102,7 @@ class Hosting:
                 )
             self._writing = index
         what = (index, mark.term, mark.sessions, chunks)
-        handed_in = self._snapshotting.handed_in
+        handed_in = self._snapshot_policy.handed_in
         self._driver.post(lambda: handed_in(what, mark.configuration, self._written))
 
     def _written(self) -> None:

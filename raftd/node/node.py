@@ -3,7 +3,7 @@
 `rpc/api.py` and `raftd/embed.py` talk to `Node`; what the core decides is carried out by
 `driver.py`. Duties know those built before them and nothing built later, so there is no circle:
 
-    driver, applying, snapshotting, room, log, wellbeing, clients
+    driver, applying, snapshot_policy, room, log, wellbeing, clients
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from raftd.node.outcomes import Done
 from raftd.node.ownership import Ownership
 from raftd.node.ports import Clock, FatalPort, LogStore, MachineHost, PeerTransport, SnapshotStore
 from raftd.node.settings import NodeSettings
-from raftd.node.snapshots import SnapshotDesk
-from raftd.node.snapshotting import Snapshotting
+from raftd.node.snapshot_policy import SnapshotPolicy
+from raftd.node.snapshot_worker import SnapshotWorker
 from raftd.node.suspects import Suspects
 from raftd.node.wal_worker import WalWorker
 from raftd.node.wellbeing import Wellbeing
@@ -73,15 +73,15 @@ class Node:
         self.measures = Measures(clock)
         self._log = log
         ownership = Ownership(machine)
-        self._desk = desk = SnapshotDesk(
+        self._snapshot_worker = snapshot_worker = SnapshotWorker(
             snapshots, ownership, fatal, driver.post, core_settings.snapshot_chunk_bytes
         )
-        self._applying = applying = Applying(driver, ownership, desk, clock, fatal)
+        self._applying = applying = Applying(driver, ownership, snapshot_worker, clock, fatal)
         self._apply = applying.worker
-        self._snapshotting = snapshotting = Snapshotting(
-            driver, applying, desk, node_settings, self.measures, rng.random()
+        self._snapshot_policy = snapshot_policy = SnapshotPolicy(
+            driver, applying, snapshot_worker, node_settings, self.measures, rng.random()
         )
-        self._room = room = DiskRoom(driver, applying, snapshotting, desk)
+        self._room = room = DiskRoom(driver, applying, snapshot_policy, snapshot_worker)
         self._wal = WalWorker(
             log,
             clock,
@@ -93,7 +93,7 @@ class Node:
             room.room_changed,
         )
         self._wellbeing = well = Wellbeing(
-            driver, applying, snapshotting, self._wal, desk, node_settings
+            driver, applying, snapshot_policy, self._wal, snapshot_worker, node_settings
         )
         self._clients = Clients(driver, applying, room, well, node_settings)
         self._suspects = Suspects(driver)
@@ -103,8 +103,8 @@ class Node:
         driver.on_event(observer)
         driver.on_role(lambda: self.measures.leader_seen(core.leader_id))
         self._hand_over = HandOver(driver, node_settings.transfer_seconds)
-        self._apply.offer(Hosting(driver, applying, snapshotting, self._clients))
-        self._workers = [self._wal.worker, desk.slow.worker, desk.bulk.worker]
+        self._apply.offer(Hosting(driver, applying, snapshot_policy, self._clients))
+        self._workers = [self._wal.worker, snapshot_worker.slow.worker, snapshot_worker.bulk.worker]
         if self._apply.worker is not None:
             self._workers.append(self._apply.worker)
 
@@ -114,9 +114,9 @@ class Node:
             self._apply.begin()
         for worker in self._workers:
             worker.start()
-        self._driver.start(self._wal, self._applying, self._snapshotting, transport)
+        self._driver.start(self._wal, self._applying, self._snapshot_policy, transport)
         self._wellbeing.look()
-        self._snapshotting.scrubber.start()
+        self._snapshot_policy.scrubber.start()
 
     def stop(self, why: str = "stopping") -> bool:
         """Answer everybody, finish what is queued for the log, close it.
@@ -127,11 +127,11 @@ class Node:
         """
         self._driver.stop(why)
         self._clients.stop(why)
-        self._snapshotting.stop(why)
+        self._snapshot_policy.stop(why)
         self._hand_over.stop(why)
         self._wal.stop()
-        self._desk.slow.stop()
-        self._desk.bulk.stop()
+        self._snapshot_worker.slow.stop()
+        self._snapshot_worker.bulk.stop()
         self._apply.stop()
         ended = [worker.join(STOP_SECONDS) for worker in self._workers]
         if self._apply.worker is None or ended[-1]:
@@ -166,11 +166,11 @@ class Node:
 
     def snapshot_now(self, done: Done) -> None:
         """Applied(index, term, b"") of the newest snapshot; one is taken if anything is new."""
-        self._driver.guarded("a snapshot", lambda: self._snapshotting.snapshot_now(done))
+        self._driver.guarded("a snapshot", lambda: self._snapshot_policy.snapshot_now(done))
 
     def digest(self, done: Done) -> None:
         """Answered(applied index, [(0, SHA-256 of sessions and machine)])."""
-        self._driver.guarded("a digest", lambda: self._snapshotting.digest(done))
+        self._driver.guarded("a digest", lambda: self._snapshot_policy.digest(done))
 
     def subscribe(self, from_start: bool) -> EventFeed:
         """A reader of the node's events: from the oldest that is kept, or from now on."""
@@ -228,7 +228,7 @@ class Node:
 
     async def read_chunk(self, request: SnapshotRequest) -> SnapshotRequest:
         """`request` with its data. Raises FileNotFoundError if that snapshot is gone, OSError."""
-        return await self._snapshotting.read_chunk(request)
+        return await self._snapshot_policy.read_chunk(request)
 
     # -- looking in --
 

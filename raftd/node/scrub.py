@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from raftd.core.types import SnapshotMeta
 from raftd.node.measures import Measures
-from raftd.node.snapshots import SnapshotDesk
+from raftd.node.snapshot_worker import SnapshotWorker
 
 PIECE_BYTES = 1 << 20
 PAUSE_SECONDS = 0.25
@@ -35,7 +35,7 @@ class _Pass:
 class Scrubber:
     def __init__(
         self,
-        desk: SnapshotDesk,
+        snapshot_worker: SnapshotWorker,
         newest: Callable[[], SnapshotMeta],
         now: Callable[[], float],
         later: Callable[[float, Callable[[], None]], None],
@@ -46,7 +46,7 @@ class Scrubber:
         """newest: the snapshot that counts. interval: seconds from the start of one reading to the
         next; 0: only suspects are read. rotten(meta, why): the file has changed, or is gone.
         """
-        self._desk = desk
+        self._snapshot_worker = snapshot_worker
         self._newest = newest
         self._now = now
         self._later = later
@@ -88,7 +88,7 @@ class Scrubber:
 
     def _read(self, at: _Pass) -> None:
         if at is self._pass and not self._stopped:
-            self._desk.reread(
+            self._snapshot_worker.reread(
                 at.meta, at.offset, PIECE_BYTES, at.crc, lambda result: self._has_read(at, result)
             )
 

@@ -16,8 +16,8 @@ from raftd.node.applying import Applying
 from raftd.node.driver import CoreDriver
 from raftd.node.health import Ailment
 from raftd.node.settings import NodeSettings
-from raftd.node.snapshots import SnapshotDesk
-from raftd.node.snapshotting import Snapshotting
+from raftd.node.snapshot_policy import SnapshotPolicy
+from raftd.node.snapshot_worker import SnapshotWorker
 from raftd.node.wal_worker import WalWorker
 
 LOOK_SECONDS = 0.25
@@ -58,16 +58,16 @@ class Wellbeing:
         self,
         driver: CoreDriver,
         applying: Applying,
-        snapshotting: Snapshotting,
+        snapshot_policy: SnapshotPolicy,
         wal: WalWorker,
-        desk: SnapshotDesk,
+        snapshot_worker: SnapshotWorker,
         settings: NodeSettings,
     ) -> None:
         self._driver = driver
         self._core = driver.core
         self._clock = clock = driver.clock
         self._worker = applying.worker
-        self._snapshotting = snapshotting
+        self._snapshot_policy = snapshot_policy
         self._limit = settings.machine_stall_unready_seconds
         self._log_limit = settings.log_memory_limit_bytes
         self._machine = Standstill(applying.worker.progress)
@@ -75,8 +75,8 @@ class Wellbeing:
         self._sync_seconds = wal.sync_seconds
         self._threads = {
             "raft-wal": Standstill(wal.progress),
-            "raft-snapshot": Standstill(desk.slow.progress),
-            "raft-bulk": Standstill(desk.bulk.progress),
+            "raft-snapshot": Standstill(snapshot_worker.slow.progress),
+            "raft-bulk": Standstill(snapshot_worker.bulk.progress),
         }
         self._looked = clock.now()
         self._stalled = False
@@ -135,7 +135,7 @@ class Wellbeing:
         self._note_machine(now)
         if self._log_is_full():
             # Only a snapshot makes room, and nothing may be applied that would ask for one.
-            self._snapshotting.applied(self._worker.applied_index, 0, jumped=False)
+            self._snapshot_policy.applied(self._worker.applied_index, 0, jumped=False)
         unfit = any(ailment.unfit for ailment in self.ailments())
         if unfit != self._unfit:
             self._unfit = unfit
@@ -175,7 +175,7 @@ class Wellbeing:
     def _of_log(self) -> Iterator[Ailment]:
         if not self._log_is_full():
             return
-        failing = self._snapshotting.failing
+        failing = self._snapshot_policy.failing
         why = "snapshots cannot be written" if failing else "no snapshot has made room yet"
         yield Ailment(
             f"the log in memory is past log_memory_limit ({self._log_limit}), and {why}: "

@@ -96,7 +96,7 @@ RARE = (
             "    if False:\n",
         ),
         node(
-            "snapshots",
+            "snapshot_worker",
             "                if not _is_expected(error) and not _starts_over(error):\n",
             "                if not _is_expected(error):\n",
         ),

@@ -154,9 +154,9 @@ SHELL = (
         "retained-only-the-newest",
         "a file stays while a mark or the machine needs it",
         node(
-            "snapshotting",
-            "self._desk.retain(self._driver.snapshots_in_use())",
-            "self._desk.retain(self._driver.snapshots_in_use()[-1:])",
+            "snapshot_policy",
+            "self._snapshot_worker.retain(self._driver.snapshots_in_use())",
+            "self._snapshot_worker.retain(self._driver.snapshots_in_use()[-1:])",
         ),
         by="snapshot-files-kept",
     ),
@@ -164,9 +164,9 @@ SHELL = (
         "snapshot-of-another-index",
         "a snapshot is of the index at which it was captured",
         node(
-            "snapshotting",
-            "self._desk.take(what, configuration, self._taken, self._failed)",
-            "self._desk.take((self._core.commit_index, *what[1:]), configuration, "
+            "snapshot_policy",
+            "self._snapshot_worker.take(what, configuration, self._taken, self._failed)",
+            "self._snapshot_worker.take((self._core.commit_index, *what[1:]), configuration, "
             "self._taken, self._failed)",
         ),
         by="state-machine-safety exactly-once",

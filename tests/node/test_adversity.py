@@ -12,7 +12,7 @@ import pytest
 
 from raftd.core.messages import SnapshotRequest
 from raftd.core.types import Configuration, SnapshotMeta
-from raftd.node import snapshotting
+from raftd.node import snapshot_policy
 from raftd.node.errors import NodeStopped
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused, Unknown
 from raftd.node.settings import NodeSettings
@@ -26,7 +26,7 @@ def test_no_room_for_a_snapshot_is_told_and_tried_again(
     room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when nothing more is applied: a full log takes no proposals that would ask for one."""
-    monkeypatch.setattr(snapshotting, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(snapshot_policy, "RETRY_SECONDS", 0.05)
 
     async def go() -> None:
         fs = MemoryFileSystem()
@@ -42,7 +42,7 @@ def test_no_room_for_a_snapshot_is_told_and_tried_again(
             assert isinstance(asked[0], Refused)
             assert "could not be written" in asked[0].message
             await bench.until(lambda: diary.events("snapshot_failed"))
-            node._snapshotting._bytes = 1 << 40  # it is due, and was in vain
+            node._snapshot_policy._bytes = 1 << 40  # it is due, and was in vain
             fs.capacity_bytes = None
             await bench.until(lambda: node.state().snapshot_index > 0)
             assert not bench.fatal.reports
@@ -62,7 +62,7 @@ def test_a_log_at_its_memory_limit_makes_room_by_itself() -> None:
                 snapshot_entries=1 << 40,
                 snapshot_bytes=1 << 40,
             )
-            node._snapshotting._settings = node._clients._queue._settings = settings
+            node._snapshot_policy._settings = node._clients._queue._settings = settings
             for _ in range(3):
                 outcomes: list[Outcome] = []
                 for _ in range(50):
@@ -77,7 +77,7 @@ def test_a_log_at_its_memory_limit_makes_room_by_itself() -> None:
 
 
 def test_a_chunk_without_room_starts_the_transfer_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raftd.node.snapshots.NO_ROOM_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("raftd.node.snapshot_worker.NO_ROOM_RETRY_SECONDS", 0.001)
 
     async def go() -> None:
         fs = MemoryFileSystem()
@@ -87,15 +87,15 @@ def test_a_chunk_without_room_starts_the_transfer_over(monkeypatch: pytest.Monke
             request = SnapshotRequest(1, "n2", meta, 0, data=b"x" * 50_000)
             stored: list[int] = []
             received: list[SnapshotMeta] = []
-            bench.node._desk.store_chunk(request, stored.append, received.append)
+            bench.node._snapshot_worker.store_chunk(request, stored.append, received.append)
             await bench.until(lambda: stored)
             assert stored == [0]
             fs.capacity_bytes = None
-            bench.node._desk.store_chunk(request, stored.append, received.append)
+            bench.node._snapshot_worker.store_chunk(request, stored.append, received.append)
             await bench.until(lambda: len(stored) == 2)
             # Whole, but not what was announced: once more from the start.
             rest = SnapshotRequest(1, "n2", meta, 50_000, data=b"y" * 50_000)
-            bench.node._desk.store_chunk(rest, stored.append, received.append)
+            bench.node._snapshot_worker.store_chunk(rest, stored.append, received.append)
             await bench.until(lambda: len(stored) == 3)
             assert stored == [0, 50_000, 0]
             assert not received
@@ -110,8 +110,8 @@ def test_a_chunk_larger_than_announced_ends_nothing() -> None:
             request = SnapshotRequest(1, "n2", meta, 0, data=b"x" * 11)
             stored: list[int] = []
             refused: list[Exception] = []
-            desk = bench.node._desk
-            desk.store_chunk(request, stored.append, lambda meta: None, refused.append)
+            snapshot_worker = bench.node._snapshot_worker
+            snapshot_worker.store_chunk(request, stored.append, lambda meta: None, refused.append)
             await bench.until(lambda: stored)
             assert stored == [0]
             assert "more than the 10 bytes named" in str(refused[0])
@@ -127,9 +127,9 @@ def test_why_a_snapshot_is_not_taken_is_told_once() -> None:
             meta = SnapshotMeta(1000, 1, Configuration(("n1",)), size_bytes=1 << 62, crc=1)
             request = SnapshotRequest(1, "n2", meta, 0, data=b"x")
             replies: list[object] = []
-            bench.node._desk.bulk.pause = lambda seconds: None  # type: ignore[method-assign]
+            bench.node._snapshot_worker.bulk.pause = lambda seconds: None  # type: ignore[method-assign]
             for count in range(1, 4):
-                node._snapshotting.store_chunk(replies.append, request)
+                node._snapshot_policy.store_chunk(replies.append, request)
                 await bench.until(lambda count=count: len(replies) == count)  # type: ignore[misc]
             _, _, event = await asyncio.wait_for(feed.next(), 10)
             assert event.kind == "snapshot_refused"
@@ -184,7 +184,7 @@ def test_digests_are_bounded() -> None:
             await bench.until(lambda: len(outcomes) == 1000)
             done = [outcome for outcome in outcomes if isinstance(outcome, Answered)]
             refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-            assert len(done) >= snapshotting.DIGESTS_MAX
+            assert len(done) >= snapshot_policy.DIGESTS_MAX
             assert len(done) + len(refused) == 1000
             assert all(outcome.refusal is Refusal.OVERLOADED for outcome in refused)
 

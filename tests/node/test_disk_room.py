@@ -9,7 +9,7 @@ import pytest
 
 from raftd.core.messages import SnapshotRequest
 from raftd.core.types import Configuration, SnapshotMeta
-from raftd.node import disk_room, snapshotting
+from raftd.node import disk_room, snapshot_policy
 from raftd.node.outcomes import Outcome, Refused
 from tests.node.alone import Diary, plain, running
 from tests.storage.memory_fs import MemoryFileSystem, Operation
@@ -18,9 +18,9 @@ from tests.storage.memory_fs import MemoryFileSystem, Operation
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_room, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(snapshotting, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(snapshot_policy, "RETRY_SECONDS", 0.02)
     monkeypatch.setattr("raftd.node.wal_worker.NO_SPACE_RETRY_SECONDS", 0.02)
-    monkeypatch.setattr("raftd.node.snapshots.NO_ROOM_RETRY_SECONDS", 0.001)
+    monkeypatch.setattr("raftd.node.snapshot_worker.NO_ROOM_RETRY_SECONDS", 0.001)
 
 
 @pytest.mark.parametrize("received", [False, True])
@@ -46,7 +46,9 @@ def test_a_directory_for_snapshots_that_takes_none_is_told_once(received: bool) 
                     meta = SnapshotMeta(1000, 1, Configuration(("n1",)), size_bytes=100, crc=1)
                     request = SnapshotRequest(1, "n2", meta, 0, data=b"x" * 50)
                     stored: list[int] = []
-                    bench.node._desk.store_chunk(request, stored.append, lambda meta: None)
+                    bench.node._snapshot_worker.store_chunk(
+                        request, stored.append, lambda meta: None
+                    )
                     await bench.until(lambda stored=stored: stored)  # type: ignore[misc]
                 else:
                     asked: list[Outcome] = []

@@ -23,7 +23,7 @@ Result = tuple[int, int, str] | Exception
 
 
 class Hand:
-    """The desk, the clock and the timers of a scrubber, moved by hand."""
+    """The snapshot_worker, the clock and the timers of a scrubber, moved by hand."""
 
     def __init__(self, interval: float = 100.0) -> None:
         self.clock = FakeClock()
@@ -126,7 +126,7 @@ def test_a_rotten_file_is_replaced(new: bool, found: str) -> None:
                 fs.put(path, good[:500] + b"rotten" + good[506:])
             if new:
                 await bench.submit(plain(b"y"))
-            scrubber = node._snapshotting.scrubber
+            scrubber = node._snapshot_policy.scrubber
             if found == "by the scrub":
                 scrubber._due()
             elif found == "by a follower":

@@ -56,7 +56,7 @@ class Transport:
             else:
                 process.transmit_chunk(peer, result)
 
-        process.desk.read_chunk(request, read)
+        process.snapshot_worker.read_chunk(request, read)
 
 
 class ShippedDoor:

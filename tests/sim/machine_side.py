@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from raftd.core.types import SnapshotMeta
-from raftd.node.snapshots import SnapshotDesk
+from raftd.node.snapshot_worker import SnapshotWorker
 
 if TYPE_CHECKING:
     from tests.sim.shipped import ShippedProcess
@@ -23,9 +23,9 @@ class MachineSide:
         """It is with raft-snapshot: a snapshot is being restored into it."""
         self.hangs_until = 0.0
 
-    def watch(self, desk: SnapshotDesk) -> None:
+    def watch(self, snapshot_worker: SnapshotWorker) -> None:
         """From `restore` until its `then` the machine is raft-snapshot's, and nobody else's."""
-        restore = desk.restore
+        restore = snapshot_worker.restore
 
         def watched(meta: SnapshotMeta, then: Callable[[], None]) -> None:
             self.away = True
@@ -36,7 +36,7 @@ class MachineSide:
 
             restore(meta, over)
 
-        cast(Any, desk).restore = watched
+        cast(Any, snapshot_worker).restore = watched
 
     def used(self, what: str, share: float = QUERY_SHARE) -> None:
         """Its owner uses it. That takes time; all of it that it hangs for, if it hangs."""

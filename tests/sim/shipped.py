@@ -20,7 +20,7 @@ from raftd.core.types import Identity, NodeId
 from raftd.node.errors import NodeStopped
 from raftd.node.node import Node as RaftdNode
 from raftd.node.settings import NodeSettings
-from raftd.node.snapshots import SnapshotDesk
+from raftd.node.snapshot_worker import SnapshotWorker
 from raftd.storage.errors import StorageError
 from tests.sim.bell import Died
 from tests.sim.disk_side import DiskSide
@@ -49,7 +49,7 @@ class ShippedProcess(Process):
     core: WatchedCore
     app: ShippedDoor
     raftd: RaftdNode
-    desk: SnapshotDesk
+    snapshot_worker: SnapshotWorker
     wal: WalThread
     snapshot_thread: JobThread
     machine: MachineSide
@@ -121,14 +121,14 @@ class ShippedProcess(Process):
             observer=self._observe,
             make_core=self._make_core,
         )
-        self.desk = raftd._desk
-        self.machine.watch(self.desk)
+        self.snapshot_worker = raftd._snapshot_worker
+        self.machine.watch(self.snapshot_worker)
         self.wal = WalThread(self, raftd._wal)
-        self.snapshot_thread = JobThread(self, "raft-snapshot", self.desk.slow)
+        self.snapshot_thread = JobThread(self, "raft-snapshot", self.snapshot_worker.slow)
         self._threads: list[Thread] = [
             self.wal,
             self.snapshot_thread,
-            JobThread(self, "raft-bulk", self.desk.bulk),
+            JobThread(self, "raft-bulk", self.snapshot_worker.bulk),
         ]
         if raftd._apply.worker is not None:
             self._threads.append(ApplyThread(self, raftd._apply))

@@ -18,7 +18,7 @@ from raftd.node.measures import Measures
 from raftd.node.outcomes import Answered, Applied, Done, Refusal, Refused, answer
 from raftd.node.scrub import Scrubber
 from raftd.node.settings import NodeSettings
-from raftd.node.snapshots import SnapshotDesk
+from raftd.node.snapshot_worker import SnapshotWorker
 
 RETRY_SECONDS = 10.0
 """After a snapshot that could not be written. Meanwhile the log grows, up to log_memory_limit."""
@@ -32,12 +32,12 @@ once.
 """
 
 
-class Snapshotting:
+class SnapshotPolicy:
     def __init__(
         self,
         driver: CoreDriver,
         applying: Applying,
-        desk: SnapshotDesk,
+        snapshot_worker: SnapshotWorker,
         settings: NodeSettings,
         measures: Measures,
         stagger: float,
@@ -50,7 +50,7 @@ class Snapshotting:
         self._applying = applying
         self._core = core = driver.core
         self._settings = settings
-        self._desk = desk
+        self._snapshot_worker = snapshot_worker
         self._scale = 1.0 + STAGGER * stagger
         self._bytes = 0
         self._bytes_taken = 0
@@ -59,7 +59,7 @@ class Snapshotting:
         self._refused = ""
         self._rotten = False
         self.scrubber = Scrubber(
-            desk,
+            snapshot_worker,
             lambda: core.snapshot,
             driver.clock.now,
             driver.later,
@@ -123,7 +123,7 @@ class Snapshotting:
 
         def captured(what: Captured) -> None:
             configuration = self._driver.configuration_at(what[0])
-            self._desk.take(what, configuration, self._taken, self._failed)
+            self._snapshot_worker.take(what, configuration, self._taken, self._failed)
 
         self._applying.put(Capture(captured))
         self._driver.soon(self._applying.resume)
@@ -200,7 +200,7 @@ class Snapshotting:
                 f"the snapshot handed in at {index} is not newer than that at {newer}",
             )
         else:
-            self._desk.take(what, configuration, taken, failed)
+            self._snapshot_worker.take(what, configuration, taken, failed)
 
     def snapshot_now(self, done: Done) -> None:
         """Applied(index, term, b"") of the newest snapshot: of one taken now, if anything is
@@ -232,7 +232,7 @@ class Snapshotting:
         self._digests[number] = done
 
         def captured(what: Captured) -> None:
-            self._desk.digest(what, lambda value: self._digested(number, what[0], value))
+            self._snapshot_worker.digest(what, lambda value: self._digested(number, what[0], value))
 
         self._applying.put(Capture(captured))
         self._applying.go_on()
@@ -244,7 +244,7 @@ class Snapshotting:
 
     def retain(self) -> None:
         """Drop the files of snapshots that nobody needs any more."""
-        self._desk.retain(self._driver.snapshots_in_use())
+        self._snapshot_worker.retain(self._driver.snapshots_in_use())
 
     def stop(self, why: str) -> None:
         self.scrubber.stop()
@@ -275,7 +275,7 @@ class Snapshotting:
                 self._refused = text
                 self._applying.announce(EventKind.SNAPSHOT_REFUSED, text)
 
-        self._desk.store_chunk(request, stored, received, refused)
+        self._snapshot_worker.store_chunk(request, stored, received, refused)
 
     def suspect(self, meta: SnapshotMeta) -> None:
         """A follower would not take this file: read it again now."""
@@ -294,5 +294,5 @@ class Snapshotting:
             else:
                 future.set_result(result)
 
-        self._desk.read_chunk(request, done)
+        self._snapshot_worker.read_chunk(request, done)
         return await future

@@ -40,7 +40,7 @@ def _starts_over(error: Exception) -> bool:
     return bool(getattr(error, "start_over", False))
 
 
-class SnapshotDesk:
+class SnapshotWorker:
     """Methods: network thread, and none of them blocks. Answers come back through `post`."""
 
     def __init__(

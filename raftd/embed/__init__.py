@@ -3,8 +3,10 @@
     from raftd.config import Config, Peer
     from raftd.embed import RaftNode
 
-    node = RaftNode(Config(id="n1", data_dir="n1", peers={"n1": Peer(":7001", ":7002")}), Counter())
+    peers = {"n1": Peer("host1:7001", "host1:7002"), "n2": ...}
+    node = RaftNode(Config(id="n1", data_dir="n1-data", peers=peers), Counter())
     node.start()
+    node.wait_for_leader(timeout=5)
     node.submit(b"up").result(5)      # from any thread; or `await node.submit(b"up")`
     node.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TypeVar
@@ -15,7 +16,7 @@ from raftd.embed.calls import Call, Calls, answered, applied, handed_over, snaps
 from raftd.embed.failing import SayIt
 from raftd.embed.opening import CannotStart, open_data, refusal
 from raftd.embed.security import Security, SecurityProblem, security_of
-from raftd.embed.thread import STOPPED, Look, NodeThread, Observer
+from raftd.embed.thread import LOOK_SECONDS, STOPPED, Look, NodeThread, Observer
 from raftd.machine.protocol import StateMachine
 from raftd.machine.sessions import Sessions
 from raftd.node.events import EventReader, Numbered
@@ -209,6 +210,21 @@ class RaftNode:
     def state(self) -> RaftState:
         """Role, term, leader, indexes, peers."""
         return self._running().node.state()
+
+    def wait_for_leader(self, timeout: float) -> str:
+        """The leader's id, as soon as this node knows one. Not on the node's own thread.
+
+        Raises TimeoutError after `timeout` seconds, and at once if the node has failed.
+        """
+        deadline = time.monotonic() + timeout
+        with self.events() as events:
+            while not (leader := self.state().leader):
+                left = deadline - time.monotonic()
+                if left <= 0 or self.failure:
+                    why = self.failure or "; ".join(self.problems())
+                    raise TimeoutError(f"no leader is known after {timeout:g} s: {why}")
+                events.next(min(left, LOOK_SECONDS))
+        return leader
 
     def problems(self) -> Sequence[str]:
         """Why this node is not healthy, one line each, worst first; empty when it is."""

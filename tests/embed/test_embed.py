@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import re
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,7 +72,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def led(node: RaftNode) -> RaftNode:
-    until(lambda: node.state().leader == "n1")
+    assert node.wait_for_leader(SECONDS) == "n1"
     return node
 
 
@@ -208,6 +210,31 @@ def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path) -> None:
             RaftNode(taken, Counter()).start()
     with RaftNode(config(tmp_path / "other"), Counter()) as node:
         led(node)  # the directory was let go
+
+
+def test_a_leader_is_waited_for_in_vain_without_the_others(tmp_path: Path) -> None:
+    peers = {f"n{n}": Peer(f"127.0.0.1:{n}", f"127.0.0.1:{n + 10}") for n in (1, 2, 3)}
+    with RaftNode(config(tmp_path, peers=peers), Counter()) as node:
+        with pytest.raises(TimeoutError, match=r"after 0\.3 s: .*n2, n3"):
+            node.wait_for_leader(0.3)
+        with pytest.raises(NotLeader):
+            node.submit(b"1").result(SECONDS)
+
+
+@pytest.mark.cluster
+def test_what_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    section = text.split("## Take it home\n", 1)[1]
+    code = section.split("```python\n", 1)[1].split("```", 1)[0]
+    machine = re.search(r"```python\n(# counter\.py\n.*?)```", text, re.DOTALL)
+    assert machine
+    monkeypatch.chdir(tmp_path)
+    peer, client = embedded.free_addresses(2)
+    names: dict[str, object] = {"PEERS": {"n1": Peer(peer, client)}}
+    exec(machine[1] + code, names)
+    shown: Any = names["Counter"]
+    with RaftNode(config(tmp_path / "n1-data"), shown()) as again:
+        assert led(again).query(b"").result(SECONDS) == b"1"
 
 
 class Bad(Counter):

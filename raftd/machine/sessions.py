@@ -61,6 +61,7 @@ class Sessions:
         self.machine = machine
         self.quick: bool = bool(getattr(machine, "quick", False))
         self.watches: bool = any(hasattr(machine, name) for name in HOOKS)
+        self._on_applied = machine.on_applied if isinstance(machine, SeesApplied) else None
         self._limits = limits
         self._sessions: Table = Table()
         self._taken_ms = 0
@@ -138,8 +139,8 @@ class Sessions:
 
     def on_applied(self, index: int) -> None:
         """Part of applying: any exception is fatal."""
-        if isinstance(self.machine, SeesApplied):
-            self.machine.on_applied(index)
+        if self._on_applied is not None:
+            self._on_applied(index)
 
     def on_event(self, event: Event) -> None:
         """An event changes no replicated state, so a bug here is logged and not fatal."""

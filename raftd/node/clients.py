@@ -58,7 +58,15 @@ class Clients:
             self._driver.soon(self._propose)
 
     def _refuse_at_once(self, size_bytes: int) -> Refused | None:
-        driver, waiters = self._driver, self._waiters
+        refused = self._refuse()
+        if refused is not None:
+            return refused
+        pending_bytes = self._waiters.bytes + size_bytes
+        return self._queue.refuse(len(self._waiters), pending_bytes, self._core.log.bytes)
+
+    def _refuse(self) -> Refused | None:
+        """Whatever the load: does this node take nothing?"""
+        driver = self._driver
         if driver.stopped:
             return Refused(Refusal.UNAVAILABLE, driver.stopped)
         if not driver.leading:
@@ -67,8 +75,7 @@ class Clients:
             return Refused(Refusal.UNAVAILABLE, "the leader's disk is full (see `raftctl why`)")
         if why := self._wellbeing.refusal():
             return Refused(Refusal.UNAVAILABLE, why)
-        pending_bytes = waiters.bytes + size_bytes
-        return self._queue.refuse(len(waiters), pending_bytes, self._core.log.bytes)
+        return None
 
     def _propose(self) -> None:
         batches, dones = self._queue.take_batches()
@@ -89,8 +96,11 @@ class Clients:
                 self._waiters.add(index, term, len(batch), done)
 
     def propose_in(self, term: Term, batch: bytes) -> None:
-        """Append what this node's own machine wants, if the node leads in `term`; else drop it."""
-        if self._refuse_at_once(len(batch)) is not None:
+        """Append what this node's own machine wants, if the node leads in `term`; else drop it.
+
+        Clients that fill the door do not keep it out: it is little, and it is what makes room.
+        """
+        if self._refuse() is not None:
             return
         core = self._core
         payload = noted(batch, self._driver.clock.epoch_ms())

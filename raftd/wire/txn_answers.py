@@ -32,6 +32,9 @@ TXN_RESULT: Final = Struct("<BBH")
 
 LEASED: Final = 1 << 63
 """In a record's version: a lease follows."""
+LEASED_AT: Final = 23
+LEASED_BIT: Final = 0x80
+"""That bit as a byte of the record: a look at one byte, where many records are gone through."""
 LEASE: Final = Struct("<q")
 LEASED_HEAD: Final = Struct("<QQQq")
 
@@ -89,7 +92,7 @@ def decode_record(key: bytes, record: bytes) -> KeyValue:
 
 def lease_of(record: bytes) -> int:
     """The lease that a record names; 0: none."""
-    if not RECORD_HEAD.unpack_from(record)[2] & LEASED:
+    if record[LEASED_AT] < LEASED_BIT:
         return 0
     lease: int = LEASE.unpack_from(record, RECORD_HEAD.size)[0]
     return lease
@@ -97,15 +100,14 @@ def lease_of(record: bytes) -> int:
 
 def value_at(record: bytes) -> int:
     """Where in the record its value begins."""
-    leased = RECORD_HEAD.unpack_from(record)[2] & LEASED
-    return LEASED_HEAD.size if leased else RECORD_HEAD.size
+    return RECORD_HEAD.size if record[LEASED_AT] < LEASED_BIT else LEASED_HEAD.size
 
 
 def without_lease(record: bytes) -> bytes:
     """The record as older answers show it: no lease, and no sign of one."""
-    create_revision, mod_revision, version = RECORD_HEAD.unpack_from(record)
-    if not version & LEASED:
+    if record[LEASED_AT] < LEASED_BIT:
         return record
+    create_revision, mod_revision, version = RECORD_HEAD.unpack_from(record)
     head = RECORD_HEAD.pack(create_revision, mod_revision, version - LEASED)
     return head + record[LEASED_HEAD.size :]
 

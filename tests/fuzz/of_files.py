@@ -21,7 +21,8 @@ from raftd.storage.segment import BadHeader, Books
 from raftd.storage.snapshot_file import SNAPSHOT_MAGIC, encode_header, header_size, read_header
 from raftd.storage.snapshots import SnapshotFiles
 from tests.fuzz.of_logs import BLOCK_BYTES, IDENTITY, OWNER, ROOT, with_header
-from tests.fuzz.of_wire import SNAPSHOT, TABLE
+from tests.fuzz.of_store import SNAPSHOT
+from tests.fuzz.of_wire import TABLE
 from tests.fuzz.target import Target
 from tests.storage.memory_fs import MemoryFileSystem
 from tests.storage.model import CONFIGURATION

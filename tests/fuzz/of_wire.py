@@ -1,20 +1,18 @@
-"""Targets: the bytes inside log entries, the built-in store's, and what sessions make of them."""
+"""Targets: the bytes inside log entries, and what sessions make of them."""
 
 from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
 
 from raftd.machine import session_table
-from raftd.machine.kv import commands
-from raftd.machine.kv.store import SNAPSHOT_HEAD, KvStore
-from raftd.machine.protocol import MachineError, MachineFailure, SnapshotFormatError
+from raftd.machine.kv.store import KvStore
+from raftd.machine.protocol import MachineFailure, SnapshotFormatError
 from raftd.machine.session_table import KEPT_HEAD, SESSION_HEAD, Limits
 from raftd.machine.sessions import Sessions
 from raftd.wire import batch, kv, session_id
 from raftd.wire.errors import WireError
+from tests.fuzz.of_store import ATOMIC, CAS
 from tests.fuzz.target import Fields, Target, framed
 
 TIGHT = Limits(3, 6, 400, 4, 200, 150, 90)
@@ -53,73 +51,6 @@ def batch_results(data: bytes) -> None:
     assert batch.encode_results(batch.decode_results(data)) == data
 
 
-def _record(found: kv.KeyValue | None) -> tuple[bytes, bytes | None]:
-    if found is None:
-        return b"", None
-    head = kv.RECORD_HEAD.pack(found.create_revision, found.mod_revision, found.version)
-    return found.key, head + found.value
-
-
-def _pairs(found: list[kv.KeyValue]) -> list[bytes]:
-    return [commands.encode_pair(*_record(one)) for one in found]
-
-
-ANSWERS: dict[int, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
-    kv.PUT: (kv.decode_put, lambda got: kv.PUT_ANSWER.pack(kv.PUT, *got)),
-    kv.DELETE: (kv.decode_delete, lambda got: commands.encode_delete(*got)),
-    kv.CAS: (
-        kv.decode_cas,
-        lambda got: commands.encode_cas(got.revision, got.succeeded, *_record(got.current)),
-    ),
-    kv.BATCH: (kv.decode_batch_ops, lambda got: commands.encode_batch_ops(*got)),
-    kv.GET: (kv.decode_get, lambda got: commands.encode_get(got.revision, *_record(got.kv))),
-    kv.RANGE: (
-        kv.decode_range,
-        lambda got: commands.encode_range(got.revision, got.more, len(got.kvs), _pairs(got.kvs)),
-    ),
-}
-
-
-def kv_answer(data: bytes) -> None:
-    """What the client decodes. Flags may be any number but 0, so not always the same bytes."""
-    for number, (decode, _) in ANSWERS.items():
-        if data[:1] == bytes((number,)):
-            continue
-        try:
-            decode(data)
-        except WireError:
-            continue
-        raise AssertionError(f"an answer of kind {data[:1].hex()} was taken for one of {number}")
-    decode, encode = ANSWERS.get(data[0] if data else 0, ANSWERS[kv.PUT])
-    found = decode(data)
-    assert decode(encode(found)) == found
-
-
-def kv_command(data: bytes) -> None:
-    """What the store decodes; the client's encoder must give the same bytes or mean the same."""
-    operation = data[0] if data else 0
-    if operation == kv.CAS:
-        cas = commands.decode_cas(data)
-        expect = kv.Expect(cas.kind, cas.number, cas.expected)
-        assert kv.encode_cas(cas.key, cas.value, expect) == data
-    elif operation == kv.BATCH:
-        assert kv.encode_batch_ops(commands.decode_batch_ops(data)) == data
-    elif operation in (kv.DELETE, kv.GET):
-        encode = kv.encode_delete if operation == kv.DELETE else kv.encode_get
-        assert encode(commands.decode_key(data)) == data
-    elif operation == kv.RANGE:
-        wanted = commands.decode_range(data)
-        again = kv.encode_range(wanted.prefix, wanted.limit, wanted.after)
-        assert commands.decode_range(again) == wanted
-    store = KvStore()
-    before = store.revision
-    if operation in (kv.GET, kv.RANGE):
-        ANSWERS[operation][0](store.query(data))
-    else:
-        ANSWERS.get(operation, ANSWERS[kv.PUT])[0](store.apply(data))
-    assert store.revision in (before, before + 1)
-
-
 def sessions_life(data: bytes) -> None:
     """Payloads one after the other through sessions and store, then a snapshot and back."""
     fields = Fields(data)
@@ -150,24 +81,6 @@ def sessions_table(data: bytes) -> None:
     assert session_table.dump(*session_table.load(again)) == again
 
 
-class Trickle(io.RawIOBase):
-    """Gives what it has in small pieces, and will not be asked for more than a snapshot may be."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = io.BytesIO(data)
-
-    def read(self, size: int = -1) -> bytes:
-        assert 0 <= size <= 4 << 20, f"asked for {size} bytes at once: a length was believed"
-        return self._data.read(min(size, 100))
-
-
-def store_restore(data: bytes) -> None:
-    store = KvStore()
-    store.restore(Trickle(data))  # type: ignore[arg-type]
-    assert b"".join(store.capture()) == data
-    kv.decode_range(store.query(kv.encode_range(b"", 5)))
-
-
 PLAIN = batch.encode_batch(b"", 0, [(0, kv.encode_put(b"key", b"value")), (1, kv.encode_get(b"k"))])
 SESSION = session_id.with_index(bytes(range(1, 17)), 1)
 OPEN = batch.encode_open(SESSION[: session_id.NONCE_BYTES])
@@ -181,9 +94,6 @@ def _in_session(floor: int, *numbers: int) -> bytes:
     return batch.encode_batch(SESSION, floor, puts)
 
 
-CAS = kv.encode_cas(b"key", b"new", kv.expect_value(b"old"))
-ATOMIC = kv.encode_batch_ops([(b"a", b"1"), (b"b", None)])
-PAIR = commands.encode_pair(b"key", kv.RECORD_HEAD.pack(2, 3, 1) + b"value")
 KEPT = KEPT_HEAD.pack(4, 77, batch.OK, 2) + b"ok"
 TABLE = (
     session_table.TABLE_HEAD.pack(session_table.MAGIC, session_table.VERSION, 2)
@@ -201,12 +111,6 @@ TABLE_1 = (
     + KEPT
     + session_table.SESSION_HEAD_1.pack(5, 0, 0)
 )
-SNAPSHOT = (
-    SNAPSHOT_HEAD.pack(b"rkv1", 4, 2)
-    + commands.encode_pair(b"a", kv.RECORD_HEAD.pack(2, 2, 1))
-    + commands.encode_pair(b"b", kv.RECORD_HEAD.pack(3, 4, 2) + b"value")
-)
-
 TARGETS = (
     Target(
         "batch",
@@ -230,35 +134,6 @@ TARGETS = (
         ("raftd/wire/results.py", "raftd/wire/session_id.py"),
     ),
     Target(
-        "kv-answer",
-        kv_answer,
-        (WireError,),
-        (
-            kv.PUT_ANSWER.pack(kv.PUT, 5, 2),
-            commands.encode_delete(5, True),
-            commands.encode_cas(5, False, b"key", kv.RECORD_HEAD.pack(2, 3, 1) + b"value"),
-            commands.encode_batch_ops(5, [1, 0]),
-            commands.encode_get(5, b"key", None),
-            commands.encode_range(5, True, 2, [PAIR, PAIR]),
-        ),
-        ("raftd/wire/kv.py",),
-    ),
-    Target(
-        "kv-command",
-        kv_command,
-        (MachineError,),
-        (
-            kv.encode_put(b"key", b"value"),
-            kv.encode_delete(b"key"),
-            CAS,
-            kv.encode_cas(b"key", None, kv.expect_version(0)),
-            ATOMIC,
-            kv.encode_get(b"key"),
-            kv.encode_range(b"k", 10, b"ka"),
-        ),
-        ("raftd/machine/kv/commands.py", "raftd/machine/kv/store.py", "raftd/wire/kv.py"),
-    ),
-    Target(
         "sessions",
         sessions_life,
         (),
@@ -278,13 +153,5 @@ TARGETS = (
         (b"", TABLE, TABLE_1),
         ("raftd/machine/session_table.py",),
         (session_table.MAGIC,),
-    ),
-    Target(
-        "store-snapshot",
-        store_restore,
-        (SnapshotFormatError,),
-        (SNAPSHOT,),
-        ("raftd/machine/kv/store.py",),
-        (b"rkv1",),
     ),
 )

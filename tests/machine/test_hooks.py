@@ -11,7 +11,6 @@ from examples.counter import Counter
 from raftd.core.effects import Event
 from raftd.core.events import EventKind
 from raftd.core.types import RaftState, Role
-from raftd.machine.kv.store import KvStore
 from raftd.machine.sessions import Sessions
 from raftd.wire import batch as wire
 
@@ -68,7 +67,7 @@ class OnlyEvents(Plain):
         self.seen = (*self.seen, event)
 
 
-@pytest.mark.parametrize("machine", [KvStore(), Counter(), Plain()])
+@pytest.mark.parametrize("machine", [Counter(), Plain()])
 def test_most_machines_watch_nothing(machine: Plain) -> None:
     assert not Sessions(machine).watches
 

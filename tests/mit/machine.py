@@ -6,6 +6,7 @@ from collections import Counter
 
 from raftd.machine.kv.store import KvStore
 from raftd.wire import kv
+from tests.machine.naive import Naive
 from tests.sim.model import Model
 
 APPEND = 0xA0
@@ -33,14 +34,16 @@ class AppendStore(KvStore):
         return super().apply(kv.encode_put(key, (found.value if found else b"") + suffix))
 
 
+class AppendNaive(Naive):
+    def execute(self, command: bytes) -> bytes:
+        if command[0] != APPEND:
+            return super().execute(command)
+        key, suffix = _split(command)
+        before = self.at(key, self.revision).value or b""
+        return super().execute(kv.encode_put(key, before + suffix))
+
+
 class AppendModel(Model):
     def __init__(self, stats: Counter[str]) -> None:
         super().__init__(stats, 10_000)
-
-    def _execute(self, command: bytes) -> bytes:
-        if command[0] != APPEND:
-            return super()._execute(command)
-        key, suffix = _split(command)
-        before = self._store[key][0] if key in self._store else b""
-        version = self._put(key, before + suffix)
-        return kv.PUT_ANSWER.pack(kv.PUT, self._revision, version)
+        self.store = AppendNaive()

@@ -40,9 +40,9 @@ ANSWERING = (
         "range-forgets-that-there-is-more",
         "a page that is full says whether more follows",
         machine(
-            "kv.store",
-            "return commands.encode_range(self._revision, True, count, parts)",
-            "return commands.encode_range(self._revision, False, count, parts)",
+            "kv.older",
+            "return commands.encode_range(revision, True, count, parts)",
+            "return commands.encode_range(revision, False, count, parts)",
         ),
         by="linearizable",
     ),
@@ -50,12 +50,14 @@ ANSWERING = (
         "batch-applied-half",
         "a batch is applied whole: all of it that was answered is there",
         machine(
-            "kv.store",
-            "                versions.append(table.put(key, value, revision))\n",
-            "                head = table.get(key) or NO_RECORD\n"
-            "                if not versions:\n"
-            "                    table.put(key, value, revision)\n"
-            "                versions.append(wire.RECORD_HEAD.unpack_from(head)[2] + 1)\n",
+            "kv.older",
+            "        done = self._transactions.run(Txn([], ops))\n"
+            "        versions = [result.version if isinstance(result, Put) else 0"
+            " for result in done.results]\n",
+            "        done = self._transactions.run(Txn([], ops[:1]))\n"
+            "        versions = [result.version if isinstance(result, Put) else 0"
+            " for result in done.results]\n"
+            "        versions += [1] * (len(ops) - 1)\n",
         ),
         by="linearizable exactly-once",
     ),
@@ -63,10 +65,9 @@ ANSWERING = (
         "batch-in-two-revisions",
         "a batch is one revision for all of its keys",
         machine(
-            "kv.store",
-            "                versions.append(table.put(key, value, revision))\n",
-            "                late = revision + bool(versions)\n"
-            "                versions.append(table.put(key, value, late))\n",
+            "kv.transactions",
+            "results.append(self._put(op, revision))",
+            "results.append(self._put(op, revision + bool(results)))",
         ),
         by="linearizable exactly-once",
     ),

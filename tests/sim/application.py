@@ -6,9 +6,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from raftd.core.effects import Effects, NotLeader, Unavailable
-from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
-from raftd.wire.batch import noted
+from raftd.core.types import Entry, EntryType, Index, Role, SnapshotMeta, Term
+from raftd.machine.kv.store import KvStore
+from raftd.wire.batch import encode_batch, noted
+from raftd.wire.leases import encode_compact
 from tests.sim.process import Answer
+from tests.sim.stores import KEEP
 
 if TYPE_CHECKING:
     from tests.sim.light import LightProcess
@@ -26,6 +29,7 @@ class Application:
         self._apply_queue: deque[SnapshotMeta | Entry] = deque()
         self._apply_busy = False
         self._since_snapshot = 0
+        self._asked_to_compact = 0
         self._waiters: dict[tuple[Index, Term], Answer] = {}
         self._proposals: list[tuple[bytes, Answer]] = []
         self._reads: list[tuple[Index, int]] = []
@@ -78,6 +82,7 @@ class Application:
             else:
                 self._apply(item)
         self._answer_reads()
+        self._compact()
         self._apply_busy = False
         self._maybe_snapshot()
         self._process.enter(self._process.core.applied(self.applied, self._process.node.now()))
@@ -85,6 +90,7 @@ class Application:
     def _restore(self, meta: SnapshotMeta) -> None:
         self._process.checkers.installed(self._process.node.name, meta.index)
         self._process.stores.restore(meta)
+        self._process.stores.host.on_applied(meta.index)
         self._world.stats["snapshots installed"] += 1
         self.applied, self.applied_term = meta.index, meta.term
         self._since_snapshot = 0
@@ -102,6 +108,18 @@ class Application:
         answer = self._waiters.pop((entry.index, entry.term), None)
         if answer is not None:
             answer("ok", result)
+        self._process.stores.host.on_applied(entry.index)
+
+    def _compact(self) -> None:
+        """What the store proposes by itself where it is attached to a node."""
+        store = self._process.stores.host.machine
+        if self._process.core.role is not Role.LEADER or not isinstance(store, KvStore):
+            return
+        revision = store.history.last - KEEP.revisions
+        if revision > max(store.history.first, self._asked_to_compact) + KEEP.revisions:
+            self._asked_to_compact = revision
+            payload = encode_batch(b"", 0, [(0, encode_compact(revision))])
+            self._propose([(payload, lambda kind, value: None)])
 
     def _maybe_snapshot(self) -> None:
         if self._plan.snapshot_entries and self._since_snapshot >= self._plan.snapshot_entries:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from raftd.core.types import Incarnation, NodeId, Recovered, SnapshotMeta
+from raftd.machine.kv.retention import Keep
 from raftd.machine.kv.store import KvStore
 from raftd.machine.session_table import Limits
 from raftd.machine.sessions import Sessions
@@ -39,6 +40,10 @@ OPENING = ("create", "open", "sync_directory")
 SYNCING = ("datasync", "sync")
 RECOVERY_CALLS = 12
 """A crash while recovering comes at one of its first so many changing file system calls."""
+
+
+KEEP = Keep(bytes=0, revisions=8)
+"""So little history that leaders propose to compact it all along, and snapshots stay small."""
 
 
 class DiskImage:
@@ -254,7 +259,7 @@ class Stores:
         self.recovered = recovered
         self.wal = directory.wal
         self.snapshots = directory.snapshots
-        self.host = Sessions(KvStore(), limits)
+        self.host = Sessions(KvStore(KEEP, chunk=4), limits)
 
     def restore(self, meta: SnapshotMeta) -> None:
         sessions, body = self.snapshots.open_body(meta)

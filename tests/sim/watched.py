@@ -177,7 +177,7 @@ class WatchedCore(RaftCore):
 class WatchedHost:
     """The MachineHost of one process: sessions and store, at a price in time."""
 
-    watches = False
+    watches = True
 
     def __init__(self, process: ShippedProcess, snapshots: WatchedSnapshots) -> None:
         self._process = process
@@ -224,10 +224,10 @@ class WatchedHost:
         return self._host.digest_of(sessions, chunks)
 
     def attach(self, node: NodeHandle) -> None:
-        raise AssertionError("it does not watch")
+        self._host.attach(node)
 
     def on_applied(self, index: Index) -> None:
-        raise AssertionError("it does not watch")
+        self._host.on_applied(index)
 
     def on_event(self, event: Event) -> None:
-        raise AssertionError("it does not watch")
+        self._host.on_event(event)

@@ -1,51 +1,68 @@
 """The built-in state machine: keys in byte order, under one global revision, as in the etcd v3 API.
 
-A fresh store is at revision 1. Every put, every delete of something and every atomic batch that
+A fresh store is at revision 1. Every put, every delete of something and every transaction that
 changes something takes one revision; what changes nothing takes none. A key's version counts its
 puts since it was made; made anew after a delete, it starts at 1 again.
+
+A plain put goes straight to the table: it is most of what a store does. Everything else that
+changes keys is a transaction (transactions.py); the older commands are cases of one, and have
+answers of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from struct import Struct
 from struct import error as StructError
 from typing import BinaryIO, Final
 
-from raftd.machine.kv import commands
-from raftd.machine.kv.table import Frozen, Table
-from raftd.machine.protocol import SnapshotFormatError
+from raftd.core.effects import Event
+from raftd.machine.kv import commands, snapshot
+from raftd.machine.kv.history import CHUNK, FIRST_REVISION, History, changes_of
+from raftd.machine.kv.leases import Leases
+from raftd.machine.kv.lessor import Lessor
+from raftd.machine.kv.older import Older
+from raftd.machine.kv.reading import Reader
+from raftd.machine.kv.retention import DEFAULT, Keep, Retention
+from raftd.machine.kv.table import Table
+from raftd.machine.kv.transactions import Transactions, encode_done
+from raftd.machine.kv.watch import WatchHub
+from raftd.machine.protocol import Change, Changes, MachineError, NodeHandle
 from raftd.wire import kv as wire
-
-FIRST_REVISION: Final = 1
-
-MAGIC: Final = b"rkv1"
-SNAPSHOT_HEAD: Final = Struct("<4sQQ")
-"""magic, revision, number of keys; then pairs as in wire.kv, in byte order of keys [frozen]."""
-CHUNK_BYTES: Final = 64 << 10
-"""Small: the thread that iterates holds the interpreter for one chunk at a time, some 0.1 ms."""
-READ_BYTES: Final = 1 << 20
+from raftd.wire import leases as lease_wire
+from raftd.wire import refusals
+from raftd.wire.errors import WireError
+from raftd.wire.txn import TXN, DeleteOp, Txn, decode_txn
+from raftd.wire.txn_answers import encode_answer
 
 _keyed = wire.KEYED_HEAD.unpack_from  # looked up once, as is all on the path of every put
 _pack_put = wire.PUT_ANSWER.pack
 PUT: Final = wire.PUT
 PUT_END_MAX: Final = wire.KEYED_HEAD.size + wire.KEY_BYTES_MAX
 
-NO_RECORD: Final = wire.RECORD_HEAD.pack(0, 0, 0)
-
 
 class KvStore:
-    """See raftd.machine.protocol.StateMachine for threads and errors."""
+    """See raftd.machine.protocol for threads and errors, the package's docstring for its use."""
 
     quick = True
 
-    def __init__(self) -> None:
-        self._table = Table()
+    def __init__(self, keep: Keep = DEFAULT, chunk: int = CHUNK) -> None:
+        """keep: how much history, while this node leads. chunk: revisions, for tests."""
+        self.history = History(chunk)
+        self.leases = Leases()
+        self._table = Table(self.history.add, self.leases.detach)
         self._put = self._table.put
         self._revision = FIRST_REVISION
+        self._transactions = Transactions(self._table, self.history, self.leases)
+        self._reader = Reader(self._table, self.history)
+        self._older = Older(self._table, self._transactions)
+        self._lessor = Lessor(self.leases)
+        self.retention = Retention(keep, self.history, self._lessor)
+        self.watches = WatchHub(self)
+        self._restored = False
+        self._tidy_at = self.history.tidy_at
 
     def apply(self, command: bytes) -> bytes:
-        """Execute a command of wire.kv. Raises MachineError, and then nothing has changed."""
+        """Execute a command of `wire`. Raises MachineError, and then nothing has changed."""
         operation = command[0] if command else 0
         if operation == PUT:  # the hot path, with as few calls as can be
             try:
@@ -63,39 +80,114 @@ class KvStore:
             version = self._put(key, value, revision)
             self._revision = revision
             return _pack_put(PUT, revision, version)
-        if operation == wire.CAS:
-            return self._compare_and_set(commands.decode_cas(command))
-        if operation == wire.DELETE:
-            key = commands.decode_key(command)
-            return commands.encode_delete(*self._delete(key))
-        if operation == wire.BATCH:
-            return self._batch(commands.decode_batch_ops(command))
+        try:
+            answer = self._apply(operation, command)
+        except WireError as error:
+            raise MachineError(str(error)) from None
+        return answer
+
+    def _apply(self, operation: int, command: bytes) -> bytes:
+        if operation == TXN:
+            done = self._transactions.run(decode_txn(command))
+            self._revision = self.history.last
+            return encode_answer(self._revision, encode_done(done))
+        if operation in (wire.CAS, wire.DELETE, wire.BATCH):
+            answer = self._older.apply(operation, command)
+            self._revision = self.history.last
+            return answer
+        if operation == lease_wire.COMPACT:
+            return self._compact(lease_wire.decode_number(command))
+        if operation == lease_wire.LEASE_GRANT:
+            return self._grant(lease_wire.decode_grant(command))
+        if operation == lease_wire.LEASE_REVOKE:
+            lease = lease_wire.decode_number(command)
+            self.leases.check(lease)
+            return self._revoke(operation, [lease])
+        if operation == lease_wire.LEASE_EXPIRE:
+            ended = lease_wire.decode_expire(command)
+            there = [lease for lease in ended if lease in self.leases.granted_s]
+            return self._revoke(operation, there)
         raise commands.malformed(command)
 
     def query(self, request: bytes) -> bytes:
-        """Answer a query of wire.kv. Raises MachineError."""
+        """Answer a query of `wire`. Raises MachineError."""
         operation = request[0] if request else 0
-        if operation == wire.GET:
-            key = commands.decode_key(request)
-            return commands.encode_get(self._revision, key, self._table.get(key))
-        if operation == wire.RANGE:
-            return self._range(commands.decode_range(request))
+        try:
+            if operation in (wire.GET, wire.RANGE):
+                return self._older.query(operation, request)
+            return self._query(operation, request)
+        except WireError as error:
+            raise MachineError(str(error)) from None
+
+    def _query(self, operation: int, request: bytes) -> bytes:
+        revision = self._revision
+        if operation == TXN:
+            done = self._transactions.read(decode_txn(request))
+            return encode_answer(revision, encode_done(done))
+        if operation == lease_wire.LEASE_RENEW:
+            ttl_s = self._lessor.renew(lease_wire.decode_number(request))
+            return lease_wire.TTL_ANSWER.pack(operation, lease_wire.FORMAT, revision, ttl_s)
+        if operation == lease_wire.LEASE_TIME_TO_LIVE:
+            lease, wanted = lease_wire.decode_time_to_live(request)
+            left = self._lessor.seconds_left(lease)
+            keys = self.leases.keys(lease) if wanted else []
+            granted = self.leases.granted_s.get(lease, 0)
+            return lease_wire.encode_time_to_live_answer(revision, left, granted, keys)
+        if operation == lease_wire.LEASE_LIST and request == lease_wire.encode_lease_list():
+            return lease_wire.encode_list_answer(revision, sorted(self.leases.granted_s))
+        if operation == lease_wire.STATUS and request == lease_wire.encode_status():
+            return self._status()
         raise commands.malformed(request)
 
     def capture(self) -> Iterator[bytes]:
-        """Costs a copy of a list with an item for every 341-682 keys."""
-        head = SNAPSHOT_HEAD.pack(MAGIC, self._revision, self._table.count)
-        return _chunks(head, self._table.capture())
+        """Costs copies of lists with an item for every 341-682 keys and every 512 revisions."""
+        return snapshot.chunks(
+            snapshot.Captured(
+                self._revision,
+                self.history.first,
+                self._table.count,
+                self._table.capture(),
+                self.leases.granted_s.copy(),
+                self.history.capture(),
+            )
+        )
 
     def restore(self, reader: BinaryIO) -> None:
         """Read what `capture` wrote. Raises SnapshotFormatError; the store is of no use then."""
         self._table.clear()
-        source = _Source(reader)
-        magic, revision, count = SNAPSHOT_HEAD.unpack(source.take(SNAPSHOT_HEAD.size))
-        if magic != MAGIC:
-            raise SnapshotFormatError(f"key-value snapshot: starts with {magic!r}, not {MAGIC!r}")
-        self._table.load(source.pairs(count))
-        self._revision = revision
+        snapshot.load(reader, self._table, self.history, self.leases)
+        self._table.note = self.history.add
+        self._revision = self.history.last
+        self._restored = True
+        self._tidy_at = 0
+
+    def attach(self, node: NodeHandle) -> None:
+        self._lessor.attach(node)
+        self.retention.attach(node)
+
+    def on_event(self, event: Event) -> None:
+        self._lessor.on_event(event)
+        self.retention.on_event()
+
+    def on_applied(self, index: int) -> None:
+        """After each entry: the history is put in order, watchers are called."""
+        revision, watches = self._revision, self.watches
+        if watches.seen != revision:
+            if watches.live:
+                watches.flush()
+            else:
+                watches.seen = revision
+        if revision >= self._tidy_at:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        if self._restored:
+            self._restored = False
+            self.watches.resync()
+        if self.history.roll():
+            self._table.note = self.history.add
+            self.retention.rolled()
+        self._tidy_at = self.history.tidy_at
 
     @property
     def revision(self) -> int:
@@ -105,136 +197,56 @@ class KvStore:
         """The number of keys."""
         return self._table.count
 
-    def _delete(self, key: bytes) -> tuple[int, bool]:
-        deleted = self._table.delete(key)
-        if deleted:
-            self._revision += 1
-        return self._revision, deleted
+    def record_at(self, key: bytes, revision: int) -> bytes | None:
+        """What was under a key at a revision that is not compacted."""
+        return self._reader.at(key, revision)
 
-    def _compare_and_set(self, cas: commands.Cas) -> bytes:
-        record = self._table.get(cas.key)
-        if not _holds(cas, record):
-            return commands.encode_cas(self._revision, False, cas.key, record)
-        if cas.value is None:
-            self._delete(cas.key)
-            return commands.encode_cas(self._revision, True, cas.key, None)
-        self._revision += 1
-        self._table.put(cas.key, cas.value, self._revision)
-        record = self._table.get(cas.key)
-        assert record is not None
-        head_only = record[: wire.RECORD_HEAD.size]  # the caller knows the value
-        return commands.encode_cas(self._revision, True, cas.key, head_only)
+    def changes(self, after: int) -> Iterator[Changes]:
+        """What was changed since revision `after`. Raises LookupError: it is compacted."""
+        if after + 1 < self.history.first:
+            raise LookupError(f"revision {after + 1} is compacted; first {self.history.first}")
+        for revision, item in self.history.items(after + 1):
+            changes = [
+                Change(key, self.record_at(key, revision), before)
+                for key, before in changes_of(item)
+            ]
+            yield Changes(revision, changes)
 
-    def _batch(self, operations: list[tuple[bytes, bytes | None]]) -> bytes:
-        table, revision = self._table, self._revision + 1
-        changed = False
-        versions: list[int] = []
-        for key, value in operations:
-            if value is None:
-                changed |= table.delete(key)
-                versions.append(0)
-            else:
-                changed = True
-                versions.append(table.put(key, value, revision))
-        if changed:
-            self._revision = revision
-        return commands.encode_batch_ops(self._revision, versions)
+    def _compact(self, revision: int) -> bytes:
+        compacted = self.history.compacted
+        if revision <= compacted:
+            raise MachineError(f"{refusals.COMPACTED}; asked {revision}, compacted at {compacted}")
+        if revision > self._revision:
+            raise MachineError(
+                f"{refusals.FUTURE_REVISION}; asked {revision}, there is {self._revision}"
+            )
+        self.history.compact(revision)
+        self._tidy_at = 0
+        return self._two_numbers(lease_wire.COMPACT, revision)
 
-    def _range(self, wanted: commands.Range) -> bytes:
-        """Some 0.7 us a key, and 0.1 ms for each run of keys that has to be sorted first."""
-        prefix, after, limit = wanted
-        start, exclusive = (after, True) if after >= prefix else (prefix, False)
-        pack, room = wire.PAIR_HEAD.pack, wire.RANGE_BYTES_MAX
-        parts: list[bytes] = []
-        count = 0
-        for keys, run in self._table.ascend(start, exclusive):
-            for key in keys:
-                if not key.startswith(prefix):
-                    return commands.encode_range(self._revision, False, count, parts)
-                record = run[key]
-                head = pack(len(key), len(record))
-                room -= len(head) + len(key) + len(record)
-                if count >= limit or (room < 0 and count):
-                    return commands.encode_range(self._revision, True, count, parts)
-                parts += (head, key, record)
-                count += 1
-        return commands.encode_range(self._revision, False, count, parts)
+    def _grant(self, grant: lease_wire.Grant) -> bytes:
+        self.leases.grant(*grant)
+        self._lessor.granted(*grant)
+        head = lease_wire.LEASE_GRANT, lease_wire.FORMAT
+        return lease_wire.TTL_ANSWER.pack(*head, self._revision, grant.ttl_s)
 
+    def _revoke(self, operation: int, leases: list[int]) -> bytes:
+        """Their keys go in one revision."""
+        keys = sorted({key for lease in leases for key in self.leases.keys(lease)})
+        self._transactions.run(Txn([], [DeleteOp(key) for key in keys]))
+        self._revision = self.history.last
+        for lease in leases:
+            self.leases.forget(lease)
+            self._lessor.revoked(lease)
+        return self._two_numbers(operation, len(keys))
 
-def _holds(cas: commands.Cas, record: bytes | None) -> bool:
-    """Is what the compare-and-set expects there? An absent key has version and mod_revision 0."""
-    if cas.kind == wire.ABSENT:
-        return record is None
-    if cas.kind == wire.VALUE:
-        return record is not None and record[wire.RECORD_HEAD.size :] == cas.expected
-    _, mod_revision, version = wire.RECORD_HEAD.unpack_from(record or NO_RECORD)
-    return bool(cas.number == (version if cas.kind == wire.VERSION else mod_revision))
+    def _two_numbers(self, operation: int, number: int) -> bytes:
+        head = operation, lease_wire.FORMAT
+        return lease_wire.REVISION_ANSWER.pack(*head, self._revision, number)
 
-
-def _chunks(head: bytes, frozen: Frozen) -> Iterator[bytes]:
-    """The snapshot in pieces of CHUNK_BYTES or one pair. Any thread."""
-    parts = [head]
-    size = 0
-    pack = wire.PAIR_HEAD.pack
-    for key, record in frozen:
-        parts += (pack(len(key), len(record)), key, record)
-        size += len(key) + len(record)
-        if size >= CHUNK_BYTES:
-            yield b"".join(parts)
-            parts.clear()
-            size = 0
-    if parts:
-        yield b"".join(parts)
-
-
-class _Source:
-    """A snapshot's bytes, read in large pieces."""
-
-    def __init__(self, reader: BinaryIO) -> None:
-        self._reader = reader
-        self._data = b""
-        self._at = 0
-
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
-            self._fill(size)
-            end = size
-        part = self._data[self._at : end]
-        self._at = end
-        return part
-
-    def pairs(self, count: int) -> Iterator[tuple[bytes, bytes]]:
-        """`count` pairs in strictly ascending order, and then the end."""
-        unpack, head_bytes = wire.PAIR_HEAD.unpack_from, wire.PAIR_HEAD.size
-        last = b""
-        for _ in range(count):
-            if self._at + head_bytes > len(self._data):
-                self._fill(head_bytes)
-            key_bytes, record_bytes = unpack(self._data, self._at)
-            self._at += head_bytes
-            if self._at + key_bytes + record_bytes > len(self._data):
-                self._fill(key_bytes + record_bytes)
-            middle = self._at + key_bytes
-            key, self._at = self._data[self._at : middle], middle + record_bytes
-            record = self._data[middle : self._at]
-            if key <= last or record_bytes < wire.RECORD_HEAD.size:
-                raise SnapshotFormatError(
-                    f"key-value snapshot: key {key[:64]!r} out of order or cut"
-                )
-            yield key, record
-            last = key
-        if self._at != len(self._data) or self._reader.read(1):
-            raise SnapshotFormatError(f"key-value snapshot: more bytes after {count} keys")
-
-    def _fill(self, size: int) -> None:
-        """Have `size` bytes or more at hand; a reader may return less than asked for."""
-        parts = [self._data[self._at :]]
-        have = len(parts[0])
-        while have < size:
-            part = self._reader.read(READ_BYTES)  # never as much as a length in the bytes says
-            if not part:
-                raise SnapshotFormatError("key-value snapshot: it ends too early")
-            parts.append(part)
-            have += len(part)
-        self._data, self._at = b"".join(parts), 0
+    def _status(self) -> bytes:
+        history = self.history
+        kept = history.last - history.first + 1
+        sizes = self._table.count, self._table.bytes_held(), kept, history.bytes, len(self.leases)
+        head = lease_wire.STATUS, lease_wire.FORMAT, self._revision, history.compacted
+        return lease_wire.STATUS_ANSWER.pack(*head, *sizes)

@@ -1,0 +1,180 @@
+"""What every revision since the last compaction replaced: an undo log, and how to read back in it.
+
+Theory of operation. One item a revision, in order, in chunks. A revision that made one key is that
+key, the very object under which the table holds it: so what is never overwritten costs a pointer.
+One that changed or deleted a key is (key, the record before); one that did several things is a list
+of such. What a key was at a revision is what the first later change of it replaced, or what it is
+now. A full chunk is never changed again, so a capture copies a list of chunks, and compaction drops
+whole ones; they are freed a chunk at a time, since freeing a million records in one go is a pause.
+
+Which changes of a key a chunk holds is found by an index that is made when somebody first asks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Final
+
+Before = bytes | tuple[bytes, bytes]
+Item = Before | list[Before]
+Index = dict[bytes, list[int]]
+
+CHUNK: Final = 512
+"""Revisions; more, if one entry of the log made more."""
+ITEM_BYTES: Final = 160
+"""What a replaced record costs beside its bytes, roughly."""
+
+FIRST_REVISION: Final = 1
+"""Of an empty store."""
+
+
+def changes_of(item: Item) -> Iterator[tuple[bytes, bytes | None]]:
+    """(key, record before or None) of all that a revision changed."""
+    for before in item if type(item) is list else (item,):
+        yield (before, None) if type(before) is bytes else before  # type: ignore[misc]
+
+
+class FrozenHistory:
+    """The items as they were. Any thread."""
+
+    def __init__(self, compacted: int, skip: int, chunks: Sequence[list[Item]], last: int) -> None:
+        """skip: items of the first chunk that do not belong to it; last: length of the last one."""
+        self.compacted = compacted
+        self._skip = skip
+        self._chunks = chunks
+        self._last = last
+
+    def __len__(self) -> int:
+        return sum(map(len, self._chunks[:-1])) + self._last - self._skip
+
+    def __iter__(self) -> Iterator[Item]:
+        for number, chunk in enumerate(self._chunks):
+            end = self._last if number + 1 == len(self._chunks) else len(chunk)
+            yield from islice(chunk, self._skip if number == 0 else 0, end)
+
+
+class History:
+    """Items of the revisions `first` to `last`. One thread."""
+
+    def __init__(self, chunk: int = CHUNK) -> None:
+        self._chunk = chunk
+        self._garbage: deque[list[Item]] = deque()
+        self.clear(FIRST_REVISION, 0)
+
+    def clear(self, revision: int, compacted: int, first: int = 0) -> None:
+        """Begin anew behind `revision`, or with item `first`, which the caller is about to add."""
+        self.compacted = compacted
+        """Reads at a lower revision are refused."""
+        self.first = first or revision + 1
+        """The first revision whose changes are known."""
+        self.bytes = 0
+        """What the full chunks hold, roughly."""
+        self._firsts = [self.first]
+        self._chunks: list[list[Item]] = [[]]
+        self._indexes: list[tuple[Index, int]] = [({}, 0)]
+        self._sizes: list[int] = []
+        self.add = self._chunks[-1].append
+        """Note what the next revision replaced."""
+
+    @property
+    def last(self) -> int:
+        """The newest revision in it."""
+        return self._firsts[-1] + len(self._chunks[-1]) - 1
+
+    @property
+    def tidy_at(self) -> int:
+        """The revision at which `roll` has something to do."""
+        return 0 if self._garbage else self._firsts[-1] + self._chunk
+
+    def roll(self) -> bool:
+        """Between two entries of the log: free what is over, start a chunk if this one is full.
+
+        True: it did, and `add` is another one.
+        """
+        if self._garbage:
+            self._garbage.popleft()
+        if len(self._chunks[-1]) < self._chunk:
+            return False
+        size = _size(self._chunks[-1])
+        self._sizes.append(size)
+        self.bytes += size
+        self._firsts.append(self.last + 1)
+        self._chunks.append([])
+        self._indexes.append(({}, 0))
+        self.add = self._chunks[-1].append
+        return True
+
+    def compact(self, revision: int) -> None:
+        """Forget what only reads below `revision` need. Its own changes stay, for watchers."""
+        self.compacted = revision
+        if revision <= self.first:
+            return
+        self.first = revision
+        whole = bisect_right(self._firsts, revision) - 1
+        self._garbage += self._chunks[:whole]
+        self.bytes -= sum(self._sizes[:whole])
+        for column in (self._firsts, self._chunks, self._indexes, self._sizes):
+            del column[:whole]
+
+    def capture(self) -> FrozenHistory:
+        """Costs a copy of a list with an item for every 512 revisions."""
+        skip = self.first - self._firsts[0]
+        return FrozenHistory(self.compacted, skip, self._chunks[:], len(self._chunks[-1]))
+
+    def items(self, first: int) -> Iterator[tuple[int, Item]]:
+        """(revision, item) from `first` on. Not to be used across a change."""
+        at = max(bisect_right(self._firsts, first) - 1, 0)
+        for number in range(at, len(self._chunks)):
+            begin = self._firsts[number]
+            skip = max(first - begin, 0)
+            for offset, item in enumerate(islice(self._chunks[number], skip, None), skip):
+                yield begin + offset, item
+
+    def replaced_after(self, key: bytes, revision: int) -> tuple[bytes | None] | None:
+        """(the record of `key` at `revision`,), if it was changed after it; None: it was not."""
+        at = max(bisect_right(self._firsts, revision + 1) - 1, 0)
+        for number in range(at, len(self._chunks)):
+            places = self._index(number).get(key)
+            if places is None:
+                continue
+            place = bisect_left(places, revision + 1 - self._firsts[number])
+            if place < len(places):
+                item = self._chunks[number][places[place]]
+                return (next(before for name, before in changes_of(item) if name == key),)
+        return None
+
+    def bytes_after(self, revision: int) -> int:
+        """What the full chunks behind `revision` hold, roughly."""
+        return sum(self._sizes[bisect_right(self._firsts, revision) :])
+
+    def revision_keeping(self, size_bytes: int) -> int:
+        """A revision to compact at, so that the full chunks behind it hold no more than this."""
+        kept = 0
+        for number in range(len(self._sizes) - 1, -1, -1):
+            kept += self._sizes[number]
+            if kept > size_bytes:
+                return self._firsts[number + 1]
+        return self.first
+
+    def _index(self, number: int) -> Index:
+        index, done = self._indexes[number]
+        chunk = self._chunks[number]
+        if done < len(chunk):
+            for place in range(done, len(chunk)):
+                for key, _ in changes_of(chunk[place]):
+                    index.setdefault(key, []).append(place)
+            self._indexes[number] = index, len(chunk)
+        return index
+
+
+def _size(chunk: list[Item]) -> int:
+    """Roughly, and quickly: every put pays for its share of this."""
+    pairs = [item for item in chunk if type(item) is tuple]
+    for item in chunk:
+        if type(item) is list:
+            pairs += [before for before in item if type(before) is tuple]
+    return 8 * len(chunk) + ITEM_BYTES * len(pairs) + sum(map(len, map(itemgetter(1), pairs)))

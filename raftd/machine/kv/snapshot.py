@@ -1,0 +1,197 @@
+"""The store's bytes in a snapshot [frozen formats, little-endian].
+
+    version 2   magic "rkv2", revision u64, compacted u64, first u64, keys u64, leases u32,
+                pairs (as in wire.kv, in byte order of keys; records as in wire.txn_answers),
+                leases (id i64, seconds granted i64, ascending),
+                then per revision from `first` on: changes u32, per change: key length u16,
+                length of the record before u32 (0: there was none), key, that record
+    version 1   magic "rkv1", revision u64, keys u64, pairs; read for ever, written no more
+
+A version 1 knows nothing of what was before: its history begins at its revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import BinaryIO, Final, NamedTuple
+
+from raftd.machine.kv.history import Before, FrozenHistory, History, Item, changes_of
+from raftd.machine.kv.leases import Leases
+from raftd.machine.kv.table import Frozen, Table
+from raftd.machine.protocol import SnapshotFormatError
+from raftd.wire.kv import PAIR_HEAD, RECORD_HEAD
+from raftd.wire.txn_answers import LEASED_AT, LEASED_BIT, LEASED_HEAD
+
+MAGIC: Final = b"rkv2"
+MAGIC_1: Final = b"rkv1"
+HEAD: Final = Struct("<QQQQI")
+HEAD_1: Final = Struct("<QQ")
+LEASE: Final = Struct("<qq")
+ITEM_HEAD: Final = Struct("<I")
+CHUNK_BYTES: Final = 64 << 10
+"""Small: the thread that iterates holds the interpreter for one chunk at a time, some 0.1 ms."""
+READ_BYTES: Final = 1 << 20
+
+
+class Captured(NamedTuple):
+    """A store as it was. Any thread."""
+
+    revision: int
+    first: int
+    keys: int
+    table: Frozen
+    leases: dict[int, int]
+    history: FrozenHistory
+
+
+def chunks(store: Captured) -> Iterator[bytes]:
+    """The snapshot in pieces of CHUNK_BYTES, or of one pair or one revision. Any thread."""
+    head = store.revision, store.history.compacted, store.first, store.keys, len(store.leases)
+    parts = [MAGIC, HEAD.pack(*head)]
+    size = 0
+    for part in _parts(store):
+        parts.append(part)
+        size += len(part)
+        if size >= CHUNK_BYTES:
+            yield b"".join(parts)
+            parts.clear()
+            size = 0
+    if parts:
+        yield b"".join(parts)
+
+
+def _parts(store: Captured) -> Iterator[bytes]:
+    pack = PAIR_HEAD.pack
+    for key, record in store.table:
+        yield pack(len(key), len(record)) + key + record
+    for lease in sorted(store.leases):
+        yield LEASE.pack(lease, store.leases[lease])
+    for item in store.history:
+        yield ITEM_HEAD.pack(len(item) if type(item) is list else 1)
+        for key, before in changes_of(item):
+            yield pack(len(key), len(before or b"")) + key + (before or b"")
+
+
+def load(reader: BinaryIO, table: Table, history: History, leases: Leases) -> None:
+    """Replace all three by what `chunks` wrote. Raises SnapshotFormatError; they are of no use
+    then.
+    """
+    source = _Source(reader)
+    leases.clear()
+    magic = source.take(len(MAGIC))
+    if magic == MAGIC_1:
+        revision, keys = HEAD_1.unpack(source.take(HEAD_1.size))
+        table.load(source.pairs(keys))
+        _load_leases(source, 0, table, leases)
+        history.clear(revision, revision)
+    elif magic == MAGIC:
+        revision, compacted, first, keys, count = HEAD.unpack(source.take(HEAD.size))
+        if not compacted <= revision or not max(compacted, 1) <= first <= revision + 1:
+            raise _bad(f"revision {revision}, compacted {compacted}, first {first}")
+        table.load(source.pairs(keys))
+        _load_leases(source, count, table, leases)
+        history.clear(revision, compacted, first)
+        for _ in range(first, revision + 1):
+            history.add(_load_item(source, table))
+            history.roll()
+    else:
+        raise _bad(f"starts with {magic!r}, this program reads {MAGIC!r} and {MAGIC_1!r}")
+    source.finish()
+
+
+def _load_leases(source: _Source, count: int, table: Table, leases: Leases) -> None:
+    last = -(2**63) - 1
+    for _ in range(count):
+        lease, ttl_s = LEASE.unpack(source.take(LEASE.size))
+        if lease <= last or not lease or ttl_s < 1:
+            raise _bad(f"lease {lease} of {ttl_s} s after {last}")
+        leases.granted_s[lease] = ttl_s
+        last = lease
+    for key, lease in table.leased():
+        if lease not in leases.granted_s:
+            raise _bad(f"key {key[:64]!r} has lease {lease}, which is not there")
+        leases.attach(lease, key)
+
+
+def _load_item(source: _Source, table: Table) -> Item:
+    (count,) = ITEM_HEAD.unpack(source.take(ITEM_HEAD.size))
+    if count == 1:
+        return _load_before(source, table)
+    if not count:
+        raise _bad("a revision that changed nothing")
+    return [_load_before(source, table) for _ in range(count)]
+
+
+def _load_before(source: _Source, table: Table) -> Before:
+    key_bytes, record_bytes = PAIR_HEAD.unpack(source.take(PAIR_HEAD.size))
+    key = source.take(key_bytes)
+    if not record_bytes:
+        return table.own_key(key)
+    record = source.take(record_bytes)
+    if _is_cut(record):
+        raise _bad(f"key {key[:64]!r} has a record that is cut")
+    return key, record
+
+
+def _is_cut(record: bytes) -> bool:
+    size = len(record)
+    return size < RECORD_HEAD.size or (size < LEASED_HEAD.size and record[LEASED_AT] >= LEASED_BIT)
+
+
+class _Source:
+    """A snapshot's bytes, read in large pieces."""
+
+    def __init__(self, reader: BinaryIO) -> None:
+        self._reader = reader
+        self._data = b""
+        self._at = 0
+
+    def take(self, size: int) -> bytes:
+        end = self._at + size
+        if end > len(self._data):
+            self._fill(size)
+            end = size
+        part = self._data[self._at : end]
+        self._at = end
+        return part
+
+    def pairs(self, count: int) -> Iterator[tuple[bytes, bytes]]:
+        """`count` pairs in strictly ascending order."""
+        unpack, head_bytes = PAIR_HEAD.unpack_from, PAIR_HEAD.size
+        last = b""
+        for _ in range(count):
+            if self._at + head_bytes > len(self._data):
+                self._fill(head_bytes)
+            key_bytes, record_bytes = unpack(self._data, self._at)
+            self._at += head_bytes
+            if self._at + key_bytes + record_bytes > len(self._data):
+                self._fill(key_bytes + record_bytes)
+            middle = self._at + key_bytes
+            key, self._at = self._data[self._at : middle], middle + record_bytes
+            record = self._data[middle : self._at]
+            if key <= last or (record_bytes < LEASED_HEAD.size and _is_cut(record)):
+                raise _bad(f"key {key[:64]!r} out of order or cut")
+            yield key, record
+            last = key
+
+    def finish(self) -> None:
+        """Raises SnapshotFormatError if there is anything left."""
+        if self._at != len(self._data) or self._reader.read(1):
+            raise _bad("more bytes after the end")
+
+    def _fill(self, size: int) -> None:
+        """Have `size` bytes or more at hand; a reader may return less than asked for."""
+        parts = [self._data[self._at :]]
+        have = len(parts[0])
+        while have < size:
+            part = self._reader.read(READ_BYTES)  # never as much as a length in the bytes says
+            if not part:
+                raise _bad("it ends too early")
+            parts.append(part)
+            have += len(part)
+        self._data, self._at = b"".join(parts), 0
+
+
+def _bad(what: str) -> SnapshotFormatError:
+    return SnapshotFormatError(f"key-value snapshot: {what}")

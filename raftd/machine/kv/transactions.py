@@ -1,0 +1,239 @@
+"""Compare, then, else: the one way in which the store changes, apart from a plain put.
+
+Which branches run is decided, and everything that can be refused is checked, before anything is
+written. So what raises has changed nothing, and a transaction is one revision or none.
+Machine's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from raftd.machine.kv.commands import encode_pair
+from raftd.machine.kv.history import Before, History
+from raftd.machine.kv.leases import Leases
+from raftd.machine.kv.reading import Found, Pair, Reader
+from raftd.machine.kv.table import Table
+from raftd.machine.protocol import MachineError
+from raftd.wire import refusals, txn_answers
+from raftd.wire.kv import RECORD_HEAD
+from raftd.wire.results import QUERY_ANSWER_BYTES_MAX
+from raftd.wire.spans import span_of
+from raftd.wire.txn import (
+    CREATE_REVISION,
+    EQUAL,
+    GREATER,
+    LEASE,
+    LESS,
+    MOD_REVISION,
+    VALUE,
+    VERSION,
+    Compare,
+    DeleteOp,
+    Op,
+    PutOp,
+    RangeOp,
+    Txn,
+)
+from raftd.wire.txn_answers import LEASED, lease_of, value_at
+
+READ_BYTES_MAX: Final = QUERY_ANSWER_BYTES_MAX - (1 << 20)
+"""Of keys and records in the answer to a query; a longer one could not be sent."""
+ANSWER_BYTES_MAX: Final = 2 << 20
+"""Of those in the answer to a command: past it the answer is lost (machine/sessions.py), so nothing
+more needs to be read for it."""
+
+
+class Put(NamedTuple):
+    previous: bytes | None
+    version: int
+
+
+class Deleted(NamedTuple):
+    pairs: list[Pair]
+
+
+class Done(NamedTuple):
+    """What became of a transaction: one result per operation of the branch that ran."""
+
+    succeeded: bool
+    ops: Sequence[Op]
+    results: list[Result]
+
+
+class Chosen(NamedTuple):
+    """A transaction whose compares are evaluated; nested: of its nested ones, in order."""
+
+    succeeded: bool
+    ops: Sequence[Op]
+    nested: list[Chosen]
+
+
+Result = Found | Put | Deleted | Done
+
+
+class Transactions:
+    """Runs transactions on the table."""
+
+    def __init__(self, table: Table, history: History, leases: Leases) -> None:
+        self._table = table
+        self._history = history
+        self._leases = leases
+        self._reader = Reader(table, history)
+        self._room = 0
+
+    @property
+    def revision(self) -> int:
+        """The store's."""
+        return self._history.last
+
+    def run(self, txn: Txn) -> Done:
+        """Execute it. Raises MachineError, and then nothing has changed."""
+        chosen = self._choose(txn)
+        self._check(chosen)
+        undone: list[Before] = []
+        self._room = ANSWER_BYTES_MAX
+        self._table.note = undone.append
+        try:
+            done = self._execute(chosen, undone, self._history.last + 1)
+        finally:
+            self._table.note = self._history.add
+        if undone:
+            self._history.add(undone[0] if len(undone) == 1 else undone)
+        return done
+
+    def read(self, txn: Txn) -> Done:
+        """Answer a transaction that writes nothing. Raises MachineError."""
+        if txn.writes:
+            raise MachineError("transaction: it writes, so it is a command and no query")
+        chosen = self._choose(txn)
+        self._check(chosen)
+        self._room = READ_BYTES_MAX
+        done = self._execute(chosen, [], self._history.last)
+        if self._room < 0:
+            raise MachineError(
+                f"{refusals.TOO_LONG}; the limit is {READ_BYTES_MAX} bytes: ask for less"
+            )
+        return done
+
+    def _choose(self, txn: Txn) -> Chosen:
+        succeeded = all(map(self._holds, txn.compares))
+        ops = txn.success if succeeded else txn.failure
+        nested = [self._choose(op) for op in ops if isinstance(op, Txn)]
+        return Chosen(succeeded, ops, nested)
+
+    def _check(self, chosen: Chosen) -> None:
+        """In order: of several faults the first is told."""
+        nested = iter(chosen.nested)
+        for op in chosen.ops:
+            if isinstance(op, PutOp):
+                if op.lease:
+                    self._leases.check(op.lease)
+                if (op.ignore_value or op.ignore_lease) and self._table.get(op.key) is None:
+                    raise MachineError(refusals.KEY_NOT_FOUND)
+            elif isinstance(op, RangeOp):
+                self._reader.check(op)
+            elif isinstance(op, Txn):
+                self._check(next(nested))
+
+    def _execute(self, chosen: Chosen, undone: list[Before], revision: int) -> Done:
+        results: list[Result] = []
+        nested = iter(chosen.nested)
+        for op in chosen.ops:
+            if isinstance(op, PutOp):
+                results.append(self._put(op, revision))
+            elif isinstance(op, DeleteOp):
+                results.append(self._delete(op))
+            elif isinstance(op, RangeOp):
+                found = self._reader.range(op, undone, self._room)
+                self._room -= sum(len(key) + len(record) for key, record in found.pairs)
+                results.append(found)
+            else:
+                results.append(self._execute(next(nested), undone, revision))
+        return Done(chosen.succeeded, chosen.ops, results)
+
+    def _put(self, op: PutOp, revision: int) -> Put:
+        table, key, value, lease = self._table, op.key, op.value, op.lease
+        previous = table.get(key)
+        if previous is not None:
+            if op.ignore_value:
+                value = previous[value_at(previous) :]
+            if op.ignore_lease:
+                lease = lease_of(previous)
+        version = table.put(key, value, revision)
+        if lease:
+            table.attach(key, lease)
+            self._leases.attach(lease, key)
+        return Put(previous, version)
+
+    def _delete(self, op: DeleteOp) -> Deleted:
+        table = self._table
+        keys = table.keys(span_of(op.key, op.range_end)) if op.range_end else [op.key]
+        pairs: list[Pair] = []
+        for key in keys:
+            record = table.delete(key)
+            if record is not None:
+                pairs.append((key, record))
+        return Deleted(pairs)
+
+    def _holds(self, compare: Compare) -> bool:
+        table = self._table
+        if not compare.range_end:
+            return holds(compare, table.get(compare.key))
+        span = span_of(compare.key, compare.range_end)
+        some = False
+        for keys, run in table.ascend(span.start, False, span.stop):
+            for key in keys:
+                some = True
+                if not holds(compare, run[key]):
+                    return False
+        return some or holds(compare, None)
+
+
+_FIELDS: Final[dict[int, Callable[[bytes], int]]] = {
+    VERSION: lambda record: RECORD_HEAD.unpack_from(record)[2] & ~LEASED,
+    CREATE_REVISION: lambda record: RECORD_HEAD.unpack_from(record)[0],
+    MOD_REVISION: lambda record: RECORD_HEAD.unpack_from(record)[1],
+    LEASE: lease_of,
+}
+
+
+def holds(compare: Compare, record: bytes | None) -> bool:
+    """Does it hold for a key with this record? One that is not there compares as zeros."""
+    if compare.target == VALUE:
+        if record is None:
+            return False
+        value = record[value_at(record) :]
+        equal, greater = value == compare.value, value > compare.value
+    else:
+        number = _FIELDS[compare.target](record) if record is not None else 0
+        equal, greater = number == compare.number, number > compare.number
+    if compare.result == EQUAL:
+        return equal
+    if compare.result == GREATER:
+        return greater
+    if compare.result == LESS:
+        return not equal and not greater
+    return not equal
+
+
+def encode_done(done: Done) -> bytes:
+    """As in wire.txn_answers, without the head."""
+    parts = [_encode(op, result) for op, result in zip(done.ops, done.results, strict=True)]
+    return txn_answers.encode_txn_result(done.succeeded, parts)
+
+
+def _encode(op: Op, result: Result) -> bytes:
+    if isinstance(result, Found):
+        parts = [encode_pair(key, record) for key, record in result.pairs]
+        return txn_answers.encode_range_result(result.more, result.total, len(parts), parts)
+    if isinstance(result, Put):
+        assert isinstance(op, PutOp)
+        wanted = result.previous if op.prev_kv else None
+        return txn_answers.encode_put_result(encode_pair(op.key, wanted))
+    if isinstance(result, Deleted):
+        assert isinstance(op, DeleteOp)
+        prevs = [encode_pair(key, record) for key, record in result.pairs] if op.prev_kv else []
+        return txn_answers.encode_delete_result(len(result.pairs), prevs)
+    return encode_done(result)

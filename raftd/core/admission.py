@@ -27,6 +27,7 @@ speak in that node's name.
 
 
 def greeting_of(s: State, peer: NodeId) -> Greeting:
+    """How far Hello with `peer` is."""
     greeting = s.greetings.get(peer)
     if greeting is None:
         greeting = s.greetings[peer] = Greeting()
@@ -42,6 +43,7 @@ def hello_due(s: State, peer: NodeId, now: float) -> bool:
 
 
 def wake_ungreeted(s: State, fx: Effects, now: float) -> None:
+    """Time has passed: a Hello may be due to some peer."""
     for peer in s.peers():
         if hello_due(s, peer, now):
             fx.wake[(peer, Channel.CONTROL)] = None
@@ -54,6 +56,7 @@ def greeting_wanted(s: State, peer: NodeId) -> bool:
 
 
 def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest:
+    """Call it only when `hello_due`."""
     greeting_of(s, peer).inflight = True
     return HelloRequest(s.identity, record_of(s, peer), number=s.next_number(), pulled_at=now)
 
@@ -73,6 +76,7 @@ def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: To
 
 
 def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float) -> None:
+    """Record who answered; if it recorded us, too, we may be admitted."""
     greeting = greeting_of(s, peer)
     greeting.inflight = False
     if reply.refused:
@@ -92,6 +96,7 @@ def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: 
 
 
 def on_hello_lost(s: State, peer: NodeId, now: float) -> None:
+    """No answer will come: greet again later, and ever less often."""
     greeting = greeting_of(s, peer)
     greeting.inflight = False
     _greet_later(s, greeting, now)
@@ -140,9 +145,7 @@ def _recorded_by(
     records: tuple[tuple[NodeId, Incarnation], ...],
     now: float,
 ) -> None:
-    """Does `peer` hold us to our incarnation? With a majority of the other voters we are
-    admitted.
-    """
+    """Does `peer` hold us to our incarnation? A majority of the other voters admits us."""
     if s.admitted or (s.me, s.identity.incarnation) not in records:
         return
     s.recorded_by.add(peer)

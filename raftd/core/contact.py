@@ -17,9 +17,7 @@ PEER_LOST_TIMEOUTS = 3.0
 
 
 def quorum_contact(s: State, now: float) -> float:
-    """Since when a leader has not heard from a majority; dated by when the answered requests were
-    pulled.
-    """
+    """Since when a leader has not heard from a majority, in the clock of `now`."""
     lead = leadership(s)
 
     def contact(voter: NodeId) -> float:
@@ -33,9 +31,7 @@ def quorum_contact(s: State, now: float) -> float:
 
 
 def leader_is_alive(s: State, now: float) -> bool:
-    """Heard within the minimum election timeout, its link not lost; a leader: a majority heard from
-    it.
-    """
+    """Was a leader heard within the minimum election timeout? A leader asks its majority."""
     horizon = now - s.settings.election_timeout_min
     if s.role is Role.LEADER:
         return quorum_contact(s, now) > horizon
@@ -73,6 +69,7 @@ def quorum_deadline(s: State, lead: Leadership, now: float) -> float:
 
 
 def check_quorum(s: State, fx: Effects, lead: Leadership, now: float) -> None:
+    """Step down without a majority in contact. A late look waits a heartbeat more, once."""
     if not s.settings.check_quorum:
         return
     deadline = quorum_deadline(s, lead, now)
@@ -86,6 +83,7 @@ def check_quorum(s: State, fx: Effects, lead: Leadership, now: float) -> None:
 
 
 def disk_deadline(s: State, lead: Leadership) -> float:
+    """When a leader whose oldest write is not synced by then steps down."""
     if not s.unsynced:
         return float("inf")
     return max(s.unsynced[0][1] + s.settings.disk_stall_step_down, lead.quorum_grace_until)

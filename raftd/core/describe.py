@@ -1,5 +1,6 @@
-"""The canonical one-line form of messages, effects and entries: for traces, golden conversations
-and for what tools print of a log.
+"""The canonical one-line form of messages, effects and entries.
+
+For traces and golden conversations, and for what tools print of a log.
 """
 
 from __future__ import annotations
@@ -164,8 +165,9 @@ def event(item: Event) -> str:
 
 
 def line(time: float, node: str, what: str, value: Any) -> str:
-    """A line of a trace. `value` may be a message, an effect, a tuple of them or anything with a
-    stable repr.
+    """A line of a trace.
+
+    `value`: a message, an effect, a tuple of them, or anything with a stable repr. `time`: seconds.
     """
     return f"{time:11.6f} {node:>4} {what} {_value(value)}".rstrip()
 

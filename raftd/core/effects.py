@@ -32,8 +32,7 @@ Token = Any
 
 
 class NotLeader(Exception):
-    """A proposal or read was refused before anything was done: it is certain that it did not
-    happen.
+    """A proposal or read was refused before anything was done: it certainly did not happen.
 
     leader: whom to ask instead, or None when this node knows of none.
     """

@@ -57,6 +57,7 @@ def timeout(s: State, fx: Effects, now: float) -> None:
 
 
 def start_prevote(s: State, fx: Effects, now: float, why: str) -> None:
+    """Ask whether we could win. Alone in the cluster the answer is known at once."""
     roles.become_pre_candidate(s, fx, now, why)
     judge(s, fx, now)
 
@@ -68,6 +69,7 @@ def start(s: State, fx: Effects, now: float, why: str, *, transfer: bool = False
 
 
 def next_vote_request(s: State, peer: NodeId, now: float) -> VoteRequest | None:
+    """Each voter is asked once a campaign, and again when the request got lost."""
     campaign = s.campaign
     if campaign is None or peer in campaign.asked or not s.configuration.is_voter(peer):
         return None
@@ -111,9 +113,7 @@ def on_vote_lost(s: State, fx: Effects, peer: NodeId, sent: VoteRequest, now: fl
 
 
 def is_current(s: State, sent: VoteRequest) -> bool:
-    """Does an answer to `sent` still concern the candidacy that we are in? Three-way check of
-    terms.
-    """
+    """Does an answer to `sent` still concern the candidacy that we are in?"""
     campaign = s.campaign
     return (
         campaign is not None

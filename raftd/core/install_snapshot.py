@@ -18,6 +18,7 @@ from raftd.core.types import NodeId, SnapshotMarker, SnapshotMeta
 
 
 def next_chunk(s: State, peer: NodeId, now: float) -> SnapshotRequest | None:
+    """One chunk is under way at a time; its bytes are the driver's to fill in."""
     progress = leadership(s).progress.get(peer)
     if progress is None or progress.sending is None or now < progress.resume_at:
         return None
@@ -142,8 +143,7 @@ def chunk_stored(
 def received(
     s: State, fx: Effects, meta: SnapshotMeta, request: SnapshotRequest, now: float, token: Token
 ) -> None:
-    """A whole snapshot is durable on disk: mark it in the log, and only then give it to the
-    machine.
+    """A whole snapshot is durable on disk: mark it in the log, and only then use it.
 
     The answer waits for the mark: entries after it must not be acknowledged on a log that a crash
     would show with a gap before them.
@@ -165,9 +165,11 @@ def _have_it(s: State, fx: Effects, request: SnapshotRequest, token: Token) -> N
 
 
 def take(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
-    """Figure 13, rules 6-8. If the log holds that very entry the snapshot brings nothing new: all
-    of it is matched and committed, and is applied from the log. Else the whole log goes: keeping
-    what follows would keep entries of another history.
+    """Figure 13, rules 6-8.
+
+    If the log holds that very entry the snapshot brings nothing new: all of it is matched and
+    committed, and is applied from the log. Else the whole log goes: keeping what follows would keep
+    entries of another history.
     """
     if s.log.term_at(meta.index) == meta.term:
         s.verified_index = max(s.verified_index, meta.index)

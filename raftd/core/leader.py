@@ -1,6 +1,4 @@
-"""What a leader owes its followers, and when an entry is committed (Figure 2, "Rules for Servers,
-Leaders").
-"""
+"""A leader: what it owes its followers, and when an entry is committed (Figure 2, "Leaders")."""
 
 from __future__ import annotations
 
@@ -85,6 +83,7 @@ def _read_round_due(s: State, progress: Progress, now: float) -> bool:
 
 
 def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
+    """Figure 2: entries from nextIndex on; or the snapshot, if they are compacted."""
     progress = leadership(s).progress.get(peer)
     if progress is None or not _may_append(s, progress, now):
         return None
@@ -94,8 +93,7 @@ def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
         return None  # its next heartbeat's answer may say otherwise
     if prev_term is None:
         # What it needs next is compacted: send the snapshot instead (Section 7), on the bulk
-        # channel,
-        # which is woken by the next answer or tick.
+        # channel, which is woken by the next answer or tick.
         progress.to_snapshot(s.snapshot, now, s.settings.election_timeout_min)
         return None
     entries = s.log.batch_from(

@@ -73,8 +73,7 @@ class RaftLog:
         return sum(entry.size_bytes for entry in entries)
 
     def batch_from(self, first: Index, entries_max: int, bytes_max: int) -> tuple[Entry, ...]:
-        """Up to `entries_max` entries and `bytes_max` bytes from `first` on; at least one if there
-        is one.
+        """Up to `entries_max` entries and `bytes_max` bytes from `first` on, at least one.
 
         One entry may exceed `bytes_max` by itself: otherwise it could never be replicated.
         """
@@ -88,9 +87,7 @@ class RaftLog:
         return tuple(chosen)
 
     def append(self, entries: Sequence[Entry], seq: WriteSeq) -> None:
-        """Put `entries` where the first of them belongs; whatever was there and after it is
-        gone.
-        """
+        """Put `entries` where the first of them belongs; what was there and after it is gone."""
         first = entries[0].index
         if first <= self.last_index:
             self._truncate_from(first)

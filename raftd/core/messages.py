@@ -24,8 +24,7 @@ class Channel(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class VoteRequest:
-    """RequestVote (Figure 2). With `pre` it is the trial run of dissertation 9.6: nobody's term
-    moves.
+    """RequestVote (Figure 2); with `pre` the trial run of dissertation 9.6: no term moves.
 
     transfer: sent because the leader asked for it (TimeoutNow): voters do not defend that leader.
     """
@@ -113,9 +112,7 @@ class SnapshotRequest:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotReply:
-    """next_offset: where the receiver wants the next chunk to start; done: it needs no more of
-    it.
-    """
+    """next_offset: where the receiver wants the next chunk to start; done: it needs no more."""
 
     term: Term
     next_offset: int

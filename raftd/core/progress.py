@@ -1,6 +1,4 @@
-"""One follower as the leader sees it (Figure 2: nextIndex[] and matchIndex[]), and one request's
-place in it.
-"""
+"""One follower as the leader sees it (Figure 2: nextIndex[] and matchIndex[])."""
 
 from __future__ import annotations
 

@@ -52,9 +52,7 @@ def both(one: VoteResult, other: VoteResult) -> VoteResult:
 
 
 def reached_by_majority(voters: Sequence[str], value_of: Callable[[str], Number]) -> Number:
-    """The largest value that a majority of voters has reached (Figure 2: "a majority of
-    matchIndex[i] >= N").
-    """
+    """The largest value that a majority of voters has reached (Figure 2, last rule)."""
     values = sorted(map(value_of, voters), reverse=True)
     return values[majority(len(values)) - 1]
 

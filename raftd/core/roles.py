@@ -67,9 +67,7 @@ def adopt_term(s: State, fx: Effects, term: Term, now: float, why: str) -> None:
 
 
 def _refuse_held(s: State) -> None:
-    """What was promised to the old term's leader is not said any more; it is told the new term
-    instead.
-    """
+    """What was promised to the old term's leader is not said: it is told the new term instead."""
     for place, held in enumerate(s.held):
         if not held.survives_term:
             refusal = _as_refusal(held.make(), s.current_term)
@@ -101,9 +99,7 @@ def _leave_role(s: State, fx: Effects, why: str) -> None:
 
 
 def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, why: str) -> None:
-    """In the current term: a leader appeared, the campaign is hopeless, or our own quorum is
-    gone.
-    """
+    """In the current term: a leader appeared, a campaign is hopeless, a quorum is gone."""
     was, old_leader = s.role, s.leader_id
     _leave_role(s, fx, why)
     s.role, s.leader_id = Role.FOLLOWER, leader
@@ -115,17 +111,13 @@ def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, wh
 
 
 def step_down(s: State, fx: Effects, now: float, why: str) -> None:
-    """A leader that cannot do its work stops claiming it, in its own term; the vote stays as it
-    is.
-    """
+    """A leader that cannot do its work stops claiming it, in its own term. The vote stays."""
     become_follower(s, fx, None, now, why)
     arm_election(s, now)
 
 
 def become_pre_candidate(s: State, fx: Effects, now: float, why: str) -> None:
-    """Dissertation 9.6: ask whether we could win, so that an isolated node disturbs nobody's
-    term.
-    """
+    """Dissertation 9.6: ask first, so that an isolated node disturbs nobody's term."""
     was = s.role
     _leave_role(s, fx, why)
     s.role, s.leader_id = Role.PRE_CANDIDATE, None

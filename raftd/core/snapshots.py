@@ -108,8 +108,10 @@ def pin_is_over(s: State, progress: Progress, now: float) -> bool:
 
 
 def pinned_index(s: State, now: float) -> Index | None:
-    """Entries above this one must stay, for followers that are receiving a snapshot, or what comes
-    after it: one that were let go then would need the next snapshot, and so on for ever.
+    """Entries above this one must stay, for followers that are receiving a snapshot.
+
+    And for those that are receiving what comes after it: let go then, they would need the next
+    snapshot, and so on for ever.
     """
     if s.leadership is None:
         return None

@@ -1,5 +1,4 @@
-"""All that a node remembers, in one place: Figure 2's "State" box and what the threads round it
-need.
+"""All that a node remembers, in one place: Figure 2's "State" box, and what waits for the disk.
 
 Role modules are functions over this. Nothing in here does I/O; every change that must survive a
 crash goes through `State.write`, which gives it a number.
@@ -268,8 +267,9 @@ class State:
         *,
         survives_term: bool = False,
     ) -> None:
-        """Say `reply` as soon as write `seq` and the term that it shows are durable: now, if they
-        are. survives_term: it says the same when the term has moved on meanwhile.
+        """Say `reply` as soon as write `seq` and the term that it shows are durable.
+
+        survives_term: it says the same when the term has moved on meanwhile.
         """
         self.hold_late(fx, token, seq, lambda: reply, survives_term=survives_term)
 

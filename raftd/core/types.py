@@ -20,9 +20,7 @@ WriteSeq = int
 Incarnation = str
 
 TERM_MAX = 2**62
-"""Past this a message is refused: a term that wraps would elect two leaders (pitfall: terms near
-2**63).
-"""
+"""Past this a message is refused: a term that wraps would elect two leaders."""
 
 INDEX_MAX = 2**62
 
@@ -202,8 +200,7 @@ class SnapshotMarker:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One unit of durability. The parts become durable together; within it they count in field
-    order.
+    """One unit of durability: its parts become durable together, and count in field order.
 
     entries: contiguous; the first one's index overrides whatever the log held from there on
     (an overriding record, never a cut in place).

@@ -18,9 +18,7 @@ from raftd.core.types import Index, Role, Term
 
 
 def up_to_date(s: State, last_index: Index, last_term: Term) -> bool:
-    """Is a log that ends there at least as up-to-date as ours? Term first, then index. Section
-    5.4.1.
-    """
+    """Is a log that ends there at least as up-to-date as ours? Section 5.4.1: term first."""
     return (last_term, last_index) >= (s.log.last_term, s.log.last_index)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
+
 import pytest
 
 from harness.nodes import Node, wait_until
@@ -17,6 +20,20 @@ def value(node: Node, name: str) -> float:
     found = node.metric(name)
     assert found is not None, f"{node.id} has no {name}"
     return found
+
+
+def events_so_far(node: Node) -> set[str]:
+    """The kinds that the node's /events shows from the start on, up to the first that leads."""
+    kinds = set()
+    url = f"http://127.0.0.1:{node.ports.admin}/events?after=0"
+    with urllib.request.urlopen(url, timeout=10) as found:
+        for line in found:
+            if line.startswith(b"data: "):
+                event = json.loads(line.removeprefix(b"data: "))
+                kinds.add(event["kind"])
+                if event["kind"] == "role" and event["role"] == "leader":
+                    break
+    return kinds
 
 
 def test_a_cluster_under_its_dashboards(make_cluster: MakeCluster) -> None:
@@ -48,6 +65,8 @@ def test_a_cluster_under_its_dashboards(make_cluster: MakeCluster) -> None:
     for follower in followers:
         trips = f'etcd_network_peer_round_trip_time_seconds_count{{To="{follower.id}"}}'
         wait_until(lambda name=trips: (leader.metric(name) or 0) >= 3, 10, trips, [leader])  # type: ignore[misc]
+
+    assert {"admitted", "recorded", "role"} <= events_so_far(leader)
 
     # And what fails: taken by the leader, never committed, no longer pending in the end.
     for follower in followers:

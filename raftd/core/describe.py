@@ -42,6 +42,7 @@ def payload(data: bytes) -> str:
 
 
 def entry(item: Entry) -> str:
+    """`index/term` and what it holds."""
     if item.type is EntryType.NOOP:
         return f"{item.index}/{item.term} noop"
     if item.type is EntryType.CONFIGURATION:
@@ -58,10 +59,12 @@ def configuration(data: bytes) -> str:
 
 
 def entries(items: Iterable[Entry]) -> str:
+    """A list of them in brackets."""
     return "[" + ", ".join(entry(item) for item in items) + "]"
 
 
 def meta(item: SnapshotMeta) -> str:
+    """A snapshot: `index/term` and its voters."""
     return f"snapshot {item.index}/{item.term} of {','.join(item.configuration.voters)}"
 
 
@@ -141,6 +144,7 @@ def message(m: Any) -> str:
 
 
 def write(item: Write) -> str:
+    """A write: its number, then its parts in the order in which they count."""
     parts = [f"#{item.seq}"]
     if item.hard_state is not None:
         parts.append(f"term={item.hard_state.term} vote={item.hard_state.vote or '-'}")
@@ -159,6 +163,7 @@ def write(item: Write) -> str:
 
 
 def event(item: Event) -> str:
+    """An event: kind, peer, where the node stood, and the detail for people."""
     peer = f" {item.peer}" if item.peer else ""
     where = f"term={item.term} {item.role.value} leader={item.leader or '-'}"
     return f"{item.kind}{peer} {where}: {item.detail}"

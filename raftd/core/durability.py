@@ -50,6 +50,7 @@ def note_records_and_markers(s: State) -> bool:
 
 
 def release_held(s: State, fx: Effects, now: float) -> None:
+    """Let go every reply whose write is durable, in the order in which they were held."""
     if not s.held:
         return
     waiting = []

@@ -48,6 +48,7 @@ def _is_given_up(s: State, sending: Sending) -> bool:
 def on_chunk_reply(
     s: State, fx: Effects, peer: NodeId, sent: SnapshotRequest, reply: SnapshotReply, now: float
 ) -> None:
+    """Go on where the follower says. `match` rises by its `durable`, as with appends."""
     progress = leadership(s).progress.get(peer)
     if progress is None:
         return
@@ -83,6 +84,7 @@ def _no_further(
 
 
 def on_chunk_lost(s: State, peer: NodeId, sent: SnapshotRequest, now: float) -> None:
+    """No answer came: the same chunk again after a heartbeat interval."""
     progress = leadership(s).progress.get(peer)
     if progress is None or progress.sending is None or progress.sending.inflight != sent.number:
         return
@@ -130,6 +132,7 @@ def _refuse_more_than_all(s: State, fx: Effects, request: SnapshotRequest, token
 def chunk_stored(
     s: State, fx: Effects, token: Token, request: SnapshotRequest, next_offset: int
 ) -> None:
+    """Answer where the next chunk is to start."""
     number = request.number
 
     def make() -> SnapshotReply:

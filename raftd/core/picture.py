@@ -28,6 +28,7 @@ def _peer_states(s: State, now: float) -> tuple[PeerState, ...]:
 
 
 def state_of(s: State, now: float) -> RaftState:
+    """A copy: nothing in it changes any more. `now`: seconds."""
     return RaftState(
         node=s.me,
         role=s.role,

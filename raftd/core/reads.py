@@ -54,6 +54,7 @@ def _release(s: State, fx: Effects, read: PendingRead) -> None:
 
 
 def more_rounds_wanted(s: State) -> bool:
+    """Does a leader have reads that no round has confirmed yet?"""
     return s.leadership is not None and bool(s.leadership.reads)
 
 
@@ -70,6 +71,7 @@ def fail_all(s: State, fx: Effects, reason: str) -> None:
 
 
 def refuse(s: State, fx: Effects, request: ReadIndexRequest, token: Token) -> None:
+    """This node cannot say: it does not lead the term of the request."""
     reply = ReadIndexReply(s.current_term, False, 0, request.number)
     s.hold(fx, token, 0, reply)
 
@@ -107,6 +109,7 @@ def next_read_request(s: State, peer: NodeId, now: float) -> ReadIndexRequest | 
 def on_reply(
     s: State, fx: Effects, peer: NodeId, sent: ReadIndexRequest, reply: ReadIndexReply | None
 ) -> None:
+    """The leader answered our clients' reads, or (`reply` None) no answer will come."""
     tokens = s.forwarded.asked.pop(sent.number, [])
     for token in tokens:
         if reply is not None and reply.ok:
@@ -124,6 +127,7 @@ def on_reply(
 
 
 def fail_forwarded(s: State, fx: Effects, reason: str) -> None:
+    """Reads that have not been sent to a leader fail: there is none any more."""
     for token in s.forwarded.waiting:
         fx.failed.append((token, NotLeader(s.leader_id, reason)))
     s.forwarded.waiting = []

@@ -10,6 +10,7 @@ from raftd.core.types import Configuration, Identity, Recovered, Settings, Snaps
 
 
 def log_of(recovered: Recovered, snapshot: SnapshotMeta) -> RaftLog:
+    """The log in memory: what follows the snapshot, and a tail before it if it was kept."""
     if not recovered.entries:
         return RaftLog(snapshot.index, snapshot.term, ())
     first = recovered.entries[0].index

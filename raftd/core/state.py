@@ -301,5 +301,6 @@ class State:
 
 
 def leadership(s: State) -> Leadership:
+    """For functions that only a leader comes to."""
     assert s.leadership is not None, "only a leader comes here"
     return s.leadership

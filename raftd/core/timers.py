@@ -20,6 +20,7 @@ IDLE = 3600.0
 
 
 def tick(s: State, fx: Effects, now: float) -> None:
+    """Fire what is due at `now`, in seconds."""
     admission.wake_ungreeted(s, fx, now)
     if snapshots.compaction_is_due(s) and not (s.leadership and snapshots.pinned_index(s, now)):
         snapshots.compact(s, fx, now)

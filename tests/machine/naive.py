@@ -51,8 +51,8 @@ class Naive:
 
     def at(self, key: bytes, revision: int) -> Cell:
         """A deleted or missing key has value None."""
-        found = [cell for cell in self.cells.get(key, ()) if cell.mod <= revision]
-        return found[-1] if found else NOTHING
+        cells = reversed(self.cells.get(key, ()))
+        return next((cell for cell in cells if cell.mod <= revision), NOTHING)
 
     def there(self, span: Span, revision: int) -> list[tuple[bytes, Cell]]:
         found = [(key, self.at(key, revision)) for key in sorted(self.cells) if span.holds(key)]

@@ -172,6 +172,9 @@ class KvStore:
     def on_applied(self, index: int) -> None:
         """After each entry: the history is put in order, watchers are called."""
         revision, watches = self._revision, self.watches
+        if self._restored:  # before a flush, which would pass over what the snapshot compacted
+            self._restored = False
+            watches.resync()
         if watches.seen != revision:
             if watches.live:
                 watches.flush()
@@ -181,9 +184,6 @@ class KvStore:
             self._tidy()
 
     def _tidy(self) -> None:
-        if self._restored:
-            self._restored = False
-            self.watches.resync()
         if self.history.roll():
             self._table.note = self.history.add
             self.retention.rolled()

@@ -1,0 +1,231 @@
+"""Leases in time: who counts, who proposes their end, and what a new or a paused leader may not do.
+
+The node is a fake with a clock of its own; what it is asked to propose is applied, or not, by hand.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from raftd.core.effects import Event
+from raftd.core.events import EventKind
+from raftd.core.types import RaftState, Role
+from raftd.machine.kv.lessor import LATE_SECONDS, TICK_SECONDS
+from raftd.machine.kv.retention import LOOK_SECONDS, Keep
+from raftd.machine.kv.store import KvStore
+from raftd.machine.protocol import MachineError
+from raftd.wire import kv, leases, txn
+
+
+class FakeNode:
+    """One node's clock, timers and proposals."""
+
+    def __init__(self, keep: Keep | None = None) -> None:
+        self.store = KvStore(keep, chunk=4) if keep is not None else KvStore(chunk=4)
+        self.time = 100.0
+        self.timers: list[tuple[float, int, Callable[[], None]]] = []
+        self.proposals: list[tuple[bytes, int]] = []
+        self.index = 0
+        self.store.attach(self)
+
+    def now(self) -> float:
+        return self.time
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        heapq.heappush(self.timers, (self.time + seconds, len(self.timers) + self.index, call))
+        self.index += 1
+
+    def propose(self, command: bytes, term: int) -> None:
+        self.proposals.append((command, term))
+
+    def state(self) -> RaftState:
+        raise AssertionError
+
+    def mark_snapshot(self) -> tuple[int, bytes]:
+        raise AssertionError
+
+    def hand_in(self, index: int, chunks: Iterable[bytes]) -> None:
+        raise AssertionError
+
+    def lead(self, term: int) -> None:
+        self.store.on_event(_event(term, Role.LEADER))
+
+    def follow(self, term: int) -> None:
+        self.store.on_event(_event(term, Role.FOLLOWER))
+
+    def run(self, seconds: float) -> None:
+        """Time passes, and timers are called when they are due."""
+        end = self.time + seconds
+        while self.timers and self.timers[0][0] <= end:
+            at, _, call = heapq.heappop(self.timers)
+            self.time = max(self.time, at)
+            call()
+        self.time = end
+
+    def pause(self, seconds: float) -> None:
+        """The process stands still: its timers are late."""
+        self.time += seconds
+
+    def apply(self, command: bytes) -> bytes:
+        answer = self.store.apply(command)
+        self.store.on_applied(1)
+        return answer
+
+    def renew(self, lease: int) -> int:
+        answer = self.store.query(leases.encode_lease_renew(lease))
+        return leases.decode_renew_answer(answer).ttl_s
+
+    def left(self, lease: int) -> int:
+        query = leases.encode_lease_time_to_live(lease)
+        return leases.decode_time_to_live_answer(self.store.query(query)).ttl_s
+
+    def ended(self) -> list[list[int]]:
+        return [leases.decode_expire(command) for command, _ in self.proposals]
+
+
+def _event(term: int, role: Role) -> Event:
+    return Event(EventKind.ROLE, term, role, "n1", "")
+
+
+def test_the_leader_proposes_the_end_in_its_term_and_the_keys_go_in_one_revision() -> None:
+    node = FakeNode()
+    node.lead(3)
+    node.apply(leases.encode_lease_grant(7, 2))
+    puts: list[txn.Op] = [txn.PutOp(b"a", b"", 7), txn.PutOp(b"b", b"", 7)]
+    node.apply(txn.encode_txn(txn.Txn([], puts)))
+    node.run(1.9)
+    assert node.proposals == []
+    node.run(0.2 + TICK_SECONDS)
+    command, term = node.proposals[0]
+    assert (leases.decode_expire(command), term) == ([7], 3)
+    node.apply(command)
+    assert node.store.revision == 3
+    assert len(node.store) == len(node.store.leases) == 0
+    node.proposals.clear()
+    node.run(2)
+    assert node.proposals == []
+
+
+def test_a_renewed_lease_lives_and_an_ending_one_is_not_renewed() -> None:
+    node = FakeNode()
+    node.lead(1)
+    node.apply(leases.encode_lease_grant(7, 2))
+    for _ in range(5):
+        node.run(1.5)
+        assert node.renew(7) == 2
+    assert node.proposals == []
+    assert node.left(7) == 2
+    node.run(1)
+    assert node.left(7) == 1
+    node.run(1.5)
+    assert node.ended()
+    assert set(map(tuple, node.ended())) == {(7,)}
+    assert node.renew(7) == 0, "its end may be in the log already"
+    assert node.renew(8) == 0
+    assert node.left(8) == -1
+
+
+def test_who_does_not_lead_counts_nothing() -> None:
+    node = FakeNode()
+    node.apply(leases.encode_lease_grant(7, 2))
+    node.run(10)
+    for ask in (node.renew, node.left):
+        with pytest.raises(MachineError, match="not the leader"):
+            ask(7)
+    node.lead(1)
+    node.follow(2)
+    node.run(10)
+    assert node.proposals == []
+    with pytest.raises(MachineError, match="not the leader"):
+        node.renew(7)
+
+
+def test_a_new_leader_gives_every_lease_its_whole_time_first() -> None:
+    node = FakeNode()
+    node.apply(leases.encode_lease_grant(7, 4))
+    node.run(100)
+    node.lead(5)
+    assert node.left(7) == 4
+    node.run(3.5)
+    assert node.proposals == []
+    node.follow(6)
+    node.run(1)
+    node.lead(7)
+    node.run(3.5)
+    assert node.proposals == [], "it counts anew, and only once"
+    node.run(1)
+    assert {term for _, term in node.proposals} == {7}
+
+
+def test_time_in_which_the_process_stood_still_is_not_counted() -> None:
+    node = FakeNode()
+    node.lead(1)
+    node.apply(leases.encode_lease_grant(7, 3))
+    node.run(1)
+    node.pause(60)
+    node.run(1)
+    assert node.proposals == []
+    assert node.renew(7) == 3
+    node.run(3 + LATE_SECONDS + 2 * TICK_SECONDS)
+    assert node.ended()
+
+
+def test_an_end_that_was_dropped_is_proposed_again() -> None:
+    node = FakeNode()
+    node.lead(1)
+    node.apply(leases.encode_lease_grant(7, 1))
+    node.run(3)
+    assert len(node.proposals) > 3
+
+
+def test_many_renewals_leave_no_heap_behind() -> None:
+    node = FakeNode()
+    node.lead(1)
+    for lease in range(1, 11):
+        node.apply(leases.encode_lease_grant(lease, 1000))
+    for _ in range(1000):
+        for lease in range(1, 11):
+            node.renew(lease)
+    assert len(node.store._lessor._order) < 200
+
+
+def test_history_is_compacted_by_number_and_by_bytes_and_by_age() -> None:
+    for keep, puts in (
+        (Keep(bytes=0, revisions=20), 100),
+        (Keep(bytes=20_000), 100),
+        (Keep(bytes=0, age_s=30.0), 10),
+    ):
+        node = FakeNode(keep)
+        for number in range(puts):
+            node.apply(kv.encode_put(b"a", b"%d" % number * 100))
+        assert node.proposals == [], "a follower proposes nothing"
+        node.lead(2)
+        if keep.age_s:
+            node.run(keep.age_s + 2 * LOOK_SECONDS)
+        compacted = leases.decode_number(node.proposals[0][0])
+        assert node.proposals[0][1] == 2
+        if keep.revisions:
+            assert compacted == node.store.revision - 20
+        if keep.age_s:
+            assert compacted == node.store.revision
+        if keep.bytes:
+            assert node.store.history.bytes > 20_000
+            node.apply(node.proposals[0][0])
+            assert node.store.history.bytes <= 10_000
+
+
+def test_history_grows_no_further_than_its_limit_while_a_leader_listens() -> None:
+    node = FakeNode(Keep(bytes=50_000))
+    node.lead(1)
+    most = 0
+    for _ in range(2000):
+        node.apply(kv.encode_put(b"a", bytes(500)))
+        while node.proposals:
+            node.apply(node.proposals.pop()[0])
+        most = max(most, node.store.history.bytes)
+        node.time += 0.01
+    assert 30_000 < most < 60_000
+    assert node.store.history.compacted > 1000

@@ -124,6 +124,9 @@ class NodeThread:
         if self._refusal is not None:
             self._thread.join()
             raise CannotStart(str(self._refusal))
+        if self.failure:  # and its host, who was told, goes on
+            self._thread.join()
+            raise CannotStart(self.failure, of_data=True)
 
     def stop(self) -> None:
         """Hand over, drain, close. Takes `stop_grace` and a little more at the longest."""

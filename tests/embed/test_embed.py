@@ -237,6 +237,21 @@ def test_what_the_readme_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert led(again).query(b"").result(SECONDS) == b"1"
 
 
+class Unwilling(Counter):
+    def attach(self, node: object) -> None:
+        raise ZeroDivisionError("not here")
+
+
+def test_a_machine_that_will_not_be_attached_keeps_the_node_from_starting(tmp_path: Path) -> None:
+    watch = Watch()
+    node = RaftNode(config(tmp_path), Unwilling(), fatal=watch)
+    with pytest.raises(CannotStart, match="not here"):
+        node.start()
+    assert "ZeroDivisionError" in watch.fatals[0]
+    with RaftNode(config(tmp_path), Counter()) as again:
+        led(again)  # the directory was let go
+
+
 class Bad(Counter):
     def apply(self, command: bytes) -> bytes:
         if command == b"0":

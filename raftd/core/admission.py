@@ -5,20 +5,26 @@ so an empty directory gets a random *incarnation*, and a node takes part only on
 a majority of the other voters has durably recorded its incarnation. A wiped node comes back with
 another one, which the recorders refuse; among any majority of the others at least one recorded the
 first, so it can never be admitted. Recording is a promise and is gated like a vote.
+
+A node that joins a running cluster is added under its incarnation, which stands in the
+configuration that adds it: once that is committed a majority holds it, and the node is admitted.
 """
 
 from __future__ import annotations
 
+from raftd.core import contact, membership, roles
 from raftd.core.effects import Effects, Token
 from raftd.core.events import EventKind
 from raftd.core.messages import Channel, HelloReply, HelloRequest
-from raftd.core.state import State
+from raftd.core.state import Greeting, State
 from raftd.core.types import Identity, Incarnation, NodeId
-from raftd.core.underway import Greeting
 
 HELLO_DELAY_MAX = 1.0
 """Seconds between two tries to greet a peer that does not answer."""
 
+
+STRANGERS_MAX = 1024
+"""Nodes that are taken for whom they say they are: past it, only members."""
 
 INCARNATION_SHOWN = 4
 """Characters of an incarnation that logs, events and status show: whoever knows all of them can
@@ -64,21 +70,36 @@ def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest:
 def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: Token) -> None:
     """Record the caller, or refuse another incarnation under a recorded id. Needs no admission."""
     refused = _record(s, fx, request.identity, now)
+    removed = _was_removed(s, request.identity)
     if not refused:
         _recorded_by(s, fx, request.identity.node, request.records, now)
 
     def make() -> HelloReply:
         records = () if refused else record_of(s, request.identity.node)
-        return HelloReply(s.identity, records, refused, request.number)
+        return HelloReply(s.identity, records, refused, request.number, removed)
 
     recorded = s.pending_records[-1][0] if s.pending_records else 0
     s.hold_late(fx, token, recorded, make, survives_term=True)
+
+
+def _was_removed(s: State, identity: Identity) -> bool:
+    """Only that very node is told so, by this very node: it would end a stranger's victim."""
+    known = s.incarnations.get(identity.node)
+    return known == identity.incarnation and identity.node in membership.committed(s).retired
+
+
+def greet_again(s: State) -> None:
+    """Nobody is heard, and this node does not campaign: does anybody still know it?"""
+    for greeting in s.greetings.values():
+        greeting.done = False
 
 
 def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float) -> None:
     """Record who answered; if it recorded us, too, we may be admitted."""
     greeting = greeting_of(s, peer)
     greeting.inflight = False
+    if reply.removed and s.incarnations.get(peer) == reply.identity.incarnation:
+        roles.note_removed(s, fx, now, f"{peer} says so")
     if reply.refused:
         if greeting.refused != reply.refused:
             s.event(fx, EventKind.REFUSED, reply.refused, peer)
@@ -115,10 +136,12 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
     node, incarnation = identity.node, identity.incarnation
     if node == s.me:
         return f"two nodes call themselves {node!r}: give each its own node id"
-    known = s.records.get(node)
-    if known == incarnation:
+    if node in membership.committed(s).retired:
+        return f"node {node!r} was removed from this cluster, and an id is used once"
+    known = s.incarnations.get(node)
+    if known == incarnation and s.records.get(node) == incarnation:
         return ""
-    if known is not None:
+    if known not in (None, incarnation):
         s.event(
             fx,
             EventKind.REFUSED,
@@ -130,12 +153,31 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
             f"node {node!r} is recorded here with another incarnation: its data directory was lost "
             "or replaced. Bring the old directory back, or add it under a new id"
         )
-    if not s.configuration.is_member(node):
-        return f"node {node!r} is in no configuration here: add it to the cluster first"
-    s.records[node] = incarnation
+    if s.configuration.voters and not s.configuration.is_member(node):
+        if not _may_be_behind(s, now):
+            return f"node {node!r} is in no configuration here: add it to the cluster first"
+        if len(s.incarnations) < STRANGERS_MAX:
+            s.incarnations[node] = incarnation
+        return ""
+    s.records[node] = s.incarnations[node] = incarnation
     s.write(fx, now, records=((node, incarnation),))
     s.event(fx, EventKind.RECORDED, f"incarnation {shortened(incarnation)}", node)
     return ""
+
+
+def _may_be_behind(s: State, now: float) -> bool:
+    """Without a leader nobody brings this node's configuration up to date, and one whom it does not
+    know may be the only one that can lead (dissertation 4.1). That is no promise: not recorded.
+    """
+    return s.may_vote and not contact.leader_is_alive(s, now)
+
+
+def greet_anew(s: State, peer: NodeId, now: float) -> None:
+    """It did not answer. It may have started anew, and not know this node any more."""
+    greeting = s.greetings.get(peer)
+    if greeting is not None and greeting.done:
+        greeting.done = False
+        _greet_later(s, greeting, now)
 
 
 def _recorded_by(
@@ -154,13 +196,25 @@ def _recorded_by(
 
 def admit_if_recorded(s: State, fx: Effects, now: float) -> None:
     """A majority of the other voters is needed; alone, a node admits itself."""
-    if s.admitted or not s.configuration.has_majority_besides(s.me, s.recorded_by):
+    if s.admitted or s.joins:
+        return
+    if not s.configuration.has_majority_besides(s.me, s.recorded_by):
         return
     s.admitted = True
     others = s.configuration.voters_besides(s.me)
     have = sum(voter in s.recorded_by for voter in others)
     s.admitted_seq = s.write(fx, now, admitted=True)
     s.event(fx, EventKind.ADMITTED, f"recorded by {have} of {len(others)} other voters")
+
+
+def admit_if_joined(s: State, fx: Effects, now: float) -> None:
+    """A majority holds the entry that adds this node, and with it this very incarnation."""
+    agreed = s.configuration.member(s.me).incarnation
+    if s.admitted or not s.joins or agreed != s.identity.incarnation:
+        return
+    s.admitted = True
+    s.admitted_seq = s.write(fx, now, admitted=True)
+    s.event(fx, EventKind.ADMITTED, f"the cluster has added it: {s.configuration}")
 
 
 def waiting_for(s: State) -> tuple[NodeId, ...]:

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from raftd.core import (
     admission,
+    changes,
     durability,
     election,
     install_snapshot,
@@ -36,6 +37,7 @@ from raftd.core import (
     timers,
     transfer,
 )
+from raftd.core.changes import Change
 from raftd.core.effects import BrokenInvariant, Effects, Token
 from raftd.core.log import RaftLog
 from raftd.core.messages import (
@@ -85,6 +87,7 @@ class RaftCore:
         if s.snapshot.index > 0:
             fx.install = s.snapshot
             s.installs_out.append(s.snapshot)
+        fx.configuration = s.configuration
         if not s.admitted:
             admission.admit_if_recorded(s, fx, now)
         s.wake_all(fx, Channel.CONTROL)
@@ -100,7 +103,7 @@ class RaftCore:
         fx = Effects()
         plausible.check_request(self._s, request)
         step.take(self._s, fx, request, now, token)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def on_reply(self, peer: NodeId, sent: Request, reply: Reply, now: float) -> Effects:
         """The answer to `sent`, the very object that `next_request` gave out. Once per request.
@@ -110,7 +113,7 @@ class RaftCore:
         fx = Effects()
         plausible.check_reply(self._s, sent, reply)
         step.on_reply(self._s, fx, peer, sent, reply, now)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def unreachable(self, peer: NodeId, sent: Request, now: float) -> Effects:
         """No answer to `sent` will come: lost, refused below Raft, or too late.
@@ -119,17 +122,14 @@ class RaftCore:
         """
         fx = Effects()
         step.lost(self._s, fx, peer, sent, now)
-        return self._done(fx)
+        admission.greet_anew(self._s, peer, now)
+        return self._done(fx, now)
 
     def link_lost(self, peer: NodeId, now: float) -> Effects:
-        """The connections to `peer` broke and a quick probe failed. If it led, ask at once whether
-        the others have lost it too: a pre-vote, so that one broken path disturbs nobody. At most
-        once per leader and election timeout, and staggered: all followers see a leader's death in
-        the same millisecond.
-        """
+        """The connections to `peer` broke and a quick probe failed: see `election.link_lost`."""
         fx = Effects()
         election.link_lost(self._s, fx, peer, now)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def next_request(self, peer: NodeId, channel: Channel, now: float) -> Request | None:
         """What is owed to `peer` on `channel` now, or None. Ask until None; send what you get.
@@ -139,7 +139,7 @@ class RaftCore:
         s = self._s
         if channel is Channel.CONTROL and admission.hello_due(s, peer, now):
             return admission.make_hello(s, peer, now)
-        if not s.may_vote or not s.term_is_durable or peer not in s.records:
+        if not s.may_vote or not s.term_is_durable or peer not in s.incarnations:
             return None
         if channel is Channel.CONTROL:
             return self._next_control(peer, now)
@@ -162,7 +162,7 @@ class RaftCore:
         fx = Effects()
         timers.tick(self._s, fx, now)
         invariants.check(self._s)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def wake_at(self, now: float) -> float:
         """When to `tick` next. It may move with any call."""
@@ -172,7 +172,7 @@ class RaftCore:
         """Every write up to and including `seq` is durable: release what rests on them."""
         fx = Effects()
         durability.persisted(self._s, fx, seq, now)
-        return self._done(fx)
+        return self._done(fx, now)
 
     # -- clients --
 
@@ -184,7 +184,7 @@ class RaftCore:
         """
         fx = Effects()
         leader.propose(self._s, fx, batches, now)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def read(self, now: float, token: Token) -> Effects:
         """A linearizable read (dissertation 6.4): `reads` gives the index to have applied, or
@@ -197,7 +197,15 @@ class RaftCore:
             reads.add(self._s, fx, token)
         else:
             reads.forward(self._s, fx, token)
-        return self._done(fx)
+        return self._done(fx, now)
+
+    def change(self, change: Change, now: float) -> Effects:
+        """Change the members, as a leader. `assigned` says where the entry is; nothing there: it is
+        so already. Raises NotLeader, Unavailable, ChangeRefused: then nothing was done.
+        """
+        fx = Effects()
+        changes.propose(self._s, fx, change, now)
+        return self._done(fx, now)
 
     def transfer(self, target: NodeId | None, now: float) -> Effects:
         """Hand leadership to `target`, or to whoever has most (dissertation 3.10). Ends with a role
@@ -205,7 +213,7 @@ class RaftCore:
         """
         fx = Effects()
         transfer.begin(self._s, fx, target, now)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def limit_pin(self, size_bytes: int) -> Effects:
         """The disk has no more room than for so much log held back for a follower."""
@@ -225,7 +233,7 @@ class RaftCore:
         """A chunk of `effects.chunks` was stored (or was not wanted); go on at `next_offset`."""
         fx = Effects()
         step.chunk_stored(self._s, fx, token, request, next_offset)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def snapshot_received(
         self, meta: SnapshotMeta, token: Token, request: SnapshotRequest, now: float
@@ -233,13 +241,13 @@ class RaftCore:
         """The snapshot that `request` completes is whole, checked and *durable* on disk."""
         fx = Effects()
         install_snapshot.received(self._s, fx, meta, request, now, token)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def snapshot_taken(self, meta: SnapshotMeta, now: float) -> Effects:
         """Our own snapshot of what is applied, at `meta.index`, is durable: mark it, compact."""
         fx = Effects()
         snapshots.taken(self._s, fx, meta, now)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def snapshot_is_rotten(self, meta: SnapshotMeta, what: str, now: float) -> Effects:
         """The file of our newest snapshot has changed on disk, or is gone: `what` says how.
@@ -249,7 +257,7 @@ class RaftCore:
         """
         fx = Effects()
         snapshots.note_rotten(self._s, fx, meta, what)
-        return self._done(fx)
+        return self._done(fx, now)
 
     def applied(self, index: Index, now: float) -> Effects:
         """The machine has applied everything up to `index`; also after a restore."""
@@ -311,7 +319,12 @@ class RaftCore:
 
     def expected_incarnation(self, peer: NodeId) -> Incarnation | None:
         """What `peer` is recorded as; None while it has not been heard of."""
-        return self._s.records.get(peer)
+        return self._s.incarnations.get(peer)
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one in force."""
+        return self._s.configuration
 
     def configuration_at(self, index: Index) -> Configuration:
         """The configuration that belongs into a snapshot at `index`."""
@@ -320,11 +333,13 @@ class RaftCore:
     def state(self, now: float) -> RaftState:
         return picture.state_of(self._s, now)
 
-    def _done(self, fx: Effects) -> Effects:
+    def _done(self, fx: Effects, now: float) -> Effects:
         """Hand what is committed to the machine, in order and once; not past a snapshot that is not
         marked yet, and not if this node contradicts itself.
         """
         s = self._s
+        if not s.settled and s.configurations[-1][0] <= s.commit_index:
+            changes.settle(s, fx, now)
         if fx.events:
             invariants.check(s)
         if s.installing is None and s.handed_index < s.commit_index:

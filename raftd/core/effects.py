@@ -11,7 +11,9 @@
 7. `suspect`: a follower would not take the file of this snapshot of ours: read it again. Whenever
    such a file turns out to have gone bad, say `snapshot_is_rotten`, and take another one.
 8. `wake`: ask `next_request` for each of these (peer, channel), until it says None.
-9. After anything: ask `wake_at` when to `tick` next.
+9. `configuration`: other members are in force. Close the links to those who are gone; the addresses
+   of the others may have changed.
+10. After anything: ask `wake_at` when to `tick` next.
 
 Effects of one call must be handed over before the next call enters the core, in this object's
 order per list, with nothing awaited in between: a call cancelled halfway would lose a write that
@@ -25,7 +27,7 @@ from typing import Any
 
 from raftd.core.events import EventKind
 from raftd.core.messages import Channel, Reply, SnapshotRequest
-from raftd.core.types import Entry, Index, NodeId, Role, SnapshotMeta, Term, Write
+from raftd.core.types import Configuration, Entry, Index, NodeId, Role, SnapshotMeta, Term, Write
 
 Token = Any
 """The driver's handle of one waiting caller. The core stores it and gives it back, nothing else."""
@@ -47,6 +49,13 @@ class Unavailable(Exception):
     """The leader takes no proposals for now (handing over, its disk stalls). Nothing was done."""
 
 
+class ChangeRefused(Exception):
+    """The leader will not change the members like this: one line says why, and what to do instead.
+
+    Nothing was done.
+    """
+
+
 class BrokenInvariant(Exception):
     """This node contradicts itself. The process must stop: going on could lose data."""
 
@@ -58,7 +67,7 @@ class ImpossibleMessage(Exception):
     """
 
 
-NOTHING_DONE = (NotLeader, Unavailable, ImpossibleMessage)
+NOTHING_DONE = (NotLeader, Unavailable, ChangeRefused, ImpossibleMessage)
 """What a call of the core may raise after which all is as it was before."""
 
 
@@ -86,5 +95,6 @@ class Effects:
     failed: list[tuple[Token, NotLeader]] = field(default_factory=list)
     released: Index = 0
     suspect: SnapshotMeta | None = None
+    configuration: Configuration | None = None
     events: list[Event] = field(default_factory=list)
     wake: dict[tuple[NodeId, Channel], None] = field(default_factory=dict)

@@ -6,7 +6,7 @@ the first pre-vote is sent at once.
 
 from __future__ import annotations
 
-from raftd.core import leader, roles
+from raftd.core import admission, leader, membership, roles
 from raftd.core.effects import Effects
 from raftd.core.events import EventKind
 from raftd.core.messages import Channel, VoteReply, VoteRequest
@@ -27,7 +27,11 @@ LINK_LOST_TRIES_MAX = 10
 
 
 def link_lost(s: State, fx: Effects, peer: NodeId, now: float) -> None:
-    """The connections to `peer` broke. If it led, ask soon whether the others have lost it, too."""
+    """The connections to `peer` broke. If it led, ask soon whether the others have lost it, too.
+
+    A pre-vote, so that one broken path disturbs nobody. At most once per leader and election
+    timeout, and staggered: all followers see a leader's death in the same millisecond.
+    """
     since = now - s.link_lost_at
     recent = s.link_lost_to == peer and since < s.settings.election_timeout_min
     if s.role is not Role.FOLLOWER or s.leader_id != peer or s.link_lost or recent:
@@ -39,7 +43,9 @@ def link_lost(s: State, fx: Effects, peer: NodeId, now: float) -> None:
 
 def timeout(s: State, fx: Effects, now: float) -> None:
     """Figure 2, "Followers": nothing was heard for an election timeout. Late timers: `timers`."""
-    if not s.may_vote or not s.configuration.is_voter(s.me):
+    if not s.may_vote or not membership.may_campaign(s):
+        if not s.removed:
+            admission.greet_again(s)
         roles.arm_election(s, now)
         return
     late = now - s.election_deadline > s.settings.heartbeat_interval
@@ -126,7 +132,9 @@ def is_current(s: State, sent: VoteRequest) -> bool:
 def on_vote_reply(
     s: State, fx: Effects, peer: NodeId, sent: VoteRequest, reply: VoteReply, now: float
 ) -> None:
-    if is_current(s, sent):
+    if reply.removed:
+        roles.note_removed(s, fx, now, f"{peer} says so")
+    elif is_current(s, sent):
         count(s, peer, reply.granted)
         judge(s, fx, now)
 

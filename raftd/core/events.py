@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     TRANSFER = "transfer", Level.NEWS
     CONFIGURATION = "configuration", Level.NEWS
     ADMITTED = "admitted", Level.NEWS
+    REMOVED = "removed", Level.TROUBLE
     RECORDED = "recorded", Level.DETAIL
     REFUSED = "refused", Level.TROUBLE
     PEER_LOST = "peer_lost", Level.TROUBLE

@@ -64,7 +64,7 @@ def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Tok
     def make() -> AppendReply:
         durable = durable_for_leader(s)
         unfit, room = s.unfit, snapshots.room(s)
-        return AppendReply(s.current_term, True, durable, 0, 0, number, unfit, room)
+        return AppendReply(s.current_term, True, durable, 0, 0, number, unfit, room, not s.may_vote)
 
     # A resend has nothing to write and must still wait for the write that covers its entries. An
     # empty request says nothing of entries, and a heartbeat never waits for a disk.
@@ -91,7 +91,9 @@ def _refuse_mismatch(s: State, fx: Effects, request: AppendRequest, token: Token
     def make() -> AppendReply:
         durable = durable_for_leader(s)
         unfit, room = s.unfit, snapshots.room(s)
-        return AppendReply(s.current_term, False, durable, term, index, number, unfit, room)
+        return AppendReply(
+            s.current_term, False, durable, term, index, number, unfit, room, not s.may_vote
+        )
 
     s.hold_late(fx, token, 0, make)
 

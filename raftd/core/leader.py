@@ -19,10 +19,7 @@ def propose(s: State, fx: Effects, batches: Sequence[bytes], now: float) -> None
     """A client's batches, each an entry. Raises NotLeader, Unavailable: nothing was appended."""
     if s.leadership is None:
         raise NotLeader(s.leader_id)
-    if s.leadership.transfer is not None:
-        raise Unavailable(f"leadership is being handed to {s.leadership.transfer.target}")
-    if s.unsynced and now - s.unsynced[0][1] > s.settings.disk_stall_refuse:
-        raise Unavailable("the leader's disk has not synced for a while")
+    check_open(s, s.leadership, now)
     first, term = s.log.last_index + 1, s.current_term
     entries = tuple(
         Entry(first + offset, term, EntryType.BATCH, batch) for offset, batch in enumerate(batches)
@@ -30,6 +27,14 @@ def propose(s: State, fx: Effects, batches: Sequence[bytes], now: float) -> None
     if entries:
         append(s, fx, now, entries)
         fx.assigned = [(entry.index, term) for entry in entries]
+
+
+def check_open(s: State, lead: Leadership, now: float) -> None:
+    """May something new be appended? Raises Unavailable."""
+    if lead.transfer is not None:
+        raise Unavailable(f"leadership is being handed to {lead.transfer.target}")
+    if s.unsynced and now - s.unsynced[0][1] > s.settings.disk_stall_refuse:
+        raise Unavailable("the leader's disk has not synced for a while")
 
 
 def append(s: State, fx: Effects, now: float, entries: tuple[Entry, ...]) -> None:

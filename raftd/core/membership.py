@@ -7,7 +7,7 @@ it is out of force again when its entry is truncated. Whatever changes it goes t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from raftd.core import roles
 from raftd.core.configuration_format import decode_configuration
@@ -15,7 +15,15 @@ from raftd.core.effects import Effects
 from raftd.core.events import EventKind
 from raftd.core.messages import Channel
 from raftd.core.state import Configurations, Leadership, State
-from raftd.core.types import Configuration, Entry, EntryType, Index, NodeId, SnapshotMeta
+from raftd.core.types import (
+    Configuration,
+    Entry,
+    EntryType,
+    Incarnation,
+    Index,
+    NodeId,
+    SnapshotMeta,
+)
 
 
 def set_configuration(s: State, fx: Effects, now: float, configurations: Configurations) -> None:
@@ -26,8 +34,11 @@ def set_configuration(s: State, fx: Effects, now: float, configurations: Configu
     """
     before = s.configuration
     s.configurations = configurations
+    s.settled = False
     if s.configuration == before:
         return
+    fx.configuration = s.configuration
+    s.incarnations = incarnations(s.records, s.configuration)
     gone = set(before.members()) - set(s.configuration.members())
     for peer in gone:
         s.greetings.pop(peer, None)
@@ -49,7 +60,8 @@ def _follow_with_progress(
         lead.progress.pop(peer, None)
     for peer in s.peers():
         if peer not in lead.progress:
-            lead.progress[peer] = roles.new_progress(s, peer, now)
+            lead.progress[peer] = progress = roles.new_progress(s, peer, now)
+            progress.next = s.log.last_index  # the entry that adds it: it need not wait for another
     target = lead.transfer.target if lead.transfer is not None else None
     if target is not None and not s.configuration.is_voter(target):
         s.event(fx, EventKind.TRANSFER, f"to {target} given up: it is no voter any more", target)
@@ -57,14 +69,40 @@ def _follow_with_progress(
 
 
 def _follow_with_campaign(s: State, fx: Effects, gone: set[NodeId], now: float) -> None:
-    """Only voters campaign, and only members are asked again."""
+    """Only who may campaign does so, and only members are asked again."""
     assert s.campaign is not None
-    if not s.configuration.is_voter(s.me):
+    if not may_campaign(s):
         roles.become_follower(s, fx, None, now, "it is no voter any more")
         roles.arm_election(s, now)
         return
     for peer in gone:
         s.campaign.ask_again_at.pop(peer, None)
+
+
+def may_campaign(s: State) -> bool:
+    """A voter may. So may one that leaves, until it knows that this is committed (dissertation
+    4.2.2): nobody else may hold the entry. It does not count its own vote then.
+    """
+    if s.removed:
+        return False
+    if s.configuration.is_voter(s.me):
+        return True
+    if s.configurations[-1][0] <= s.commit_index or len(s.configurations) < 2:
+        return False
+    return s.configurations[-2][1].is_voter(s.me)
+
+
+def incarnations(
+    records: Mapping[NodeId, Incarnation], configuration: Configuration
+) -> dict[NodeId, Incarnation]:
+    """Whom a node takes for whom. What the cluster has agreed on counts before its own records."""
+    agreed = {m.node: m.incarnation for m in configuration.about if m.incarnation}
+    return {**records, **agreed}
+
+
+def committed(s: State) -> Configuration:
+    """The newest configuration that this node knows to be committed."""
+    return configuration_at(s, s.commit_index)
 
 
 def with_appended(known: Configurations, entries: Sequence[Entry]) -> Configurations:

@@ -41,11 +41,15 @@ class VoteRequest:
 
 @dataclass(frozen=True, slots=True)
 class VoteReply:
-    """term: the voter's own term, or for a granted pre-vote the term that was asked about."""
+    """term: the voter's own term, or for a granted pre-vote the term that was asked about.
+
+    removed: the voter knows that the candidate was removed from the cluster, for good.
+    """
 
     term: Term
     granted: bool
     pre: bool = False
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class AppendReply:
     conflict_term, conflict_index: on a refusal, where to look next (the first index of the term
     that the follower holds at prev_index; term 0 and last index + 1 when its log is too short).
     unfit: this node says of itself that it should not lead. room: what it takes at present.
+    joining: it is not admitted yet, and could not vote.
     """
 
     term: Term
@@ -92,6 +97,7 @@ class AppendReply:
     number: int = 0
     unfit: bool = False
     room: Room = Room.ALL
+    joining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +172,16 @@ class HelloRequest:
 
 @dataclass(frozen=True, slots=True)
 class HelloReply:
-    """refused: empty, or why this node will not deal with the caller (one line, for people)."""
+    """refused: empty, or why this node will not deal with the caller (one line, for people).
+
+    removed: as in VoteReply.
+    """
 
     identity: Identity
     records: tuple[tuple[NodeId, Incarnation], ...]
     refused: str = ""
     number: int = 0
+    removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,8 @@ class Progress:
     resume_at: float = 0.0  # after a failed send: not before then, or contact on another channel
     unfit: bool = False
     room: Room = Room.ALL
-    told_number: int = 0  # the request whose answer said the two above
+    joining: bool = True  # it is not known to be admitted: it must not become a voter
+    told_number: int = 0  # the request whose answer said the three above
     losses: int = 0  # appends lost in a row, with no answer to one between
     sending: Sending | None = None
     last_sending: Sending | None = None  # the one before: what is begun again is no progress
@@ -90,6 +91,7 @@ class Progress:
         """What the follower says of itself; the answer to the newest request counts."""
         if number >= self.told_number:
             self.told_number, self.unfit, self.room = number, reply.unfit, reply.room
+            self.joining = reply.joining
 
     def matched(self, durable: Index) -> bool:
         """Raise match; True if it rose. Replies may come in any order, on any channel."""

@@ -48,6 +48,11 @@ def state_of(
             f"the log ends in term {log.last_term}, "
             f"the disk remembers term {recovered.hard_state.term}"
         )
+    configurations = membership.with_appended(
+        [(snapshot.index, snapshot.configuration)],
+        log.between(snapshot.index + 1, log.last_index),
+    )
+    records = dict(recovered.records)
     return State(
         identity=identity,
         settings=settings,
@@ -56,15 +61,14 @@ def state_of(
         voted_for=recovered.hard_state.vote,
         log=log,
         admitted=recovered.admitted,
-        records=dict(recovered.records),
+        records=records,
         snapshot=snapshot,
         rotten=None,
         marked_snapshot=snapshot,
         durable_records=dict(recovered.records),
-        configurations=membership.with_appended(
-            [(snapshot.index, snapshot.configuration)],
-            log.between(snapshot.index + 1, log.last_index),
-        ),
+        joins=not configuration.voters,
+        incarnations=membership.incarnations(records, configurations[-1][1]),
+        configurations=configurations,
         commit_index=snapshot.index,
         handed_index=snapshot.index,
         applied_index=0,

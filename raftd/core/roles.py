@@ -93,7 +93,7 @@ def _as_refusal(reply: Reply, term: Term) -> Reply:
 def _leave_role(s: State, fx: Effects, why: str) -> None:
     s.campaign = None
     if s.leadership is not None:
-        s.leader_id = None
+        s.leader_id, s.settled = None, False
         reads.fail_all(s, fx, f"leadership was lost: {why}")
         s.leadership = None
 
@@ -114,6 +114,16 @@ def step_down(s: State, fx: Effects, now: float, why: str) -> None:
     """A leader that cannot do its work stops claiming it, in its own term. The vote stays."""
     become_follower(s, fx, None, now, why)
     arm_election(s, now)
+
+
+def note_removed(s: State, fx: Effects, now: float, how: str) -> None:
+    """This node is no member any more, for good: it keeps quiet, and its driver ends it."""
+    if s.removed:
+        return
+    s.removed = True
+    if s.role is not Role.FOLLOWER:
+        step_down(s, fx, now, "it was removed from the cluster")
+    s.event(fx, EventKind.REMOVED, f"{s.me} is no member of the cluster any more: {how}")
 
 
 def become_pre_candidate(s: State, fx: Effects, now: float, why: str) -> None:
@@ -160,7 +170,7 @@ def become_leader(s: State, fx: Effects, now: float) -> None:
         raise BrokenInvariant("a leader's own vote must be durable before it counts")
     note_leader(s, s.me)
     s.campaign = None
-    s.role, s.leader_id = Role.LEADER, s.me
+    s.role, s.leader_id, s.settled = Role.LEADER, s.me, False
     s.leader_contact, s.link_lost = None, False
     first = s.log.last_index + 1
     progress = {peer: new_progress(s, peer, now) for peer in s.peers()}

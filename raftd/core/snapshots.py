@@ -29,6 +29,8 @@ def taken(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
             fx, EventKind.SNAPSHOT_TAKEN, f"at {meta.index}, {meta.size_bytes} bytes, once more"
         )
         return
+    if not meta.configuration.voters:
+        raise BrokenInvariant(f"a snapshot at {meta.index} that does not say who the members are")
     if meta.index > s.handed_index:
         raise BrokenInvariant(
             f"a snapshot at {meta.index}, but only {s.handed_index} was handed to the machine"

@@ -48,7 +48,7 @@ def take(s: State, fx: Effects, request: Request, now: float, token: Token) -> N
         fx.replies.append((token, NotAdmitted(request.number)))
     elif isinstance(request, HelloRequest):
         admission.on_hello(s, fx, request, now, token)
-    elif not s.may_vote:
+    elif not s.may_vote and not _from_leader_to_joiner(s, request):
         fx.replies.append((token, NotAdmitted(request.number)))
     elif request.term < s.current_term:
         _refuse(s, fx, request, token)
@@ -60,6 +60,13 @@ def take(s: State, fx: Effects, request: Request, now: float, token: Token) -> N
 
 def _is_heartbeat(request: Request) -> bool:
     return isinstance(request, AppendRequest) and request.is_heartbeat
+
+
+def _from_leader_to_joiner(s: State, request: TermRequest) -> bool:
+    """A node that joins gets the log before it is admitted, since that is how it is admitted. It is
+    a learner until then, whose acknowledgements count for nothing.
+    """
+    return s.joins and isinstance(request, AppendRequest | SnapshotRequest)
 
 
 def _adopt_because(s: State, request: TermRequest, now: float) -> str:

@@ -59,6 +59,8 @@ def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:
             fx.wake[(progress.peer, Channel.APPEND)] = None
             fx.wake[(progress.peer, Channel.BULK)] = None
     transfer.give_up_if_due(s, fx, lead, now)
+    if s.leadership is None:
+        return
     contact.watch_peers(s, fx, lead, now)
     contact.check_quorum(s, fx, lead, now)
     if s.leadership is not None:

@@ -7,7 +7,7 @@ clients ask is answered.
 
 from __future__ import annotations
 
-from raftd.core import election
+from raftd.core import election, roles
 from raftd.core.effects import Effects, NotLeader, Token, Unavailable
 from raftd.core.events import EventKind
 from raftd.core.messages import Channel, TimeoutNowReply, TimeoutNowRequest
@@ -75,6 +75,8 @@ def give_up_if_due(s: State, fx: Effects, lead: Leadership, now: float) -> None:
     if lead.transfer is not None and now >= lead.transfer.deadline:
         s.event(fx, EventKind.TRANSFER, f"to {lead.transfer.target} given up", lead.transfer.target)
         lead.transfer = None
+        if s.settled and not s.configuration.is_voter(s.me):
+            roles.step_down(s, fx, now, "it is no voter any more, and nobody took over")
 
 
 def hand_over_if_unfit(s: State, fx: Effects, lead: Leadership, now: float) -> None:

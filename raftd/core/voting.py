@@ -10,7 +10,7 @@ The order of the rules for an incoming vote request is the heart of it:
 
 from __future__ import annotations
 
-from raftd.core import contact, roles
+from raftd.core import contact, membership, roles
 from raftd.core.effects import Effects, Token
 from raftd.core.messages import VoteReply, VoteRequest
 from raftd.core.state import State
@@ -67,7 +67,8 @@ def judge_vote(s: State, request: VoteRequest) -> bool:
 
 
 def refuse(s: State, fx: Effects, request: VoteRequest, token: Token) -> None:
-    reply = VoteReply(s.current_term, False, request.pre)
+    removed = request.candidate in membership.committed(s).retired
+    reply = VoteReply(s.current_term, False, request.pre, removed)
     s.hold(fx, token, 0, reply, survives_term=True)
 
 

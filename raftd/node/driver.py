@@ -178,6 +178,8 @@ class CoreDriver:
 
     def _deliver(self, fx: Effects) -> None:
         """Outside the lock: act. What goes to the peers leaves before our own disk is asked."""
+        if fx.configuration is not None:
+            self._transport.members(fx.configuration)
         for peer, channel in fx.wake:
             self._transport.wake(peer, channel)
         for token, reply in fx.replies:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from raftd.core.changes import Change
 from raftd.core.core import RaftCore
 from raftd.core.effects import Event
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
@@ -25,6 +26,7 @@ from raftd.node.handover import HandOver
 from raftd.node.health import Ailment, Signs
 from raftd.node.hosting import Hosting
 from raftd.node.measures import Measures
+from raftd.node.members import MemberChanges
 from raftd.node.outcomes import Done
 from raftd.node.ownership import Ownership
 from raftd.node.ports import Clock, FatalPort, LogStore, MachineHost, PeerTransport, SnapshotStore
@@ -102,6 +104,7 @@ class Node:
         driver.on_event(self._events.add)
         driver.on_event(observer)
         driver.on_role(lambda: self.measures.leader_seen(core.leader_id))
+        self._members = MemberChanges(driver, applying)
         self._hand_over = HandOver(driver, node_settings.transfer_seconds)
         self._apply.offer(Hosting(driver, applying, snapshot_policy, self._clients))
         self._workers = [self._wal.worker, snapshot_worker.slow.worker, snapshot_worker.bulk.worker]
@@ -163,6 +166,10 @@ class Node:
     def transfer(self, target: str | None, done: Done) -> None:
         """Hand leadership over; Applied(commit, term, new leader's id) when it is known here."""
         self._driver.guarded("a transfer", lambda: self._hand_over.transfer(target, done))
+
+    def change(self, change: Change, done: Done) -> None:
+        """Change the members; Applied(index, term, b"") when the change is committed."""
+        self._driver.guarded("a change of members", lambda: self._members.ask(change, done))
 
     def snapshot_now(self, done: Done) -> None:
         """Applied(index, term, b"") of the newest snapshot; one is taken if anything is new."""

@@ -18,6 +18,7 @@ class Refusal(Enum):
     NOT_LEADER = "not_leader"
     OVERLOADED = "overloaded"
     UNAVAILABLE = "unavailable"
+    NOT_ALLOWED = "not_allowed"  # asking again will not help: the message says what would
 
 
 @dataclass(frozen=True, slots=True)

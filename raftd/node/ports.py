@@ -261,9 +261,7 @@ class MachineHost(Protocol):
         ...
 
     def capture(self) -> tuple[bytes, Iterable[bytes] | Iterator[bytes]]:
-        """(sessions' bytes, chunks of the machine's bytes) as of now. Must return quickly: the
-        chunks are iterated on the raft-snapshot thread while applying goes on.
-        """
+        """(sessions' bytes, chunks of the machine's bytes) as of now. Quick: chunks come later."""
         ...
 
     def restore(self, sessions: bytes, body: BinaryIO) -> None:
@@ -276,19 +274,21 @@ class MachineHost(Protocol):
 
 
 class PeerTransport(Protocol):
-    """The way to the peers. `wake`: network thread only, never blocks."""
+    """The way to the peers. Network thread only, never blocks."""
 
     def wake(self, peer: NodeId, channel: Channel) -> None:
         """There is something to pull for this peer: call `Node.pull` until it says None."""
         ...
 
+    def members(self, configuration: Configuration) -> None:
+        """From now on, and at the start: links to others go, addresses may have moved."""
+        ...
+
 
 class FatalPort(Protocol):
     def fatal(self, what: str, error: BaseException | None) -> None:
-        """The node cannot go on safely. Any thread. Must not raise, may not return.
-
-        A node embedded in a program reports here and stops taking part; only the daemon ends a
-        process.
+        """The node takes no part any more: it cannot do so safely. Any thread. Must not raise, may
+        not return. Only the daemon ends its process here.
         """
         ...
 

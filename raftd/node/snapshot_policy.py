@@ -83,14 +83,22 @@ class SnapshotPolicy:
     def for_room(self) -> None:
         """Room is short on the disk: a snapshot lets segments of the log go, if it has any news."""
         state = self._driver.state()
-        if not (self._running or self._pausing) and state.applied_index > state.snapshot_index:
+        if self._running or self._pausing or not self._knows_members(state.applied_index):
+            return
+        if state.applied_index > state.snapshot_index:
             self._take()
+
+    def _knows_members(self, index: Index) -> bool:
+        """A node that joins takes none before it has heard who the members are: whoever started
+        from it would not know either.
+        """
+        return bool(self._core.configuration_at(index).voters)
 
     def _is_due(self, applied: Index) -> bool:
         if self._rotten:  # also if nothing is new
             return not self._pausing
         entries = applied - self._core.snapshot_index
-        if entries <= 0:
+        if entries <= 0 or not self._knows_members(applied):
             return False
         if self._wanted or self._pausing:
             return bool(self._wanted)
@@ -177,6 +185,13 @@ class SnapshotPolicy:
         index = what[0]
         if self._driver.stopped:
             return
+        if not configuration.voters:
+            written()
+            self._applying.announce(
+                EventKind.SNAPSHOT_FAILED,
+                f"the members at {index} are not known here: hand in a later one",
+            )
+            return
 
         def taken(meta: SnapshotMeta) -> None:
             written()
@@ -212,6 +227,9 @@ class SnapshotPolicy:
         state = self._driver.state()
         if state.applied_index <= state.snapshot_index:
             done(Applied(state.snapshot_index, state.snapshot_term, b""))
+            return
+        if not self._knows_members(state.applied_index):
+            done(Refused(Refusal.UNAVAILABLE, "this node joins, and has not heard of the members"))
             return
         self._wanted.append(done)
         if not self._running:

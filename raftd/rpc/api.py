@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from raftd.core.changes import Change
 from raftd.core.effects import Event
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
 from raftd.core.types import Identity, RaftState
@@ -93,6 +94,10 @@ class ClientNode(Protocol):
 
     def transfer(self, target: str | None, done: Done) -> None:
         """Applied(index, term, new leader's id in utf-8)."""
+        ...
+
+    def change(self, change: Change, done: Done) -> None:
+        """Applied(index, term, b"") of the committed change; or Refused, also by NOT_ALLOWED."""
         ...
 
     def subscribe(self, from_start: bool) -> EventFeed: ...

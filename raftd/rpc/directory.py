@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from raftd.core.types import NodeId
+from raftd.core.types import Member, NodeId
 
 ADDRESS_MAX = 512
 ADVERTISED_MAX = 1024
@@ -21,7 +21,9 @@ class PeerAddress:
 
 
 class Directory:
-    """Addresses by node id. The own configuration overrides, field by field, what Hello advertises.
+    """Addresses by node id, field by field: what an operator set at run time counts first, then
+    this node's own settings, then what the node says of itself, then what the cluster was told when
+    the node was added.
 
     Network thread only.
     """
@@ -29,6 +31,11 @@ class Directory:
     def __init__(self, configured: Mapping[NodeId, PeerAddress]) -> None:
         self._configured = dict(configured)
         self._advertised: dict[NodeId, PeerAddress] = {}
+        self._agreed: dict[NodeId, Member] = {}
+
+    def agree(self, members: Iterable[Member]) -> None:
+        """What the configuration in force says of its members."""
+        self._agreed = {member.node: member for member in members}
 
     def advertise(self, node: NodeId, address: PeerAddress) -> None:
         """What `node` said of itself. What cannot be an address is ignored."""
@@ -44,12 +51,18 @@ class Directory:
         """Empty fields where nothing is known, also for None."""
         if node is None:
             return PeerAddress()
-        configured = self._configured.get(node, PeerAddress())
-        advertised = self._advertised.get(node, PeerAddress())
+        agreed = self._agreed.get(node, Member(node))
+        found = [
+            self._configured.get(node, PeerAddress()),
+            self._advertised.get(node, PeerAddress()),
+        ]
+        found.insert(
+            0 if agreed.moved else 2, PeerAddress(agreed.peer_address, agreed.client_address)
+        )
         return PeerAddress(
-            configured.peer_address or advertised.peer_address,
-            configured.client_address or advertised.client_address,
-            configured.gateway_address or advertised.gateway_address,
+            next((at.peer_address for at in found if at.peer_address), ""),
+            next((at.client_address for at in found if at.client_address), ""),
+            next((at.gateway_address for at in found if at.gateway_address), ""),
         )
 
     def client_address(self, node: NodeId | None) -> str:

@@ -34,6 +34,12 @@ class Building(Environment):
                 records = tuple((other, f"i-{other}") for other in names if other != name)
                 node.base = Recovered(admitted=True, records=records)
 
+    def do_join(self, name: str) -> None:
+        """join n4: an empty directory that joins the cluster. Nobody knows of it yet."""
+        node = self.nodes[name] = ScriptNode(name)
+        node.joins = True
+        self._boot(node)
+
     def do_disk(self, name: str, *parts: str) -> None:
         """disk n1 terms=1,1,2 [term=2] [vote=n2] [snapshot=2/1]: what n1 will find when it boots.
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raftd.core import describe
+from raftd.core.changes import Change, ChangeKind
 from raftd.core.messages import (
     AppendReply,
     AppendRequest,
@@ -10,7 +13,7 @@ from raftd.core.messages import (
     Request,
     SnapshotRequest,
 )
-from raftd.core.types import Entry, EntryType, Identity
+from raftd.core.types import Entry, EntryType, Identity, Member
 from tests.core.building import Building
 from tests.core.env import CLUSTER, Wire
 
@@ -177,6 +180,21 @@ class Script(Building):
         """read n1 r1: a linearizable read."""
         self._take(self.nodes[name], self.nodes[name].core.read(self.now, token))
 
+    def do_change(self, name: str, kind: str, node: str, *how: str) -> None:
+        """change n1 add n4, change n1 replace n3 by=n4 [force]: asked of n1, as a leader."""
+        given = dict(each.split("=") for each in how if "=" in each)
+        member = Member(node)
+        if kind in ("add", "update"):
+            host = given.get("at", node)
+            member = Member(node, f"{host}:1", f"{host}:2")
+        if kind == "add":
+            member = replace(member, incarnation=self.nodes[node].core.identity.incarnation)
+        change = Change(ChangeKind(kind), member, given.get("by", ""), "force" in how)
+        effects = self.nodes[name].core.change(change, self.now)
+        where = " ".join(f"{index}/{term}" for index, term in effects.assigned)
+        self.say(f"{name} assigned {where or 'nothing: it is so already'}")
+        self._take(self.nodes[name], effects)
+
     def do_transfer(self, name: str, target: str) -> None:
         self._take(self.nodes[name], self.nodes[name].core.transfer(target, self.now))
 
@@ -192,7 +210,10 @@ class Script(Building):
         node = self.nodes[name]
         state = node.core.state(self.now)
         index = state.applied_index
-        meta = self._meta(index, node.core.log.term_at(index) or 0)
+        configuration = node.core.configuration_at(index)
+        meta = replace(
+            self._meta(index, node.core.log.term_at(index) or 0), configuration=configuration
+        )
         self._take(node, node.core.snapshot_taken(meta, self.now))
 
     def do_rotten(self, name: str) -> None:
@@ -219,6 +240,13 @@ class Script(Building):
                 f"{name} {core.role.value} term={core.current_term} vote={vote} {where} "
                 f"log={start}[{terms}]"
             )
+
+    def do_members(self, *names: str) -> None:
+        """members [n1]: the configuration in force at each node."""
+        for name in names or tuple(self.nodes):
+            found = self.nodes[name].core.configuration
+            retired = f", retired {','.join(found.retired)}" if found.retired else ""
+            self.say(f"{name} {found}{retired}")
 
     def do_peers(self, name: str) -> None:
         """peers n1: what a leader knows of its followers."""

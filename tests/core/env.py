@@ -23,13 +23,7 @@ from typing import Any, cast
 
 from raftd.core import describe
 from raftd.core.core import RaftCore
-from raftd.core.effects import (
-    BrokenInvariant,
-    Effects,
-    ImpossibleMessage,
-    NotLeader,
-    Unavailable,
-)
+from raftd.core.effects import NOTHING_DONE, BrokenInvariant, Effects
 from raftd.core.messages import (
     Channel,
     HelloReply,
@@ -87,6 +81,7 @@ class ScriptNode:
         self.queued: list[Write] = []
         self.chunks: list[tuple[Wire, SnapshotRequest]] = []
         self.applied: list[Entry] = []
+        self.joins = False
         self.base = Recovered()
         self.life = 0
 
@@ -129,7 +124,7 @@ class Environment:
         command: Callable[..., None] = getattr(self, "do_" + words[0].replace("-", "_"))
         try:
             command(*words[1:])
-        except (NotLeader, Unavailable, BrokenInvariant, ImpossibleMessage) as error:
+        except (*NOTHING_DONE, BrokenInvariant) as error:
             self.say(f"{type(error).__name__}: {error}")
         finally:
             self._quiet = False
@@ -141,9 +136,8 @@ class Environment:
     def _boot(self, node: ScriptNode) -> None:
         recovered = replay(node.base, node.disk)
         identity = Identity(CLUSTER, node.name, f"i-{node.name}")
-        node.core = RaftCore(
-            identity, self.settings, self.configuration, recovered, HalfRandom(), self.now
-        )
+        first = Configuration(()) if node.joins else self.configuration
+        node.core = RaftCore(identity, self.settings, first, recovered, HalfRandom(), self.now)
         node.life += 1
         node.queued.clear()
         node.chunks.clear()

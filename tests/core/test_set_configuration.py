@@ -40,7 +40,7 @@ def test_a_leader_keeps_progress_of_the_members_and_of_nobody_else() -> None:
     n1, state, effects = lead("n1", "n2", "n4")
     assert state.leadership is not None
     assert set(state.leadership.progress) == {"n2", "n4"}
-    assert state.leadership.progress["n4"].next == state.log.last_index + 1
+    assert state.leadership.progress["n4"].next == state.log.last_index
     assert ("n4", Channel.CONTROL) in effects.wake
     assert "voters n1,n2,n4" in effects.events[-1].detail
     n1.now += 1.0

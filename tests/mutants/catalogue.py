@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.answering import ANSWERING
 from tests.mutants.elections import ELECTIONS
+from tests.mutants.members import MEMBERS
 from tests.mutants.planted import FIRST_TEN, Mutant
 from tests.mutants.rare import RARE
 from tests.mutants.replication import REPLICATION
@@ -11,7 +12,7 @@ from tests.mutants.sending import SENDING
 from tests.mutants.shell import SHELL
 from tests.mutants.storing import STORING
 
-_ALL = (*ELECTIONS, *REPLICATION, *STORING, *ANSWERING, *SHELL, *RARE, *SENDING)
+_ALL = (*ELECTIONS, *MEMBERS, *REPLICATION, *STORING, *ANSWERING, *SHELL, *RARE, *SENDING)
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(_ALL, key=lambda mutant: (mutant.name not in FIRST_TEN, _ALL.index(mutant)))

@@ -30,7 +30,7 @@ ELECTIONS = (
         "a node that is not admitted answers NOT_ADMITTED to everything but Hello",
         core(
             "step",
-            "elif not s.may_vote:",
+            "elif not s.may_vote and not _from_leader_to_joiner(s, request):",
             "elif False:",
         ),
         by="admission",
@@ -189,7 +189,7 @@ ELECTIONS = (
         "the first incarnation heard for an id stands for ever",
         core(
             "admission",
-            "    if known is not None:\n        s.event(",
+            "    if known not in (None, incarnation):\n        s.event(",
             "    if False:\n        s.event(",
         ),
         by="admission",
@@ -219,7 +219,7 @@ ELECTIONS = (
     plant(
         "stranger-recorded",
         "a name in no configuration is not recorded: it could speak as a peer",
-        core("admission", "    if not s.configuration.is_member(node):\n", "    if False:\n"),
+        core("admission", "        if not _may_be_behind(s, now):\n", "        if False:\n"),
         by="script:forged",
     ),
     plant(
@@ -297,9 +297,8 @@ ELECTIONS = (
         "no proposals while leadership is handed over (3.10)",
         core(
             "leader",
-            "    if s.leadership.transfer is not None:\n"
-            '        raise Unavailable(f"leadership is being handed to '
-            '{s.leadership.transfer.target}")\n'
+            "    if lead.transfer is not None:\n"
+            '        raise Unavailable(f"leadership is being handed to {lead.transfer.target}")\n'
             "    if s.unsynced",
             "    if s.unsynced",
         ),

@@ -50,6 +50,9 @@ class NoPeers:
     def wake(self, peer: str, channel: Channel) -> None:
         raise AssertionError(f"there is no peer {peer}")
 
+    def members(self, configuration: Configuration) -> None:
+        assert configuration.members() == ("n1",)
+
 
 class Diary:
     """Writes down all that it is told, and by which thread. `on` may act on each line."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from raftd.core import messages as m
+from raftd.core.changes import Change
 from raftd.core.effects import Event
 from raftd.core.types import (
     Configuration,
@@ -92,6 +93,7 @@ class FakeNode:
         self.leader: str | None = None
         self.healthy = True
         self.control: Outcome = Applied(7, 3, b"n2")
+        self.changes: list[Change] = []
         self.events: list[tuple[int, float, Event]] = []
         self.feeds: list[Feed] = []
         self.read_chunk_fails = False
@@ -174,6 +176,10 @@ class FakeNode:
         done(self.control)
 
     def transfer(self, target: str | None, done: Done) -> None:
+        done(self.control)
+
+    def change(self, change: Change, done: Done) -> None:
+        self.changes.append(change)
         done(self.control)
 
     def subscribe(self, from_start: bool) -> Feed:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from raftd.core.effects import Effects, NotLeader, Unavailable
+from raftd.core.changes import Change
+from raftd.core.effects import NOTHING_DONE, Effects, NotLeader, Unavailable
 from raftd.core.types import Entry, EntryType, Index, Role, SnapshotMeta, Term
 from raftd.machine.kv.store import KvStore
 from raftd.wire.batch import encode_batch, noted
@@ -122,6 +123,8 @@ class Application:
             self._propose([(payload, lambda kind, value: None)])
 
     def _maybe_snapshot(self) -> None:
+        if not self._process.core.configuration_at(self.applied).voters:
+            return
         if self._plan.snapshot_entries and self._since_snapshot >= self._plan.snapshot_entries:
             self.take_snapshot()
 
@@ -130,12 +133,20 @@ class Application:
             return
         self._since_snapshot = 0
         sessions, chunks = self._process.stores.host.capture()
-        configuration = self._process.node.cluster.configuration
+        configuration = self._process.core.configuration_at(self.applied)
         self._process.snapshot_worker.take(
             self.applied, self.applied_term, configuration, sessions, chunks
         )
 
     # clients
+
+    def change(self, change: Change) -> None:
+        process = self._process
+        try:
+            process.enter(process.core.change(change, process.node.now()))
+            process.world.stats["changes of members"] += 1
+        except NOTHING_DONE as refusal:
+            process.world.trace(process.node.name, f"refuses: {refusal}")
 
     def waiting(self) -> int:
         return len(self._waiters) + len(self._proposals) + len(self._read_floor)

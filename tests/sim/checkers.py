@@ -9,8 +9,7 @@ state-machine-safety       one entry and one result per applied index, in order,
 monotonic                  term and commit index never fall; term and vote not even over a restart
 one-vote-per-term          a node gives one vote a term, ever
 committed-is-durable       what is committed is synced on a majority
-own-term-commit            a leader moves its commit index only to an entry of its own term
-(Figure 8)
+own-term-commit            a leader commits by counting only an entry of its own term (Figure 8)
 only-the-leader-appends    appends and snapshots of a term come from its one leader
 ack-is-durable             no acknowledgement of an entry that is not synced, or that a queued
 write undoes
@@ -41,6 +40,14 @@ newer-snapshot-sent        a snapshot that was refused gives way to a newer one
 heartbeats-go-on           the network thread waits for no disk that is slow or hangs
 hand-over-goes-on          a hand-over whose word was lost is repeated, or ends
 strangers-end-nobody       what a peer sends, however wrong, ends no node
+configuration-in-force     a node goes by the last configuration in its log, appended or truncated
+one-change-at-a-time       a leader changes the members only when the change before is committed
+own-term-before-change     and never before an entry of its own term is
+only-voters-lead           a leader is a voter, or was one until a change that it holds
+snapshot-keeps-members     a snapshot holds the configuration of its index
+progress-of-members        a leader keeps progress of the members, and of nobody else
+no-id-twice                who was removed is never a member again
+only-the-removed-leave     nobody ends as removed but who was
 
 And at the end of a seed:
 
@@ -54,8 +61,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from raftd.core.types import Entry, HardState, Index, NodeId, Recovered, Role, Write
+from tests.sim.member_checks import MemberChecks
 from tests.sim.shadow import Shadow
-from tests.sim.shell_checks import ShellChecks
 from tests.sim.views import NodeView
 
 if TYPE_CHECKING:
@@ -64,7 +71,7 @@ if TYPE_CHECKING:
 PENDING_WRITES_MAX = 20_000
 
 
-class Checkers(ShellChecks):
+class Checkers(MemberChecks):
     """All of them. The driver calls a method at every place where something can be promised."""
 
     # lives
@@ -125,6 +132,9 @@ class Checkers(ShellChecks):
         self._check_vote_change(name, memory.hard_state, write.hard_state)
         if write.entries:
             self._check_entries(view, write.entries)
+            self.configurations_written(view, write.entries)
+        if write.marker is not None:
+            self.marked(name, write.marker.meta)
         try:
             memory.apply(write)
         except IndexError as error:
@@ -188,6 +198,7 @@ class Checkers(ShellChecks):
             self.fail("monotonic", f"{name}: commit index {view.commit} became {commit}")
         if role is Role.LEADER and (view.role is not Role.LEADER or term != view.term):
             self._elected(view, core)
+        self.members_after(view, core)
         view.role, view.term = role, term
         if commit > view.commit:
             self._commits(view, core, commit)
@@ -209,12 +220,8 @@ class Checkers(ShellChecks):
             self.fail("election-safety", f"{other} and {view.name} lead term {term}")
         if not view.disk.admitted:
             self.fail("admission", f"{view.name} leads and is not admitted")
-        if view.name in self.learners:
-            self.fail("election-safety", f"{view.name} is a learner and leads term {term}")
         self._vote(view.name, term, view.name)
-        given = sum(self.votes.get((voter, term)) == view.name for voter in self.voters)
-        if given < self.majority:
-            self.fail("elected-by-votes", f"{view.name} leads term {term} with {given} votes")
+        self.elected_by(view, term)
         held = view.disk.hard_state
         if held != HardState(term, view.name):
             self.fail("vote-is-durable", f"{view.name} leads term {term}, synced {held}")
@@ -253,6 +260,7 @@ class Checkers(ShellChecks):
                     return
                 self.committed.append(chain)
             self.commit_by_term[view.term] = commit
+            self.committed_by = memory.configuration
             self.durable_on_majority(commit)
         view.commit = commit
 
@@ -263,16 +271,8 @@ class Checkers(ShellChecks):
 
     def durable_on_majority(self, index: Index) -> None:
         """Also asked after every crash: committed stays durable, whatever is down."""
-        if index <= 0:
-            return
-        chain = self.committed[index]
-        holders = [n for n in self.voters if self.views[n].disk.covers(index, chain)]
-        lost = sum(1 for n in self.voters if self.views[n].wiped)
-        if len(holders) < self.majority - lost:
-            self.fail(
-                "committed-is-durable",
-                f"entry {index} is synced on {holders} only, of {len(self.voters)}",
-            )
+        if index > 0:
+            self.held_by_majority(index)
 
     def applying(self, name: NodeId, entry: Entry) -> None:
         view = self.views[name]

@@ -18,6 +18,7 @@ from tests.sim.checkers import Checkers
 from tests.sim.disk import Disk
 from tests.sim.faults import Faults
 from tests.sim.liveness import Liveness
+from tests.sim.members import Membership, may_lose
 from tests.sim.network import Network
 from tests.sim.node import Clock, Node
 from tests.sim.plan import Plan
@@ -60,6 +61,7 @@ class Cluster:
         for name in self.names:
             self.nodes[name] = self._make_node(name)
         self.faults = Faults(self)
+        self.membership = Membership(self)
         self.troubles = Troubles(self)
         self.spoilt: NodeId = ""
         """The one node of this seed whose disk may lose or change what it has synced."""
@@ -70,6 +72,26 @@ class Cluster:
         rate = 1.0 + self._rng.uniform(-spread, spread)
         clock = Clock(rate, self._rng.random() * 1000)
         return Node(self, name, clock, Disk(self.world, self.plan.disk, name))
+
+    def add_node(self, name: NodeId) -> Node:
+        """One more machine, with an empty disk; not started yet."""
+        node = self.nodes[name] = self._make_node(name)
+        node.joins = True
+        node.disk.calm = next(iter(self.nodes.values())).disk.calm
+        self.names = (*self.names, name)
+        self.checkers.joins(name)
+        return node
+
+    def forget_name(self, name: NodeId) -> None:
+        """Nobody asks it, or cuts it off, any more."""
+        self.names = tuple(each for each in self.names if each != name)
+
+    def is_member(self, node: Node) -> bool:
+        """As whoever leads now sees it."""
+        leader = self.leader()
+        if leader is None or leader.process is None:
+            return False
+        return leader.process.core.configuration.is_member(node.name)
 
     def core_rng(self, node: Node) -> random.Random:
         return self.world.stream(f"core {node.name} {node.lives}")
@@ -89,10 +111,9 @@ class Cluster:
 
     def may_spoil(self, node: Node) -> bool:
         """Without it the others must be a majority, and have been admitted."""
-        voters = self.configuration.voters
         return (
             self.spoilt in ("", node.name)
-            and (node.name not in voters or len(voters) > 2)
+            and may_lose(self, node.name)
             and all(view.disk.admitted for view in self.checkers.views.values())
         )
 
@@ -167,6 +188,7 @@ class Cluster:
             self.until(lambda: self._formed() or self.world.now > CALM_SECONDS)
             self._set_calm(False)
         self.faults.begin()
+        self.membership.begin()
         if self.plan.driver == "node":
             self.troubles.begin()
         world = self.world

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from raftd.core.changes import Change
 from raftd.core.messages import Channel, SnapshotRequest
-from raftd.core.types import Index, NodeId
+from raftd.core.types import Configuration, Index, NodeId
 from raftd.node.outcomes import Answered, Applied, Outcome, Refused
 from tests.sim.process import PULLS_MAX, Answer
 
@@ -31,6 +32,10 @@ class Transport:
             process.world.after(delay, process.run, self._pull, peer, channel)
         else:
             process.loop.call_soon(self._pull, peer, channel)
+
+    def members(self, configuration: Configuration) -> None:
+        """The network has no links to open or close."""
+        self._process.checkers.told_members(self._process.node.name, configuration)
 
     def _pull(self, peer: NodeId, channel: Channel) -> None:
         process = self._process
@@ -122,6 +127,16 @@ class ShippedDoor:
 
     def transfer(self, target: NodeId) -> None:
         self._process.raftd.transfer(target, self._once("transfer", _ignored))
+
+    def change(self, change: Change) -> None:
+        process = self._process
+
+        def done(outcome: Outcome) -> None:
+            process.world.stats["changes of members"] += isinstance(outcome, Applied)
+            if isinstance(outcome, Refused):
+                process.world.trace(process.node.name, f"refuses: {outcome.message}")
+
+        process.run(lambda: process.raftd.change(change, self._once("change", done)))
 
     def snapshot_now(self) -> None:
         self._process.raftd.snapshot_now(self._once("snapshot", _ignored))

@@ -137,7 +137,7 @@ class Faults:
         from then on.
         """
         node = self._cluster.nodes[self._rng.choice(self._cluster.configuration.voters)]
-        if self._wiped or not self._cluster.may_spoil(node):
+        if self._wiped or node.frozen_out or not self._cluster.may_spoil(node):
             return
         self._wiped = True
         self._cluster.spoilt = node.name
@@ -249,6 +249,7 @@ class Faults:
         """
         self._active = False
         self._cluster.troubles.end()
+        self._cluster.membership.end()
         core = self._choose_core()
         members = {node.name for node in core}
         plan = self._cluster.plan
@@ -279,6 +280,9 @@ class Faults:
     def _choose_core(self) -> list[Node]:
         views = self._cluster.checkers.views
         healthy = [node for node in self._nodes() if not _is_spoilt(node, views[node.name].wiped)]
+        if self._cluster.plan.members.every:
+            held = self._cluster.checkers.configurations_held()
+            return [n for n in healthy if any(each.is_member(n.name) for each in held)]
         majority = self._cluster.checkers.majority
         if not all(views[node.name].disk.admitted for node in healthy) or self._rng.random() < 0.5:
             return healthy

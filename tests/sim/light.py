@@ -40,7 +40,7 @@ class LightProcess(Process):
         self.core = RaftCore(
             identity,
             self.plan.settings,
-            node.cluster.configuration,
+            node.first_configuration,
             self.stores.recovered,
             node.cluster.core_rng(node),
             node.now(),
@@ -91,6 +91,7 @@ class LightProcess(Process):
         for event in effects.events:
             world.trace(name, "event", event)
             world.stats[f"event {event.kind}"] += 1
+            self.saw(event)
         checkers.after(name, self.core)
         self._note_role()
         self._pull(effects.wake)

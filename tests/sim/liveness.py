@@ -87,7 +87,11 @@ class Liveness:
             if process is not None:
                 process.app.read(kv.encode_get(b"last"), answer)
 
-        self._insist(attempt, f"read through {node.name}", lambda: node.frozen_out)
+        self._insist(attempt, f"read through {node.name}", lambda: self._excused(node))
+
+    def _excused(self, node: Node) -> bool:
+        """It cannot be asked: its disk is gone, or it was removed."""
+        return node.frozen_out or not self._cluster.is_member(node)
 
     def _insist(
         self,
@@ -116,7 +120,7 @@ class Liveness:
         known = len(self._cluster.checkers.committed) - 1
         for node in core:
             process = node.process
-            if node.frozen_out:
+            if node.frozen_out or not self._cluster.is_member(node):
                 continue
             if process is None or process.app.applied < known or process.core.commit_index < known:
                 return False
@@ -129,7 +133,11 @@ class Liveness:
         end = self._world.now + DONE_SECONDS
 
         def waiting() -> dict[str, int]:
-            asked = {node.name: node.process.app.waiting() for node in core if node.process}
+            asked = {
+                node.name: node.process.app.waiting()
+                for node in core
+                if node.process and self._cluster.is_member(node)
+            }
             return {name: count for name, count in asked.items() if count}
 
         self._cluster.until(lambda: not waiting() or self._world.now > end)
@@ -139,7 +147,11 @@ class Liveness:
             )
 
     def _compare(self, core: list[Node]) -> None:
-        digests = {node.process.stores.host.digest() for node in core if node.process is not None}
+        digests = {
+            node.process.stores.host.digest()
+            for node in core
+            if node.process is not None and self._cluster.is_member(node)
+        }
         if len(digests) != 1:
             raise Violation(
                 "state-machine-safety", f"{len(digests)} different states at one applied index"

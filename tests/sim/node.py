@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from raftd.core.types import Incarnation, NodeId
+from raftd.core.types import Configuration, Incarnation, NodeId
 from tests.sim.disk import Disk
 from tests.sim.light import LightProcess
 from tests.sim.process import Process
@@ -53,6 +53,10 @@ class Node:
         self.disk = disk
         self.image = DiskImage(disk.rng)
         self.incarnation: Incarnation = ""
+        self.joins = False
+        """It began with an empty disk beside a cluster that was there."""
+        self.left = False
+        """It was removed from the cluster, knows it, and has ended."""
         self.process: Process | None = None
         self.paused = False
         self.resumed_at = 0.0
@@ -67,6 +71,10 @@ class Node:
         """Bits of a snapshot or of the log have changed at rest: it may refuse to start."""
         self.killed_only = False
         """The last crash took the process and not the power."""
+
+    @property
+    def first_configuration(self) -> Configuration:
+        return Configuration(()) if self.joins else self.cluster.configuration
 
     def now(self) -> float:
         return self.clock.local(self.world.now)

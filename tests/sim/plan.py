@@ -13,6 +13,7 @@ import random
 from dataclasses import dataclass, field, fields, replace
 
 from raftd.core.types import Settings
+from tests.sim.members_plan import MembersPlan, draw_members
 from tests.sim.rare_plan import RarePlan, draw_rare
 from tests.sim.shell_plan import DRIVERS, ShellPlan, draw_shell
 
@@ -86,6 +87,7 @@ class Plan:
     faults: FaultPlan = field(default_factory=FaultPlan)
     shell: ShellPlan = field(default_factory=ShellPlan)
     rare: RarePlan = field(default_factory=RarePlan)
+    members: MembersPlan = field(default_factory=MembersPlan)
     clock_rate_spread: float = 0.0
     clients: int = 3
     client_width: int = 1
@@ -138,6 +140,7 @@ def draw(seed: int) -> Plan:
     plan.driver = rng.choice(DRIVERS)
     plan.shell = draw_shell(rng, plan.settings)
     plan.rare = draw_rare(random.Random(f"{seed}/rare"), plan.nodes)
+    plan.members = draw_members(random.Random(f"{seed}/members"))
     return plan
 
 

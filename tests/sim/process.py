@@ -11,7 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from raftd.core.changes import Change
 from raftd.core.core import RaftCore
+from raftd.core.effects import Event
+from raftd.core.events import EventKind
 from raftd.core.messages import Channel, HelloRequest, Reply, Request, SnapshotRequest
 from raftd.core.types import Identity, Incarnation, Index, NodeId
 from tests.sim.network import Call
@@ -38,6 +41,10 @@ class Door(Protocol):
     def submit(self, payload: bytes, answer: Answer) -> None: ...
 
     def read(self, query: bytes, answer: Answer) -> None: ...
+
+    def change(self, change: Change) -> None:
+        """Change the members, if it can."""
+        ...
 
     def waiting(self) -> int:
         """How many have asked and not heard."""
@@ -109,6 +116,11 @@ class Process(ABC):
     @abstractmethod
     def transfer(self, target: NodeId) -> None:
         """Hand leadership over, if it can."""
+
+    def saw(self, event: Event) -> None:
+        """Every event of the core."""
+        if event.kind is EventKind.REMOVED:
+            self.node.cluster.membership.removed(self.node)
 
     def operate(self, rng: random.Random) -> None:
         """An operator asks for something. Nobody can, of a driver that has no such door."""

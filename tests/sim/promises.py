@@ -114,7 +114,9 @@ class Promises(Facts):
         if isinstance(reply, HelloReply):
             self._records(view, reply.records)
             return
-        if not view.disk.admitted:
+        if not view.disk.admitted and not (
+            view.joins and isinstance(reply, AppendReply | SnapshotReply)
+        ):
             self.fail("admission", f"{name} answers {reply} and is not admitted")
         if isinstance(reply, VoteReply):
             self._vote_reply(view, reply, request)

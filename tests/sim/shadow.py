@@ -7,8 +7,11 @@ of the whole log up to it, so that comparing two logs at an index costs one comp
 
 from __future__ import annotations
 
+from raftd.core.configuration_format import decode_configuration
 from raftd.core.types import (
+    Configuration,
     Entry,
+    EntryType,
     HardState,
     Incarnation,
     Index,
@@ -21,12 +24,17 @@ from raftd.core.types import (
 )
 
 GENESIS = 0
+NOBODY = Configuration(())
 
 
 class Chains:
     """One table for the whole cluster: log matching says (index, term) decides the whole prefix."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Configuration = NOBODY) -> None:
+        """first: the configuration before the first entry."""
+        self.first = first
+        self.configurations: dict[int, Configuration] = {GENESIS: first}
+        """By chain: what is in force for whoever's log ends there."""
         self._by_position: dict[tuple[Index, Term], int] = {(0, 0): GENESIS}
         self.broken: str = ""
 
@@ -36,6 +44,12 @@ class Chains:
         known = self._by_position.setdefault((entry.index, entry.term), chain)
         if known != chain and not self.broken:
             self.broken = f"two logs differ at or before {entry.index}/{entry.term}"
+        if chain not in self.configurations:
+            self.configurations[chain] = (
+                decode_configuration(entry.payload)
+                if entry.type is EntryType.CONFIGURATION
+                else self.configurations[before]
+            )
         return chain
 
     def at(self, index: Index, term: Term) -> int | None:
@@ -86,6 +100,19 @@ class Shadow:
         if self.snapshot is not None and index <= self.snapshot.index:
             return True
         return self.chain(index) == chain
+
+    @property
+    def configuration(self) -> Configuration:
+        """In force for this log: that of its last configuration entry, or of the start."""
+        return self.tables.configurations[self.chains[-1]]
+
+    def configuration_since(self) -> Index:
+        """The index from which on it holds; `base` if it is older than what this log keeps."""
+        table, now = self.tables.configurations, self.configuration
+        for offset in range(len(self.chains) - 1, -1, -1):
+            if table[self.chains[offset]] is not now:
+                return self.base + offset + 1
+        return self.base
 
     def apply(self, write: Write) -> None:
         """Count a write, in the order of types.Write."""

@@ -109,7 +109,7 @@ class ShippedProcess(Process):
             identity=identity,
             core_settings=replace(plan.settings, log_bytes_max=plan.shell.log_memory_limit_bytes),
             node_settings=self._settings(),
-            configuration=node.cluster.configuration,
+            configuration=node.first_configuration,
             recovered=self.stores.recovered,
             log=WatchedLog(self),
             snapshots=snapshots,
@@ -155,6 +155,7 @@ class ShippedProcess(Process):
     def _observe(self, event: Event) -> None:
         self.world.trace(self.node.name, "event", event)
         self.world.stats[f"event {event.kind}"] += 1
+        self.saw(event)
 
     def go(self) -> None:
         self.run(self.raftd.start, Transport(self))

@@ -30,6 +30,11 @@ class NodeView:
         self.applied: Index = 0
         self.led_from: Index = 0
         self.wiped = False
+        self.joins = False
+        self.changes: list[tuple[Index, Index]] = []
+        """Configurations appended as a leader in this call, and since when the one before held."""
+        self.configuration: Configuration | None = None
+        """In force for its core when it was last looked at."""
         self.sent_to: dict[tuple[NodeId, Term], Index] = {}
         self.up = False
 
@@ -41,15 +46,16 @@ class Facts:
         self._world = world
         self._settings = plan.settings
         self._model = Model(world.stats, plan.sessions_max)
-        self.tables = Chains()
-        self.voters = configuration.voters
-        self.learners = configuration.learners
-        self.majority = len(self.voters) // 2 + 1
+        self.tables = Chains(configuration)
+        self.majority = len(configuration.voters) // 2 + 1
+        """Of the first voters."""
         self.views = {name: NodeView(name, self.tables) for name in configuration.members()}
         self.leaders: dict[Term, NodeId] = {}
         self.votes: dict[tuple[NodeId, Term], NodeId] = {}
         self.committed: list[int] = [0]
         """Chain by index: the one committed log."""
+        self.committed_by = configuration
+        """Whose majority holds the last committed entry: in force for its leader at that moment."""
         self.commit_by_term: dict[Term, Index] = {}
         self.results: dict[Index, bytes] = {}
         self.payloads: dict[Index, bytes] = {}
@@ -59,6 +65,19 @@ class Facts:
     def made(self) -> Mapping[tuple[bytes, int], int]:
         """By session and number: the revision that a command in the log made; 0 for none."""
         return self._model.made
+
+    def joins(self, name: NodeId) -> None:
+        """A node with an empty disk starts beside the cluster."""
+        self.views[name] = NodeView(name, self.tables)
+        self.views[name].joins = True
+
+    def configurations_held(self) -> list[Configuration]:
+        """Every one that is in force on some disk, or in some memory, and the committed one."""
+        held = [self.tables.configurations[self.committed[-1]]]
+        for view in self.views.values():
+            if not (view.joins and not view.memory.last):
+                held += [view.memory.configuration, view.disk.configuration]
+        return list(dict.fromkeys(held))
 
     def fail(self, name: str, detail: str) -> None:
         raise Violation(name, detail)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from raftd.core.changes import Change
 from raftd.core.core import RaftCore
 from raftd.core.effects import Effects, Event, NotLeader, Token
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest, TimeoutNowRequest
@@ -132,6 +133,9 @@ class WatchedCore(RaftCore):
             token(index, refusal)
 
         return self._look(super().read(now, confirmed))
+
+    def change(self, change: Change, now: float) -> Effects:
+        return self._look(super().change(change, now))
 
     def transfer(self, target: NodeId | None, now: float) -> Effects:
         return self._look(super().transfer(target, now))

@@ -25,7 +25,12 @@ def encode_reply(reply: m.Reply, number: int, envelope: pb.Envelope, kind: type[
 
 def _vote_out(reply: m.VoteReply, number: int, envelope: pb.Envelope) -> pb.VoteReply:
     return pb.VoteReply(
-        envelope=envelope, number=number, term=reply.term, granted=reply.granted, pre=reply.pre
+        envelope=envelope,
+        number=number,
+        term=reply.term,
+        granted=reply.granted,
+        pre=reply.pre,
+        removed=reply.removed,
     )
 
 
@@ -40,6 +45,7 @@ def encode_append_reply(reply: m.AppendReply, number: int, envelope: pb.Envelope
         conflict_index=reply.conflict_index,
         unfit=reply.unfit,
         room=reply.room,
+        joining=reply.joining,
     )
 
 
@@ -77,6 +83,7 @@ def encode_hello_reply(
         records=records_out(reply.records),
         refused=reply.refused[: checks.TEXT_MAX],
         about=about,
+        removed=reply.removed,
     )
 
 
@@ -96,7 +103,7 @@ def decode_vote_reply(message: pb.VoteReply) -> m.VoteReply | m.NotAdmitted:
     if message.not_admitted:
         return m.NotAdmitted(message.number)
     term = checks.check_term("term", message.term, least=0)
-    return m.VoteReply(term, message.granted, message.pre)
+    return m.VoteReply(term, message.granted, message.pre, message.removed)
 
 
 def decode_append_reply(message: pb.AppendReply) -> m.AppendReply | m.NotAdmitted:
@@ -111,6 +118,7 @@ def decode_append_reply(message: pb.AppendReply) -> m.AppendReply | m.NotAdmitte
         number=message.number,
         unfit=message.unfit,
         room=_room_in(message.room),
+        joining=message.joining,
     )
 
 
@@ -151,4 +159,5 @@ def decode_hello_reply(message: pb.HelloReply) -> m.HelloReply:
         records=records_in(message.records),
         refused=checks.check_text("refused", message.refused),
         number=message.number,
+        removed=message.removed,
     )

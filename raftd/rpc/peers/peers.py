@@ -9,7 +9,7 @@ from collections.abc import Callable
 from raftd._pb import raft_pb2 as pb
 from raftd._pb import raft_pb2_grpc
 from raftd.core.messages import Channel
-from raftd.core.types import NodeId
+from raftd.core.types import Configuration, NodeId
 from raftd.names import NOWHERE, SHARED, Names
 from raftd.node.outcomes import Outcome, Refusal, Refused
 from raftd.node.ports import FatalPort
@@ -55,6 +55,7 @@ class Peers:
         self._envelopes: Envelopes | None = None
         self._outlets: dict[NodeId, Outlet] = {}
         self._early: dict[tuple[NodeId, Channel], None] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
     def start(self, node: PeerNode) -> None:
@@ -79,6 +80,22 @@ class Peers:
             if outlet is None:
                 return
         outlet.senders[channel].wake()
+
+    def members(self, configuration: Configuration) -> None:
+        """Links to who is gone or has moved are closed; the next wake opens others."""
+        self._directory.agree(configuration.about)
+        for peer, outlet in list(self._outlets.items()):
+            moved = self._directory.get(peer).peer_address != outlet.address
+            if moved or not configuration.is_member(peer):
+                del self._outlets[peer]
+                closing = asyncio.get_running_loop().create_task(outlet.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closed_one)
+
+    def _closed_one(self, closing: asyncio.Task[None]) -> None:
+        self._closing.discard(closing)
+        if not closing.cancelled() and (error := closing.exception()) is not None:
+            self._fatal.fatal("closing the links to a peer failed", error)
 
     async def probe(self, peer: NodeId) -> bool:
         """Does `peer` answer on a new connection, within probe_timeout, that it leads?"""
@@ -117,6 +134,7 @@ class Peers:
         self._closed = True
         await asyncio.gather(*(outlet.close() for outlet in self._outlets.values()))
         self._outlets.clear()
+        await asyncio.gather(*self._closing)
 
     def _open(self, peer: NodeId) -> Outlet | None:
         assert self._node is not None
@@ -146,6 +164,7 @@ class Outlet:
 
     def __init__(self, link: Link, address: str, names: Names) -> None:
         self.link = link
+        self.address = address
         self.lines = {
             channel: Line(
                 address,

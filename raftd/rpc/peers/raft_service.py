@@ -131,12 +131,12 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Hello", error)
         reply = await self._step(sender, request, context)
-        if not isinstance(reply, m.HelloReply):
-            text = "this node's disk is stuck: try later"
-            await self._end(context, Ended(grpc.StatusCode.UNAVAILABLE, text))
+        if not isinstance(reply, m.HelloReply):  # its disk is stuck
+            await self._end(context, Ended(grpc.StatusCode.UNAVAILABLE, "try later: stuck disk"))
         if not reply.refused:
             self._directory.advertise(sender, addresses_of(message.about))
-        answer = self._envelopes.refusal_of if reply.refused else self._envelopes.reply_to
+        stranger = reply.refused and not reply.removed
+        answer = self._envelopes.refusal_of if stranger else self._envelopes.reply_to
         envelope = answer(message.envelope)
         return codec_replies.encode_hello_reply(reply, message.number, envelope, self._about)
 

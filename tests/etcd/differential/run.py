@@ -42,9 +42,6 @@ async def compare(etcd: str, raftd: str, count: int, seed: int, most: int = 5) -
     try:
         for number in range(count):
             asked = requests.next()
-            if asked.name == "Compact":
-                # etcd reads the past for a watcher some time later: a compaction may overtake it.
-                pair = await _settle(report, number, pair, clients)
             one, other = await asyncio.gather(*(ask(client, asked) for client in clients))
             report.requests += 1
             _learn(requests, asked, one)

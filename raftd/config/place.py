@@ -63,6 +63,13 @@ class Place:
         "where clients reach it; the member list tells it to those who ask a gateway",
     )
 
+    transport: str = setting(
+        choice("grpcio", "h2"),
+        "grpcio",
+        "what carries gRPC on this node; nodes and clients need not agree; h2: in the network "
+        "thread, for a fraction of the time; where its package is missing grpcio is used",
+    )
+
     cluster_secret_file: str = setting(
         PATH,
         "",

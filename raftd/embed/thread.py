@@ -34,7 +34,7 @@ from raftd.rpc.etcd.services import EtcdSettings
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.peers.transport import LinkSettings
-from raftd.rpc.plumbing.ports import BindError
+from raftd.rpc.plumbing.ports import GRPCIO, H2, BindError, h2_available
 from raftd.rpc.server import Servers, ServerSettings, about
 from raftd.storage.directory import DataDirectory
 
@@ -285,7 +285,15 @@ def link_settings(config: Config, security: PeerSecurity = NOTHING_ASKED) -> Lin
         read_index_timeout=config.election_timeout_min,
         append_age_max=config.append_age_max or 2 * config.election_timeout_max,
         security=security,
+        transport=_transport(config.transport),
     )
+
+
+def _transport(wanted: str) -> str:
+    if wanted == H2 and not h2_available():
+        LOG.warning("transport: h2 needs the package ngh2, which is not here: grpcio is used")
+        return GRPCIO
+    return wanted
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from raftd import __version__
 from raftd._pb import (
@@ -44,6 +43,7 @@ from raftd.rpc.peers.transport import LinkSettings, open_peer_port, peer_server
 from raftd.rpc.plumbing.connections import Connections, UnreadLimits
 from raftd.rpc.plumbing.guard import FloodLimits, Guard
 from raftd.rpc.plumbing.malformed import Tolerant
+from raftd.rpc.plumbing.ports import PortServer
 from raftd.rpc.plumbing.quiet import hush_cut_calls
 from raftd.rpc.plumbing.readers import keep_callers_out_of_the_log
 from raftd.rpc.plumbing.reflected import ReflectedPool
@@ -141,16 +141,26 @@ class Servers:
         self.client_port = 0
         self.gateway_port = 0
 
-    def _make_peer_server(self) -> grpc.aio.Server:
+    def _make_peer_server(self) -> PortServer:
         settings = self._settings
-        server = peer_server(settings.link, settings.peer_calls_max, settings.peer_connections_max)
+        server = peer_server(
+            settings.link,
+            settings.peer_calls_max,
+            settings.peer_connections_max,
+            self._guard.note_cut,
+        )
         ours: Any = Tolerant(server, self._connections)
         raft_pb2_grpc.add_RaftServicer_to_server(self._raft, ours)
         return server
 
-    def _make_client_server(self) -> grpc.aio.Server:
+    def _make_client_server(self) -> PortServer:
         settings = self._settings
-        server = client_server(settings.client_calls_max, settings.client_connections_max)
+        server = client_server(
+            settings.link.transport,
+            settings.client_calls_max,
+            settings.client_connections_max,
+            self._guard.note_cut,
+        )
         ours: Any = Tolerant(server, self._connections)
         client_pb2_grpc.add_CommandsServicer_to_server(
             CommandsService(self._gate, self._streams), ours
@@ -162,17 +172,19 @@ class Servers:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:
             names = (*sorted(CLIENT_SERVICES), reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, server, pool=ReflectedPool())
+            servicer = reflection.aio.ReflectionServicer(names, pool=ReflectedPool())
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
         return server
 
     async def start(self) -> None:
         """Open both ports and begin to talk to the peers. Raises BindError; then call `stop`."""
         settings = self._settings
-        self.peer_port = open_peer_port(
-            self._peer_server, settings.listen_peer, settings.link.security
-        )
+        self.peer_port = open_peer_port(self._peer_server, settings.listen_peer, settings.link)
         self.client_port = open_client_port(
-            self._client_server, settings.listen_client, settings.client_tls
+            self._client_server,
+            settings.listen_client,
+            settings.client_tls,
+            settings.link.transport,
         )
         await self._peer_server.start()
         await self._client_server.start()

@@ -27,6 +27,7 @@ from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.transport import LinkSettings
 from raftd.rpc.plumbing.connections import UnreadLimits
+from raftd.rpc.plumbing.ports import H2
 from raftd.rpc.server import Servers, ServerSettings, about
 from raftd.tls.contexts import Tls
 from raftd.wire.batch import decode_batch, encode_results
@@ -42,6 +43,10 @@ PATIENT = LinkSettings(
     probe_timeout=10.0,
 )
 """A busy machine must not fail a test: where a limit is what is tested, the test sets it."""
+
+
+transport = H2
+"""What carries gRPC in a test; conftest.py lets some tests run on both."""
 
 
 def incarnation(node: str) -> str:
@@ -236,6 +241,7 @@ class Side:
         client_tls: Tls | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
+        link = replace(link, transport=transport)
         self.node = node
         self.fatal = Fatal()
         self.directory = Directory({})

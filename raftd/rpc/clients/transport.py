@@ -6,9 +6,21 @@ docs/operations.md has all timers in one table.
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc.aio
 
-from raftd.rpc.plumbing.ports import ChannelOptions, bind, connections_max, port_credentials
+from raftd.h2.engine import EngineLimits
+from raftd.h2.server import OnCut, Server
+from raftd.h2.settings import ConnectionSettings, ServerLimits
+from raftd.rpc.plumbing.ports import (
+    H2,
+    ChannelOptions,
+    PortServer,
+    bind,
+    connections_max,
+    port_credentials,
+)
 from raftd.tls.contexts import Tls
 
 CLIENT_MESSAGE_MAX = (4 << 20) + (64 << 10)
@@ -35,12 +47,32 @@ def client_server_options(message_max: int = CLIENT_MESSAGE_MAX) -> ChannelOptio
     ]
 
 
-def client_server(calls_max: int, most_connections: int) -> grpc.aio.Server:
-    """The server behind the client port, not open yet. Network thread only."""
+def client_limits(calls_max: int, most_connections: int) -> ServerLimits:
+    """What raftd/h2 holds clients to: the same as the options above say to grpcio."""
+    connection = ConnectionSettings(
+        keepalive_time=10.0,
+        keepalive_timeout=5.0,
+        message_max=CLIENT_MESSAGE_MAX,
+        engine=EngineLimits(streams_max=1024),
+    )
+    return ServerLimits(calls_max, most_connections, connection=connection)
+
+
+def client_server(
+    transport: str, calls_max: int, most_connections: int, on_cut: OnCut
+) -> PortServer:
+    """The server behind the client port, not open yet. Network thread only.
+
+    on_cut: told of a connection that raftd/h2 ended, and why.
+    """
+    if transport == H2:
+        return Server(client_limits(calls_max, most_connections), on_cut)
     options = [*client_server_options(), connections_max(most_connections)]
-    return grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
+    server: Any = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
+    made: PortServer = server
+    return made
 
 
-def open_client_port(server: grpc.aio.Server, address: str, tls: Tls | None) -> int:
+def open_client_port(server: PortServer, address: str, tls: Tls | None, transport: str) -> int:
     """Returns the port. tls: None for plain text. Raises BindError."""
-    return bind(server, address, "listen_client", port_credentials(tls))
+    return bind(server, address, "listen_client", port_credentials(tls, transport))

@@ -11,13 +11,21 @@ set to the same value, so that a release which mends the one changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import grpc.aio
 
 from raftd.core.types import NodeId
+from raftd.h2.channel import Channel
+from raftd.h2.engine import EngineLimits
+from raftd.h2.server import OnCut, Server
+from raftd.h2.settings import ChannelSettings, ConnectionSettings, ServerLimits
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.plumbing.ports import (
+    GRPCIO,
+    H2,
     ChannelOptions,
+    PortServer,
     bind,
     connections_max,
     ms,
@@ -42,6 +50,7 @@ class LinkSettings:
     append_age_max: the oldest append in flight may be this old before its stream is cut.
     renew_after: a host name is looked up again after so long without a connection, and a new
     connection is not doubted before.
+    transport: of this node's connections and ports; nodes need not agree.
     security: what nodes prove to each other.
     """
 
@@ -59,6 +68,7 @@ class LinkSettings:
     renew_after: float = 2.0
     message_max: int = PEER_MESSAGE_MAX
     security: PeerSecurity = NOTHING_ASKED
+    transport: str = GRPCIO
 
 
 def peer_channel(
@@ -68,14 +78,48 @@ def peer_channel(
 
     target: where `address` (host:port) is, in numbers; see raftd/names.py.
     """
-    options = peer_channel_options(settings)
     tls = settings.security.tls
+    if settings.transport == H2:
+        ours: Any = Channel(
+            target,
+            h2_channel_settings(settings),
+            authority=address,
+            context=tls.client if tls is not None else None,
+            server_name=node_name(peer),
+        )
+        same: grpc.aio.Channel = ours  # as far as stubs and `Line` use one
+        return same
+    options = peer_channel_options(settings)
     if tls is None:
         options.append(("grpc.default_authority", address))
         return grpc.aio.insecure_channel(target, options=options)
     # Not the host's name: whoever has a certificate of the authority could answer for any node.
     options.append(("grpc.ssl_target_name_override", node_name(peer)))
     return grpc.aio.secure_channel(target, tls.grpc_channel, options=options)
+
+
+def h2_channel_settings(settings: LinkSettings) -> ChannelSettings:
+    """What `peer_channel_options` says to grpcio."""
+    return ChannelSettings(
+        connect_timeout=settings.connect_timeout,
+        backoff_min=settings.backoff_min,
+        backoff_max=settings.backoff_max,
+        connection=h2_connection(settings, settings.keepalive_time),
+    )
+
+
+def h2_connection(settings: LinkSettings, keepalive_time: float) -> ConnectionSettings:
+    return ConnectionSettings(
+        keepalive_time=keepalive_time,
+        keepalive_timeout=settings.keepalive_timeout,
+        handshake_timeout=settings.handshake_timeout,
+        message_max=settings.message_max,
+        message_send_max=settings.message_max,
+        unsent_max=4 * settings.message_max,
+        engine=EngineLimits(
+            streams_max=128, stream_window_bytes=4 << 20, connection_window_bytes=16 << 20
+        ),
+    )
 
 
 def peer_channel_options(settings: LinkSettings) -> ChannelOptions:
@@ -119,12 +163,24 @@ def peer_server_options(settings: LinkSettings) -> ChannelOptions:
     ]
 
 
-def peer_server(settings: LinkSettings, calls_max: int, most_connections: int) -> grpc.aio.Server:
-    """The server behind the peer port, not open yet. Network thread only."""
+def peer_server(
+    settings: LinkSettings, calls_max: int, most_connections: int, on_cut: OnCut
+) -> PortServer:
+    """The server behind the peer port, not open yet. Network thread only.
+
+    on_cut: told of a connection that raftd/h2 ended, and why.
+    """
+    if settings.transport == H2:
+        connection = h2_connection(settings, 2 * settings.keepalive_time)
+        return Server(ServerLimits(calls_max, most_connections, connection=connection), on_cut)
     options = [*peer_server_options(settings), connections_max(most_connections)]
-    return grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
+    server: Any = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
+    made: PortServer = server
+    return made
 
 
-def open_peer_port(server: grpc.aio.Server, address: str, security: PeerSecurity) -> int:
+def open_peer_port(server: PortServer, address: str, settings: LinkSettings) -> int:
     """Returns the port. Raises BindError."""
-    return bind(server, address, "listen_peer", port_credentials(security.tls))
+    return bind(
+        server, address, "listen_peer", port_credentials(settings.security.tls, settings.transport)
+    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from raftd.rpc.plumbing import sockets
-from raftd.rpc.plumbing.connections import Connections, End, plain
+from raftd.rpc.plumbing.connections import Connections, End, end_of, plain
 from raftd.rpc.plumbing.quiet import QuietLog
 
 log = logging.getLogger("raftd.rpc")
@@ -122,6 +122,12 @@ class Guard:
         if known.level <= self._limits.at_once_bytes:
             return ""
         return f"{known.level / 2**20:.0f} MiB came that belong to no message"
+
+    def note_cut(self, peer: str, why: str) -> None:
+        """The transport has ended a connection by itself. peer: as gRPC names it."""
+        host, port = end_of(peer)
+        self.cut += 1
+        self._log.warning(host, f"connection of {host}:{port} cut: {why}")
 
     def _cut(self, found: sockets.Accepted, why: str) -> None:
         sockets.end(found)

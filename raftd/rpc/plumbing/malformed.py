@@ -14,6 +14,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from raftd.rpc.plumbing.connections import Connections
+from raftd.rpc.plumbing.ports import PortServer
 
 
 class Malformed:
@@ -27,7 +28,7 @@ TEXT: Final = "the bytes are not the protobuf message that this method takes"
 class Tolerant:
     """Stands in for a server while generated code adds a service to it."""
 
-    def __init__(self, server: grpc.aio.Server, connections: Connections) -> None:
+    def __init__(self, server: PortServer, connections: Connections) -> None:
         self._server = server
         self._connections = connections
 

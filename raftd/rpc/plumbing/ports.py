@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-from typing import Any
+import ssl
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import grpc
-import grpc.aio
 
+from raftd.h2.ngh2_engine import available
 from raftd.names import SHARED, numbers_of
 from raftd.tls.contexts import Tls
 from raftd.tls.files import TlsProblem
@@ -18,6 +20,37 @@ LOG = logging.getLogger("raftd.rpc")
 
 NAME_SECONDS = 5.0
 """For the system to find the own host name before a port is opened there."""
+
+H2, GRPCIO = "h2", "grpcio"
+"""What carries gRPC: raftd/h2 in the network thread, or the library with threads of its own."""
+
+
+def h2_available() -> bool:
+    """Whether this system has what raftd/h2 needs."""
+    return available()
+
+
+Credentials = grpc.ServerCredentials | ssl.SSLContext
+"""What the one and the other kind of server takes for TLS."""
+
+
+class PortServer(Protocol):
+    """What both kinds of server have. Network thread only."""
+
+    def add_insecure_port(self, address: str) -> int: ...
+
+    def add_secure_port(self, address: str, server_credentials: Any) -> int: ...
+
+    def add_generic_rpc_handlers(
+        self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler]
+    ) -> None: ...
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self, grace: float | None) -> None: ...
+
 
 ChannelOptions = list[tuple[str, Any]]
 
@@ -31,11 +64,13 @@ def connections_max(count: int) -> tuple[str, Any]:
     return ("grpc.max_allowed_incoming_connections", count)
 
 
-def port_credentials(tls: Tls | None) -> grpc.ServerCredentials | None:
-    """Raises BindError."""
+def port_credentials(tls: Tls | None, transport: str) -> Credentials | None:
+    """None for plain text. Raises BindError."""
     if tls is None:
         return None
     try:
+        if transport == H2:
+            return tls.renewing_server
         return tls.grpc_server(lambda problem: LOG.error("TLS: nothing is changed: %s", problem))
     except TlsProblem as problem:
         raise BindError(str(problem)) from None
@@ -46,10 +81,10 @@ def ms(seconds: float) -> int:
 
 
 def bind(
-    server: grpc.aio.Server,
+    server: PortServer,
     address: str,
     field_name: str,
-    credentials: grpc.ServerCredentials | None = None,
+    credentials: Credentials | None = None,
 ) -> int:
     """Returns the port. Raises BindError with the system's own reason.
 

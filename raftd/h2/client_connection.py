@@ -1,0 +1,50 @@
+"""A channel's connection."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from raftd.h2.connection import Connection
+
+if TYPE_CHECKING:
+    from raftd.h2.channel import Channel
+
+
+class ClientConnection(Connection):
+    """A channel's."""
+
+    client = True
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel.settings.connection, channel.budget, channel.loop)
+        self._channel = channel
+        self.ready: asyncio.Future[None] = channel.loop.create_future()
+        self.over = asyncio.Event()
+
+    def connection_made(self, transport: Any) -> None:
+        secure = transport.get_extra_info("ssl_object")
+        super().connection_made(transport)
+        if secure is not None and secure.selected_alpn_protocol() != "h2":
+            self.abort("the server speaks TLS without HTTP/2 (ALPN h2)")
+
+    def on_ready(self) -> None:
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+    def on_lost(self, why: str) -> None:
+        self.why = why
+        self.over.set()
+        if not self.ready.done():
+            self.ready.set_exception(ConnectionError(why))
+            self.ready.exception()  # nobody may wait for it any more
+        self._channel.forget(self)
+
+    def on_goaway(self, last_stream_id: int, code: int, text: bytes) -> None:
+        super().on_goaway(last_stream_id, code, text)
+        self._channel.leave(self)
+
+    def rest(self, now: float) -> None:
+        """No call, and pings only with calls: silence is no sign of anything."""
+        self._heard = now
+        self._pinged = 0.0

@@ -1,0 +1,102 @@
+"""Connecting to one of several addresses: the next is tried before the first has given up.
+
+A host with an IPv6 address that leads nowhere would otherwise cost a whole connect time-out each
+time (RFC 8305, Happy Eyeballs).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from raftd.names import numbers_of
+
+ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
+
+STAGGER_SECONDS = 0.25
+
+
+def addresses_of(target: str) -> list[str]:
+    """A target's `host:port`s, or its one `unix:path`; families take turns."""
+    if target.startswith("unix:"):
+        return [target]
+    numbers = numbers_of(target)
+    six = [number for number in numbers if number.startswith("[")]
+    four = [number for number in numbers if not number.startswith("[")]
+    mixed: list[str] = []
+    for pair in zip(six, four):
+        mixed.extend(pair)
+    shorter = min(len(six), len(four))
+    return [*mixed, *six[shorter:], *four[shorter:]]
+
+
+def authority_of(target: str) -> str:
+    """What to ask a server for by default: gRPC's word for a Unix socket, or the first address."""
+    return "localhost:0" if target.startswith("unix:") else addresses_of(target)[0]
+
+
+async def connect(
+    addresses: Sequence[str],
+    make: Callable[[], ProtocolT],
+    context: ssl.SSLContext | None,
+    server_name: str,
+) -> ProtocolT:
+    """The first connection that stands. Raises OSError, the last of the reasons.
+
+    The caller limits the time. server_name: what the certificate must be for.
+    """
+    loop = asyncio.get_running_loop()
+    attempts: set[asyncio.Task[ProtocolT]] = set()
+    waiting = list(addresses)
+    error: BaseException = OSError("no address")
+    try:
+        while waiting or attempts:
+            if waiting:
+                address = waiting.pop(0)
+                attempts.add(loop.create_task(_connect(address, make, context, server_name)))
+            done, attempts = await asyncio.wait(
+                attempts,
+                timeout=STAGGER_SECONDS if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in done:
+                failed = task.exception()
+                if failed is None:
+                    return task.result()
+                error = failed
+        raise error
+    finally:
+        for task in attempts:
+            task.add_done_callback(_let_go)
+            task.cancel()
+        if attempts:
+            await asyncio.wait(attempts)  # their sockets close
+
+
+async def _connect(
+    address: str, make: Callable[[], ProtocolT], context: ssl.SSLContext | None, server_name: str
+) -> ProtocolT:
+    loop = asyncio.get_running_loop()
+    name = server_name if context is not None else None
+    if address.startswith("unix:"):
+        path = address.removeprefix("unix:").removeprefix("//")
+        _, protocol = await loop.create_unix_connection(
+            make, path, ssl=context, server_hostname=name
+        )
+        return protocol
+    host, _, port = address.rpartition(":")
+    _, protocol = await loop.create_connection(
+        make, host.strip("[]"), int(port), ssl=context, server_hostname=name
+    )
+    return protocol
+
+
+def _let_go(task: asyncio.Task[ProtocolT]) -> None:
+    """One that came too late."""
+    if task.cancelled() or task.exception() is not None:
+        return
+    abort = getattr(task.result(), "abort", None)
+    if abort is not None:
+        abort("another address was quicker")

@@ -1,0 +1,47 @@
+"""A connection that has yet to show its TLS: it counts as one, and its time is limited."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from raftd.h2.server_connection import ServerConnection
+
+if TYPE_CHECKING:
+    from raftd.h2.server import Server
+
+
+class Handshake(asyncio.Protocol):
+    """Its loop's thread only. Afterwards the transport belongs to a `ServerConnection`."""
+
+    def __init__(self, server: Server, context: ssl.SSLContext) -> None:
+        self._server = server
+        self._context = context
+        self._connection = ServerConnection(server)
+        self._task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        if not self._server.entered(self._connection):
+            transport.abort()
+            return
+        self._connection.under_way = transport
+        self._task = self._server.loop.create_task(self._secure(transport))
+
+    async def _secure(self, transport: Any) -> None:
+        server, connection = self._server, self._connection
+        try:
+            secured = await server.loop.start_tls(
+                transport,
+                connection,
+                self._context,
+                server_side=True,
+                ssl_handshake_timeout=server.limits.connection.handshake_timeout,
+            )
+        except (OSError, asyncio.CancelledError):  # ssl's errors and time-outs are OSErrors
+            transport.abort()
+            server.left(connection)
+            return
+        connection.under_way = None
+        if not connection.closed and secured is not None:
+            connection.begin(secured)

@@ -1,0 +1,198 @@
+"""A server: listening sockets, the methods that it knows, the connections, an orderly end.
+
+Generated code adds services to it as to a `grpc.aio.Server`. Methods on a hot path are answered by
+callback (`add_unary`, `add_stream`), without a task for each call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from raftd.h2.budget import Budget
+from raftd.h2.handlers import OnStream, OnUnary, Servicer, StreamCallback, UnaryCallback
+from raftd.h2.handshake import Handshake
+from raftd.h2.listening import BACKLOG, bound, unix_path
+from raftd.h2.server_call import Handler
+from raftd.h2.server_connection import ServerConnection
+from raftd.h2.settings import ServerLimits
+
+log = logging.getLogger("raftd.h2")
+
+CHECK_SHARE = 8
+"""Connections are looked at so many times within the shortest time of their settings."""
+
+CHECK_SECONDS_MIN = 0.05
+
+
+OnCut = Callable[[str, str], None]
+"""Told of a connection that this side ended: whose (as gRPC names peers), and why."""
+
+
+class Server:
+    """Its loop's thread only, and made there (inside the running loop)."""
+
+    def __init__(self, limits: ServerLimits, on_cut: OnCut | None = None) -> None:
+        self.limits = limits
+        self.loop = asyncio.get_running_loop()
+        self.budget = Budget(limits.held_bytes_max)
+        self.connections: set[ServerConnection] = set()
+        self.calls = 0
+        self.stopping = False
+        self.cut = 0
+        """Connections that this side ended, since the start."""
+        self._on_cut = on_cut or _log_cut
+        self._methods: dict[bytes, Handler] = {}
+        self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        self._paths: list[tuple[str, ssl.SSLContext | None]] = []
+        self._listeners: list[asyncio.AbstractServer] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet = asyncio.Event()
+        self._over = asyncio.Event()
+
+    # --- methods ----------------------------------------------------------------------------
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
+        """Called by generated code (`add_XServicer_to_server`)."""
+        for name, handler in handlers.items():
+            path = f"/{service}/{name}"
+            self._methods[path.encode()] = Servicer(path, handler)
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
+        """Nothing: the same methods come through `add_registered_method_handlers`, with names."""
+
+    def add_unary(self, path: str, on_request: OnUnary) -> None:
+        """`on_request(message, call)` answers at once or later: `call.answer`, `call.finish`."""
+        self._methods[path.encode()] = UnaryCallback(on_request)
+
+    def add_stream(self, path: str, on_open: OnStream) -> None:
+        """`on_open(call)` sets what it wants to be told: on_message, on_request_end, on_over."""
+        self._methods[path.encode()] = StreamCallback(on_open)
+
+    def method(self, path: bytes) -> Handler | None:
+        return self._methods.get(path)
+
+    # --- ports ------------------------------------------------------------------------------
+
+    def add_insecure_port(self, address: str) -> int:
+        """host:port or unix:path. Returns the port. Raises RuntimeError if it cannot be opened."""
+        return self._listen(address, None)
+
+    def add_secure_port(self, address: str, context: ssl.SSLContext) -> int:
+        """context: with everything about keys; that HTTP/2 is spoken is added here."""
+        context.set_alpn_protocols(["h2"])
+        return self._listen(address, context)
+
+    def _listen(self, address: str, context: ssl.SSLContext | None) -> int:
+        try:
+            path = unix_path(address)
+            if path:
+                self._paths.append((path, context))
+                return 1
+            listener = bound(address)
+        except (OSError, ValueError, OverflowError) as error:
+            raise RuntimeError(f"cannot listen on {address}: {error}") from None
+        self._sockets.append((listener, context))
+        return int(listener.getsockname()[1])
+
+    async def start(self) -> None:
+        """Begin to take connections. Raises OSError."""
+        for listener, context in self._sockets:
+            maker = self._maker(context)
+            started = await self.loop.create_server(maker, sock=listener, backlog=BACKLOG)
+            self._listeners.append(started)
+        for path, context in self._paths:
+            maker = self._maker(context)
+            started = await self.loop.create_unix_server(maker, path, backlog=BACKLOG)
+            self._listeners.append(started)
+        self._check()
+
+    def _maker(self, context: ssl.SSLContext | None) -> Callable[[], asyncio.BaseProtocol]:
+        if context is None:
+            return lambda: ServerConnection(self)
+        return lambda: Handshake(self, context)
+
+    def _check(self) -> None:
+        now = self.loop.time()
+        for connection in list(self.connections):
+            connection.check(now)
+        settings = self.limits.connection
+        shortest = min(
+            settings.keepalive_time,
+            settings.keepalive_timeout,
+            settings.handshake_timeout,
+            settings.stall_timeout,
+        )
+        pause = max(CHECK_SECONDS_MIN, shortest / CHECK_SHARE)
+        self._timer = self.loop.call_later(pause, self._check)
+
+    # --- the connections' side --------------------------------------------------------------
+
+    def entered(self, connection: ServerConnection) -> bool:
+        """False: there are too many already."""
+        if self.stopping or len(self.connections) >= self.limits.connections_max:
+            return False
+        self.connections.add(connection)
+        return True
+
+    def left(self, connection: ServerConnection) -> None:
+        self.connections.discard(connection)
+        if connection.why:
+            self.cut += 1
+            self._on_cut(connection.peer, connection.why)
+        self._note()
+
+    def call_over(self) -> None:
+        self.calls -= 1
+        self._note()
+
+    def _note(self) -> None:
+        if not self.calls:
+            self._quiet.set()
+
+    # --- the end ----------------------------------------------------------------------------
+
+    async def stop(self, grace: float | None) -> None:
+        """No new connections or calls; those under way have `grace` seconds, then they are cut."""
+        self.stopping = True
+        for listener in self._listeners:
+            listener.close()
+        if not self._listeners:
+            for listener_socket, _ in self._sockets:
+                listener_socket.close()
+        for connection in list(self.connections):
+            connection.shut_down()
+        if self.calls and grace:
+            self._quiet.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._quiet.wait()
+        for connection in list(self.connections):
+            connection.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self.loop.time() + 1.0
+        while self.connections and self.loop.time() < deadline:
+            await asyncio.sleep(0.005)
+        for connection in list(self.connections):
+            connection.abort("")
+        await asyncio.sleep(0)
+        self._over.set()
+
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+        """Until `stop` is done. False: `timeout` seconds passed before."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._over.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+def _log_cut(peer: str, why: str) -> None:
+    log.info("connection of %s cut: %s", peer, why)

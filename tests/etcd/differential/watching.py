@@ -10,6 +10,8 @@ import grpc
 from raftd._pb import etcd_pb2 as pb
 from tests.etcd.client import EtcdClient
 
+CREATE_SECONDS = 20.0
+
 
 class WatchStream:
     """One stream of one side, and all that came on it, by watcher."""
@@ -21,6 +23,9 @@ class WatchStream:
         self.said: dict[int, list[str]] = {}
         self.split: list[int] = []
         self._last: dict[int, int] = {}
+        self._asked: list[pb.WatchCreateRequest] = []
+        self._created: list[int] = []
+        self._more = asyncio.Event()
 
     async def _read(self) -> None:
         try:
@@ -40,6 +45,9 @@ class WatchStream:
                 f"compacted {answer.compact_revision} because {answer.cancel_reason!r}"
             )
             self.said.setdefault(number, []).append(text)
+        if answer.created:
+            self._created.append(number)
+            self._more.set()
         if answer.events and answer.events[0].kv.mod_revision == self._last.get(number):
             self.split.append(number)
         for event in answer.events:
@@ -47,7 +55,19 @@ class WatchStream:
             self._last[number] = event.kv.mod_revision
 
     async def create(self, request: pb.WatchCreateRequest) -> None:
+        self._asked.append(request)
         await self._call.write(pb.WatchRequest(create_request=request))
+
+    async def answered(self, count: int) -> None:
+        """Until so many watchers were made or refused."""
+        while len(self._created) < count:
+            self._more.clear()
+            await self._more.wait()
+
+    def asked(self, number: int) -> str:
+        """The request that made a watcher, on one line."""
+        place = self._created.index(number)
+        return " ".join(str(self._asked[place]).split())
 
     async def cancel(self, number: int) -> None:
         cancel = pb.WatchCancelRequest(watch_id=number)
@@ -63,12 +83,20 @@ class Pair:
 
     def __init__(self, etcd: EtcdClient, raftd: EtcdClient) -> None:
         self.sides = WatchStream(etcd), WatchStream(raftd)
-        self.created = 0
+        self.requests: list[pb.WatchCreateRequest] = []
+
+    @property
+    def created(self) -> int:
+        return len(self.requests)
 
     async def create(self, request: pb.WatchCreateRequest) -> None:
+        """Returns when both are there: what is written next is seen by both."""
         for side in self.sides:
             await side.create(request)
-        self.created += 1
+        async with asyncio.timeout(CREATE_SECONDS):
+            for side in self.sides:
+                await side.answered(len(self.requests) + 1)
+        self.requests.append(request)
 
     async def cancel(self, number: int) -> None:
         for side in self.sides:
@@ -91,7 +119,7 @@ class Pair:
             for number in sorted({*one, *other}):
                 if one.get(number) != other.get(number):
                     shown = _first_difference(one.get(number, []), other.get(number, []))
-                    return f"watcher {number}, {what}: {shown}"
+                    return f"watcher {number} {{{etcd.asked(number)}}}, {what}: {shown}"
         return ""
 
     def close(self) -> None:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.etcd.servers import Raftd, raftd_cluster
 
 
-@pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Raftd]:
-    """One member, nothing in it: revisions are those of the transcripts."""
-    with raftd_cluster(tmp_path) as raftd:
-        yield raftd
-
-
-@pytest.fixture
-def three(tmp_path: Path) -> Iterator[Raftd]:
-    """Three members that serve."""
-    with raftd_cluster(tmp_path, 3) as raftd:
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raftd]:
+    """Three members; whoever needs all of them starts those that are dead."""
+    with raftd_cluster(tmp_path_factory.mktemp("three"), 3) as raftd:
         yield raftd

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,21 +88,38 @@ class Raftd:
 
 
 @contextlib.contextmanager
-def raftd_cluster(base: Path, size: int = 1, **settings: str) -> Iterator[Raftd]:
-    """A fresh cluster, each member with a gateway that it advertises."""
-    nodes = make_nodes(base, [f"n{number}" for number in range(1, size + 1)])
-    gateways = [f"127.0.0.1:{port}" for port in free_ports(size)]
-    for node, gateway in zip(nodes, gateways, strict=True):
-        own = {**settings, "listen_gateway": gateway, "advertise_gateway": gateway}
-        node.directory.mkdir(parents=True)
-        node.config_path.write_text(config_text(node, nodes, own))
+def raftd_cluster(base: Path, size: int = 1) -> Iterator[Raftd]:
+    """A fresh cluster that serves."""
+    with raftd_clusters([base], size) as (raftd,):
+        yield raftd
+
+
+@contextlib.contextmanager
+def raftd_clusters(bases: Sequence[Path], size: int = 1) -> Iterator[list[Raftd]]:
+    """Fresh clusters, one below each base, that serve; they start side by side."""
+    clusters = [_configured(base, size) for base in bases]
+    nodes = [node for cluster in clusters for node in cluster.nodes]
     try:
         for node in nodes:
             node.start()
         wait_until(lambda: all(node.ready() for node in nodes), START_SECONDS, "raftd", nodes)
-        yield Raftd(nodes, gateways)
+        yield clusters
     finally:
         kill_all(nodes)
+
+
+def _configured(base: Path, size: int) -> Raftd:
+    """Each member has a gateway that it advertises. One alone need not wait for others."""
+    nodes = make_nodes(base, [f"n{number}" for number in range(1, size + 1)])
+    gateways = [f"127.0.0.1:{port}" for port in free_ports(size)]
+    timing = {"heartbeat_interval": "20ms", "election_timeout_min": "100ms"} if size == 1 else {}
+    if timing:
+        timing["election_timeout_max"] = "200ms"
+    for node, gateway in zip(nodes, gateways, strict=True):
+        own = {**timing, "listen_gateway": gateway, "advertise_gateway": gateway}
+        node.directory.mkdir(parents=True)
+        node.config_path.write_text(config_text(node, nodes, own))
+    return Raftd(nodes, gateways)
 
 
 @contextlib.contextmanager

@@ -180,20 +180,20 @@ class Naive:
         return all(_holds(compare, cell) for cell in cells or [NOTHING])
 
     def _check(self, plan: tuple[bool, list[object]]) -> None:
-        for op in plan[1]:
-            if isinstance(op, txn.PutOp):
-                if op.lease and op.lease not in self.leases:
-                    raise Refused(refusals.LEASE_NOT_FOUND)
-                absent = self.at(op.key, self.revision).value is None
-                if absent and (op.ignore_value or op.ignore_lease):
+        ops = _flat(plan)
+        for put in ops:
+            if isinstance(put, txn.PutOp):
+                absent = self.at(put.key, self.revision).value is None
+                if absent and (put.ignore_value or put.ignore_lease):
                     raise Refused(refusals.KEY_NOT_FOUND)
-            elif isinstance(op, txn.RangeOp):
-                if op.revision > self.revision:
+                if put.lease and put.lease not in self.leases:
+                    raise Refused(refusals.LEASE_NOT_FOUND)
+        for read in ops:
+            if isinstance(read, txn.RangeOp):
+                if read.revision > self.revision:
                     raise Refused(refusals.FUTURE_REVISION)
-                if 0 < op.revision < self.compacted:
+                if 0 < read.revision < self.compacted:
                     raise Refused(refusals.COMPACTED)
-            elif not isinstance(op, txn.DeleteOp):
-                self._check(op)  # type: ignore[arg-type]
 
     def _run(self, plan: tuple[bool, list[object]]) -> bytes:
         parts: list[bytes] = []
@@ -240,6 +240,17 @@ class Naive:
         cut = found[: op.limit] if op.limit else found
         parts = [_pair(key, cell.record(value=not op.keys_only)) for key, cell in cut]
         return answers.encode_range_result(len(cut) < len(found), len(every), len(cut), parts)
+
+
+def _flat(plan: tuple[bool, list[object]]) -> list[object]:
+    """The operations of the branches that run, nested ones in their place."""
+    flat: list[object] = []
+    for op in plan[1]:
+        nested = isinstance(op, tuple) and not isinstance(
+            op, txn.PutOp | txn.RangeOp | txn.DeleteOp
+        )
+        flat += _flat(op) if nested else [op]  # type: ignore[arg-type]
+    return flat
 
 
 def _is_within(op: txn.RangeOp, cell: Cell) -> bool:

@@ -50,7 +50,8 @@ class Interest(Generic[T]):
         if point := self._points.get(key):
             groups.append(point)
         for length in self._lengths:
-            if prefixed := self._prefixes.get(key[:length]):
+            # A longer prefix is not the key's own beginning, and cut off it would be found again.
+            if length <= len(key) and (prefixed := self._prefixes.get(key[:length])):
                 groups.append(prefixed)
         for span, group in self._others.items():
             if span.holds(key):

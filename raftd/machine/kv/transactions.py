@@ -124,18 +124,28 @@ class Transactions:
         return Chosen(succeeded, ops, nested)
 
     def _check(self, chosen: Chosen) -> None:
-        """In order: of several faults the first is told."""
+        """All puts first, then all reads: of several faults the one that etcd tells."""
+        self._check_puts(chosen)
+        self._check_reads(chosen)
+
+    def _check_puts(self, chosen: Chosen) -> None:
         nested = iter(chosen.nested)
         for op in chosen.ops:
             if isinstance(op, PutOp):
-                if op.lease:
-                    self._leases.check(op.lease)
                 if (op.ignore_value or op.ignore_lease) and self._table.get(op.key) is None:
                     raise MachineError(refusals.KEY_NOT_FOUND)
-            elif isinstance(op, RangeOp):
+                if op.lease:
+                    self._leases.check(op.lease)
+            elif isinstance(op, Txn):
+                self._check_puts(next(nested))
+
+    def _check_reads(self, chosen: Chosen) -> None:
+        nested = iter(chosen.nested)
+        for op in chosen.ops:
+            if isinstance(op, RangeOp):
                 self._reader.check(op)
             elif isinstance(op, Txn):
-                self._check(next(nested))
+                self._check_reads(next(nested))
 
     def _execute(self, chosen: Chosen, undone: list[Before], revision: int) -> Done:
         results: list[Result] = []

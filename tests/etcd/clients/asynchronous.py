@@ -70,8 +70,8 @@ async def elected(client: Any, name: bytes) -> bool:
     """The recipe: whoever makes the key with its lease leads."""
     lease = await client.lease(60)
     done, _ = await client.transaction(
-        compare=[client.transactions.create(b"post") == 0],
-        success=[client.transactions.put(b"post", name, lease)],
+        compare=[client.transactions.create(b"post-asynchronous") == 0],
+        success=[client.transactions.put(b"post-asynchronous", name, lease)],
         failure=[],
     )
     return bool(done)
@@ -82,7 +82,7 @@ async def after_the_leader(client: Any) -> None:
         while True:
             try:
                 await client.put(b"after", b"1")
-                assert (await client.get(b"post")).value == b"me"
+                assert (await client.get(b"post-asynchronous")).value == b"me"
                 return
             except aetcd.ClientError:
                 await asyncio.sleep(0.1)

@@ -73,8 +73,8 @@ def elected(client: Any, name: bytes) -> bool:
     """The recipe: whoever makes the key with its lease leads."""
     lease = client.lease(60)
     done, _ = client.transaction(
-        compare=[client.transactions.create("post") == 0],
-        success=[client.transactions.put("post", name, lease)],
+        compare=[client.transactions.create("post-blocking") == 0],
+        success=[client.transactions.put("post-blocking", name, lease)],
         failure=[],
     )
     return bool(done)
@@ -86,7 +86,7 @@ def after_the_leader(client: Any) -> None:
         try:
             client.put("after", "1")
             assert client.get("after")[0] == b"1"
-            assert client.get("post")[0] == b"me"
+            assert client.get("post-blocking")[0] == b"me"
             return
         except etcd3.exceptions.Etcd3Exception:
             if time.monotonic() > deadline:

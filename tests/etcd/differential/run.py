@@ -55,7 +55,7 @@ async def compare(etcd: str, raftd: str, count: int, seed: int, most: int = 5) -
                 pair = await _settle(report, number, pair, clients)
             if len(report.differences) >= most:
                 break
-        await _settle(report, count, pair, clients)
+        pair = await _settle(report, count, pair, clients, last=True)
     finally:
         pair.close()
         for client in clients:
@@ -93,13 +93,17 @@ def _line(message: object) -> str:
 
 
 async def _settle(
-    report: Report, number: int, pair: Pair, clients: tuple[EtcdClient, EtcdClient]
+    report: Report,
+    number: int,
+    pair: Pair,
+    clients: tuple[EtcdClient, EtcdClient],
+    last: bool = False,
 ) -> Pair:
     """Compare what was watched; begin with a new stream when this one has many watchers."""
     difference = await pair.settle(SETTLE_SECONDS)
     if difference:
         report.differences.append(f"after request {number}: {difference}")
-    if pair.created < WATCHERS_MAX and not difference:
+    if pair.created < WATCHERS_MAX and not difference and not last:
         return pair
     report.events += sum(map(len, pair.sides[0].events.values()))
     pair.close()

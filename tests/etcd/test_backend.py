@@ -1,0 +1,204 @@
+"""Writes and reads of the etcd services on a node that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from raftd.node.outcomes import Answered, Applied, Done, Outcome, Refusal, Refused, Unknown
+from raftd.rpc.clients.gate import ClientLimits, Gate
+from raftd.rpc.directory import Directory
+from raftd.rpc.etcd import backend as module
+from raftd.rpc.etcd.backend import Backend
+from raftd.rpc.etcd.faults import Fault
+from raftd.rpc.etcd.translate import refused
+from raftd.rpc.peers.forwarding import Forward
+from raftd.rpc.plumbing.connections import Connections, UnreadLimits
+from raftd.wire import refusals
+from raftd.wire.batch import decode_batch, encode_results
+from tests.rpc.fakes import FakeNode
+
+NOT_LEADER = Refused(Refusal.NOT_LEADER, "not the leader", "n2")
+
+
+class Leader:
+    """The other end of the way to the leader."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, Forward]] = []
+        self.outcomes: list[Outcome] = []
+
+    async def forward(self, leader: str, what: Forward) -> Outcome:
+        self.got.append((leader, what))
+        if self.outcomes:
+            return self.outcomes.pop(0)
+        if what.queries:
+            return Answered(3, [(0, b"answer")])
+        return applied(what.batch)
+
+
+def applied(batch: bytes) -> Applied:
+    commands = decode_batch(batch).commands
+    return Applied(4, 2, encode_results([(0, b"did " + command) for _, command in commands]))
+
+
+Test = Callable[[Backend, FakeNode, Leader], Awaitable[None]]
+
+
+def run(test: Test) -> None:
+    async def main() -> None:
+        node, leader = FakeNode("n1"), Leader()
+        connections = Connections(UnreadLimits(), asyncio.get_running_loop().time)
+        gate = Gate(node, Directory({}), ClientLimits(), connections)
+        async with asyncio.timeout(20):
+            await test(Backend(gate, leader, refused), node, leader)
+
+    asyncio.run(main())
+
+
+async def text_of(call: Awaitable[bytes]) -> str:
+    with pytest.raises(Fault) as caught:
+        await call
+    return caught.value.text
+
+
+def test_the_writes_of_one_turn_are_one_batch_and_later_ones_the_next() -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        held: list[tuple[bytes, Done]] = []
+        node.on_submit = lambda batch, done: held.append((batch, done))
+        calls = [asyncio.ensure_future(backend.write(b"%d" % n)) for n in range(3)]
+        await asyncio.sleep(0.01)
+        calls += [asyncio.ensure_future(backend.write(b"%d" % n)) for n in (3, 4)]
+        await asyncio.sleep(0.01)
+        assert len(held) == 1
+        for _ in range(2):
+            batch, done = held.pop()
+            done(applied(batch))
+            await asyncio.sleep(0.01)
+        assert await asyncio.gather(*calls) == [b"did %d" % n for n in range(5)]
+        sizes = [len(decode_batch(batch).commands) for batch, _ in node.submitted]
+        assert sizes == [3, 2]
+
+    run(test)
+
+
+def test_a_member_that_does_not_lead_forwards() -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        node.on_submit = lambda batch, done: done(NOT_LEADER)
+        assert await backend.write(b"x") == b"did x"
+        assert [name for name, _ in leader.got] == ["n2"]
+
+    run(test)
+
+
+def test_what_was_certainly_not_done_is_tried_again_until_somebody_leads() -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        node.on_submit = lambda batch, done: done(NOT_LEADER)
+        leader.outcomes = [Refused(Refusal.NOT_LEADER, "neither am I", None)] * 2
+        assert await backend.write(b"x") == b"did x"
+        assert len(leader.got) == 3
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Unknown("lost"), "request timed out, possibly due to previous leader failure"),
+        (Refused(Refusal.OVERLOADED, "full"), "too many requests"),
+        (Refused(Refusal.UNAVAILABLE, "the disk is full"), "the disk is full"),
+    ],
+)
+def test_what_may_be_done_is_never_done_again(outcome: Outcome, text: str) -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        node.on_submit = lambda batch, done: done(outcome)
+        assert await text_of(backend.write(b"x")) == f"etcdserver: {text}"
+        assert len(node.submitted) == 1
+
+    run(test)
+
+
+def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.05)
+
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        nobody = Refused(Refusal.NOT_LEADER, "no leader", None)
+        node.on_submit = lambda batch, done: done(nobody)
+        node.on_query = lambda queries, stale, done: done(nobody)
+        timeout = "etcdserver: request timed out"
+        assert await text_of(backend.write(b"x")) == timeout
+        assert await text_of(backend.read(b"x", False)) == timeout
+        assert await text_of(backend.ask_leader(b"x")) == timeout
+        node.on_query = lambda queries, stale, done: None
+        assert await text_of(backend.read(b"x", False)) == timeout
+
+    run(test)
+
+
+def test_each_write_has_its_own_refusal() -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        answers = [(1, refusals.LEASE_NOT_FOUND.encode()), (0, b"fine"), (7, b"")]
+        node.on_submit = lambda batch, done: done(Applied(1, 1, encode_results(answers)))
+        calls = [asyncio.ensure_future(backend.write(b"x")) for _ in answers]
+        assert await text_of(calls[0]) == "etcdserver: requested lease not found"
+        assert await calls[1] == b"fine"
+        assert await text_of(calls[2]) == "etcdserver: request is too large"
+
+    run(test)
+
+
+def test_reads_say_how_fresh_they_must_be() -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        asked: list[tuple[Sequence[bytes], bool]] = []
+
+        def on_query(queries: Sequence[bytes], stale: bool, done: Done) -> None:
+            asked.append((queries, stale))
+            done(Answered(1, [(0, b"here")]))
+
+        node.on_query = on_query
+        for serializable in (False, True):
+            assert await backend.read(b"x", serializable) == b"here"
+        assert [stale for _, stale in asked] == [False, True]
+
+    run(test)
+
+
+def test_what_only_the_leader_knows_is_asked_of_it() -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        node.leader = "n2"
+        not_primary = Answered(3, [(1, refusals.NOT_PRIMARY.encode())])
+        leader.outcomes = [Unknown("cut"), not_primary]
+        assert await backend.ask_leader(b"renew") == b"answer"
+        assert [what.queries for _, what in leader.got] == [(b"renew",)] * 3
+        node.leader = "n1"
+        assert await backend.ask_leader(b"renew") == b"saw renew"
+
+    run(test)
+
+
+def test_what_waits_is_bounded_and_who_goes_is_not_written_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "WAITING_MAX", 2)
+
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        held: list[Done] = []
+        node.on_submit = lambda batch, done: held.append(done)
+        first = asyncio.ensure_future(backend.write(b"first"))
+        await asyncio.sleep(0.01)
+        gone, stays = (asyncio.ensure_future(backend.write(name)) for name in (b"gone", b"stays"))
+        await asyncio.sleep(0.01)
+        assert await text_of(backend.write(b"more")) == "etcdserver: too many requests"
+        gone.cancel()
+        held.pop()(applied(node.submitted[0][0]))
+        await first
+        await asyncio.sleep(0.01)
+        assert [c for _, c in decode_batch(node.submitted[1][0]).commands] == [b"stays"]
+        backend.close()
+        held.pop()(applied(node.submitted[1][0]))
+        assert await stays == b"did stays"
+        assert await text_of(backend.write(b"late")) == "etcdserver: server stopped"
+
+    run(test)

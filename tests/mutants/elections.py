@@ -152,7 +152,7 @@ ELECTIONS = (
             "    if s.voted_for != s.me or not s.term_is_durable:\n",
             "    if s.voted_for != s.me:\n",
         ),
-        by="vote-is-durable",
+        by="vote-is-durable core-asserts",
     ),
     plant(
         "vote-forgotten-at-restart",

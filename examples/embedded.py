@@ -76,7 +76,7 @@ def main() -> None:
             for node in nodes:
                 node.start()
             totals = [add(nodes, number) for number in range(1, 11)]
-            print(f"the sum of 1 to 10 is {totals[-1]}", *report(nodes), sep="\n")  # noqa: T201
+            print(f"the sum of 1 to 10 is {totals[-1]}", *report(nodes), sep="\n")
         finally:
             for node in nodes:
                 node.stop()

@@ -36,7 +36,7 @@ EXPECTED = {
     ".venv/bin/python -m scripts.cluster kill n1": r"^$",
     ".venv/bin/python -m scripts.cluster start n1": r"^$",
     ".venv/bin/raftctl why": r"^(All is well|n\d)",
-    ".venv/bin/python hello.py": r"lamp.*on",
+    ".venv/bin/python hello.py": r"(?s)lamp.*on.*lamp.*off.*token \d+ done True",
     "make down": r"3 nodes stopped",
     ".venv/bin/raftd config check --config node.yaml": r"",
     SERVE: r"",

@@ -18,7 +18,8 @@ INPUT_BYTES_MAX = batch.COMMAND_BYTES_MAX
 
 
 def put(args: Namespace, client: Client) -> int:
-    result = client.put(os.fsencode(args.key), _value(args))
+    lease = lease_id(args.lease) if args.lease is not None else 0
+    result = client.put(os.fsencode(args.key), _value(args), lease=lease)
     if args.output == "json":
         show_json({"revision": result.revision, "version": result.version})
     else:
@@ -29,10 +30,10 @@ def put(args: Namespace, client: Client) -> int:
 def get(args: Namespace, client: Client) -> int:
     if args.prefix:
         return _get_prefix(args, client)
-    done = client.execute(ops.get(os.fsencode(args.key), _consistency(args)))
+    done = client.execute(ops.get(os.fsencode(args.key), _consistency(args), args.rev))
     result = done.answer
     if args.output == "json":
-        found = _pair(result.kv) if result.kv else None
+        found = pair(result.kv) if result.kv else None
         show_json({"revision": result.revision, "applied_index": done.index, "kv": found})
     elif result.kv is not None:
         show_raw(result.kv.value)
@@ -53,7 +54,7 @@ def _get_prefix(args: Namespace, client: Client) -> int:
             break
         after = page.kvs[-1].key
     if args.output == "json":
-        pairs = [_pair(item) for item in kvs]
+        pairs = [pair(item) for item in kvs]
         show_json({"revision": revision, "applied_index": applied, "kvs": pairs, "more": more})
     elif kvs:
         rows = [
@@ -79,7 +80,7 @@ def cas(args: Namespace, client: Client) -> int:
     value = None if args.delete else _value(args)
     result = client.cas(os.fsencode(args.key), value, _expect(args))
     if args.output == "json":
-        current = _pair(result.current) if result.current else None
+        current = pair(result.current) if result.current else None
         show_json({"revision": result.revision, "succeeded": result.succeeded, "current": current})
     elif result.succeeded:
         print(f"ok: revision {result.revision}")
@@ -116,6 +117,17 @@ def _consistency(args: Namespace) -> Consistency:
     return "stale" if args.stale else "linearizable"
 
 
+def lease_id(text: str) -> int:
+    """Hexadecimal, as it is shown. Raises Invalid."""
+    try:
+        number = int(text, 16)
+    except ValueError:
+        number = 0
+    if not 0 < number < 1 << 63:
+        raise Invalid(f"lease {text!r}: expected its ID as `lease grant` shows it")
+    return number
+
+
 def _expect(args: Namespace) -> kv.Expect:
     if args.expect_value is not None:
         return kv.expect_value(os.fsencode(args.expect_value))
@@ -149,7 +161,7 @@ def _bounded(data: bytes, source: str) -> bytes:
     return data
 
 
-def _pair(item: kv.KeyValue) -> dict[str, object]:
+def pair(item: kv.KeyValue) -> dict[str, object]:
     return {
         "key_base64": base64_of(item.key),
         "value_base64": base64_of(item.value),

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from raftd.client.client import Client as Client
     from raftd.client.errors import AnswerTooLong as AnswerTooLong
     from raftd.client.errors import BulkError as BulkError
+    from raftd.client.errors import Compacted as Compacted
     from raftd.client.errors import Invalid as Invalid
+    from raftd.client.errors import LockLost as LockLost
     from raftd.client.errors import MachineError as MachineError
+    from raftd.client.errors import NotAcquired as NotAcquired
     from raftd.client.errors import NotDone as NotDone
     from raftd.client.errors import OutcomeUnknown as OutcomeUnknown
     from raftd.client.errors import Overloaded as Overloaded
@@ -40,8 +43,11 @@ _HOMES = {"AsyncClient": "raftd.client.aio", "Client": "raftd.client.client"}
 _ERRORS = (
     "AnswerTooLong",
     "BulkError",
+    "Compacted",
     "Invalid",
+    "LockLost",
     "MachineError",
+    "NotAcquired",
     "NotDone",
     "OutcomeUnknown",
     "Overloaded",

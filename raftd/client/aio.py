@@ -8,15 +8,23 @@ from typing import Self, TypeVar, Unpack
 
 from raftd.client import nodes
 from raftd.client import operations as ops
+from raftd.client.aio_held import AsyncElection, AsyncLease, AsyncLock, AsyncQueue, OnLost
 from raftd.client.answers import Done
 from raftd.client.asynchronous import AsyncCallers
 from raftd.client.engine import REPORT_SECONDS
 from raftd.client.errors import RaftdError
+from raftd.client.locks import LOCK_TTL_S
 from raftd.client.nodes import Digest, Event, NodeStatus, Question, Transferred
-from raftd.client.operations import Consistency, Data, Operation
+from raftd.client.operations import Consistency, Data, Operation, data
 from raftd.client.routing import parse_endpoint, parse_endpoints
 from raftd.client.settings import Options, checked_settings
+from raftd.client.streams import AsyncWatch
+from raftd.client.txn import operation as txn_operation
+from raftd.client.watch import Watcher, span
 from raftd.wire import kv
+from raftd.wire.leases import CompactResult
+from raftd.wire.txn_answers import TxnResult
+from raftd.wire.txn_types import Compare, Op, Txn
 
 Answer = TypeVar("Answer")
 
@@ -33,6 +41,7 @@ class AsyncClient:
     def __init__(self, endpoints: str | Sequence[str], **options: Unpack[Options]) -> None:
         settings = checked_settings(endpoints, options)
         self.endpoints = settings.endpoints
+        self._clock = settings.clock
         self._callers = AsyncCallers(settings)
 
     async def __aenter__(self) -> Self:
@@ -53,8 +62,10 @@ class AsyncClient:
 
     # -- the built-in store -------------------------------------------------------------------
 
-    async def put(self, key: Data, value: Data, *, timeout: float | None = None) -> kv.PutResult:
-        return await self._callers.run(ops.put(key, value), timeout)
+    async def put(
+        self, key: Data, value: Data, *, lease: int = 0, timeout: float | None = None
+    ) -> kv.PutResult:
+        return await self._callers.run(ops.put(key, value, lease), timeout)
 
     async def put_many(
         self, pairs: Iterable[tuple[Data, Data]], *, timeout: float | None = None
@@ -65,10 +76,11 @@ class AsyncClient:
         self,
         key: Data,
         *,
+        revision: int = 0,
         consistency: Consistency = "linearizable",
         timeout: float | None = None,
     ) -> kv.GetResult:
-        return await self._callers.run(ops.get(key, consistency), timeout)
+        return await self._callers.run(ops.get(key, consistency, revision), timeout)
 
     async def range(
         self,
@@ -93,6 +105,55 @@ class AsyncClient:
         self, operations: Iterable[tuple[Data, Data | None]], *, timeout: float | None = None
     ) -> kv.BatchResult:
         return await self._callers.run(ops.atomic_batch(operations), timeout)
+
+    async def txn(
+        self,
+        *,
+        when: Iterable[Compare] = (),
+        then: Iterable[Op] = (),
+        otherwise: Iterable[Op] = (),
+        timeout: float | None = None,
+    ) -> TxnResult:
+        transaction = Txn(tuple(when), tuple(then), tuple(otherwise))
+        return await self._callers.run(txn_operation(transaction), timeout)
+
+    def watch(
+        self,
+        key: Data | None = None,
+        *,
+        prefix: Data | None = None,
+        start_revision: int = 0,
+        previous: bool = False,
+    ) -> AsyncWatch:
+        watcher = Watcher(span(key, prefix), start_revision, previous=previous)
+        return AsyncWatch(self._callers, watcher)
+
+    async def compact(self, revision: int, *, timeout: float | None = None) -> CompactResult:
+        return await self._callers.run(ops.compact(revision), timeout)
+
+    # -- what is held for a while -------------------------------------------------------------
+
+    def lease(
+        self, ttl_s: int, *, on_lost: OnLost | None = None, timeout: float | None = None
+    ) -> AsyncLease:
+        return AsyncLease(self._callers, self._clock, ttl_s, timeout, on_lost)
+
+    def lock(
+        self,
+        name: Data,
+        ttl_s: int = LOCK_TTL_S,
+        *,
+        timeout: float | None = None,
+        on_lost: OnLost | None = None,
+    ) -> AsyncLock:
+        queue = AsyncQueue(self._callers, self._clock, data("name", name), ttl_s, on_lost)
+        return AsyncLock(queue, timeout)
+
+    def election(
+        self, name: Data, ttl_s: int = LOCK_TTL_S, *, on_lost: OnLost | None = None
+    ) -> AsyncElection:
+        queue = AsyncQueue(self._callers, self._clock, data("name", name), ttl_s, on_lost)
+        return AsyncElection(queue)
 
     # -- any state machine --------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ The engine lives on the callers' loop where gRPC allows that, and else on the pr
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -17,8 +18,10 @@ from raftd.client.answers import Done
 from raftd.client.calls import Backpressure, Countdown, PendingCall, Wake
 from raftd.client.engine import Engine, make_engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
+from raftd.client.leases import LeaseKeeper
 from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
+from raftd.client.watch import EngineEnded
 
 Answer = TypeVar("Answer")
 
@@ -32,8 +35,9 @@ class AsyncCallers:
         self._engine: Engine | None = None
         self._starting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._batcher: event_loop.WakeBatcher | None = None
+        self._batcher: WakeBatcher | None = None
         self._thread: event_loop.LoopThread | None = None
+        self._keepers: set[LeaseKeeper] = set()
         self._closed = False
 
     async def close(self) -> None:
@@ -41,6 +45,8 @@ class AsyncCallers:
         if self._closed:
             return
         self._closed = True
+        for keeper in self._keepers:
+            keeper.give_up("the client was closed")
         if self._engine is not None:
             with suppress(TimeoutError):
                 await self._there(self._engine.close())
@@ -64,7 +70,7 @@ class AsyncCallers:
         if event_loop.join(loop):
             self._engine = Engine(self._settings, self._room)
             return
-        self._batcher, self._thread = event_loop.WakeBatcher(loop), event_loop.shared_thread()
+        self._batcher, self._thread = WakeBatcher(loop), event_loop.shared_thread()
         self._engine = await self._there(make_engine(self._settings, self._room))
 
     # -- calls --------------------------------------------------------------------------------
@@ -124,6 +130,37 @@ class AsyncCallers:
         """Run a coroutine of the engine's, on its loop. It ends by itself within `timeout`."""
         engine = await self.ready()
         return await self._there(question(engine, self.seconds(timeout)))
+
+    async def persist(
+        self, work: Callable[[Engine], Coroutine[Any, Any, Answer]], timeout: float | None
+    ) -> Answer:
+        """Run something on the engine's loop that may take long.
+
+        Raises TimeoutError after `timeout` seconds (None: never), NotDone after `close`.
+        """
+        self.seconds(None)
+        engine = await self.ready()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._there(work(engine))
+        except EngineEnded:
+            raise NotDone("this client is closed") from None
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Have it called on the engine's loop, if there is one."""
+        if self._engine is not None:
+            with suppress(RuntimeError):
+                self._engine.loop.call_soon_threadsafe(call)
+
+    async def keep(self, keeper: LeaseKeeper, ttl_s: int, timeout: float | None) -> None:
+        """Have a lease granted, and keep it alive until `drop`."""
+        await self.ask(lambda engine, left: keeper.grant(engine, ttl_s, left), timeout)
+        self._keepers.add(keeper)
+
+    def drop(self, keeper: LeaseKeeper) -> None:
+        """Keep it no longer."""
+        self._keepers.discard(keeper)
+        self.soon(keeper.close)
 
     async def iterate(
         self, make: Callable[[Engine], AsyncIterator[Answer]]
@@ -218,3 +255,31 @@ class AsyncCallers:
 
 async def _next(items: AsyncIterator[Answer]) -> Answer:
     return await anext(items)
+
+
+class WakeBatcher:
+    """Brings answers from the thread's loop to another loop, many with one wake-up."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._settled: deque[asyncio.Future[None]] = deque()
+        self._woken = False
+
+    def waker(self, future: asyncio.Future[None]) -> Callable[[], None]:
+        """What a parcel calls, on the thread's loop."""
+
+        def wake() -> None:
+            self._settled.append(future)
+            if not self._woken:
+                self._woken = True
+                try:
+                    self._loop.call_soon_threadsafe(self._deliver)
+                except RuntimeError:  # the caller's loop is closed: nobody waits any more
+                    self._settled.clear()
+
+        return wake
+
+    def _deliver(self) -> None:
+        self._woken = False  # first: an answer that comes now must wake us again
+        while self._settled:
+            event_loop.resolve(self._settled.popleft())

@@ -18,9 +18,11 @@ from raftd.client.calls import Backpressure, Countdown, PendingCall
 from raftd.client.engine import Engine, make_engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
 from raftd.client.event_loop import LoopThread
+from raftd.client.leases import FORKED, LeaseKeeper
 from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
 from raftd.client.stream import PipelineStream
+from raftd.client.watch import EngineEnded
 
 FORK_LOOK_SECONDS = 0.001
 GRACE_SECONDS = 2.0
@@ -40,6 +42,7 @@ class BlockingCallers:
         self._thread: LoopThread | None = None
         self._engine: Engine | None = None
         self._busy: list[None] = []  # one for each call under way; append and pop are atomic
+        self._keepers: set[LeaseKeeper] = set()
         self._closed = False
 
     def close(self) -> None:
@@ -47,6 +50,8 @@ class BlockingCallers:
         if self._closed:
             return
         self._closed = True
+        for keeper in self._keepers:
+            keeper.give_up("the client was closed")
         thread, self._thread = self._thread, None
         engine, self._engine = self._engine, None  # gRPC ends with its last object
         with suppress(TimeoutError, NotDone):
@@ -74,8 +79,19 @@ class BlockingCallers:
         return True
 
     def reborn(self) -> None:
-        """In a forked child: the calls that waited for the fork to be over are the parent's."""
+        """In a forked child: calls that waited for the fork to be over, and leases, are the
+        parent's.
+        """
         self._busy.clear()
+        for keeper in self._keepers:
+            keeper.give_up(FORKED)
+        self._keepers.clear()
+
+    def resume(self) -> None:
+        """In the parent after a fork: leases must not wait for the next call."""
+        if self._keepers and not self._closed:
+            with suppress(TimeoutError, NotDone):
+                self.ready()
 
     @contextmanager
     def _under_way(self) -> Iterator[Engine]:
@@ -106,6 +122,8 @@ class BlockingCallers:
                 self._thread = thread
                 engine = thread.call(make_engine(self._settings, self._room), GRACE_SECONDS)
                 self._engine = engine
+                for keeper in self._keepers:
+                    engine.loop.call_soon_threadsafe(keeper.attach, engine)
         return engine
 
     def run(self, operation: Operation[Answer], timeout: float | None) -> Answer:
@@ -169,6 +187,40 @@ class BlockingCallers:
                 return thread.call(question(engine, seconds), seconds + GRACE_SECONDS)
             except TimeoutError:
                 raise answers.stalled(changes=False) from None
+
+    def persist(
+        self, work: Callable[[Engine], Coroutine[Any, Any, Answer]], timeout: float | None
+    ) -> Answer:
+        """Run something on the engine's loop that may take long, and that may be begun again.
+
+        A thread that waits here holds up no fork: then the work begins again on the next engine.
+        Raises TimeoutError after `timeout` seconds (None: never), NotDone after `close`.
+        """
+        deadline = None if timeout is None else self._clock() + timeout
+        while True:
+            self.seconds(None)
+            with self._under_way() as engine:
+                thread = self._thread
+            left = None if deadline is None else max(0.0, deadline - self._clock())
+            if thread is not None:
+                with suppress(CancelledError, EngineEnded):
+                    return thread.call(work(engine), left)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Have it called on the engine's loop, if there is one."""
+        engine = self._engine
+        if engine is not None:
+            _tell(engine, call)
+
+    def keep(self, keeper: LeaseKeeper, ttl_s: int, timeout: float | None) -> None:
+        """Have a lease granted, and keep it alive until `drop`, also after a fork."""
+        self.ask(lambda engine, left: keeper.grant(engine, ttl_s, left), timeout)
+        self._keepers.add(keeper)
+
+    def drop(self, keeper: LeaseKeeper) -> None:
+        """Keep it no longer."""
+        self._keepers.discard(keeper)
+        self.soon(keeper.close)
 
     def iterate(self, make: Callable[[Engine], AsyncIterator[Answer]]) -> Iterator[Answer]:
         """An iterator of the engine's, item by item; waits for the next as long as it takes.

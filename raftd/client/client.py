@@ -12,11 +12,19 @@ from raftd.client.answers import Done
 from raftd.client.blocking import BlockingCallers
 from raftd.client.engine import REPORT_SECONDS
 from raftd.client.errors import RaftdError
+from raftd.client.held import Election, Lease, Lock, OnLost, Queue
+from raftd.client.locks import LOCK_TTL_S
 from raftd.client.nodes import Digest, Event, NodeStatus, Question, Transferred
-from raftd.client.operations import Consistency, Data, Operation
+from raftd.client.operations import Consistency, Data, Operation, data
 from raftd.client.routing import parse_endpoint, parse_endpoints
 from raftd.client.settings import Options, checked_settings
+from raftd.client.streams import Watch
+from raftd.client.txn import operation as txn_operation
+from raftd.client.watch import Watcher, span
 from raftd.wire import kv
+from raftd.wire.leases import CompactResult
+from raftd.wire.txn_answers import TxnResult
+from raftd.wire.txn_types import Compare, Op, Txn
 
 Answer = TypeVar("Answer")
 
@@ -35,6 +43,7 @@ class Client:
     def __init__(self, endpoints: str | Sequence[str], **options: Unpack[Options]) -> None:
         settings = checked_settings(endpoints, options)
         self.endpoints = settings.endpoints
+        self._clock = settings.clock
         self._callers = BlockingCallers(settings)
 
     def __enter__(self) -> Self:
@@ -54,9 +63,14 @@ class Client:
 
     # -- the built-in store -------------------------------------------------------------------
 
-    def put(self, key: Data, value: Data, *, timeout: float | None = None) -> kv.PutResult:
-        """The result's revision is also the key's new mod_revision."""
-        return self._callers.run(ops.put(key, value), timeout)
+    def put(
+        self, key: Data, value: Data, *, lease: int = 0, timeout: float | None = None
+    ) -> kv.PutResult:
+        """The result's revision is also the key's new mod_revision.
+
+        lease: the id of the lease with which the key ends; 0 takes it off any.
+        """
+        return self._callers.run(ops.put(key, value, lease), timeout)
 
     def put_many(
         self, pairs: Iterable[tuple[Data, Data]], *, timeout: float | None = None
@@ -68,11 +82,12 @@ class Client:
         self,
         key: Data,
         *,
+        revision: int = 0,
         consistency: Consistency = "linearizable",
         timeout: float | None = None,
     ) -> kv.GetResult:
-        """The result's `kv` is None if there is no such key."""
-        return self._callers.run(ops.get(key, consistency), timeout)
+        """The result's `kv` is None if there is no such key. revision: as it was then; 0: now."""
+        return self._callers.run(ops.get(key, consistency, revision), timeout)
 
     def range(
         self,
@@ -110,6 +125,76 @@ class Client:
         A key may appear once.
         """
         return self._callers.run(ops.atomic_batch(operations), timeout)
+
+    def txn(
+        self,
+        *,
+        when: Iterable[Compare] = (),
+        then: Iterable[Op] = (),
+        otherwise: Iterable[Op] = (),
+        timeout: float | None = None,
+    ) -> TxnResult:
+        """`then` if everything in `when` holds, else `otherwise`: all or nothing, one revision.
+
+        What goes in is made by raftd.client.txn. The result is falsy if `otherwise` was done.
+        """
+        transaction = Txn(tuple(when), tuple(then), tuple(otherwise))
+        return self._callers.run(txn_operation(transaction), timeout)
+
+    def watch(
+        self,
+        key: Data | None = None,
+        *,
+        prefix: Data | None = None,
+        start_revision: int = 0,
+        previous: bool = False,
+    ) -> Watch:
+        """Every change of a key, or of all keys with a prefix, as an iterator: once, in order.
+
+        start_revision: begin with the changes of that revision, which may be past; 0: from now on.
+        previous: events also tell what was there before.
+        """
+        watcher = Watcher(span(key, prefix), start_revision, previous=previous)
+        return Watch(self._callers, watcher)
+
+    def compact(self, revision: int, *, timeout: float | None = None) -> CompactResult:
+        """Forget the history before this revision: it cannot be read or watched any more."""
+        return self._callers.run(ops.compact(revision), timeout)
+
+    # -- what is held for a while -------------------------------------------------------------
+
+    def lease(
+        self, ttl_s: int, *, on_lost: OnLost | None = None, timeout: float | None = None
+    ) -> Lease:
+        """A lease that is kept alive in the background; keys put with it end with it.
+
+        on_lost: called with the reason, on a thread of its own, if it ends before it is revoked.
+        """
+        lease = Lease(self._callers, self._clock, on_lost)
+        return lease.grant(ttl_s, timeout)
+
+    def lock(
+        self,
+        name: Data,
+        ttl_s: int = LOCK_TTL_S,
+        *,
+        timeout: float | None = None,
+        on_lost: OnLost | None = None,
+    ) -> Lock:
+        """`with client.lock("name") as owner`: one owner at a time in the whole cluster.
+
+        ttl_s: for how long it stays locked when its owner dies. timeout: for the `with` to wait;
+        None: for ever. owner.token is the fencing token, owner.guard the same for transactions.
+        """
+        queue = Queue(self._callers, self._clock, data("name", name), ttl_s, on_lost)
+        return Lock(queue, timeout)
+
+    def election(
+        self, name: Data, ttl_s: int = LOCK_TTL_S, *, on_lost: OnLost | None = None
+    ) -> Election:
+        """Who leads among those that campaign under this name: `campaign`, `leader`, `observe`."""
+        queue = Queue(self._callers, self._clock, data("name", name), ttl_s, on_lost)
+        return Election(queue)
 
     # -- any state machine --------------------------------------------------------------------
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 from grpc import aio
 
+from raftd.client import answers
 from raftd.client.answers import BULK_COUNT
 from raftd.client.calls import Backpressure
 from raftd.client.context import Context
 from raftd.client.errors import RaftdError, Unavailable
+from raftd.client.event_loop import resolve
 from raftd.client.nodes import Event, Question, events_at
-from raftd.client.operations import LaneName
+from raftd.client.operations import LaneName, Operation
 from raftd.client.policy import AttemptFailed, Next, error_of, judge_rpc
 from raftd.client.settings import Settings
 from raftd.client.stream import PipelineStream
@@ -35,6 +38,14 @@ REPORT_SECONDS = 1.0
 Answer = TypeVar("Answer")
 
 
+class Resident(Protocol):
+    """See `Engine.residents`."""
+
+    def close(self) -> None:
+        """End at once. Harmless if repeated."""
+        ...
+
+
 class Engine:
     """Made on the loop that it lives on. All methods but `queue(...).put`: the loop's thread."""
 
@@ -49,6 +60,8 @@ class Engine:
         self._streams: tuple[PipelineStream, ...] = (
             self.small, self.bulk, self.queries, self.stale,
         )  # fmt: skip
+        self.residents: set[Resident] = set()
+        """What lives on this loop with streams and tasks of its own, and ends with the engine."""
         self._watching = False
         self._tasks = [self.loop.create_task(stream.run()) for stream in self._streams]
         for task in self._tasks:
@@ -71,6 +84,25 @@ class Engine:
         busy = [stream.check(now) for stream in self._streams]
         if any(busy):
             self._watch()
+
+    async def run(self, operation: Operation[Answer], timeout: float) -> Answer:
+        """One command or query, for what lives on this loop. Raises the errors of
+        raftd.client.errors.
+
+        It takes no room of the callers': there are few of these, and they keep leases alive.
+        """
+        future: asyncio.Future[None] = self.loop.create_future()
+        call = answers.single(operation, partial(resolve, future))
+        self.lane(operation.lane).queue.put_here(call)
+        timer = self.loop.call_later(timeout, self.context.expire, [call])
+        try:
+            await future
+        except asyncio.CancelledError:
+            self.context.expire([call], "the caller was cancelled")
+            raise
+        finally:
+            timer.cancel()
+        return answers.decoded(operation.decode, answers.answer_of(call))
 
     # -- questions to nodes -------------------------------------------------------------------
 
@@ -178,17 +210,20 @@ class Engine:
 
         The session expires by itself.
         """
+        await self._stop()
+        await self.context.transport.close()
+
+    async def _stop(self) -> None:
+        for resident in list(self.residents):
+            resident.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.context.transport.close()
 
     async def close(self) -> None:
         """Settle what waits, tell the cluster that the session is over, close the channels."""
         self._abandon("the client was closed")
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stop()
         self._abandon("the client was closed")
         await self.context.close_session(CLOSE_SECONDS)
         await self.context.transport.close()

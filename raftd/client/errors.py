@@ -3,12 +3,15 @@
     NotDone          certainly not, and it will not be done later: safe to do again
       Overloaded       a limit was reached, here or at the node
       Unavailable      no leader was found or reached in time
+      NotAcquired      a lock or a leadership was not to be had in time
       WrongProcess     no client can work in this process (it was forked, or patched)
     OutcomeUnknown   perhaps; now, later or never. Read before doing it again
       SessionExpired   ... because the session that protected the retry is gone
     Refused          certainly not, and asking again will not help
       Invalid          a limit or field that no node would accept
       MachineError     the state machine's own deterministic answer
+      Compacted        what is asked for is older than the history that is kept
+      LockLost         what was held is not held any more: its lease has ended
     AnswerTooLong    certainly done, once; but its answer passed a limit and is gone
     ProtocolError    an answer that makes no sense; nothing can be said about what was done
     BulkError        some of many failed; `results` has each one's own answer or error
@@ -51,6 +54,10 @@ class Unavailable(NotDone):
     """No leader could be found or reached before the deadline."""
 
 
+class NotAcquired(NotDone):
+    """Others held the lock, or led, until the deadline. Nothing is left of the attempt."""
+
+
 class WrongProcess(NotDone):
     """No client can work here: the process was forked from a user of one, or patched by gevent."""
 
@@ -85,6 +92,21 @@ class Invalid(Refused):
 
 class MachineError(Refused):
     """The state machine's deterministic refusal: every node gives the same one."""
+
+
+class Compacted(Refused):
+    """The revision that is asked for is older than what is kept.
+
+    oldest: the first revision that can still be read or watched, 0 if it was not told.
+    """
+
+    def __init__(self, message: str, *, endpoint: str = "", oldest: int = 0) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.oldest = oldest
+
+
+class LockLost(Refused):
+    """A lock, a leadership or a lease has ended before its holder ended it."""
 
 
 class AnswerTooLong(RaftdError):

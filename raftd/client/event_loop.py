@@ -23,8 +23,7 @@ import os
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -60,6 +59,10 @@ class Tenant(Protocol):
 
     def reborn(self) -> None:
         """It is in a forked child now, without the parent's other threads."""
+        ...
+
+    def resume(self) -> None:
+        """The fork is over, and this is the parent."""
         ...
 
 
@@ -105,34 +108,6 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-
-
-class WakeBatcher:
-    """Brings answers from the thread's loop to another loop, many with one wake-up."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._settled: deque[asyncio.Future[None]] = deque()
-        self._woken = False
-
-    def waker(self, future: asyncio.Future[None]) -> Callable[[], None]:
-        """What a parcel calls, on the thread's loop."""
-
-        def wake() -> None:
-            self._settled.append(future)
-            if not self._woken:
-                self._woken = True
-                try:
-                    self._loop.call_soon_threadsafe(self._deliver)
-                except RuntimeError:  # the caller's loop is closed: nobody waits any more
-                    self._settled.clear()
-
-        return wake
-
-    def _deliver(self) -> None:
-        self._woken = False  # first: an answer that comes now must wake us again
-        while self._settled:
-            resolve(self._settled.popleft())
 
 
 def resolve(future: asyncio.Future[None]) -> None:
@@ -276,7 +251,10 @@ def _has_grpc_threads() -> bool:
 
 
 def _after_in_parent() -> None:
+    tenants = list(_registry.tenants)
     _registry.lock.release()
+    for tenant in tenants:
+        tenant.resume()
 
 
 def _after_in_child() -> None:

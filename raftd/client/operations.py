@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
 from raftd.client.errors import Invalid
-from raftd.wire import batch, kv
+from raftd.wire import batch, kv, leases
 from raftd.wire.errors import WireError
+from raftd.wire.txn import encode_txn
+from raftd.wire.txn_answers import RangeAnswer, decode_txn_answer
+from raftd.wire.txn_types import PutOp, RangeOp, Txn
 
 Consistency = Literal["linearizable", "stale"]
 LaneName = Literal["small", "bulk", "queries", "stale"]
@@ -53,9 +56,19 @@ def submit_many(commands: Iterable[Data]) -> Bulk[bytes]:
 # -- the built-in store ------------------------------------------------------------------------
 
 
-def put(key: Data, value: Data) -> Operation[kv.PutResult]:
-    payload = _encoded(kv.encode_put, data("key", key), data("value", value))
-    return Operation("small", payload, kv.decode_put)
+def put(key: Data, value: Data, lease: int = 0) -> Operation[kv.PutResult]:
+    name, content = data("key", key), data("value", value)
+    if not lease:
+        return Operation("small", encoded(kv.encode_put, name, content), kv.decode_put)
+    both = Txn(success=[PutOp(name, content, lease), RangeOp(name, keys_only=True)])
+    return Operation("small", encoded(encode_txn, both), _put_in_txn)
+
+
+def _put_in_txn(answer: bytes) -> kv.PutResult:
+    """A put of a transaction tells no version, so the key is read after it."""
+    done = decode_txn_answer(answer)
+    (_, read) = done.responses
+    return kv.PutResult(done.revision, _only(read).version)
 
 
 def put_many(pairs: Iterable[tuple[Data, Data]]) -> Bulk[kv.PutResult]:
@@ -63,37 +76,89 @@ def put_many(pairs: Iterable[tuple[Data, Data]]) -> Bulk[kv.PutResult]:
     for key, value in _pairs(pairs):
         if value is None:
             raise Invalid(f"put_many: key {key[:64]!r}: value: NoneType, expected bytes or str")
-        commands.append(_encoded(kv.encode_put, key, value))
+        commands.append(encoded(kv.encode_put, key, value))
     return Bulk(commands, kv.decode_put)
 
 
 def delete(key: Data) -> Operation[kv.DeleteResult]:
-    return Operation("small", _encoded(kv.encode_delete, data("key", key)), kv.decode_delete)
+    return Operation("small", encoded(kv.encode_delete, data("key", key)), kv.decode_delete)
 
 
 def cas(key: Data, value: Data | None, expect: kv.Expect) -> Operation[kv.CasResult]:
     new = None if value is None else data("value", value)
-    payload = _encoded(kv.encode_cas, data("key", key), new, expect)
+    payload = encoded(kv.encode_cas, data("key", key), new, expect)
     return Operation("small", payload, kv.decode_cas)
 
 
 def atomic_batch(
     operations: Iterable[tuple[Data, Data | None]],
 ) -> Operation[kv.BatchResult]:
-    payload = _encoded(kv.encode_batch_ops, _pairs(operations))
+    payload = encoded(kv.encode_batch_ops, _pairs(operations))
     return Operation("small", payload, kv.decode_batch_ops)
 
 
-def get(key: Data, consistency: Consistency) -> Operation[kv.GetResult]:
-    payload = _encoded(kv.encode_get, data("key", key))
-    return Operation(_lane(consistency), payload, kv.decode_get)
+def get(key: Data, consistency: Consistency, revision: int = 0) -> Operation[kv.GetResult]:
+    name, lane = data("key", key), _lane(consistency)
+    if not revision:
+        return Operation(lane, encoded(kv.encode_get, name), kv.decode_get)
+    read = Txn(success=[RangeOp(name, revision=revision)])
+    return Operation(lane, encoded(encode_txn, read), _get_in_txn)
+
+
+def _get_in_txn(answer: bytes) -> kv.GetResult:
+    done = decode_txn_answer(answer)
+    (read,) = done.responses
+    assert isinstance(read, RangeAnswer)
+    return kv.GetResult(done.revision, read.kvs[0] if read.kvs else None)
+
+
+def _only(read: object) -> kv.KeyValue:
+    assert isinstance(read, RangeAnswer)
+    return read.kvs[0]
 
 
 def page(
     prefix: Data, limit: int, after: Data, consistency: Consistency
 ) -> Operation[kv.RangeResult]:
-    payload = _encoded(kv.encode_range, data("prefix", prefix), limit, data("after", after))
+    payload = encoded(kv.encode_range, data("prefix", prefix), limit, data("after", after))
     return Operation(_lane(consistency), payload, kv.decode_range)
+
+
+# -- leases and history of the built-in store --------------------------------------------------
+
+
+def lease_grant(lease_id: int, ttl_s: int) -> Operation[leases.GrantResult]:
+    payload = encoded(leases.encode_lease_grant, lease_id, ttl_s)
+    return Operation("small", payload, leases.decode_grant_answer)
+
+
+def lease_revoke(lease_id: int) -> Operation[leases.RevokeResult]:
+    payload = encoded(leases.encode_lease_revoke, lease_id)
+    return Operation("small", payload, leases.decode_revoke_answer)
+
+
+def lease_renew(lease_id: int) -> Operation[leases.RenewResult]:
+    """A query that only the leader answers: the stream of queries goes on until it is there."""
+    payload = encoded(leases.encode_lease_renew, lease_id)
+    return Operation("queries", payload, leases.decode_renew_answer)
+
+
+def lease_time_to_live(lease_id: int, keys: bool) -> Operation[leases.TimeToLiveResult]:
+    payload = encoded(leases.encode_lease_time_to_live, lease_id, keys)
+    return Operation("queries", payload, leases.decode_time_to_live_answer)
+
+
+def lease_list() -> Operation[leases.LeaseListResult]:
+    return Operation("queries", leases.encode_lease_list(), leases.decode_list_answer)
+
+
+def compact(revision: int) -> Operation[leases.CompactResult]:
+    payload = encoded(leases.encode_compact, revision)
+    return Operation("small", payload, leases.decode_compact_answer)
+
+
+def store_status() -> Operation[leases.StatusResult]:
+    return Operation("queries", leases.encode_status(), leases.decode_status_answer)
 
 
 # -- arguments ---------------------------------------------------------------------------------
@@ -138,7 +203,7 @@ def _checked(command: Data) -> bytes:
     return command
 
 
-def _encoded(encode: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> bytes:
+def encoded(encode: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> bytes:
     try:
         return encode(*args, **kwargs)
     except WireError as error:

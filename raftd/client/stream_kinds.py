@@ -11,8 +11,11 @@ from raftd.client.policy import Next, Verdict
 from raftd.client.stream import PipelineStream
 from raftd.wire import batch
 from raftd.wire.errors import WireError
+from raftd.wire.refusals import NOT_PRIMARY
 from raftd.wire.session_id import opened_at
 
+_ELSEWHERE = (batch.MACHINE_ERROR, NOT_PRIMARY.encode())
+"""The result of a query that only the leader can answer."""
 _TRANSIENT = frozenset((batch.SESSION_EXPIRED, batch.SESSION_FULL))
 """Statuses that are no answer: the call goes round again."""
 
@@ -160,7 +163,19 @@ class QueryStream(PipelineStream):
                 self._context.settle(call, ProtocolError(text, endpoint=self.address))
             return
         _deal(calls, results, reply, self.address)
+        if _ELSEWHERE in results:
+            calls = self._again(calls)
         self._context.settle_frame(calls)
+
+    def _again(self, calls: list[PendingCall]) -> list[PendingCall]:
+        """Some can be answered by the leader only, and this node does not lead: they go on."""
+        back = [call for call in calls if _ELSEWHERE in (call.results or ())]
+        for call in back:
+            call.results = None
+            call.reason = f"{self.address}: {NOT_PRIMARY}"
+        self._verdict = self._verdict or Verdict(Next.REDIRECT, True, NOT_PRIMARY)
+        self.queue.back(back)
+        return [call for call in calls if call.results is not None]
 
 
 class StaleStream(QueryStream):

@@ -16,16 +16,21 @@ from typing import Any
 import grpc
 
 from raftd._pb import client_pb2 as pb
+from raftd._pb.etcd_pb2 import WatchCreateRequest
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineError, StateMachine
 from raftd.machine.session_table import FORMAT_1
 from raftd.machine.sessions import Sessions
 from raftd.wire import batch
 from raftd.wire.errors import WireError
+from raftd.wire.leases import LEASE_RENEW
+from raftd.wire.refusals import NOT_PRIMARY
+from tests.client.fake_host import FakeHost, leads
 from tests.client.fake_services import add_services
 from tests.client.faults import Broken, Fault, failure_of
 
 HANG_STEP_SECONDS = 0.01
+ELSEWHERE = (batch.MACHINE_ERROR, NOT_PRIMARY.encode())
 
 
 class Tally:
@@ -64,6 +69,7 @@ class FakeCluster:
     def __init__(self, nodes: int = 3, machine: StateMachine | None = None) -> None:
         self.machine: Any = machine or KvStore()
         self.sessions = Sessions(self.machine)
+        self.host = FakeHost(self)
         self.lock = threading.Lock()
         self.index = 0
         self.term = 1
@@ -72,11 +78,15 @@ class FakeCluster:
         self.nodes = {f"n{number}": FakeNode(self, f"n{number}") for number in range(1, nodes + 1)}
 
     def __enter__(self) -> FakeCluster:
+        if isinstance(self.machine, KvStore):
+            self.machine.attach(self.host)  # type: ignore[arg-type]
+            self.machine.on_event(leads(self.term))
         for node in self.nodes.values():
             node.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.host.stop()
         for node in self.nodes.values():
             node.stop()
 
@@ -93,13 +103,19 @@ class FakeCluster:
         with self.lock:
             self.index += 1
             self.entries.append(batch.decode_batch(payload))
-            return self.sessions.apply_batch(self.index, self.term, payload), self.index, self.term
+            results = self.sessions.apply_batch(self.index, self.term, payload)
+            self.sessions.on_applied(self.index)
+            return results, self.index, self.term
 
-    def query(self, queries: list[bytes]) -> tuple[bytes, int]:
+    def query(self, queries: list[bytes], *, leads: bool = True) -> tuple[bytes, int]:
         with self.lock:
-            return batch.encode_results(
-                [self.sessions.query(query) for query in queries]
-            ), self.index
+            answers = [
+                ELSEWHERE
+                if query[:1] == bytes((LEASE_RENEW,)) and not leads
+                else self.sessions.query(query)
+                for query in queries
+            ]
+            return batch.encode_results(answers), self.index
 
     def expire_sessions(self) -> None:
         """As if others had pushed them out."""
@@ -119,7 +135,8 @@ class FakeCluster:
 class FakeNode:
     """One server. hint: what it says about the leader, (id, address); None: the truth.
 
-    delay: called for every frame. door: may raise WireError for what it does not like.
+    reads: it answers linearizable queries also while it follows. watches: what was asked to be
+    watched. delay: called for every frame. door: may raise WireError for what it does not like.
     """
 
     def __init__(self, cluster: FakeCluster, node_id: str) -> None:
@@ -134,6 +151,10 @@ class FakeNode:
         self.healthy = True
         self.problems: list[str] = []
         self.waiting_for: list[str] = []
+        self.reads = False
+        self.can_watch = True
+        self.watches: list[WatchCreateRequest] = []
+        self.watch_faults: deque[Fault] = deque()
         self.delay: Callable[[], object] | None = None
         self.door: Callable[[bytes], None] = lambda payload: None
         self.stopping = threading.Event()

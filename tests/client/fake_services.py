@@ -13,6 +13,7 @@ import grpc
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2_grpc
 from raftd._pb import client_pb2 as pb
 from raftd.wire import batch
+from tests.client.fake_watch import FakeWatch
 from tests.client.faults import Broken, Fault, failure_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def add_services(node: FakeNode, server: grpc.Server) -> None:
     client_pb2_grpc.add_CommandsServicer_to_server(_Commands(node), server)
     admin_pb2_grpc.add_AdminServicer_to_server(_Admin(node), server)
-    server.add_generic_rpc_handlers((_Health(node),))
+    server.add_generic_rpc_handlers((_Health(node), FakeWatch(node)))
 
 
 def _abort(context: grpc.ServicerContext, failure: pb.Failure) -> None:
@@ -61,9 +62,10 @@ class _Commands(client_pb2_grpc.CommandsServicer):
             raise Broken
         if fault in (Fault.HANG_AFTER, Fault.HANG_BEFORE):
             node.hang(context)
-        if request.queries.consistency == pb.LINEARIZABLE and not node.leads:
+        linearizable = request.queries.consistency == pb.LINEARIZABLE
+        if linearizable and not node.leads and not node.reads:
             return pb.PipelineReply(number=number, failure=node.not_leader())
-        results, index = node.cluster.query(list(request.queries.query))
+        results, index = node.cluster.query(list(request.queries.query), leads=node.leads)
         return pb.PipelineReply(number=number, results=results, index=index)
 
     def OpenSession(

@@ -64,6 +64,24 @@ PROGRAMS = {
         """,
         "over\n",
     ),
+    "a lease and a watch": (
+        """
+        lease = client.lease(1)
+        watch = client.watch("k")
+        watch.take(0.01)
+        in_child(lambda: print("child", bool(lease), flush=True))
+        ends = lease.keeper.deadline
+        while lease.keeper.deadline == ends:  # it is renewed by itself
+            assert lease, "lost in the parent"
+            time.sleep(0.01)
+        put("x")
+        print("event", watch.take(5.0)[0].value)
+        in_child(lambda: put("y"))
+        print("event", watch.take(5.0)[0].value)
+        lease.revoke()
+        """,
+        "child False\nput 1\nevent b'x'\nput 2\nevent b'y'\n",
+    ),
     "never closed": ("put('x')", "put 1\n"),
     "never closed, a daemon thread at work": (
         """

@@ -1,0 +1,216 @@
+"""Locks and elections: the part on the client's loop.
+
+Both are a queue of keys under `<name>/`, as in the etcd v3 API, so that etcd's own tools and ours
+wait for each other. Whoever wants the lock makes the key `<name>/<lease in hex>` with its lease and
+has it when no older key is left. The key's create_revision is the *fencing token*: it is greater
+than that of every holder before.
+
+Each step may be done again, so a fault in between only takes time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from raftd.client import txn
+from raftd.client.errors import (
+    Compacted,
+    LockLost,
+    NotDone,
+    OutcomeUnknown,
+    WrongProcess,
+)
+from raftd.client.leases import LeaseKeeper
+from raftd.client.operations import Operation
+from raftd.client.watch import Span, Watcher
+from raftd.wire.kv_results import KeyValue
+from raftd.wire.spans import prefix_end
+from raftd.wire.txn_answers import RangeAnswer, TxnResult
+from raftd.wire.txn_types import ASCEND, CREATE_REVISION, DESCEND, Compare, RangeOp, Txn
+
+if TYPE_CHECKING:
+    from raftd.client.engine import Engine
+
+LOCK_TTL_S = 10
+ATTEMPT_SECONDS = 5.0
+PAUSE_SECONDS = 0.05
+Answer = TypeVar("Answer")
+
+
+class Leader(NamedTuple):
+    """Who leads: its key, what it campaigned with or proclaimed last, and its fencing token."""
+
+    key: bytes
+    value: bytes
+    token: int
+
+
+class Ownership:
+    """A lock or a leadership that was won. Its truth value says whether it is still held.
+
+    key: the key that stands for it. token: the fencing token, greater than that of every owner
+    before; whatever is protected can refuse a smaller one than it has seen. Any thread, no I/O.
+    """
+
+    def __init__(self, key: bytes, token: int, keeper: LeaseKeeper) -> None:
+        self.key = key
+        self.token = token
+        self._keeper = keeper
+
+    @property
+    def lease_id(self) -> int:
+        """Of the lease under which it is held. Keys put with it end with it."""
+        return self._keeper.id
+
+    @property
+    def guard(self) -> Compare:
+        """For `txn(when=[owner.guard, ...])`: holds as long as nobody else can have it."""
+        return txn.create_revision(self.key) == self.token
+
+    def __bool__(self) -> bool:
+        """By this client's own clock, so it is False no later than others can have it."""
+        return self._keeper.alive
+
+    def check(self) -> None:
+        """Raises LockLost if it is not held any more."""
+        self._keeper.check()
+
+
+async def acquire(engine: Engine, prefix: bytes, value: bytes, keeper: LeaseKeeper) -> Ownership:
+    """Make the key and wait until it is the oldest. Raises LockLost if the lease ends meanwhile."""
+    place = await _join(engine, prefix, value, keeper)
+    while True:
+        before, revision = await _before(engine, prefix, place, keeper)
+        if before is None:
+            return place
+        await _gone(engine, before.key, revision, keeper)
+
+
+async def _join(engine: Engine, prefix: bytes, value: bytes, keeper: LeaseKeeper) -> Ownership:
+    """May be done again: the key that this lease made before is found."""
+    key = prefix + b"%x" % keeper.id
+    made = await insist(
+        engine,
+        Txn(
+            [txn.create_revision(key) == 0],
+            [txn.put(key, value, lease=keeper.id)],
+            [txn.get(key)],
+        ),
+        keeper,
+    )
+    if made:
+        return Ownership(key, made.revision, keeper)
+    return Ownership(key, _found(made, 0)[0].create_revision, keeper)
+
+
+async def _before(
+    engine: Engine, prefix: bytes, place: Ownership, keeper: LeaseKeeper
+) -> tuple[KeyValue | None, int]:
+    """The youngest key that is older than ours, if there is one, and the revision of the look."""
+    older = RangeOp(
+        prefix, prefix_end(prefix), 1,
+        order=DESCEND, sort=CREATE_REVISION, keys_only=True, max_create_revision=place.token - 1,
+    )  # fmt: skip
+    seen = await insist(engine, Txn(success=[txn.get(place.key), older]), keeper)
+    if not _found(seen, 0):
+        raise LockLost(f"lease {keeper.id:x}: it ended while it waited for its turn")
+    before = _found(seen, 1)
+    return (before[0] if before else None), seen.revision
+
+
+async def _gone(engine: Engine, key: bytes, revision: int, keeper: LeaseKeeper) -> None:
+    """Wait until the key has been deleted, or may have been."""
+    watcher = Watcher(Span(key, b""), revision + 1, puts=False)
+    gone = asyncio.ensure_future(watcher.take(engine, None))
+    lost = asyncio.ensure_future(keeper.until_lost())
+    try:
+        done, _ = await asyncio.wait({gone, lost}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    except Compacted:  # so long ago: look again
+        return
+    finally:
+        watcher.close()
+        for task in (gone, lost):
+            task.cancel()
+        await asyncio.gather(gone, lost, return_exceptions=True)
+
+
+async def insist(engine: Engine, transaction: Txn, keeper: LeaseKeeper) -> TxnResult:
+    """For what may be done twice: until there is an answer, or the lease is lost."""
+    operation = txn.operation(transaction)
+    while True:
+        keeper.check()
+        try:
+            return await engine.run(operation, ATTEMPT_SECONDS)
+        except WrongProcess:
+            raise
+        except (NotDone, OutcomeUnknown):
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+# -- who leads ---------------------------------------------------------------------------------
+
+
+def leader(prefix: bytes) -> Operation[TxnResult]:
+    """The oldest key. See `leader_of`."""
+    oldest = RangeOp(prefix, prefix_end(prefix), 1, order=ASCEND, sort=CREATE_REVISION)
+    return txn.operation(Txn(success=[oldest]))
+
+
+def leader_of(answer: TxnResult) -> Leader | None:
+    found = _found(answer, 0)
+    return Leader(found[0].key, found[0].value, found[0].create_revision) if found else None
+
+
+def proclamation(owner: Ownership, value: bytes) -> Operation[TxnResult]:
+    """Put another value, if we still lead."""
+    put = txn.put(owner.key, value, lease=owner.lease_id)
+    return txn.operation(Txn([owner.guard], [put]))
+
+
+class LeaderFeed:
+    """Every change of who leads, or of what it proclaims; None: nobody. First how it is now."""
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self._seen: tuple[Leader | None] | None = None
+        self._watcher: Watcher | None = None
+
+    async def take(self, engine: Engine, timeout: float | None) -> list[Leader | None]:
+        """See `Feed`. What changes twice between two looks is seen once."""
+        try:
+            if self._watcher is not None and not await self._watcher.take(engine, timeout):
+                return []
+        except Compacted:
+            self._forget()
+        try:
+            answer = await engine.run(leader(self._prefix), ATTEMPT_SECONDS)
+        except WrongProcess:
+            raise
+        except NotDone:
+            self._forget()
+            await asyncio.sleep(PAUSE_SECONDS)
+            return []
+        if self._watcher is None:
+            span = Span(self._prefix, prefix_end(self._prefix))
+            self._watcher = Watcher(span, answer.revision + 1)
+        now = leader_of(answer)
+        if self._seen == (now,):
+            return []
+        self._seen = (now,)
+        return [now]
+
+    def close(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+
+
+def _found(answer: TxnResult, at: int) -> list[KeyValue]:
+    response = answer.responses[at]
+    return response.kvs if isinstance(response, RangeAnswer) else []

@@ -1,0 +1,249 @@
+"""Watching keys: every change, once, in order, through any fault. The part on the client's loop.
+
+A `Watcher` reads one stream of a node's watch service. When that breaks it goes to another node and
+asks for what comes after the last revision that it handed over whole: nothing is lost, nothing
+comes twice. A node that has lost its leader ends the stream, so that a watcher does not sit with a
+node that hears nothing any more.
+
+What is not read stays at the node, which keeps a bounded amount and reads the rest again from the
+store's history: a slow watcher costs nobody anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from grpc import aio
+
+from raftd._pb import etcd_pb2 as pb
+from raftd.client.errors import Compacted, Invalid
+from raftd.client.operations import Data, data
+from raftd.client.policy import AttemptFailed, Next, error_of, judge_rpc
+from raftd.wire.kv_results import KeyValue
+from raftd.wire.spans import prefix_end
+
+if TYPE_CHECKING:
+    from raftd.client.engine import Engine
+
+METHOD = "/etcdserverpb.Watch/Watch"
+WITH_LEADER = (("hasleader", "true"),)
+"""The node ends the stream when it has had no leader for a while."""
+Item_co = TypeVar("Item_co", covariant=True)
+WatchCall = aio.StreamStreamCall[pb.WatchRequest, pb.WatchResponse]
+
+
+class WatchEvent(NamedTuple):
+    """One change of one key. Its truth value is True for a put, False for a delete.
+
+    value: empty after a delete. revision: of the change; all events of one revision are of one
+    transaction. previous: the key before, if it was asked for and there was one.
+    """
+
+    key: bytes
+    value: bytes
+    revision: int
+    deleted: bool
+    version: int
+    create_revision: int
+    lease: int
+    previous: KeyValue | None
+
+    def __bool__(self) -> bool:
+        return not self.deleted
+
+
+class EngineEnded(Exception):
+    """The engine was put down for a fork, or closed."""
+
+
+class Feed(Protocol[Item_co]):
+    """Something that hands items over from the client's loop, a batch at a time."""
+
+    async def take(self, engine: Engine, timeout: float | None) -> Sequence[Item_co]:
+        """The next ones; none after `timeout` seconds without any. The engine's loop."""
+        ...
+
+    def close(self) -> None:
+        """Harmless if repeated. The engine's loop."""
+        ...
+
+
+class Span(NamedTuple):
+    """The keys that are watched, as the etcd v3 API names them."""
+
+    key: bytes
+    range_end: bytes
+
+
+def span(key: Data | None, prefix: Data | None) -> Span:
+    """One of the two. Raises Invalid."""
+    if (key is None) == (prefix is None):
+        raise Invalid("watch: give a key, or prefix=, one of them")
+    if key is not None:
+        return Span(data("key", key), b"")
+    start = data("prefix", prefix or b"")
+    return Span(start or b"\0", prefix_end(start))
+
+
+class Watcher:
+    """A `Feed` of the changes of some keys."""
+
+    def __init__(
+        self,
+        span: Span,
+        start_revision: int,
+        *,
+        puts: bool = True,
+        deletes: bool = True,
+        previous: bool = False,
+    ) -> None:
+        """start_revision 0: from now on. puts, deletes: which events are wanted."""
+        self._next = start_revision
+        self._span = span
+        self._filters = [
+            *([] if puts else [pb.WatchCreateRequest.NOPUT]),
+            *([] if deletes else [pb.WatchCreateRequest.NODELETE]),
+        ]
+        self._previous = previous
+        self._engine: Engine | None = None
+        self._call: WatchCall | None = None
+        self._reading: asyncio.Task[list[WatchEvent]] | None = None
+        self._parts: list[WatchEvent] = []
+        self._misses = 0
+        self._address = ""
+
+    @property
+    def revision(self) -> int:
+        """Everything up to it has been handed over; 0: not known before the first answer."""
+        return max(0, self._next - 1)
+
+    async def take(self, engine: Engine, timeout: float | None) -> list[WatchEvent]:
+        """Events of one or more whole revisions; none after `timeout` seconds without any.
+
+        Raises Compacted when what comes next is gone, Invalid for what no node takes.
+        """
+        if engine is not self._engine:  # the first time, or the process has forked meanwhile
+            self.close()
+            self._engine = engine
+            engine.residents.add(self)
+        reading = self._reading = self._reading or asyncio.ensure_future(self._read(engine))
+        await asyncio.wait({reading}, timeout=timeout)
+        if not reading.done():
+            return []
+        self._reading = None
+        if reading.cancelled():
+            raise EngineEnded
+        return reading.result()
+
+    def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+        self._hang_up()
+        if self._engine is not None:
+            self._engine.residents.discard(self)
+            self._engine = None
+
+    def _hang_up(self) -> None:
+        call, self._call = self._call, None
+        self._parts = []
+        if call is not None:
+            call.cancel()
+
+    # -- through any fault --------------------------------------------------------------------
+
+    async def _read(self, engine: Engine) -> list[WatchEvent]:
+        """Until there are events; goes from node to node as need be."""
+        while True:
+            try:
+                call = self._call or await self._begin(engine)
+                answer = await call.read()
+                if isinstance(answer, pb.WatchResponse):
+                    events = self._events(answer)
+                    if events:
+                        return events
+                    continue
+            except AttemptFailed as failed:
+                verdict = failed.verdict
+            except aio.AioRpcError as error:
+                verdict = judge_rpc(error)
+            except asyncio.InvalidStateError:
+                verdict = None
+            except asyncio.CancelledError:  # our own, or the connection's that was replaced
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                verdict = None
+            else:
+                verdict = None
+            if verdict is not None and verdict.next is Next.GIVE_UP:
+                self._hang_up()
+                raise error_of(verdict, self._address)
+            await self._move_on(engine)
+
+    async def _begin(self, engine: Engine) -> WatchCall:
+        context = engine.context
+        self._address = self._address or context.router.target()
+        node = await context.transport.reach(self._address, context.connect_timeout)
+        method: aio.StreamStreamMultiCallable[pb.WatchRequest, pb.WatchResponse]
+        method = node.channel.stream_stream(
+            METHOD, pb.WatchRequest.SerializeToString, pb.WatchResponse.FromString
+        )
+        call = self._call = method(metadata=WITH_LEADER)
+        create = pb.WatchCreateRequest(
+            key=self._span.key,
+            range_end=self._span.range_end,
+            start_revision=self._next,
+            filters=self._filters,
+            prev_kv=self._previous,
+            progress_notify=True,
+            fragment=True,
+        )
+        await call.write(pb.WatchRequest(create_request=create))
+        return call
+
+    async def _move_on(self, engine: Engine) -> None:
+        """To another node; after a round over all of them with a pause that grows."""
+        router = engine.context.router
+        self._hang_up()
+        self._address = router.other(self._address)
+        self._misses += 1
+        if self._misses >= len(router.endpoints):
+            await asyncio.sleep(router.backoff(self._misses - len(router.endpoints)))
+
+    def _events(self, answer: pb.WatchResponse) -> list[WatchEvent]:
+        """What an answer brings; none for the first, a progress report or a part of a large one."""
+        self._misses = 0
+        if answer.canceled:
+            self._hang_up()
+            if answer.compact_revision:
+                raise Compacted(
+                    f"revision {self._next} is compacted, {answer.compact_revision} is the "
+                    "oldest that is left: read again, and watch from there",
+                    oldest=answer.compact_revision,
+                )
+            raise Invalid(answer.cancel_reason or "the node cancelled the watch")
+        self._parts += [_event(event) for event in answer.events]
+        if answer.fragment:
+            return []
+        events, self._parts = self._parts, []
+        if events:
+            self._next = events[-1].revision + 1
+        elif not answer.created or not self._next:  # a progress report, or where "from now" is
+            self._next = max(self._next, answer.header.revision + 1)
+        return events
+
+
+def _event(event: pb.Event) -> WatchEvent:
+    kv = event.kv
+    previous = _pair(event.prev_kv) if event.HasField("prev_kv") else None
+    return WatchEvent(
+        kv.key, kv.value, kv.mod_revision, event.type == pb.Event.DELETE, kv.version,
+        kv.create_revision, kv.lease, previous,
+    )  # fmt: skip
+
+
+def _pair(kv: pb.KeyValue) -> KeyValue:
+    return KeyValue(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.version, kv.lease)

@@ -88,16 +88,18 @@ class Raftd:
 
 
 @contextlib.contextmanager
-def raftd_cluster(base: Path, size: int = 1) -> Iterator[Raftd]:
+def raftd_cluster(base: Path, size: int = 1, transport: str = "h2") -> Iterator[Raftd]:
     """A fresh cluster that serves."""
-    with raftd_clusters([base], size) as (raftd,):
+    with raftd_clusters([base], size, transport) as (raftd,):
         yield raftd
 
 
 @contextlib.contextmanager
-def raftd_clusters(bases: Sequence[Path], size: int = 1) -> Iterator[list[Raftd]]:
+def raftd_clusters(
+    bases: Sequence[Path], size: int = 1, transport: str = "grpcio"
+) -> Iterator[list[Raftd]]:
     """Fresh clusters, one below each base, that serve; they start side by side."""
-    clusters = [_configured(base, size) for base in bases]
+    clusters = [_configured(base, size, transport) for base in bases]
     nodes = [node for cluster in clusters for node in cluster.nodes]
     try:
         for node in nodes:
@@ -108,7 +110,7 @@ def raftd_clusters(bases: Sequence[Path], size: int = 1) -> Iterator[list[Raftd]
         kill_all(nodes)
 
 
-def _configured(base: Path, size: int) -> Raftd:
+def _configured(base: Path, size: int, transport: str) -> Raftd:
     """Each member has a gateway that it advertises. One alone need not wait for others."""
     nodes = make_nodes(base, [f"n{number}" for number in range(1, size + 1)])
     gateways = [f"127.0.0.1:{port}" for port in free_ports(size)]
@@ -116,9 +118,9 @@ def _configured(base: Path, size: int) -> Raftd:
     if timing:
         timing["election_timeout_max"] = "200ms"
     for node, gateway in zip(nodes, gateways, strict=True):
-        own = {**timing, "listen_gateway": gateway, "advertise_gateway": gateway}
+        own = {"transport": transport, "listen_gateway": gateway, "advertise_gateway": gateway}
         node.directory.mkdir(parents=True)
-        node.config_path.write_text(config_text(node, nodes, own))
+        node.config_path.write_text(config_text(node, nodes, {**timing, **own}))
     return Raftd(nodes, gateways)
 
 

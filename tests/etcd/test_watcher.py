@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd import watcher as module
 from raftd.rpc.etcd.header import Headers
@@ -48,6 +50,9 @@ class Taken:
 class Hub:
     def __init__(self) -> None:
         self.all: list[Taken] = []
+
+    def __len__(self) -> int:
+        return len([taken for taken in self.all if not taken.cancelled])
 
     def subscribe(self, key: bytes, range_end: bytes = b"", **asked: Any) -> Taken:
         self.all.append(Taken({"key": key, "range_end": range_end, **asked}))
@@ -214,3 +219,15 @@ def test_the_hub_is_asked_in_turns() -> None:
     first.put(*[Delivery([(n, [put(b"a", n)])], n, more=n < 12) for n in (10, 11, 12)])
     second.put(Delivery([(10, [put(b"a", 10)])], 10))
     assert [answer.watch_id for answer in stream.sent()] == [0, 1, 0, 0]
+
+
+def test_there_is_an_end_to_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, most in (("WATCHERS_MAX", 2), ("NODE_WATCHERS_MAX", 2)):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, most)
+            stream = Stream()
+            for _ in range(most):
+                assert not stream.create()[0].canceled
+            (refused,) = stream.create()
+            assert refused.canceled
+            assert "too many watchers" in refused.cancel_reason

@@ -3,6 +3,7 @@
     $ put a 1                  runs `etcdctl put a 1`; the lines below are what it prints
     $ txn <<<'...'             the same with that text (with \\n for a new line) as its input
     & watch a --rev=2          the same in the background; `! 1` stops the first of them with SIGINT
+    ~ get copy                 repeats the command until it prints something, or what is expected
     # why                      a comment
 
 A non-zero exit code is the last line, as `[1]`. What no two clusters share is replaced: leases by
@@ -72,12 +73,14 @@ class Session:
 
     endpoints: str
     quiet_seconds: float = QUIET_SECONDS
+    folder: str = "."
     leases: dict[str, str] = field(default_factory=dict)
     background: list[Background] = field(default_factory=list)
 
     def run(self, steps: Iterable[tuple[str, int]]) -> Iterator[str]:
         """The transcript's lines with what is printed now. `steps`: by `steps_of`."""
         with tempfile.TemporaryDirectory() as folder:
+            self.folder = folder
             try:
                 for number, (step, lines) in enumerate(steps):
                     yield step
@@ -92,10 +95,22 @@ class Session:
         if sign == "$":
             text, code = self._command(rest)
             yield from self._said(text, code)
+        elif sign == "~":
+            deadline = time.monotonic() + COMMAND_SECONDS
+            while True:
+                text, code = self._command(rest)
+                if text.count("\n") >= max(lines, 1) or time.monotonic() > deadline:
+                    break
+            yield from self._said(text, code)
         elif sign == "&":
             with output.open("w") as file:
                 process = subprocess.Popen(
-                    self._arguments(rest), stdout=file, stderr=file, text=True, env=_environment()
+                    self._arguments(rest),
+                    stdout=file,
+                    stderr=file,
+                    text=True,
+                    env=_environment(),
+                    cwd=self.folder,
                 )
             self.background.append(Background(process, output))
         elif sign == "!":
@@ -117,11 +132,13 @@ class Session:
             text=True,
             timeout=COMMAND_SECONDS,
             env=_environment(),
+            cwd=self.folder,
             check=False,
         )
         return run.stdout, run.returncode
 
     def _arguments(self, rest: str) -> list[str]:
+        rest = rest.replace("<endpoint>", self.endpoints.split(",")[0])
         words = shlex.split(self._with_leases(rest))
         return [ETCDCTL or "etcdctl", f"--endpoints={self.endpoints}", *words]
 

@@ -52,6 +52,10 @@ class Taken(Protocol):
 
 
 class Hub(Protocol):
+    def __len__(self) -> int:
+        """The number of watchers there are."""
+        ...
+
     def subscribe(
         self,
         key: bytes,

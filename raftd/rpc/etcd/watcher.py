@@ -17,6 +17,8 @@ NOTES_MAX = 128
 """Answers to requests that wait to be sent: past it the stream is not read."""
 WATCHERS_MAX = 10_000
 """Of one stream."""
+NODE_WATCHERS_MAX = 100_000
+"""Of all streams, and of the recipes that wait: about a kilobyte each."""
 EVENTS_MAX = 1000
 BYTES_MAX = 1 << 20
 """What is taken from the hub at a time. One revision is never cut, however large it is."""
@@ -29,6 +31,7 @@ EMPTY_RANGE = "mvcc: watcher range is empty"
 DUPLICATE = "mvcc: duplicate watch ID provided on the WatchStream"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
 TOO_MANY = f"etcdserver: too many watchers on this stream, the limit is {WATCHERS_MAX}"
+TOO_MANY_HERE = f"etcdserver: too many watchers on this member, the limit is {NODE_WATCHERS_MAX}"
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +112,8 @@ class StreamWatchers:
             return EMPTY_RANGE
         if request.watch_id in self._watchers and request.watch_id:
             return DUPLICATE
+        if len(self._hub) >= NODE_WATCHERS_MAX:
+            return TOO_MANY_HERE
         return TOO_MANY if len(self._watchers) >= WATCHERS_MAX else ""
 
     def _number(self) -> int:

@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--each", type=int, default=5000, help="requests between fresh servers")
+    parser.add_argument("--transport", choices=("grpcio", "h2"), default="h2")
     arguments = parser.parse_args()
     if ETCD is None:
         print("differential: etcd is not installed: apt-get install etcd-server")
@@ -23,7 +24,11 @@ def main() -> int:
     while left > 0:
         count = min(left, arguments.each)
         began = time.monotonic()
-        with folder() as base, one_etcd(base) as etcd, raftd_cluster(base) as raftd:
+        with (
+            folder() as base,
+            one_etcd(base) as etcd,
+            raftd_cluster(base, 1, arguments.transport) as raftd,
+        ):
             report = asyncio.run(compare(etcd, raftd.addresses[0], count, seed))
         seconds = time.monotonic() - began
         print(f"seed {seed}: {report} ({seconds:.0f} s)", flush=True)

@@ -42,6 +42,9 @@ async def compare(etcd: str, raftd: str, count: int, seed: int, most: int = 5) -
     try:
         for number in range(count):
             asked = requests.next()
+            if asked.name == "Compact":
+                await pair.caught_up()
+                pair = await _settle(report, number, pair, clients)
             one, other = await asyncio.gather(*(ask(client, asked) for client in clients))
             report.requests += 1
             _learn(requests, asked, one)
@@ -50,7 +53,9 @@ async def compare(etcd: str, raftd: str, count: int, seed: int, most: int = 5) -
                 await pair.create(requests.watch())
                 report.watchers += 1
             if pair.created and random.random() < 0.005:
-                await pair.cancel(random.randrange(pair.created))
+                pair = await _settle(report, number, pair, clients)
+                if pair.created:
+                    await pair.cancel(random.randrange(pair.created))
             if number % SETTLE_EVERY == SETTLE_EVERY - 1:
                 pair = await _settle(report, number, pair, clients)
             if len(report.differences) >= most:

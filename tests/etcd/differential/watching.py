@@ -11,6 +11,8 @@ from raftd._pb import etcd_pb2 as pb
 from tests.etcd.client import EtcdClient
 
 CREATE_SECONDS = 20.0
+CATCH_UP_SECONDS = 0.3
+"""etcd looks at watchers of the past every 100 ms."""
 
 
 class WatchStream:
@@ -84,6 +86,7 @@ class Pair:
     def __init__(self, etcd: EtcdClient, raftd: EtcdClient) -> None:
         self.sides = WatchStream(etcd), WatchStream(raftd)
         self.requests: list[pb.WatchCreateRequest] = []
+        self._made = float("-inf")
 
     @property
     def created(self) -> int:
@@ -97,8 +100,17 @@ class Pair:
             for side in self.sides:
                 await side.answered(len(self.requests) + 1)
         self.requests.append(request)
+        self._made = asyncio.get_running_loop().time()
+
+    async def caught_up(self) -> None:
+        """etcd reads the past for a new watcher a moment later, and a cancel or a compaction may be
+        before that; raftd reads it at once. Returns when that moment is over.
+        """
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._made + CATCH_UP_SECONDS - loop.time()))
 
     async def cancel(self, number: int) -> None:
+        await self.caught_up()
         for side in self.sides:
             await side.cancel(number)
 

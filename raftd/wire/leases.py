@@ -5,7 +5,7 @@ Little-endian; every one starts with its number and the format, u8 = 1 each.
     commands    compact 6         revision u64
                 grant 7           lease i64, ttl i64 (seconds)
                 revoke 8          lease i64
-                expire 9          count u16, leases i64 each; the leader proposes it, nobody else
+                expire 9          count u16, per lease: lease i64, serial u64; the leader's own
     queries     renew 18          lease i64
                 time to live 19   lease i64, keys u8: list the attached ones, too
                 list 20
@@ -18,6 +18,9 @@ Little-endian; every one starts with its number and the format, u8 = 1 each.
                 list                      revision u64, count u32, leases i64 each
                 status                    revision u64, compacted u64, keys u64, bytes u64,
                                           history u64, history bytes u64, leases u64
+
+A lease's serial is its number among all grants. An end names it, so that one which comes late, or
+twice, does not end a lease that was granted anew under the same id.
 
 A renewal is a query: nothing of it is in the log. Only the leader counts the time of leases, so
 `renew` and `time to live` go to the leader (the machine elsewhere refuses by NOT_PRIMARY).
@@ -62,6 +65,7 @@ TIME_TO_LIVE_ANSWER: Final = Struct("<BBQqqI")
 LIST_ANSWER: Final = Struct("<BBQI")
 STATUS_ANSWER: Final = Struct("<BBQQQQQQQ")
 LEASE: Final = Struct("<q")
+ENDED: Final = Struct("<qQ")
 KEY_BYTES: Final = Struct("<H")
 
 
@@ -142,12 +146,12 @@ def encode_lease_revoke(lease: int) -> bytes:
     return NUMBER.pack(LEASE_REVOKE, FORMAT, _lease(lease))
 
 
-def encode_lease_expire(leases: Sequence[int]) -> bytes:
-    """For the leader's own proposals."""
+def encode_lease_expire(leases: Sequence[tuple[int, int]]) -> bytes:
+    """(lease, serial) each. For the leader's own proposals."""
     if not 0 < len(leases) <= EXPIRED_MAX:
         raise WireError(f"leases: {len(leases)} at once, the limit is {EXPIRED_MAX}")
     head = EXPIRE.pack(LEASE_EXPIRE, FORMAT, len(leases))
-    return head + b"".join(LEASE.pack(_lease(lease)) for lease in leases)
+    return head + b"".join(ENDED.pack(_lease(lease), serial) for lease, serial in leases)
 
 
 def encode_lease_renew(lease: int) -> bytes:
@@ -179,12 +183,12 @@ def decode_grant(command: bytes) -> Grant:
     return grant
 
 
-def decode_expire(command: bytes) -> list[int]:
+def decode_expire(command: bytes) -> list[tuple[int, int]]:
     count = _fields(command, EXPIRE, whole=False)[2]
     body = command[EXPIRE.size :]
-    if len(body) != count * LEASE.size or not 0 < count <= EXPIRED_MAX:
+    if len(body) != count * ENDED.size or not 0 < count <= EXPIRED_MAX:
         raise _bad(command)
-    return [lease for (lease,) in LEASE.iter_unpack(body)]
+    return list(ENDED.iter_unpack(body))
 
 
 def decode_time_to_live(query: bytes) -> tuple[int, bool]:

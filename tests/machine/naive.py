@@ -44,6 +44,8 @@ class Naive:
         self.compacted = 0
         self.cells: dict[bytes, list[Cell]] = {}
         self.leases: dict[int, int] = {}
+        self.serials: dict[int, int] = {}
+        self.grants = 0
         self.events: dict[int, list[tuple[bytes, Cell, Cell]]] = {}
         """By revision: key, what it became, what it was."""
 
@@ -105,19 +107,21 @@ class Naive:
             lease, ttl_s = leases.decode_grant(command)
             if lease in self.leases:
                 raise Refused(refusals.LEASE_EXISTS)
-            self.leases[lease] = ttl_s
+            self.grants += 1
+            self.leases[lease], self.serials[lease] = ttl_s, self.grants
             return leases.TTL_ANSWER.pack(kind, 1, self.revision, ttl_s)
         if kind == leases.LEASE_REVOKE:
             ended = [leases.decode_number(command)]
             if ended[0] not in self.leases:
                 raise Refused(refusals.LEASE_NOT_FOUND)
         else:
-            ended = [lease for lease in leases.decode_expire(command) if lease in self.leases]
+            named = leases.decode_expire(command)
+            ended = list({lease: 0 for lease, serial in named if self.serials.get(lease) == serial})
         everything = self.there(Span(b"", None), 1 << 62)
         keys = [key for key, cell in everything if cell.lease in ended]
         self._transaction(txn.Txn([], [txn.DeleteOp(key) for key in keys]))
         for lease in ended:
-            del self.leases[lease]
+            del self.leases[lease], self.serials[lease]
         return leases.REVISION_ANSWER.pack(kind, 1, self.revision, len(keys))
 
     def _compare_and_set(self, command: bytes) -> bytes:

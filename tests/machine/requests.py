@@ -40,7 +40,8 @@ def command(rng: random.Random, revision: int) -> bytes:
     if number < 0.46:
         return leases.encode_lease_revoke(rng.choice(LEASES))
     if number < 0.48:
-        return leases.encode_lease_expire(sorted(rng.sample(LEASES, 2)))
+        ended = [(lease, rng.randrange(1, 30)) for lease in rng.sample(LEASES, 2)]
+        return leases.encode_lease_expire(ended)
     if number < 0.5:
         return leases.encode_compact(max(revision - rng.randrange(-1, 12), 0))
     return transaction(rng, revision, writes=True)

@@ -112,10 +112,10 @@ def test_every_watcher_sees_what_happened_however_it_takes(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some keep up, some fall behind and are read from the history, some begin in the past."""
-    monkeypatch.setattr(watch_module, "QUEUE_EVENTS_MAX", 4)
     monkeypatch.setattr(watch_module, "SCAN_REVISIONS", 7)
     rng = random.Random(seed)
     bench = Store()
+    bench.store.watches.queue_events_max = 4
     readers: list[tuple[Reader, int]] = []
     for step in range(500):
         request = requests.command(rng, bench.naive.revision)

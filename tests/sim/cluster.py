@@ -21,9 +21,11 @@ from tests.sim.liveness import Liveness
 from tests.sim.members import Membership, may_lose
 from tests.sim.network import Network
 from tests.sim.node import Clock, Node
+from tests.sim.others import Leasebook, Others
 from tests.sim.plan import Plan
 from tests.sim.states import note
 from tests.sim.troubles import Troubles
+from tests.sim.watchers import SimWatcher
 from tests.sim.workload import Client
 from tests.sim.world import TRACE_LINES, Violation, World
 
@@ -66,6 +68,10 @@ class Cluster:
         self.spoilt: NodeId = ""
         """The one node of this seed whose disk may lose or change what it has synced."""
         self.clients = [Client(self, number) for number in range(plan.clients)]
+        self.leasebook = Leasebook(self)
+        self.others = Others(self)
+        self.watchers = [SimWatcher(self, number) for number in range(plan.store.watchers)]
+        self.checkers.tell_foreign(self.others.was_applied)
 
     def _make_node(self, name: NodeId) -> Node:
         spread = self.plan.clock_rate_spread
@@ -183,6 +189,10 @@ class Cluster:
             self.world.at(self._rng.random() * 0.05, node.start)
         for client in self.clients:
             client.start()
+        for watcher in self.watchers:
+            watcher.start()
+        if self.plan.store.others:
+            self.others.start()
         if self.plan.calm_start:
             self._set_calm(True)
             self.until(lambda: self._formed() or self.world.now > CALM_SECONDS)

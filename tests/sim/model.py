@@ -8,11 +8,15 @@ exactly-once means: a number above the floor is executed at its first appearance
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from raftd.wire import batch as wire
 from raftd.wire.refusals import refusal_of
 from tests.machine.naive import Naive, Refused
 from tests.sim.world import Violation
+
+FOREIGN = 1 << 40
+"""Numbers of commands, outside sessions, that are not in the history; and 0, a node's own."""
 
 Result = tuple[int, bytes]
 """Status and answer; of a refusal the text by which it is known."""
@@ -24,6 +28,10 @@ class Model:
         self._sessions_max = sessions_max
         self._sessions: dict[bytes, tuple[list[int], dict[int, Result]]] = {}
         self.store = Naive()
+        self.foreign: Callable[[bytes, int, bool], None] = lambda command, revision, done: None
+        """Told of each command that no client of the history sent: what revision it made, if it did
+        any, and whether it was done at all.
+        """
         self.made: dict[tuple[bytes, int], int] = {}
         """By session (empty: none) and number: the revision that a command made, 0 for none."""
 
@@ -96,5 +104,8 @@ class Model:
             result = wire.OK, store.execute(command)
         except Refused as refused:
             result = wire.MACHINE_ERROR, str(refused).encode()
-        self.made[session, seq] = store.revision if store.revision != before else 0
+        made = store.revision if store.revision != before else 0
+        self.made[session, seq] = made
+        if not session and (seq == 0 or seq >= FOREIGN):
+            self.foreign(command, made, result[0] == wire.OK)
         return result

@@ -16,6 +16,7 @@ from raftd.core.types import Settings
 from tests.sim.members_plan import MembersPlan, draw_members
 from tests.sim.rare_plan import RarePlan, draw_rare
 from tests.sim.shell_plan import DRIVERS, ShellPlan, draw_shell
+from tests.sim.store_plan import StorePlan, draw_store
 
 DIVERGING = 0.2
 CRAWLING = 0.28
@@ -87,6 +88,7 @@ class Plan:
     faults: FaultPlan = field(default_factory=FaultPlan)
     shell: ShellPlan = field(default_factory=ShellPlan)
     rare: RarePlan = field(default_factory=RarePlan)
+    store: StorePlan = field(default_factory=StorePlan)
     members: MembersPlan = field(default_factory=MembersPlan)
     clock_rate_spread: float = 0.0
     clients: int = 3
@@ -141,6 +143,7 @@ def draw(seed: int) -> Plan:
     plan.shell = draw_shell(rng, plan.settings)
     plan.rare = draw_rare(random.Random(f"{seed}/rare"), plan.nodes)
     plan.members = draw_members(random.Random(f"{seed}/members"))
+    plan.store = draw_store(random.Random(f"{seed}/store"))
     return plan
 
 

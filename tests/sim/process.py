@@ -101,14 +101,23 @@ class Process(ABC):
     def alive(self) -> bool:
         return self.node.process is self
 
+    def on_network(self, call: Callable[..., None], *args: Any) -> None:
+        """Call this on the thread that owns a quick machine, when that is free."""
+        self.node.run(call, *args)
+
+    def machine_is_away(self) -> bool:
+        """Is a snapshot being restored into it?"""
+        return False
+
     # what happens to it
 
-    @abstractmethod
     def woken(self) -> None:
-        """It was paused and goes on."""
+        """It was paused and goes on: what came in the meantime was kept, and comes now."""
+        return
 
-    @abstractmethod
-    def clock_jumped(self) -> None: ...
+    def clock_jumped(self) -> None:
+        """Its clock went ahead."""
+        return
 
     @abstractmethod
     def link_lost(self, peer: NodeId) -> None: ...

@@ -271,13 +271,13 @@ class ShippedProcess(Process):
     def _when(self, seconds: float) -> float:
         return self.node.clock.true(self.now() + seconds)
 
+    def on_network(self, call: Callable[..., None], *args: Any) -> None:
+        self.run(call, *args)
+
+    def machine_is_away(self) -> bool:
+        return self.machine.away
+
     # what happens to it
-
-    def woken(self) -> None:
-        """What came in the meantime was kept, and comes now."""
-
-    def clock_jumped(self) -> None:
-        """No timer that matters is set for long."""
 
     def link_lost(self, peer: NodeId) -> None:
         if self.alive:

@@ -44,6 +44,8 @@ RECOVERY_CALLS = 12
 
 KEEP = Keep(bytes=0, revisions=8)
 """So little history that leaders propose to compact it all along, and snapshots stay small."""
+WATCH_QUEUE = 4
+"""Events: watchers fall behind often."""
 
 
 class DiskImage:
@@ -259,7 +261,9 @@ class Stores:
         self.recovered = recovered
         self.wal = directory.wal
         self.snapshots = directory.snapshots
-        self.host = Sessions(KvStore(KEEP, chunk=4), limits)
+        store = KvStore(KEEP, chunk=4)
+        store.watches.queue_events_max = WATCH_QUEUE
+        self.host = Sessions(store, limits)
 
     def restore(self, meta: SnapshotMeta) -> None:
         sessions, body = self.snapshots.open_body(meta)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from raftd.core.types import Configuration, Index, NodeId, Role, Term, Write
+from tests.machine.naive import Naive
 from tests.sim.model import Model
 from tests.sim.plan import Plan
 from tests.sim.shadow import Chains, Shadow
@@ -78,6 +79,15 @@ class Facts:
             if not (view.joins and not view.memory.last):
                 held += [view.memory.configuration, view.disk.configuration]
         return list(dict.fromkeys(held))
+
+    @property
+    def store(self) -> Naive:
+        """What the committed log says, up to the newest entry that anybody has applied."""
+        return self._model.store
+
+    def tell_foreign(self, told: Callable[[bytes, int, bool], None]) -> None:
+        """Have `told` called for each command that no client of the history sent."""
+        self._model.foreign = told
 
     def fail(self, name: str, detail: str) -> None:
         raise Violation(name, detail)

@@ -146,7 +146,7 @@ def test_leases_and_compaction_come_back() -> None:
     assert leases.decode_number(leases.encode_lease_revoke(-7)) == -7
     assert leases.decode_number(leases.encode_lease_renew(7)) == 7
     assert leases.decode_grant(leases.encode_lease_grant(7, 60)) == (7, 60)
-    assert leases.decode_expire(leases.encode_lease_expire([1, -2])) == [1, -2]
+    assert leases.decode_expire(leases.encode_lease_expire([(1, 5), (-2, 6)])) == [(1, 5), (-2, 6)]
     assert leases.decode_time_to_live(leases.encode_lease_time_to_live(7, True)) == (7, True)
     told = leases.encode_time_to_live_answer(9, 5, 60, [b"a", b"bc"])
     assert leases.decode_time_to_live_answer(told) == (9, 5, 60, [b"a", b"bc"])
@@ -161,10 +161,10 @@ def test_leases_and_compaction_come_back() -> None:
         lambda: leases.encode_lease_grant(1, leases.TTL_MAX + 1),
         lambda: leases.encode_compact(-1),
         lambda: leases.encode_lease_expire([]),
-        lambda: leases.encode_lease_expire([1] * (leases.EXPIRED_MAX + 1)),
+        lambda: leases.encode_lease_expire([(1, 1)] * (leases.EXPIRED_MAX + 1)),
         lambda: leases.decode_number(b"\x06\x01\0"),
         lambda: leases.decode_number(leases.encode_compact(7)[:1] + b"\x02" + bytes(8)),
-        lambda: leases.decode_expire(leases.encode_lease_expire([1]) + b"\0"),
+        lambda: leases.decode_expire(leases.encode_lease_expire([(1, 1)]) + b"\0"),
         lambda: leases.decode_list_answer(leases.encode_list_answer(9, [3])[:-1]),
         lambda: leases.decode_time_to_live_answer(b"\x13"),
     ],

@@ -5,16 +5,29 @@ Nothing here knows the time: that is the leader's alone (lessor.py). Machine's t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from raftd.machine.protocol import MachineError
 from raftd.wire import refusals
 from raftd.wire.leases import LEASES_MAX
 
 
+class FrozenLeases(NamedTuple):
+    """The leases as they were, without their keys: the keys' records name them. Any thread."""
+
+    granted_s: dict[int, int]
+    serials: dict[int, int]
+    grants: int
+
+
 class Leases:
-    """By lease: seconds granted, and the keys that go with it."""
+    """By lease: seconds granted, its number among all grants, and the keys that go with it."""
 
     def __init__(self) -> None:
         self.granted_s: dict[int, int] = {}
+        self.serials: dict[int, int] = {}
+        self.grants = 0
+        """How many there ever were."""
         self._keys: dict[int, set[bytes]] = {}
 
     def __len__(self) -> int:
@@ -26,7 +39,8 @@ class Leases:
             raise MachineError(f"{refusals.LEASE_EXISTS}; lease {lease}")
         if len(self.granted_s) >= LEASES_MAX:
             raise MachineError(f"{refusals.TOO_MANY_LEASES}; the limit is {LEASES_MAX}")
-        self.granted_s[lease] = ttl_s
+        self.grants += 1
+        self.granted_s[lease], self.serials[lease] = ttl_s, self.grants
 
     def check(self, lease: int) -> None:
         """Raises MachineError if there is no such lease."""
@@ -35,7 +49,7 @@ class Leases:
 
     def forget(self, lease: int) -> None:
         """After its keys are gone."""
-        del self.granted_s[lease]
+        del self.granted_s[lease], self.serials[lease]
         self._keys.pop(lease, None)
 
     def keys(self, lease: int) -> list[bytes]:
@@ -48,5 +62,8 @@ class Leases:
     def detach(self, key: bytes, lease: int) -> None:
         self._keys[lease].discard(key)
 
+    def capture(self) -> FrozenLeases:
+        return FrozenLeases(self.granted_s.copy(), self.serials.copy(), self.grants)
+
     def clear(self) -> None:
-        self.granted_s, self._keys = {}, {}
+        self.granted_s, self.serials, self._keys, self.grants = {}, {}, {}, 0

@@ -26,6 +26,9 @@ from raftd.wire.leases import EXPIRED_MAX, encode_lease_expire
 
 TICK_SECONDS: Final = 0.25
 """How often the leader looks; an end is late by as much at most."""
+PROPOSE_AGAIN_SECONDS: Final = 1.0
+"""What was proposed may be on its way, or lost."""
+NEVER: Final = float("-inf")
 LATE_SECONDS: Final = 0.5
 """A look that comes later than this was held up."""
 
@@ -40,7 +43,8 @@ class Lessor:
         self._ends: dict[int, float] = {}
         self._order: list[tuple[float, int]] = []
         """A heap; an item whose end is not the lease's any more is stale."""
-        self._ending: set[int] = set()
+        self._ending: dict[int, float] = {}
+        """Those whose end was proposed, and when last."""
         self._looked = 0.0
         self._lost_s = 0.0
 
@@ -83,7 +87,7 @@ class Lessor:
 
     def revoked(self, lease: int) -> None:
         self._ends.pop(lease, None)
-        self._ending.discard(lease)
+        self._ending.pop(lease, None)
 
     def renew(self, lease: int) -> int:
         """The seconds that it has again; 0: there is no such lease, or it is ending.
@@ -132,9 +136,12 @@ class Lessor:
             self._lost_s += late
         self._looked = now
         self._find_ended()
-        if self._ending:
-            ending = sorted(self._ending)[:EXPIRED_MAX]
-            node.propose(encode_lease_expire(ending), self._term)
+        again = now - PROPOSE_AGAIN_SECONDS
+        due = sorted(lease for lease, at in self._ending.items() if at <= again)[:EXPIRED_MAX]
+        if due:
+            serials = self._leases.serials
+            node.propose(encode_lease_expire([(each, serials[each]) for each in due]), term)
+            self._ending.update(dict.fromkeys(due, now))
         node.call_later(TICK_SECONDS, lambda: self._look(term))
 
     def _find_ended(self) -> None:
@@ -142,4 +149,4 @@ class Lessor:
         while self._order and self._order[0][0] <= now:
             end, lease = heapq.heappop(self._order)
             if self._ends.get(lease) == end:
-                self._ending.add(lease)
+                self._ending[lease] = NEVER

@@ -1,8 +1,9 @@
 """The store's bytes in a snapshot [frozen formats, little-endian].
 
     version 2   magic "rkv2", revision u64, compacted u64, first u64, keys u64, leases u32,
+                grants u64,
                 pairs (as in wire.kv, in byte order of keys; records as in wire.txn_answers),
-                leases (id i64, seconds granted i64, ascending),
+                leases (id i64, seconds granted i64, serial u64; ascending),
                 then per revision from `first` on: changes u32, per change: key length u16,
                 length of the record before u32 (0: there was none), key, that record
     version 1   magic "rkv1", revision u64, keys u64, pairs; read for ever, written no more
@@ -17,7 +18,7 @@ from struct import Struct
 from typing import BinaryIO, Final, NamedTuple
 
 from raftd.machine.kv.history import Before, FrozenHistory, History, Item, changes_of
-from raftd.machine.kv.leases import Leases
+from raftd.machine.kv.leases import FrozenLeases, Leases
 from raftd.machine.kv.table import Frozen, Table
 from raftd.machine.protocol import SnapshotFormatError
 from raftd.wire.kv import PAIR_HEAD, RECORD_HEAD
@@ -25,9 +26,9 @@ from raftd.wire.txn_answers import LEASED_AT, LEASED_BIT, LEASED_HEAD
 
 MAGIC: Final = b"rkv2"
 MAGIC_1: Final = b"rkv1"
-HEAD: Final = Struct("<QQQQI")
+HEAD: Final = Struct("<QQQQIQ")
 HEAD_1: Final = Struct("<QQ")
-LEASE: Final = Struct("<qq")
+LEASE: Final = Struct("<qqQ")
 ITEM_HEAD: Final = Struct("<I")
 CHUNK_BYTES: Final = 64 << 10
 """Small: the thread that iterates holds the interpreter for one chunk at a time, some 0.1 ms."""
@@ -41,14 +42,15 @@ class Captured(NamedTuple):
     first: int
     keys: int
     table: Frozen
-    leases: dict[int, int]
+    leases: FrozenLeases
     history: FrozenHistory
 
 
 def chunks(store: Captured) -> Iterator[bytes]:
     """The snapshot in pieces of CHUNK_BYTES, or of one pair or one revision. Any thread."""
-    head = store.revision, store.history.compacted, store.first, store.keys, len(store.leases)
-    parts = [MAGIC, HEAD.pack(*head)]
+    leases = store.leases
+    head = store.revision, store.history.compacted, store.first, store.keys
+    parts = [MAGIC, HEAD.pack(*head, len(leases.granted_s), leases.grants)]
     size = 0
     for part in _parts(store):
         parts.append(part)
@@ -65,8 +67,9 @@ def _parts(store: Captured) -> Iterator[bytes]:
     pack = PAIR_HEAD.pack
     for key, record in store.table:
         yield pack(len(key), len(record)) + key + record
-    for lease in sorted(store.leases):
-        yield LEASE.pack(lease, store.leases[lease])
+    _, serials, _ = store.leases
+    for lease, ttl_s in sorted(store.leases.granted_s.items()):
+        yield LEASE.pack(lease, ttl_s, serials[lease])
     for item in store.history:
         yield ITEM_HEAD.pack(len(item) if type(item) is list else 1)
         for key, before in changes_of(item):
@@ -86,7 +89,7 @@ def load(reader: BinaryIO, table: Table, history: History, leases: Leases) -> No
         _load_leases(source, 0, table, leases)
         history.clear(revision, revision)
     elif magic == MAGIC:
-        revision, compacted, first, keys, count = HEAD.unpack(source.take(HEAD.size))
+        revision, compacted, first, keys, count, leases.grants = HEAD.unpack(source.take(HEAD.size))
         if not compacted <= revision or not max(compacted, 1) <= first <= revision + 1:
             raise _bad(f"revision {revision}, compacted {compacted}, first {first}")
         table.load(source.pairs(keys))
@@ -103,10 +106,10 @@ def load(reader: BinaryIO, table: Table, history: History, leases: Leases) -> No
 def _load_leases(source: _Source, count: int, table: Table, leases: Leases) -> None:
     last = -(2**63) - 1
     for _ in range(count):
-        lease, ttl_s = LEASE.unpack(source.take(LEASE.size))
-        if lease <= last or not lease or ttl_s < 1:
-            raise _bad(f"lease {lease} of {ttl_s} s after {last}")
-        leases.granted_s[lease] = ttl_s
+        lease, ttl_s, serial = LEASE.unpack(source.take(LEASE.size))
+        if lease <= last or not lease or ttl_s < 1 or not 0 < serial <= leases.grants:
+            raise _bad(f"lease {lease} of {ttl_s} s, serial {serial}, after {last}")
+        leases.granted_s[lease], leases.serials[lease] = ttl_s, serial
         last = lease
     for key, lease in table.leased():
         if lease not in leases.granted_s:

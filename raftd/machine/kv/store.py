@@ -105,8 +105,9 @@ class KvStore:
             return self._revoke(operation, [lease])
         if operation == lease_wire.LEASE_EXPIRE:
             ended = lease_wire.decode_expire(command)
-            there = [lease for lease in ended if lease in self.leases.granted_s]
-            return self._revoke(operation, there)
+            serials = self.leases.serials
+            there = {lease: None for lease, serial in ended if serials.get(lease) == serial}
+            return self._revoke(operation, list(there))
         raise commands.malformed(command)
 
     def query(self, request: bytes) -> bytes:
@@ -147,7 +148,7 @@ class KvStore:
                 self.history.first,
                 self._table.count,
                 self._table.capture(),
-                self.leases.granted_s.copy(),
+                self.leases.capture(),
                 self.history.capture(),
             )
         )

@@ -38,6 +38,7 @@ class WatchHub:
     def __init__(self, store: KvStore) -> None:
         self._store = store
         self._interest: Interest[Watcher] = Interest()
+        self.queue_events_max = QUEUE_EVENTS_MAX
         self.live = 0
         """How many keep up; with none, nothing need be flushed."""
         self._all: dict[Watcher, None] = {}
@@ -210,7 +211,7 @@ class WatchHub:
         """True if there was nothing to take before."""
         cost = sum(map(cost_of, events))
         if (
-            watcher.queue and watcher.queued_events + len(events) > QUEUE_EVENTS_MAX
+            watcher.queue and watcher.queued_events + len(events) > self.queue_events_max
         ) or self._queued_bytes + cost > QUEUED_BYTES_MAX:
             watcher.next = revision
             self._leave(watcher)

@@ -177,8 +177,7 @@ class RaftCore:
     # -- clients --
 
     def propose(self, batches: Sequence[bytes], now: float) -> Effects:
-        """Append one entry per batch; `assigned` says where. It is committed when that (index,
-        term) comes out of `committed`.
+        """Append one entry per batch; `assigned` says where. `committed` brings them back.
 
         Raises NotLeader or Unavailable: then nothing was appended, and never will be.
         """
@@ -187,8 +186,7 @@ class RaftCore:
         return self._done(fx, now)
 
     def read(self, now: float, token: Token) -> Effects:
-        """A linearizable read (dissertation 6.4): `reads` gives the index to have applied, or
-        `failed`.
+        """A linearizable read (dissertation 6.4): `reads` gives the index, or it has `failed`.
 
         A follower asks its leader. Raises NotLeader when none is known.
         """
@@ -269,9 +267,7 @@ class RaftCore:
         return Effects()
 
     def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
-        """The snapshot files that must stay: the newest, the one that the log on disk marks until a
-        newer mark is durable, those that the machine has yet to restore, those that are being sent.
-        """
+        """The snapshot files that must stay, ascending: marked, sent, or not restored yet."""
         return snapshots.in_use(self._s)
 
     # -- looking in --
@@ -334,8 +330,9 @@ class RaftCore:
         return picture.state_of(self._s, now)
 
     def _done(self, fx: Effects, now: float) -> Effects:
-        """Hand what is committed to the machine, in order and once; not past a snapshot that is not
-        marked yet, and not if this node contradicts itself.
+        """Hand what is committed to the machine, in order and once.
+
+        Not past a snapshot that is not marked yet, and not if this node contradicts itself.
         """
         s = self._s
         if not s.settled and s.configurations[-1][0] <= s.commit_index:

@@ -75,6 +75,15 @@ class Raftd:
         """The client ports, host:port."""
         return [node.client_address for node in self.nodes]
 
+    def all_serve(self) -> None:
+        """Start those that are dead and wait until all serve."""
+        for node in self.nodes:
+            if node.pid() is None:
+                node.start()
+        wait_until(
+            lambda: all(node.ready() for node in self.nodes), START_SECONDS, "raftd", self.nodes
+        )
+
     def leader(self) -> Node:
         """The node that leads, waited for."""
         found: list[Node] = []

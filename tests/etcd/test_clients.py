@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes import wait_until
 from tests.etcd.servers import Raftd
 
 pytestmark = pytest.mark.cluster
@@ -19,10 +18,7 @@ SECONDS = 60
 
 @pytest.mark.parametrize("name", ["asynchronous", "blocking", "gateway"])
 def test_a_client_of_etcd_works_and_survives_the_leader(name: str, three: Raftd) -> None:
-    for node in three.nodes:
-        if node.pid() is None:
-            node.start()  # the one that the test before killed
-    wait_until(lambda: all(node.ready() for node in three.nodes), SECONDS, "three", three.nodes)
+    three.all_serve()  # also the one that the test before killed
     leader = three.leader()
     at = next(place for place, node in enumerate(three.nodes) if node is not leader)
     address = three.gateways[at] if name == "gateway" else three.addresses[at]

@@ -156,6 +156,7 @@ def test_a_watcher_whose_place_is_compacted_ends_with_the_revision_that_is_left(
     stream.hub.all[0].put(Delivery(revision=3, compacted=6))
     (ended,) = stream.sent()
     assert (ended.canceled, ended.compact_revision, ended.header.revision) == (True, 6, 0)
+    assert [answer.canceled for answer in stream.cancel(0)] == [True], "as in etcd, once"
     assert stream.cancel(0) == []
 
 

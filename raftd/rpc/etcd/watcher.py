@@ -51,6 +51,8 @@ class StreamWatchers:
         self._revision = revision
         self._headers = headers
         self._watchers: dict[int, Watcher] = {}
+        self._ended: set[int] = set()
+        """Numbers of those that a compaction ended: as in etcd, each is in use until cancelled."""
         self._next = 0
         self._notes: deque[pb.WatchResponse] = deque()
         self._ready: dict[Watcher, None] = {}
@@ -110,14 +112,18 @@ class StreamWatchers:
             return COMPACTED
         if end not in (b"", b"\0") and key >= end:
             return EMPTY_RANGE
-        if request.watch_id in self._watchers and request.watch_id:
+        if request.watch_id and self._in_use(request.watch_id):
             return DUPLICATE
         if len(self._hub) >= NODE_WATCHERS_MAX:
             return TOO_MANY_HERE
-        return TOO_MANY if len(self._watchers) >= WATCHERS_MAX else ""
+        count = len(self._watchers) + len(self._ended)
+        return TOO_MANY if count >= WATCHERS_MAX else ""
+
+    def _in_use(self, number: int) -> bool:
+        return number in self._watchers or number in self._ended
 
     def _number(self) -> int:
-        while self._next in self._watchers:
+        while self._in_use(self._next):
             self._next += 1
         self._next += 1
         return self._next - 1
@@ -128,6 +134,9 @@ class StreamWatchers:
         if watcher is not None:
             watcher.taken.cancel()
             self._ready.pop(watcher, None)
+            self._note(number, canceled=True)
+        elif number in self._ended:
+            self._ended.discard(number)
             self._note(number, canceled=True)
 
     def _note(self, number: int, **fields: Any) -> None:
@@ -171,6 +180,7 @@ class StreamWatchers:
             yield from self._events(watcher, delivery)
         if delivery.compacted:
             self._watchers.pop(watcher.number, None)
+            self._ended.add(watcher.number)
             self._ready.pop(watcher, None)
             yield pb.WatchResponse(
                 header=self._headers.make(0),

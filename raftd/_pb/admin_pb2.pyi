@@ -13,7 +13,7 @@ class StatusRequest(_message.Message):
     def __init__(self, with_digest: _Optional[bool] = ...) -> None: ...
 
 class PeerStatus(_message.Message):
-    __slots__ = ("id", "peer_address", "client_address", "match", "next", "mode", "inflight", "contact_age_seconds", "voter")
+    __slots__ = ("id", "peer_address", "client_address", "match", "next", "mode", "inflight", "contact_age_seconds", "voter", "lag")
     ID_FIELD_NUMBER: _ClassVar[int]
     PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class PeerStatus(_message.Message):
     INFLIGHT_FIELD_NUMBER: _ClassVar[int]
     CONTACT_AGE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     VOTER_FIELD_NUMBER: _ClassVar[int]
+    LAG_FIELD_NUMBER: _ClassVar[int]
     id: str
     peer_address: str
     client_address: str
@@ -32,10 +33,11 @@ class PeerStatus(_message.Message):
     inflight: int
     contact_age_seconds: float
     voter: bool
-    def __init__(self, id: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., match: _Optional[int] = ..., next: _Optional[int] = ..., mode: _Optional[str] = ..., inflight: _Optional[int] = ..., contact_age_seconds: _Optional[float] = ..., voter: _Optional[bool] = ...) -> None: ...
+    lag: int
+    def __init__(self, id: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., match: _Optional[int] = ..., next: _Optional[int] = ..., mode: _Optional[str] = ..., inflight: _Optional[int] = ..., contact_age_seconds: _Optional[float] = ..., voter: _Optional[bool] = ..., lag: _Optional[int] = ...) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("cluster_id", "node_id", "incarnation", "version", "role", "term", "leader_id", "leader_address", "first_index", "last_index", "durable_index", "commit_index", "applied_index", "snapshot_index", "log_bytes", "admitted", "waiting_for", "peers", "digest", "digest_index", "client_address", "uptime_seconds", "healthy", "problems")
+    __slots__ = ("cluster_id", "node_id", "incarnation", "version", "role", "term", "leader_id", "leader_address", "first_index", "last_index", "durable_index", "commit_index", "applied_index", "snapshot_index", "log_bytes", "admitted", "waiting_for", "peers", "digest", "digest_index", "client_address", "uptime_seconds", "healthy", "peer_address", "voter", "problems")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -59,6 +61,8 @@ class StatusReply(_message.Message):
     CLIENT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     UPTIME_SECONDS_FIELD_NUMBER: _ClassVar[int]
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    VOTER_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     cluster_id: str
     node_id: str
@@ -83,8 +87,10 @@ class StatusReply(_message.Message):
     client_address: str
     uptime_seconds: float
     healthy: bool
+    peer_address: str
+    voter: bool
     problems: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, cluster_id: _Optional[str] = ..., node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ..., first_index: _Optional[int] = ..., last_index: _Optional[int] = ..., durable_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., log_bytes: _Optional[int] = ..., admitted: _Optional[bool] = ..., waiting_for: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., digest: _Optional[bytes] = ..., digest_index: _Optional[int] = ..., client_address: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., healthy: _Optional[bool] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, cluster_id: _Optional[str] = ..., node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ..., first_index: _Optional[int] = ..., last_index: _Optional[int] = ..., durable_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., log_bytes: _Optional[int] = ..., admitted: _Optional[bool] = ..., waiting_for: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., digest: _Optional[bytes] = ..., digest_index: _Optional[int] = ..., client_address: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., healthy: _Optional[bool] = ..., peer_address: _Optional[str] = ..., voter: _Optional[bool] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DigestRequest(_message.Message):
     __slots__ = ()
@@ -133,6 +139,30 @@ class SnapshotNowReply(_message.Message):
     INDEX_FIELD_NUMBER: _ClassVar[int]
     index: int
     def __init__(self, index: _Optional[int] = ...) -> None: ...
+
+class MemberRequest(_message.Message):
+    __slots__ = ("action", "id", "peer_address", "client_address", "by", "force")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    action: str
+    id: str
+    peer_address: str
+    client_address: str
+    by: str
+    force: bool
+    def __init__(self, action: _Optional[str] = ..., id: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., by: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class MemberReply(_message.Message):
+    __slots__ = ("index", "term")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    term: int
+    def __init__(self, index: _Optional[int] = ..., term: _Optional[int] = ...) -> None: ...
 
 class TransferRequest(_message.Message):
     __slots__ = ("target",)

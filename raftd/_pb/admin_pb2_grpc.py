@@ -60,6 +60,11 @@ class AdminStub:
                 request_serializer=raftd_dot___pb_dot_admin__pb2.TransferRequest.SerializeToString,
                 response_deserializer=raftd_dot___pb_dot_admin__pb2.TransferReply.FromString,
                 _registered_method=True)
+        self.ChangeMember = channel.unary_unary(
+                '/raftd.admin.v1.Admin/ChangeMember',
+                request_serializer=raftd_dot___pb_dot_admin__pb2.MemberRequest.SerializeToString,
+                response_deserializer=raftd_dot___pb_dot_admin__pb2.MemberReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -100,6 +105,14 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ChangeMember(self, request, context):
+        """Changes the members; answers when the change is committed. Leader only. A node that is added must run:
+        the leader meets it first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +140,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.Transfer,
                     request_deserializer=raftd_dot___pb_dot_admin__pb2.TransferRequest.FromString,
                     response_serializer=raftd_dot___pb_dot_admin__pb2.TransferReply.SerializeToString,
+            ),
+            'ChangeMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeMember,
+                    request_deserializer=raftd_dot___pb_dot_admin__pb2.MemberRequest.FromString,
+                    response_serializer=raftd_dot___pb_dot_admin__pb2.MemberReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -265,6 +283,33 @@ class Admin:
             '/raftd.admin.v1.Admin/Transfer',
             raftd_dot___pb_dot_admin__pb2.TransferRequest.SerializeToString,
             raftd_dot___pb_dot_admin__pb2.TransferReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raftd.admin.v1.Admin/ChangeMember',
+            raftd_dot___pb_dot_admin__pb2.MemberRequest.SerializeToString,
+            raftd_dot___pb_dot_admin__pb2.MemberReply.FromString,
             options,
             channel_credentials,
             insecure,

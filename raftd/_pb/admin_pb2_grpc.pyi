@@ -42,6 +42,10 @@ class AdminStub:
     """Answers when a snapshot of at least the present applied index is durable."""
     Transfer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TransferRequest, _admin_pb2.TransferReply]
     """Hands leadership over; answers when the new leader is known. Leader only."""
+    ChangeMember: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MemberRequest, _admin_pb2.MemberReply]
+    """Changes the members; answers when the change is committed. Leader only. A node that is added must run:
+    the leader meets it first.
+    """
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -57,6 +61,10 @@ class AdminAsyncStub(AdminStub):
     """Answers when a snapshot of at least the present applied index is durable."""
     Transfer: _aio.UnaryUnaryMultiCallable[_admin_pb2.TransferRequest, _admin_pb2.TransferReply]  # type: ignore[assignment]
     """Hands leadership over; answers when the new leader is known. Leader only."""
+    ChangeMember: _aio.UnaryUnaryMultiCallable[_admin_pb2.MemberRequest, _admin_pb2.MemberReply]  # type: ignore[assignment]
+    """Changes the members; answers when the change is committed. Leader only. A node that is added must run:
+    the leader meets it first.
+    """
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     """A call that is refused carries a Failure as client.proto describes it."""
@@ -99,5 +107,15 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.TransferReply, _abc.Awaitable[_admin_pb2.TransferReply]]:
         """Hands leadership over; answers when the new leader is known. Leader only."""
+
+    @_abc_1.abstractmethod
+    def ChangeMember(
+        self,
+        request: _admin_pb2.MemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.MemberReply, _abc.Awaitable[_admin_pb2.MemberReply]]:
+        """Changes the members; answers when the change is committed. Leader only. A node that is added must run:
+        the leader meets it first.
+        """
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

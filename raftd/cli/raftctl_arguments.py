@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import raftd
+from raftd.cli.member_options import add_to as add_members
 
 USAGE = 2
 ENDPOINTS_VARIABLE = "RAFTCTL_ENDPOINTS"
@@ -123,6 +124,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_held(add)
     _add_machine(add)
     _add_nodes(add)
+    add_members(add, _common(top=False))
     return parser
 
 

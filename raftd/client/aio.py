@@ -14,7 +14,7 @@ from raftd.client.asynchronous import AsyncCallers
 from raftd.client.engine import REPORT_SECONDS
 from raftd.client.errors import RaftdError
 from raftd.client.locks import LOCK_TTL_S
-from raftd.client.nodes import Digest, Event, NodeStatus, Question, Transferred
+from raftd.client.nodes import Digest, Event, MemberChanged, NodeStatus, Question, Transferred
 from raftd.client.operations import Consistency, Data, Operation, data
 from raftd.client.routing import parse_endpoint, parse_endpoints
 from raftd.client.settings import Options, checked_settings
@@ -194,6 +194,22 @@ class AsyncClient:
 
     async def snapshot(self, endpoint: str | None = None, *, timeout: float | None = None) -> int:
         return await self._ask(nodes.snapshot_at, endpoint, timeout)
+
+    async def change_member(
+        self,
+        action: str,
+        node_id: str,
+        peer_address: str = "",
+        client_address: str = "",
+        *,
+        by: str = "",
+        force: bool = False,
+        timeout: float | None = None,
+    ) -> MemberChanged:
+        question = nodes.change_member_to(action, node_id, peer_address, client_address, by, force)
+        return await self._callers.ask(
+            lambda engine, left: engine.ask_leader(question, left), timeout
+        )
 
     async def transfer(self, target: str = "", *, timeout: float | None = None) -> Transferred:
         question = nodes.transfer_to(target)

@@ -14,7 +14,7 @@ from raftd.client.engine import REPORT_SECONDS
 from raftd.client.errors import RaftdError
 from raftd.client.held import Election, Lease, Lock, OnLost, Queue
 from raftd.client.locks import LOCK_TTL_S
-from raftd.client.nodes import Digest, Event, NodeStatus, Question, Transferred
+from raftd.client.nodes import Digest, Event, MemberChanged, NodeStatus, Question, Transferred
 from raftd.client.operations import Consistency, Data, Operation, data
 from raftd.client.routing import parse_endpoint, parse_endpoints
 from raftd.client.settings import Options, checked_settings
@@ -251,6 +251,25 @@ class Client:
     def transfer(self, target: str = "", *, timeout: float | None = None) -> Transferred:
         """Hand leadership to the node with the id `target`; "": to the best follower."""
         question = nodes.transfer_to(target)
+        return self._callers.ask(lambda engine, left: engine.ask_leader(question, left), timeout)
+
+    def change_member(
+        self,
+        action: str,
+        node_id: str,
+        peer_address: str = "",
+        client_address: str = "",
+        *,
+        by: str = "",
+        force: bool = False,
+        timeout: float | None = None,
+    ) -> MemberChanged:
+        """Change the members: add (as a learner), promote, demote, remove, replace, update.
+
+        Answers when the change is committed. by: replace: the learner that takes its place. Raises
+        Invalid, with the reason, if the leader will not do it like this.
+        """
+        question = nodes.change_member_to(action, node_id, peer_address, client_address, by, force)
         return self._callers.ask(lambda engine, left: engine.ask_leader(question, left), timeout)
 
     def events(self, endpoint: str | None = None, *, from_start: bool = False) -> Iterator[Event]:

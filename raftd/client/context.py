@@ -34,6 +34,9 @@ from raftd.wire.session_id import opened_at
 LEARN_SECONDS = 0.5
 """For how long our endpoints may take to say who they are, when a hint names an unknown node."""
 
+MEMBERS_SECONDS = 1.0
+"""Between two questions who the members are, while commands are answered."""
+
 
 class Context:
     """Made on the loop that it lives on. watch: called when something is in flight."""
@@ -49,6 +52,8 @@ class Context:
         self.transport = Transport(settings.tls)
         self.session = SessionState()
         self._opening = asyncio.Lock()
+        self._members_due = 0.0
+        self._asking: asyncio.Task[None] | None = None
 
     # -- how a call ends ----------------------------------------------------------------------
 
@@ -142,6 +147,29 @@ class Context:
 
         await asyncio.gather(*(ask(endpoint) for endpoint in self.router.endpoints))
 
+    def served(self, address: str, *, leads: bool) -> None:
+        """A request was served there. Now and then that node is asked who the members are: the
+        program's own endpoints may be gone one day.
+        """
+        self.router.answered(address, leads=leads)
+        now = self.clock()
+        if now >= self._members_due and (self._asking is None or self._asking.done()):
+            self._members_due = now + MEMBERS_SECONDS
+            self._asking = self.loop.create_task(self._ask_members(address))
+
+    def stop_asking(self) -> None:
+        """Before the connections are closed."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _ask_members(self, address: str) -> None:
+        with suppress(AttemptFailed, aio.AioRpcError):
+            node = await self.transport.reach(address, LEARN_SECONDS)
+            status = await nodes.status_at(node, address, LEARN_SECONDS)
+            self.router.heard_of(
+                [status.client_address, *(peer.client_address for peer in status.peers)]
+            )
+
     def doubt_after(self, error: aio.AioRpcError) -> None:
         """A unary call failed: if it had no answer in time, its connection may be dead."""
         if error.code() is StatusCode.DEADLINE_EXCEEDED:
@@ -168,7 +196,7 @@ class Context:
             except WireError as error:
                 text = f"{error}; is the node of an older version?"
                 raise AttemptFailed(Verdict(Next.GIVE_UP, True, text, code=pb.INVALID)) from error
-            self.router.answered(address, leads=True)
+            self.served(address, leads=True)
 
     async def close_session(self, timeout: float) -> None:
         """Tell the cluster that the session is over. It would expire by itself."""

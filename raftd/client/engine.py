@@ -216,6 +216,7 @@ class Engine:
     async def _stop(self) -> None:
         for resident in list(self.residents):
             resident.close()
+        self.context.stop_asking()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -40,6 +40,7 @@ class Peer(NamedTuple):
     mode: str
     contact_age: float | None
     voter: bool
+    lag: int = 0
 
 
 class NodeStatus(NamedTuple):
@@ -67,6 +68,9 @@ class NodeStatus(NamedTuple):
     peers: tuple[Peer, ...]
     healthy: bool
     problems: tuple[str, ...]
+    peer_address: str = ""
+    client_address: str = ""
+    voter: bool = True
 
 
 class Digest(NamedTuple):
@@ -113,6 +117,7 @@ async def status_at(node: NodeChannel, endpoint: str, timeout: float) -> NodeSta
         Peer(
             peer.id, peer.peer_address, peer.client_address, peer.match, peer.mode,
             peer.contact_age_seconds if peer.contact_age_seconds >= 0 else None, peer.voter,
+            peer.lag,
         )
         for peer in reply.peers
     )  # fmt: skip
@@ -121,6 +126,7 @@ async def status_at(node: NodeChannel, endpoint: str, timeout: float) -> NodeSta
         reply.leader_id, reply.leader_address, reply.first_index, reply.last_index,
         reply.durable_index, reply.commit_index, reply.applied_index, reply.snapshot_index,
         reply.admitted, tuple(reply.waiting_for), peers, reply.healthy, tuple(reply.problems),
+        reply.peer_address, reply.client_address, reply.voter,
     )  # fmt: skip
 
 
@@ -151,6 +157,33 @@ def transfer_to(target: str) -> Question[Transferred]:
         return Transferred(reply.leader_id, reply.term)
 
     return transfer_at
+
+
+class MemberChanged(NamedTuple):
+    """Where the change is in the log, or where its members were so already."""
+
+    log_index: int
+    term: int
+
+
+def change_member_to(
+    action: str, node_id: str, peer_address: str, client_address: str, by: str, force: bool
+) -> Question[MemberChanged]:
+    """A question for the leader: change the members; answered when that is committed."""
+    request = pb.MemberRequest(
+        action=action,
+        id=node_id,
+        peer_address=peer_address,
+        client_address=client_address,
+        by=by,
+        force=force,
+    )
+
+    async def change_at(node: NodeChannel, endpoint: str, timeout: float) -> MemberChanged:
+        reply = await node.admin.ChangeMember(request, timeout=timeout)
+        return MemberChanged(reply.index, reply.term)
+
+    return change_at
 
 
 async def events_at(node: NodeChannel, *, from_start: bool) -> AsyncIterator[Event]:

@@ -11,7 +11,7 @@ No I/O, no clock and no randomness of its own. One owner: the client's loop, or 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from raftd.client.errors import Invalid
@@ -77,6 +77,10 @@ class Router:
 
     def __init__(self, endpoints: Sequence[str], random: Random) -> None:
         self.endpoints = list(endpoints)
+        """Those of the program; with those of the members, while none of the first answers."""
+        self._own = tuple(endpoints)
+        self._members: tuple[str, ...] = ()
+        self._silent: set[str] = set()
         self.leader: str | None = None
         """The address of the leader as far as known; only hints and answered commands set it."""
         self._random = random
@@ -99,6 +103,11 @@ class Router:
                 del self._ids[known]
             self._ids[node_id] = endpoint
 
+    def heard_of(self, addresses: Iterable[str]) -> None:
+        """The client addresses of the cluster's members, as one of them tells them."""
+        told = (address for address in addresses if is_endpoint(address))
+        self._members = tuple(sorted({*told} - {*self._own}))[:ENDPOINTS_MAX]
+
     def knows(self, leader_id: str, leader_address: str) -> bool:
         """False: asking our endpoints who they are could turn this hint into one of them."""
         return (
@@ -120,6 +129,7 @@ class Router:
 
     def leaderless(self, source: str, now: float) -> None:
         """`source` is well and knows no leader. It may be the next one, so it is not distrusted."""
+        self._silent.discard(source)
         self._miss(source, now)
 
     def failed(self, address: str, now: float, *, refused: bool = False) -> None:
@@ -132,14 +142,28 @@ class Router:
             self._distrusted = {key: t for key, t in self._distrusted.items() if t > now}
         if refused and address in self.endpoints:
             self._skipped[address] = now + SKIP_SECONDS
+        self._silent.add(address)
+        if self._members and self._silent.issuperset(self._own):
+            self.endpoints = [*self._own, *self._members]
         self._miss(address, now)
 
     def answered(self, address: str, *, leads: bool) -> None:
         """A request was served there; leads: it was one that only a leader serves."""
         self._redirects = self._misses = 0
+        if self._silent:
+            self._heard(address)
         if leads and self.leader != address:
             self.leader = address
             self._distrusted.pop(address, None)
+
+    def _heard(self, address: str) -> None:
+        """One of the program's own endpoints answers: the others are not needed any more."""
+        if address in self._own:
+            self._silent.clear()
+            self.endpoints = list(self._own)
+            self._at %= len(self.endpoints)
+        elif len(self._silent) > 4 * ENDPOINTS_MAX:
+            self._silent.intersection_update(self._own)
 
     def pause(self) -> float:
         """Seconds to wait before the next attempt: none in the first round over all nodes, nor on

@@ -188,7 +188,7 @@ class PipelineStream(ABC):
             self._refused(flight.calls, judge(reply.failure))
         else:
             self._refusals = 0
-            self._context.router.answered(self.address, leads=self.sessions)
+            self._context.served(self.address, leads=self.sessions)
             self._answered(flight.calls, reply)
         return True
 

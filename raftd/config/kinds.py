@@ -138,6 +138,11 @@ def parse_listen(text: str) -> str:
     return parse_address(text) if text.strip() else ""
 
 
+def parse_addresses(text: str) -> str:
+    """Some addresses, joined by commas; empty: none."""
+    return ",".join(parse_address(part) for part in text.split(",") if part.strip())
+
+
 def parse_machine(text: str) -> str:
     if not _MACHINE.fullmatch(text.strip()):
         raise ValueError("expected kv, or module:Class of your own state machine")
@@ -193,5 +198,6 @@ COUNT = Kind("count", "expected a whole number", parse_count)
 FLAG = Kind("true or false", "expected true or false", parse_flag, render_flag)
 NODE_ID = Kind("node id", "expected a node id", parse_node_id)
 LISTEN = Kind("host:port", "expected host:port", parse_listen)
+ADDRESSES = Kind("host:port,...", "expected host:port,host:port", parse_addresses)
 MACHINE = Kind("kv or module:Class", "expected kv or module:Class", parse_machine)
 PEERS = Kind("map", "expected id: {peer: host:port, client: host:port}", parse_peers, render_peers)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raftd.config.kinds import FLAG, LISTEN, NODE_ID, PATH, PEERS, TEXT, Peer, choice
+from raftd.config.kinds import ADDRESSES, FLAG, LISTEN, NODE_ID, PATH, PEERS, TEXT, Peer, choice
 from raftd.config.row import setting
 
 
@@ -26,6 +26,13 @@ class Place:
         {},
         "every node, this one too, with the addresses at which the others reach it; of a new "
         "cluster these are the voters, later changes of the list change addresses only",
+    )
+
+    join: str = setting(
+        ADDRESSES,
+        "",
+        "client ports of a running cluster (host:port,...): a new data directory joins it as a "
+        "learner; `peers` needs this node only",
     )
 
     profile: str = setting(

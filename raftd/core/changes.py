@@ -104,6 +104,8 @@ def _who_may_change(s: State, now: float) -> Leadership:
 def next_configuration(now: Configuration, change: Change) -> Configuration:
     """Raises ChangeRefused for what makes no sense, whoever is up."""
     node = change.member.node
+    if node in now.retired and change.kind is ChangeKind.REPLACE and change.by in now.voters:
+        return now
     if node in now.retired and change.kind is not ChangeKind.REMOVE:
         raise ChangeRefused(f"{node!r} was removed, and an id is used once: choose a new one")
     if change.kind is ChangeKind.ADD:

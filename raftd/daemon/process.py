@@ -39,12 +39,15 @@ from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
 
 EXIT_OK = 0
 EXIT_USAGE = 2
+EXIT_REMOVED = 3
 EXIT_INTERRUPTED = 130
 
 COLLECT_SECONDS = 60.0
 THAW_ROUNDS = 60
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+REMOVED = -1
+"""Beside the signals: the node has learned that it is no member of its cluster any more."""
 
 LOG = logging.getLogger("raftd.daemon")
 
@@ -73,7 +76,7 @@ def serve(loaded: Loaded, read_again: Callable[[], Loaded] | None = None) -> int
     try:
         process = _Process(loaded, context, vitals, fatal, lambda: handler.dropped)
         process.run(Reload(loaded, read_again))
-        code = EXIT_OK
+        code = EXIT_REMOVED if process.removed else EXIT_OK
     except CannotStart as error:
         LOG.error("cannot start: %s", error)
         code = error.code
@@ -97,6 +100,8 @@ class _Process:
         self._fatal = fatal
         self._dropped = dropped
         self._supervisor = Supervisor(os.environ)
+        self.removed = False
+        """Whether the node was removed from its cluster: why it ended."""
         self._stopping = False
         self._orders: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._reload: Callable[[], None]
@@ -121,7 +126,7 @@ class _Process:
                 admin.stop()
 
     def _run_node(self, machine: StateMachine) -> None:
-        watching = Watching(self._vitals, self._context)
+        watching = Watching(self._vitals, self._context, lambda: self._orders.put(REMOVED))
         node = RaftNode(
             self._config,
             machine,
@@ -153,7 +158,9 @@ class _Process:
         while True:
             self._supervisor.alive(self._vitals.dead())
             try:
-                if self._orders.get(timeout=max(0.0, min(beat, due - now()))) in STOP_SIGNALS:
+                order = self._orders.get(timeout=max(0.0, min(beat, due - now())))
+                self.removed = self.removed or order == REMOVED
+                if self.removed or order in STOP_SIGNALS:
                     return
                 self._reload()
             except queue.Empty:

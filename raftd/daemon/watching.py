@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from raftd import logs
 from raftd.admin.vitals import Vitals
 from raftd.core.effects import Event
-from raftd.core.events import Level
+from raftd.core.events import EventKind, Level
 from raftd.embed.thread import Look
 from raftd.node.repeats import Repeats
 
@@ -19,7 +20,9 @@ LEVELS = {Level.DETAIL: logging.DEBUG, Level.NEWS: logging.INFO, Level.TROUBLE: 
 class Watching:
     """The node's Observer. Network thread only."""
 
-    def __init__(self, vitals: Vitals, context: logs.Context) -> None:
+    def __init__(self, vitals: Vitals, context: logs.Context, removed: Callable[[], None]) -> None:
+        """removed: called when the node learns that it is no member any more."""
+        self._removed = removed
         self._vitals = vitals
         self._context = context
         self._repeats = Repeats()
@@ -31,6 +34,8 @@ class Watching:
         untold = self._repeats.news(self._vitals.now(), event)
         if untold is not None:
             log_event(event, untold)
+        if event.kind is EventKind.REMOVED:
+            self._removed()
 
     def look(self, look: Look) -> None:
         """Shows the other threads that this one lives, and what the node looks like."""

@@ -14,6 +14,7 @@ from raftd.core.effects import Event
 from raftd.core.types import RaftState
 from raftd.embed.calls import Call, Calls, answered, applied, handed_over, snapshot_index
 from raftd.embed.failing import SayIt
+from raftd.embed.joining import Joining
 from raftd.embed.opening import CannotStart, open_data, refusal
 from raftd.embed.security import Security, SecurityProblem, security_of
 from raftd.embed.thread import LOOK_SECONDS, STOPPED, Look, NodeThread, Observer
@@ -71,6 +72,7 @@ class RaftNode:
         self._directory: DataDirectory | None = None
         self._thread: NodeThread | None = None
         self._calls = Calls()
+        self._joining: Joining | None = None
 
     # -- life --
 
@@ -105,6 +107,12 @@ class RaftNode:
             directory.close()
             raise
         self._directory, self._thread = directory, thread
+        if self._config.join and not self._is_member():
+            self._joining = Joining(self._config, self._is_member)
+            self._joining.start()
+
+    def _is_member(self) -> bool:
+        return self.state().configuration.is_member(self._config.id)
 
     def stop(self) -> None:
         """Hand leadership over, answer everybody, close. Harmless again, and after a failure.
@@ -113,6 +121,8 @@ class RaftNode:
         """
         if self._thread is None or self._directory is None:
             return
+        if self._joining is not None:
+            self._joining.stop()
         self._thread.stop()
         self._directory.close()
 

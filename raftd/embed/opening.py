@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Iterable
 
 from raftd.config import Config
+from raftd.embed.joining import NobodyAnswers, cluster_to_join
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
 from raftd.storage.fs import OsFileSystem
-from raftd.storage.identity import Founding
+from raftd.storage.identity import Founding, load_identity
 
 SPARES = 16
 """Descriptors kept open for the log and the snapshots, should all others be taken."""
@@ -33,17 +34,23 @@ class CannotStart(Exception):
 def open_data(config: Config) -> DataDirectory:
     """Lock the data directory, or make it. Main thread. Raises CannotStart."""
     try:
+        fs = OsFileSystem(SPARES)
+        cluster, founding = cluster_id(config.cluster_token, config.peers), founding_of(config)
+        if config.join and load_identity(fs, config.data_dir) is None:
+            cluster, founding = cluster_to_join(config), Founding((), founding.token)
         return open_directory(
-            OsFileSystem(SPARES),
+            fs,
             config.data_dir,
-            cluster=cluster_id(config.cluster_token, config.peers),
+            cluster=cluster,
             node=config.id,
             new_incarnation=lambda: secrets.token_hex(8),
-            founding=founding_of(config),
+            founding=founding,
             segment_bytes=config.segment_bytes,
             reserve_bytes=config.disk_reserve,
             snapshot_size_max=config.snapshot_size_max,
         )
+    except NobodyAnswers as error:
+        raise CannotStart(str(error)) from None
     except StorageError as error:
         raise refusal(error) from None
     except OSError as error:

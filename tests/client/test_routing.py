@@ -150,3 +150,20 @@ def test_a_node_that_takes_no_connections_is_left_out_for_a_moment() -> None:
         made.leaderless(made.target(), now=0.3)
         seen.add(made.target())
     assert dead in seen
+
+
+def test_members_are_asked_while_no_own_endpoint_answers() -> None:
+    """The nodes that a client was started with may all be gone one day."""
+    made = router()
+    made.heard_of([A, "m:1", "m:2", "not an address"])
+    for own in (A, B):
+        made.failed(own, 0.0, refused=True)
+        assert made.target() in (A, B, C), "one of its own may still answer"
+    made.failed(C, 0.0, refused=True)
+    assert made.target() == "m:1"
+    made.failed("m:1", 0.0, refused=True)
+    assert made.target() == "m:2"
+    made.answered("m:2", leads=True)
+    assert made.target() == "m:2"
+    made.answered(B, leads=False)
+    assert made.endpoints == [A, B, C]

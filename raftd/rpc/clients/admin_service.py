@@ -16,6 +16,7 @@ from raftd.rpc.api import EventFeed
 from raftd.rpc.clients import errors
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.clients.gate import Context, Gate
+from raftd.rpc.clients.members import Meet, change_of
 from raftd.rpc.plumbing.readers import Reader, Readers
 
 EVENT_READERS_MAX = 32
@@ -24,8 +25,9 @@ EVENT_READERS_MAX = 32
 class AdminService(admin_pb2_grpc.AdminServicer):
     """Network thread only."""
 
-    def __init__(self, gate: Gate, now: Callable[[], float]) -> None:
+    def __init__(self, gate: Gate, now: Callable[[], float], meet: Meet) -> None:
         """now: a monotonic clock, seconds; uptime counts from here."""
+        self._meet = meet
         self._gate = gate
         self._now = now
         self._started = now()
@@ -72,6 +74,16 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             outcome = await self._gate.control(lambda done: node.transfer(target, done), context)
             assert isinstance(outcome, Applied)
             return pb.TransferReply(leader_id=outcome.results.decode(), term=outcome.term)
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
+    async def ChangeMember(self, request: pb.MemberRequest, context: Context) -> pb.MemberReply:
+        node = self._gate.node
+        try:
+            change = await change_of(request, node, self._gate.directory, self._meet)
+            outcome = await self._gate.control(lambda done: node.change(change, done), context)
+            assert isinstance(outcome, Applied)
+            return pb.MemberReply(index=outcome.index, term=outcome.term)
         except CallFailed as failed:
             await errors.abort(context, failed.failure)
 
@@ -122,6 +134,8 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             waiting_for=state.waiting_for,
             peers=self._peers(state, identity.node),
             client_address=directory.client_address(identity.node),
+            peer_address=directory.get(identity.node).peer_address,
+            voter=state.configuration.is_voter(identity.node),
             uptime_seconds=self._now() - self._started,
             healthy=not problems,
             problems=problems,
@@ -147,6 +161,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
                 row.match, row.next = known.match, known.next
                 row.mode, row.inflight = known.mode, known.inflight
                 row.contact_age_seconds = known.contact_age
+                row.lag = max(0, state.last_index - known.match)
             rows.append(row)
         return rows
 

@@ -36,6 +36,7 @@ _REFUSALS: dict[Refusal, pb.FailureCode] = {
     Refusal.NOT_LEADER: pb.NOT_LEADER,
     Refusal.OVERLOADED: pb.OVERLOADED,
     Refusal.UNAVAILABLE: pb.UNAVAILABLE,
+    Refusal.NOT_ALLOWED: pb.INVALID,
 }
 
 _RESULTS: dict[int, tuple[pb.FailureCode, str]] = {

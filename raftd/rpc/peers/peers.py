@@ -6,21 +6,23 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+import grpc
+
 from raftd._pb import raft_pb2 as pb
 from raftd._pb import raft_pb2_grpc
 from raftd.core.messages import Channel
-from raftd.core.types import Configuration, NodeId
+from raftd.core.types import Configuration, Member, NodeId
 from raftd.names import NOWHERE, SHARED, Names
 from raftd.node.outcomes import Outcome, Refusal, Refused
 from raftd.node.ports import FatalPort
-from raftd.rpc.api import PeerNode
+from raftd.rpc.api import CannotMeet, PeerNode
 from raftd.rpc.directory import Directory
 from raftd.rpc.peers.append_sender import AppendSender
 from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
 from raftd.rpc.peers.forwarding import Forward, forward
 from raftd.rpc.peers.lines import Line
-from raftd.rpc.peers.link import Link, readable
+from raftd.rpc.peers.link import DETAILS_MAX, Link, addresses_of, readable
 from raftd.rpc.peers.senders import BulkSender, ControlSender
 from raftd.rpc.peers.transport import LinkSettings, peer_channel
 from raftd.rpc.plumbing.quiet import QuietLog
@@ -128,6 +130,34 @@ class Peers:
             what,
             lambda: node.state().leader == leader,
         )
+
+    async def meet(self, node: NodeId, peer_address: str) -> Member:
+        """Say hello to a node that is no member yet: its incarnation, and where clients reach it.
+
+        Raises CannotMeet, in one line, after meet_timeout at the latest.
+        """
+        assert self._envelopes is not None
+        timeout = self._settings.meet_timeout
+        try:
+            target = await asyncio.wait_for(
+                asyncio.wrap_future(self._names.look_up(peer_address)), timeout
+            )
+            async with peer_channel(target, self._settings, peer_address, node) as channel:
+                hello = pb.HelloRequest(envelope=self._envelopes.hello_to(node), about=self._about)
+                stub = raft_pb2_grpc.RaftStub(channel)
+                call = stub.Hello(hello, timeout=timeout)
+                reply = readable(await call)
+            self._envelopes.check_hello_reply(reply.envelope, node)
+        except grpc.aio.AioRpcError as error:
+            why = f"{error.code().name}: {(error.details() or '')[:DETAILS_MAX]}"
+            raise CannotMeet(f"{node} does not answer at {peer_address}: {why}") from None
+        except (*ENDINGS, Mismatch, Rejected, TimeoutError, OSError) as error:
+            raise CannotMeet(f"{node} cannot be met at {peer_address}: {error}") from None
+        if reply.refused:
+            raise CannotMeet(f"{node} at {peer_address} refuses: {reply.refused[:DETAILS_MAX]}")
+        place = addresses_of(reply.about)
+        incarnation = reply.envelope.sender_incarnation
+        return Member(node, place.peer_address, place.client_address, incarnation)
 
     async def close(self) -> None:
         """Every request in flight is reported unreachable; then the connections go."""

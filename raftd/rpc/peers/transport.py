@@ -48,6 +48,7 @@ class LinkSettings:
     handshake_timeout: for whoever connects to say something in HTTP/2.
     control_timeout: a call of this age that was not answered also brings the line into doubt.
     append_age_max: the oldest append in flight may be this old before its stream is cut.
+    meet_timeout: for a node that is to become a member to answer.
     renew_after: a host name is looked up again after so long without a connection, and a new
     connection is not doubted before.
     transport: of this node's connections and ports; nodes need not agree.
@@ -65,6 +66,7 @@ class LinkSettings:
     bulk_timeout: float = 10.0
     append_age_max: float = 3.0
     probe_timeout: float = 0.1
+    meet_timeout: float = 3.0
     renew_after: float = 2.0
     message_max: int = PEER_MESSAGE_MAX
     security: PeerSecurity = NOTHING_ASKED

@@ -1,0 +1,82 @@
+"""Joining a cluster that runs: which one it is, and asking it to take this node in."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from raftd.client import Client, RaftdError
+from raftd.client.nodes import NodeStatus, status_at
+from raftd.client.settings import Options
+from raftd.config import Config
+
+LOG = logging.getLogger("raftd.node")
+
+ASK_SECONDS = 2.0
+FIND_SECONDS = 30.0
+"""For anybody of `join` to answer: the nodes may be starting, too."""
+AGAIN_SECONDS = 0.5
+
+
+class NobodyAnswers(Exception):
+    """None of the nodes to join answers. One line."""
+
+
+def cluster_to_join(config: Config) -> str:
+    """The id of the cluster that the nodes of `join` belong to. Blocks. Raises NobodyAnswers."""
+    deadline = time.monotonic() + FIND_SECONDS
+    with Client(config.join, **_options(config)) as client:
+        while True:
+            answers = client.ask_each(status_at, timeout=ASK_SECONDS).values()
+            found = {each.cluster_id for each in answers if isinstance(each, NodeStatus)}
+            if len(found) == 1:
+                return found.pop()
+            if found:
+                raise NobodyAnswers(f"join: {config.join} are of {len(found)} different clusters")
+            if time.monotonic() >= deadline:
+                why = "; ".join(str(each) for each in answers)
+                raise NobodyAnswers(f"join: nobody answers at {config.join}: {why}")
+            time.sleep(AGAIN_SECONDS)
+
+
+class Joining:
+    """Thread raft-join: asks to be added until this node is a member, then ends."""
+
+    def __init__(self, config: Config, is_member: Callable[[], bool]) -> None:
+        """is_member: whether the node knows itself to be one; any thread."""
+        self._config = config
+        self._is_member = is_member
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="raft-join", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns within ASK_SECONDS or so."""
+        self._stop.set()
+        self._thread.join(2 * ASK_SECONDS)
+
+    def _run(self) -> None:
+        config, told = self._config, ""
+        own = config.peers[config.id]
+        with Client(config.join, **_options(config)) as client:
+            while not self._is_member() and not self._stop.is_set():
+                try:
+                    client.change_member("add", config.id, own.peer, own.client)
+                except RaftdError as error:
+                    if str(error) != told:
+                        told = str(error)
+                        LOG.warning("join: not let in yet: %s", told)
+                self._stop.wait(AGAIN_SECONDS)
+
+
+def _options(config: Config) -> Options:
+    return {
+        "timeout": ASK_SECONDS,
+        "ca": config.client_ca,
+        "cert": config.client_cert if config.client_ca else "",
+        "key": config.client_key if config.client_ca else "",
+    }

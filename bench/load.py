@@ -194,7 +194,10 @@ def blocking(options: argparse.Namespace, callers: list[Caller], meter: Meter) -
         return jobs[options.op]
 
     count = len(callers) if options.own_clients else 1
-    clients = [Client(options.endpoints, timeout=options.timeout) for _ in range(count)]
+    clients = [
+        Client(options.endpoints, timeout=options.timeout, transport=options.transport)
+        for _ in range(count)
+    ]
     for number, client in enumerate(clients):
         client.put(b"warm-up-%d" % number, b"")  # connected, and the session is open
         client.get(b"warm-up-0")
@@ -216,7 +219,9 @@ def blocking(options: argparse.Namespace, callers: list[Caller], meter: Meter) -
 
 async def asynchronous(options: argparse.Namespace, callers: list[Caller], meter: Meter) -> None:
     job = {"aput": aput, "aget": aget}[options.op]
-    async with AsyncClient(options.endpoints, timeout=options.timeout) as client:
+    async with AsyncClient(
+        options.endpoints, timeout=options.timeout, transport=options.transport
+    ) as client:
         await client.put(b"warm-up", b"")
         await client.get(b"warm-up")
         until = meter.start() + options.seconds
@@ -265,6 +270,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
     add = parser.add_argument
     add("--endpoints", required=True)
+    add("--transport", default="grpcio", help="the client's: grpcio or h2")
     add("--op", required=True, choices=["put", "get", "bulk", "fill", "aput", "aget"])
     add("--callers", type=int, default=64)
     add("--own-clients", action="store_true", help="one client a caller: no coalescing")

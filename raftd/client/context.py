@@ -49,7 +49,7 @@ class Context:
         self.room = room
         self.watch = watch
         self.router = Router(settings.endpoints, settings.random or Random())
-        self.transport = Transport(settings.tls)
+        self.transport = Transport(settings.tls, kind=settings.transport)
         self.session = SessionState()
         self._opening = asyncio.Lock()
         self._members_due = 0.0

@@ -11,10 +11,12 @@ from typing import Any, TypedDict
 
 from raftd.client.errors import Invalid
 from raftd.client.routing import parse_endpoints
+from raftd.h2.ngh2_engine import available
 from raftd.tls.contexts import client_context
 from raftd.tls.files import TlsFiles, TlsProblem
 
 Clock = Callable[[], float]
+TRANSPORTS = ("grpcio", "h2")
 TLS_FILES = ("ca", "cert", "key")
 TIMEOUT_MAX = threading.TIMEOUT_MAX
 """Seconds that a lock can wait."""
@@ -33,6 +35,7 @@ class Options(TypedDict, total=False):
     ca: str
     cert: str
     key: str
+    transport: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ class Settings:
     ca: PEM file of the authority that signs the nodes' certificates; with it the connections are
     TLS. cert, key: the client's own certificate, where the nodes ask for one. Files that have
     changed count for connections made afterwards.
+
+    transport: what carries gRPC, "grpcio" or "h2" (in the client's own loop, by the package ngh2);
+    the nodes need not agree.
     """
 
     endpoints: tuple[str, ...]
@@ -60,6 +66,7 @@ class Settings:
     ca: str = ""
     cert: str = ""
     key: str = ""
+    transport: str = "grpcio"
 
     @property
     def tls(self) -> TlsFiles | None:
@@ -72,11 +79,15 @@ def checked_settings(endpoints: str | Sequence[str], options: Options) -> Settin
     settings = Settings(tuple(parse_endpoints(endpoints)), **options)
     for field in fields(Settings):
         value: Any = getattr(settings, field.name)
-        if field.name in ("endpoints", "clock", "random", *TLS_FILES):
+        if field.name in ("endpoints", "clock", "random", "transport", *TLS_FILES):
             continue
         if not isinstance(value, int | float) or not 0 < value <= TIMEOUT_MAX:
             text = f"expected a number above 0, {TIMEOUT_MAX:.0f} at most"
             raise Invalid(f"{field.name} {value!r}: {text}")
+    if settings.transport not in TRANSPORTS:
+        raise Invalid(f"transport {settings.transport!r}: expected {' or '.join(TRANSPORTS)}")
+    if settings.transport == "h2" and not available():
+        raise Invalid("transport h2 needs the package ngh2: pip install ngh2, or use grpcio")
     _check_tls(settings)
     return settings
 

@@ -7,7 +7,8 @@ runs on the client's loop.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, NamedTuple
+import ssl
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 from grpc import aio
@@ -15,8 +16,10 @@ from grpc import aio
 from raftd._pb.admin_pb2_grpc import AdminStub
 from raftd._pb.client_pb2_grpc import CommandsStub
 from raftd.client.policy import AttemptFailed, Next, Verdict
+from raftd.h2.channel import Channel
+from raftd.h2.settings import ChannelSettings, ConnectionSettings
 from raftd.names import NOWHERE, SHARED, Names, NameUnknown
-from raftd.tls.contexts import grpc_channel
+from raftd.tls.contexts import client_context, grpc_channel
 from raftd.tls.files import TlsFiles, TlsProblem
 
 if TYPE_CHECKING:
@@ -79,6 +82,21 @@ class NodeChannel(NamedTuple):
     admin: AdminAsyncStub
 
 
+H2_SETTINGS = ChannelSettings(
+    connect_timeout=0.5,
+    backoff_min=0.1,
+    backoff_max=0.5,
+    keepalive_idle=False,
+    connection=ConnectionSettings(
+        keepalive_time=2.0,
+        keepalive_timeout=1.0,
+        message_max=RECEIVE_BYTES_MAX,
+        message_send_max=4 << 20,
+    ),
+)
+"""What OPTIONS say to grpcio."""
+
+
 def open_channel(
     address: str, target: str, credentials: grpc.ChannelCredentials | None
 ) -> aio.Channel:
@@ -92,13 +110,23 @@ def open_channel(
     return aio.secure_channel(target, credentials, options=options)
 
 
+def open_h2_channel(address: str, target: str, context: ssl.SSLContext | None) -> aio.Channel:
+    """The same on raftd/h2. context: None for plain text."""
+    ours: Any = Channel(target, H2_SETTINGS, authority=address, context=context)
+    same: aio.Channel = ours  # as far as stubs and `Transport` use one
+    return same
+
+
 class Transport:
     """address -> NodeChannel, opened when first asked for."""
 
-    def __init__(self, tls: TlsFiles | None = None, names: Names = SHARED) -> None:
-        """tls: None for plain text. names: who looks host names up."""
+    def __init__(
+        self, tls: TlsFiles | None = None, names: Names = SHARED, kind: str = "grpcio"
+    ) -> None:
+        """tls: None for plain text. names: who looks names up. kind: see Settings.transport."""
         self._tls = tls
-        self._credentials: grpc.ChannelCredentials | None = None
+        self._kind = kind
+        self._credentials: Any = None
         self._names = names
         self._open: dict[str, NodeChannel] = {}
         self._opened: dict[str, float] = {}
@@ -192,11 +220,12 @@ class Transport:
         loop = asyncio.get_running_loop()
         self._retired[node] = loop.call_later(RETIRED_SECONDS, close)
 
-    def _newest_credentials(self) -> grpc.ChannelCredentials | None:
+    def _newest_credentials(self) -> Any:
         """As the files are now; those of before while they cannot be used."""
         if self._tls is not None:
             try:
-                self._credentials = grpc_channel(self._tls)
+                make = client_context if self._kind == "h2" else grpc_channel
+                self._credentials = make(self._tls)
             except TlsProblem as problem:
                 if self._credentials is None:
                     raise AttemptFailed(Verdict(Next.ROTATE, True, str(problem))) from None
@@ -204,7 +233,8 @@ class Transport:
 
     def _make(self, address: str) -> NodeChannel:
         target = self._names.known(address) or NOWHERE
-        channel = open_channel(address, target, self._newest_credentials())
+        make = open_h2_channel if self._kind == "h2" else open_channel
+        channel = make(address, target, self._newest_credentials())
         return NodeChannel(channel, CommandsStub(channel), AdminStub(channel))
 
 

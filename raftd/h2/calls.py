@@ -141,9 +141,18 @@ class AioCall:
         if raw.sent_all:
             raise asyncio.InvalidStateError("RPC is half closed after calling done_writing().")
         raw.put(self._serialize(message))
+        raw.flush()
         await raw.room_to_send()
         if raw.code not in (None, grpc.StatusCode.OK):
             raise self._error()
+
+    def deliver(self, on_message: Callable[[Any], None]) -> None:
+        """In place of `read`: each message goes to `on_message` as soon as it has arrived.
+
+        None: it could not be parsed. Call it before anything is awaited.
+        """
+        self.raw.on_message = lambda data: on_message(self._parsed(data))
+        self.raw.resume()
 
     async def done_writing(self) -> None:
         self.raw.put_end()

@@ -110,6 +110,11 @@ class ClientCall(Stream):
             return
         self.connection.flush_soon()
 
+    def flush(self) -> None:
+        """Have what was sent leave now, not at the end of the turn."""
+        if self.id:
+            self.connection.flush()
+
     async def room_to_send(self) -> None:
         """Until little of what was sent waits, or the call is over."""
         if self.id:

@@ -9,6 +9,7 @@ pings, and whoever does not read.
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 from raftd.h2.budget import Bucket, Budget
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         """The other side has said its first words."""
         self.draining = False
         self._transport: Any = None
+        self._fd = -1
         self._early: list[bytes] = []
         self._scheduled = self._paused = False
         self._writers: set[Stream] = set()
@@ -76,6 +78,8 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=BUFFER_BYTES, low=BUFFER_BYTES // 4)
         self.peer = peer_name(transport)
+        plain = transport.get_extra_info("socket") if self.tls is None else None
+        self._fd = plain.fileno() if plain is not None else -1
         self.flush()
         early, self._early = self._early, []
         for data in early:
@@ -98,7 +102,7 @@ class Connection(asyncio.Protocol):
         elif self._body < 0 and not self._beside.add(-self._body, now):
             self.end("a flood of bytes that belong to no message")
         else:
-            self.flush_soon()
+            self.flush()
 
     def pause_writing(self) -> None:
         self._paused = True
@@ -109,7 +113,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        self._transport = None
+        self._transport, self._fd = None, -1
         text = self.why or (str(error) if error else "the connection was closed")
         streams, self.streams = list(self.streams.values()), {}
         for stream in streams:
@@ -138,7 +142,7 @@ class Connection(asyncio.Protocol):
                     continue
                 break
             self._written += len(data)
-            transport.write(data)
+            self._write(data)
             if len(data) < WRITE_BYTES // 2:
                 continue
             if transport.get_write_buffer_size() > BUFFER_BYTES and not self._paused:
@@ -148,6 +152,21 @@ class Connection(asyncio.Protocol):
             self._wake_writers()
         if engine.over and not self.closed:
             transport.close()
+
+    def _write(self, data: bytes) -> None:
+        """Straight to the system where nothing waits before it: uvloop itself writes at the end of
+        the turn, and what this node sends to its peers has to leave before it waits for its disk.
+        """
+        transport = self._transport
+        if self._fd >= 0 and not transport.is_closing() and not transport.get_write_buffer_size():
+            try:
+                sent = os.write(self._fd, data)
+            except OSError:
+                sent = 0  # full, or broken: the transport finds out
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
 
     def _wake_writers(self) -> None:
         for stream in list(self._writers):

@@ -20,8 +20,8 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         self, call: ServerCall, parse: Callable[[bytes], Any], serialize: Callable[[Any], bytes]
     ) -> None:
         self.call = call
-        self._parse = parse
-        self._serialize = serialize
+        self.parse = parse
+        self.serialize = serialize
         self._code = grpc.StatusCode.OK
         self._details = ""
         self._callbacks: list[Callable[[Any], None]] = []
@@ -30,7 +30,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
     async def read(self) -> Any:
         message = await self.call.read()
         if message is not None:
-            return self._parse(message)
+            return self.parse(message)
         if self.call.over:
             raise asyncio.CancelledError  # as gRPC does: the handler of a call that is gone
         return grpc.aio.EOF
@@ -41,14 +41,14 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
             message = await self.call.read()
             if message is None:
                 return
-            yield self._parse(message)
+            yield self.parse(message)
 
     async def write(self, message: Any) -> None:
         """Returns when little of the stream waits to be read by the caller."""
         call = self.call
         if call.over:
             raise asyncio.InvalidStateError("the call is over")
-        call.reply(self._serialize(message))
+        call.reply(self.serialize(message))
         await call.room()
 
     async def send_initial_metadata(self, initial_metadata: MetadataLike) -> None:

@@ -35,6 +35,8 @@ class Stream:
         self.inbox: deque[bytes] = deque()
         self.on_message: Callable[[bytes], None] | None = None
         """None: messages wait in the inbox until `take`."""
+        self.on_room: Callable[[], None] | None = None
+        """Called after `connection.wait_to_send` when little of what was sent waits here."""
         self.paused = False
         self.ended = False
         """The other side sends nothing more."""
@@ -117,6 +119,15 @@ class Stream:
 
     def take(self) -> bytes:
         """The oldest message in the inbox, which must not be empty."""
+        message = self._pop()
+        self._check_half_closed()
+        return message
+
+    def _check_half_closed(self) -> None:
+        if self.ended and not self.inbox:
+            self.half_closed()
+
+    def _pop(self) -> bytes:
         message = self.inbox.popleft()
         size = len(message) + HEAD_BYTES
         self._inbox_bytes -= size
@@ -128,15 +139,16 @@ class Stream:
             self._release()
         self._hold()
         self.connection.flush_soon()
-        if self.ended and not self.inbox:
-            self.half_closed()
         return message
 
     def resume(self) -> None:
         """After `paused`: hand over what waits."""
         self.paused = False
+        if not self.inbox:
+            return
         while self.inbox and not self.paused and self.on_message is not None:
-            self.on_message(self.take())
+            self.on_message(self._pop())
+        self._check_half_closed()
 
     async def read(self) -> bytes | None:
         """The next message; None after the last. One reader at a time."""
@@ -178,6 +190,8 @@ class Stream:
             await self._writer
 
     def writable(self) -> None:
+        if self.on_room is not None:
+            self.on_room()
         writer, self._writer = self._writer, None
         if writer is not None and not writer.done():
             writer.set_result(None)

@@ -13,6 +13,7 @@ from raftd.node.outcomes import Answered, Applied, Outcome
 from raftd.rpc.clients import errors
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.clients.gate import UNREAD, Context, Gate
+from raftd.rpc.plumbing.direct_streams import server_stream
 from raftd.rpc.plumbing.streams import Ended, ServerStream
 from raftd.wire import batch
 from raftd.wire.errors import WireError
@@ -131,7 +132,7 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
                 failure = errors.invalid(str(error))
                 stream.answer(pb.PipelineReply(number=number, failure=failure), size)
 
-        stream: ServerStream[pb.PipelineRequest, pb.PipelineReply] = ServerStream(
+        stream: ServerStream[pb.PipelineRequest, pb.PipelineReply] = server_stream(
             context,
             on_frame,
             limits.stream_frames_max,

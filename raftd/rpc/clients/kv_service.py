@@ -12,6 +12,7 @@ from raftd.rpc.clients import errors
 from raftd.rpc.clients.client_service import StreamRegistry, encoded, one_command
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.clients.gate import UNREAD, Context, Gate
+from raftd.rpc.plumbing.direct_streams import server_stream
 from raftd.rpc.plumbing.streams import ServerStream
 from raftd.wire import kv
 from raftd.wire.errors import WireError
@@ -102,7 +103,7 @@ class KvService(client_pb2_grpc.KVServicer):
                 failure = errors.invalid(str(error))
                 stream.answer(pb.KvReply(number=number, failure=failure), size)
 
-        stream: ServerStream[pb.KvRequest, pb.KvReply] = ServerStream(
+        stream: ServerStream[pb.KvRequest, pb.KvReply] = server_stream(
             context,
             on_frame,
             limits.stream_frames_max,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc.aio
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
+from raftd.h2.calls import AioCall
 from raftd.rpc.peers import codec, codec_replies
 from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.lines import Line
-from raftd.rpc.peers.link import Link
+from raftd.rpc.peers.link import Link, readable
 
 ENVELOPE_KEY = "raftd-envelope-bin"
 
@@ -161,20 +162,44 @@ class AppendSender:
             await write(codec.encode_append(request, link.envelopes.request_to(peer)))
 
     async def _read(self, call: Call) -> None:
-        link, inflight = self._link, self._inflight
-        read, check, peer = call.read, link.envelopes.check_reply, link.peer
+        if isinstance(call, AioCall):
+            await self._listen(call)
         while True:
-            message = await read()
-            if not isinstance(message, pb.AppendReply):  # grpc.aio.EOF
-                return
-            self._heard = self._loop.time()
-            check(message.envelope, peer)
-            reply = codec_replies.decode_append_reply(message)
-            sent = inflight.pop(message.number, None)
-            if sent is None:
-                raise Rejected(f"a reply to request {message.number}, which is not in flight")
-            if not link.replied(sent[0], reply):
+            message = await call.read()
+            if message is grpc.aio.EOF or not self._replied(readable(message)):
                 return  # the stream ends; what else is in flight on it is called unreachable
+
+    async def _listen(self, call: AioCall) -> None:
+        """Replies straight from the socket, until the stream ends or should."""
+        over: asyncio.Future[None] = self._loop.create_future()
+
+        def on_message(message: Any) -> None:
+            if over.done():
+                return
+            try:
+                if not self._replied(readable(message)):
+                    call.cancel()
+            except Exception as error:  # noqa: BLE001  awaited below
+                over.set_exception(error)
+
+        def on_done(_: object) -> None:
+            if not over.done():
+                over.set_result(None)
+
+        call.add_done_callback(on_done)
+        call.deliver(on_message)
+        await over
+
+    def _replied(self, message: pb.AppendReply) -> bool:
+        """False: no correct peer says this. Raises Mismatch, Rejected."""
+        link = self._link
+        self._heard = self._loop.time()
+        link.envelopes.check_reply(message.envelope, link.peer)
+        reply = codec_replies.decode_append_reply(message)
+        sent = self._inflight.pop(message.number, None)
+        if sent is None:
+            raise Rejected(f"a reply to request {message.number}, which is not in flight")
+        return link.replied(sent[0], reply)
 
     def _watch_age(self) -> None:
         """A request stream has no deadline: a wedged peer would pin the window for ever."""

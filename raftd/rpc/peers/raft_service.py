@@ -33,6 +33,7 @@ from raftd.rpc.peers.forwarding import Forwarded, encode_outcome, forwarded
 from raftd.rpc.peers.link import addresses_of
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.plumbing.connections import Connections
+from raftd.rpc.plumbing.direct_streams import server_stream
 from raftd.rpc.plumbing.quiet import QuietLog
 from raftd.rpc.plumbing.streams import Ended, ServerStream
 
@@ -304,7 +305,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
             self._enter(sender, request, reply)
 
-        stream: AppendStream = ServerStream(
+        stream: AppendStream = server_stream(
             context,
             on_frame,
             APPENDS_INFLIGHT_MAX,

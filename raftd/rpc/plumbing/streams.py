@@ -105,10 +105,7 @@ class ServerStream(Generic[FrameT, AnswerT]):
 
         Raises Ended, and whatever `on_frame` raises.
         """
-        reader = self._loop.create_task(self._read_all())
-        writer = self._loop.create_task(self._write_all())
-        for task in (reader, writer):
-            task.add_done_callback(self._task_ended)
+        tasks = self._start()
         try:
             error = await self._over
         finally:
@@ -118,11 +115,19 @@ class ServerStream(Generic[FrameT, AnswerT]):
             if self._unread:
                 self._connection.read(self._unread)
                 self._unread = 0
-            for task in (reader, writer):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait((reader, writer))
+            if tasks:
+                await asyncio.wait(tasks)
         if error is not None:
             raise error
+
+    def _start(self) -> tuple[asyncio.Task[None], ...]:
+        reader = self._loop.create_task(self._read_all())
+        writer = self._loop.create_task(self._write_all())
+        for task in (reader, writer):
+            task.add_done_callback(self._task_ended)
+        return reader, writer
 
     def _finish(self, error: BaseException | None) -> None:
         if not self._over.done():

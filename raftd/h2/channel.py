@@ -278,7 +278,7 @@ class Channel:
             if connection.streams or self.settings.keepalive_idle:
                 connection.check(now)
             else:
-                connection.rest(now)
+                connection.vigil.rest(now)
         if connections:
             settings = self.settings.connection
             shortest = min(settings.keepalive_time, settings.keepalive_timeout)

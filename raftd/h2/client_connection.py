@@ -43,8 +43,3 @@ class ClientConnection(Connection):
     def on_goaway(self, last_stream_id: int, code: int, text: bytes) -> None:
         super().on_goaway(last_stream_id, code, text)
         self._channel.leave(self)
-
-    def rest(self, now: float) -> None:
-        """No call, and pings only with calls: silence is no sign of anything."""
-        self._heard = now
-        self._pinged = 0.0

@@ -17,6 +17,7 @@ from raftd.h2.engine import NO_ERROR, Engine, EngineError, Headers
 from raftd.h2.ngh2_engine import Ngh2Engine
 from raftd.h2.peername import peer_name
 from raftd.h2.settings import ConnectionSettings
+from raftd.h2.vigil import Vigil
 
 if TYPE_CHECKING:
     from raftd.h2.stream import Stream
@@ -68,9 +69,7 @@ class Connection(asyncio.Protocol):
         self._beside = Bucket(settings.beside_at_once, settings.beside_each_second, at=now)
         self._control = 0
         self._body = 0
-        self._heard = self._made = self._moved = now
-        self._pinged = 0.0
-        self._written = self._gone = 0
+        self.vigil = Vigil(self, now)
 
     # --- asyncio's side ---------------------------------------------------------------------
 
@@ -89,7 +88,7 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             self._early.append(data)  # with the end of a TLS handshake
             return
-        self._heard = now = self.loop.time()
+        self.vigil.heard = now = self.loop.time()
         self._control = 0
         self._body = -len(data)
         try:
@@ -141,7 +140,6 @@ class Connection(asyncio.Protocol):
                 if self._ended and self._end_streams():
                     continue
                 break
-            self._written += len(data)
             self._write(data)
             if len(data) < WRITE_BYTES // 2:
                 continue
@@ -151,6 +149,8 @@ class Connection(asyncio.Protocol):
         if self._writers:
             self._wake_writers()
         if engine.over and not self.closed:
+            if not self.draining:
+                self.why = self.why or "it broke HTTP/2, or passed one of its limits"
             transport.close()
 
     def _write(self, data: bytes) -> None:
@@ -227,34 +227,10 @@ class Connection(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Called by the owner several times within the shortest of the times in the settings."""
-        settings = self.settings
-        if self.closed or self._transport is None:
-            return
-        if not self.settled:
-            if now - self._made > settings.handshake_timeout:
-                self.abort(f"no word of HTTP/2 within {settings.handshake_timeout:g} s")
-            return
-        if now - self._heard < settings.keepalive_time:
-            self._pinged = 0.0
-        elif not self._pinged:
-            self._pinged = now
-            self.engine.ping()
-            self.flush_soon()
-        elif now - self._pinged >= settings.keepalive_timeout:
-            silent = now - self._heard
-            self.abort(f"nothing came for {silent:.1f} s, nor an answer to a ping")
-            return
-        self._check_reader(now)
-
-    def _check_reader(self, now: float) -> None:
-        unsent = self.unsent
-        gone = self._written - unsent
-        if not unsent or gone != self._gone:
-            self._gone, self._moved = gone, now
-        if unsent > self.settings.unsent_max:
-            self.abort(f"{unsent} bytes that it does not read (limit {self.settings.unsent_max})")
-        elif now - self._moved > self.settings.stall_timeout:
-            self.abort(f"{unsent} bytes of answers, none read for {now - self._moved:.0f} s")
+        if not self.closed and self._transport is not None:
+            why = self.vigil.look(now)
+            if why:
+                self.abort(why)
 
     # --- the engine's side (engine.Sink) ----------------------------------------------------
 
@@ -306,7 +282,7 @@ class Connection(asyncio.Protocol):
             self.on_ready()
 
     def on_ping_answered(self) -> None:
-        self._pinged = 0.0
+        self.vigil.pinged = 0.0
 
     def on_goaway(self, last_stream_id: int, code: int, text: bytes) -> None:
         self.draining = True

@@ -171,7 +171,9 @@ class Stream:
 
         Raises StreamGone.
         """
-        self.engine.data(self.id, framed(message), last)
+        data = framed(message)
+        self.engine.data(self.id, data, last)
+        self.connection.vigil.given += len(data)
         self.connection.flush_soon()
 
     @property

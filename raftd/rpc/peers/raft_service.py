@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 

@@ -1,0 +1,58 @@
+"""Whether the other end of a connection is there, and reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from raftd.h2.connection import Connection
+
+
+class Vigil:
+    """One connection's. `look` is called several times within the shortest of the times set."""
+
+    __slots__ = ("_connection", "_gone", "_made", "_moved", "given", "heard", "pinged")
+
+    def __init__(self, connection: Connection, now: float) -> None:
+        self._connection = connection
+        self._made = self._moved = now
+        self._gone = 0
+        self.heard = now
+        """When something came last."""
+        self.pinged = 0.0
+        """When the ping that is not answered yet was sent; 0: none is."""
+        self.given = 0
+        """Bytes of messages that the engine was given to send; pings are no sign of reading."""
+
+    def look(self, now: float) -> str:
+        """Why the connection is to be given up, in one line; empty: it is well."""
+        connection, settings = self._connection, self._connection.settings
+        if not connection.settled:
+            if now - self._made > settings.handshake_timeout:
+                return f"no word of HTTP/2 within {settings.handshake_timeout:g} s"
+            return ""
+        if now - self.heard < settings.keepalive_time:
+            self.pinged = 0.0
+        elif not self.pinged:
+            self.pinged = now
+            connection.engine.ping()
+            connection.flush_soon()
+        elif now - self.pinged >= settings.keepalive_timeout:
+            return f"nothing came for {now - self.heard:.1f} s, nor an answer to a ping"
+        return self._look_at_reader(now)
+
+    def _look_at_reader(self, now: float) -> str:
+        settings, unsent = self._connection.settings, self._connection.unsent
+        gone = self.given - self._connection.engine.queued_all()
+        if not unsent or gone != self._gone:
+            self._gone, self._moved = gone, now
+        if unsent > settings.unsent_max:
+            return f"{unsent} bytes that it does not read (limit {settings.unsent_max})"
+        if now - self._moved > settings.stall_timeout:
+            return f"{unsent} bytes of answers, none read for {now - self._moved:.0f} s"
+        return ""
+
+    def rest(self, now: float) -> None:
+        """Silence is no sign of anything now: there is no call, and pings come only with calls."""
+        self.heard = now
+        self.pinged = 0.0

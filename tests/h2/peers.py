@@ -139,6 +139,20 @@ def channel_to(kind: str, address: str, settings: ChannelSettings | None = None)
     return grpc.aio.insecure_channel(address)
 
 
+@contextlib.asynccontextmanager
+async def joined(
+    limits: ServerLimits | None = None,
+    settings: ChannelSettings | None = None,
+    client: str = "h2",
+) -> AsyncIterator[tuple[Any, Methods, Any]]:
+    """A server on raftd/h2 and a channel to it. Yields channel, methods, server."""
+    async with (
+        serving("h2", limits) as (address, methods, server),
+        channel_to(client, address, settings) as channel,
+    ):
+        yield channel, methods, server
+
+
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Not on uvloop, which with grpcio's asyncio layer in one process may never close."""
 

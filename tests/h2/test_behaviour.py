@@ -17,7 +17,7 @@ from raftd.h2.engine import EngineLimits
 from raftd.h2.server import Server
 from raftd.h2.server_call import ServerCall
 from raftd.h2.settings import ChannelSettings, ConnectionSettings, ServerLimits
-from tests.h2.peers import channel_to, run, serving, until
+from tests.h2.peers import channel_to, joined, run, serving, until
 from tests.harsh.flood import opened
 
 BASE = "/test.Interop/"
@@ -63,14 +63,13 @@ def test_a_server_that_says_nothing_is_no_connection() -> None:
 def test_a_server_that_falls_silent_is_found_by_pings() -> None:
     async def main() -> None:
         settings = ChannelSettings(connection=QUICK)
-        async with serving("h2") as (address, methods, server):
-            async with channel_to("h2", address, settings) as channel:
-                call = channel.unary_unary(BASE + "Sleep")(b"", timeout=30)
-                await methods.begun.wait()
-                for connection in server.connections:
-                    connection._transport.pause_reading()
-                assert await call.code() is grpc.StatusCode.UNAVAILABLE
-                assert "nor an answer to a ping" in await call.details()
+        async with joined(settings=settings) as (channel, methods, server):
+            call = channel.unary_unary(BASE + "Sleep")(b"", timeout=30)
+            await methods.begun.wait()
+            for connection in server.connections:
+                connection._transport.pause_reading()
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
+            assert "nor an answer to a ping" in await call.details()
 
     run(main())
 
@@ -126,13 +125,12 @@ def test_who_does_not_take_holds_the_sender_back() -> None:
 def test_messages_that_are_never_whole_have_a_limit_for_all() -> None:
     async def main() -> None:
         limits = ServerLimits(held_bytes_max=200_000)
-        async with serving("h2", limits) as (address, _, server):
-            async with channel_to("h2", address) as channel:
-                first = channel.stream_stream(BASE + "Sleep")()
-                second = channel.unary_unary(BASE + "Echo")(b"x" * 300_000, timeout=10)
-                assert await second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-                assert "wait here already" in await second.details()
-                first.cancel()
+        async with joined(limits) as (channel, _, server):
+            first = channel.stream_stream(BASE + "Sleep")()
+            second = channel.unary_unary(BASE + "Echo")(b"x" * 300_000, timeout=10)
+            assert await second.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "wait here already" in await second.details()
+            first.cancel()
             await until(lambda: server.budget.held == 0)
 
     run(main())
@@ -141,12 +139,11 @@ def test_messages_that_are_never_whole_have_a_limit_for_all() -> None:
 def test_who_does_not_read_is_cut() -> None:
     async def main() -> None:
         slow = ConnectionSettings(keepalive_time=0.2, stall_timeout=0.3)
-        async with serving("h2", ServerLimits(connection=slow)) as (address, _, server):
-            async with channel_to("h2", address) as channel:
-                call = channel.unary_stream(BASE + "Written")(b"1000000 " * 50)
-                await call.read()
-                await until(lambda: server.cut == 1)
-                assert await call.code() is grpc.StatusCode.UNAVAILABLE
+        async with joined(ServerLimits(connection=slow)) as (channel, _, server):
+            call = channel.unary_stream(BASE + "Written")(b"1000000 " * 50)
+            await call.read()
+            await until(lambda: server.cut == 1)
+            assert await call.code() is grpc.StatusCode.UNAVAILABLE
 
     run(main())
 
@@ -194,16 +191,15 @@ def test_a_channel_comes_back_with_its_server() -> None:
 
 def test_more_calls_than_allowed_are_refused() -> None:
     async def main() -> None:
-        async with serving("h2", ServerLimits(calls_max=3)) as (address, _, server):
-            async with channel_to("grpcio", address) as channel:
-                sleeping = [channel.unary_unary(BASE + "Sleep")(b"") for _ in range(3)]
-                await until(lambda: server.calls == 3)
-                one_more = channel.unary_unary(BASE + "Empty")(b"", timeout=5)
-                assert await one_more.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-                for call in sleeping:
-                    call.cancel()
-                await until(lambda: server.calls == 0)
-                assert await channel.unary_unary(BASE + "Empty")(b"", timeout=5) == b""
+        async with joined(ServerLimits(calls_max=3), client="grpcio") as (channel, _, server):
+            sleeping = [channel.unary_unary(BASE + "Sleep")(b"") for _ in range(3)]
+            await until(lambda: server.calls == 3)
+            one_more = channel.unary_unary(BASE + "Empty")(b"", timeout=5)
+            assert await one_more.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            for call in sleeping:
+                call.cancel()
+            await until(lambda: server.calls == 0)
+            assert await channel.unary_unary(BASE + "Empty")(b"", timeout=5) == b""
 
     run(main())
 

@@ -130,14 +130,15 @@ class AsyncQueue:
     async def wait(
         self, value: bytes, timeout: float | None
     ) -> tuple[AsyncLease, Ownership] | None:
-        """None: it was not our turn within `timeout` seconds; nothing is left of the attempt."""
-        deadline = None if timeout is None else self._clock() + timeout
-        lease = await AsyncLease(self.callers, self._clock, self._ttl_s, timeout, self._on_lost)
-        left = None if deadline is None else max(0.0, deadline - self._clock())
+        """None: it was not our turn within `timeout` seconds; nothing is left of the attempt.
+
+        Having a lease takes no part of these seconds: it has the client's own timeout.
+        """
+        lease = await AsyncLease(self.callers, self._clock, self._ttl_s, None, self._on_lost)
         prefix = self.name + b"/"
         try:
             owner = await self.callers.persist(
-                lambda engine: acquire(engine, prefix, value, lease.keeper), left
+                lambda engine: acquire(engine, prefix, value, lease.keeper), timeout
             )
         except TimeoutError:
             await lease.give_up()

@@ -24,6 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Coroutine
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
@@ -71,6 +72,8 @@ class LoopThread:
 
     def __init__(self) -> None:
         self.loop = _new_loop()
+        self._calls: set[Future[Any]] = set()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="raftd-client", daemon=True)
         self._thread.start()
 
@@ -78,13 +81,23 @@ class LoopThread:
         """Run it there; any other thread.
 
         Raises TimeoutError after `timeout` seconds, and cancels it. None: waits for ever.
+        CancelledError: the thread was stopped.
         """
-        future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
         try:
+            future = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError:  # the loop is closed
+            coroutine.close()
+            raise CancelledError from None
+        self._calls.add(future)
+        try:
+            if self._stopped:
+                future.cancel()
             return future.result(timeout)
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._calls.discard(future)
 
     def stop(self) -> None:
         """Any other thread. Tasks that are left are cancelled first, so that nothing is said of
@@ -95,6 +108,9 @@ class LoopThread:
                 self.call(_cancel_others(), STOP_SECONDS)
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(STOP_SECONDS)
+        self._stopped = True
+        for future in list(self._calls):  # their coroutines never began
+            future.cancel()
         if not self._thread.is_alive():
             self.loop.close()
 
@@ -212,8 +228,12 @@ def _refuse_gevent() -> None:
 
 
 def _before_fork() -> None:
-    """In the thread that forks. Holds the lock until the fork is over, so that nobody begins."""
+    """In the thread that forks. Holds the locks until the fork is over, so that nobody begins.
+
+    `starting` too: a client that had just found the thread would begin on it while it is stopped.
+    """
     registry = _registry
+    registry.starting.acquire()
     registry.lock.acquire()
     thread = registry.thread
     if thread is None or registry.riders:
@@ -253,6 +273,7 @@ def _has_grpc_threads() -> bool:
 def _after_in_parent() -> None:
     tenants = list(_registry.tenants)
     _registry.lock.release()
+    _registry.starting.release()
     for tenant in tenants:
         tenant.resume()
 

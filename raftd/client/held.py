@@ -115,14 +115,15 @@ class Queue:
         self._on_lost = on_lost
 
     def wait(self, value: bytes, timeout: float | None) -> tuple[Lease, Ownership] | None:
-        """None: it was not our turn within `timeout` seconds; nothing is left of the attempt."""
-        deadline = None if timeout is None else self._clock() + timeout
-        lease = Lease(self.callers, self._clock, self._on_lost).grant(self._ttl_s, timeout)
-        left = None if deadline is None else max(0.0, deadline - self._clock())
+        """None: it was not our turn within `timeout` seconds; nothing is left of the attempt.
+
+        Having a lease takes no part of these seconds: it has the client's own timeout.
+        """
+        lease = Lease(self.callers, self._clock, self._on_lost).grant(self._ttl_s, None)
         prefix = self.name + b"/"
         try:
             owner = self.callers.persist(
-                lambda engine: acquire(engine, prefix, value, lease.keeper), left
+                lambda engine: acquire(engine, prefix, value, lease.keeper), timeout
             )
         except TimeoutError:
             lease.give_up()

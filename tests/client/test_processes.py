@@ -64,6 +64,27 @@ PROGRAMS = {
         """,
         "over\n",
     ),
+    "it begins while another thread forks": (
+        """
+        from raftd.client import blocking
+        made = blocking.make_engine
+        async def slowly(*given):
+            engine = await made(*given)
+            forking.set()
+            time.sleep(0.3)  # on the loop's thread: the caller does not have its engine yet
+            return engine
+        forking = threading.Event()
+        blocking.make_engine = slowly
+        other = threading.Thread(target=lambda: put("other"))
+        other.start()
+        forking.wait()
+        blocking.make_engine = made
+        in_child(lambda: client.get("k"))
+        other.join()
+        put("parent")
+        """,
+        "put 1\nput 2\n",
+    ),
     "a lease and a watch": (
         """
         lease = client.lease(1)
@@ -75,9 +96,9 @@ PROGRAMS = {
             assert lease, "lost in the parent"
             time.sleep(0.01)
         put("x")
-        print("event", watch.take(5.0)[0].value)
+        print("event", watch.take(60.0)[0].value)
         in_child(lambda: put("y"))
-        print("event", watch.take(5.0)[0].value)
+        print("event", watch.take(60.0)[0].value)
         lease.revoke()
         """,
         "child False\nput 1\nevent b'x'\nput 2\nevent b'y'\n",

@@ -17,7 +17,7 @@ from tests.client.fake_server import FakeCluster
 from tests.client.faults import Fault
 
 Connect = Callable[..., Client]
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 def begun(cluster: FakeCluster, count: int = 1) -> None:

@@ -10,6 +10,7 @@ from raftd.client.calls import PendingCall, Wake
 from raftd.client.errors import (
     AnswerTooLong,
     BulkError,
+    Compacted,
     Invalid,
     MachineError,
     NotDone,
@@ -21,6 +22,7 @@ from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import TIMEOUT_MAX
 from raftd.wire import batch
 from raftd.wire.errors import WireError
+from raftd.wire.refusals import COMPACTED, refusal_of
 from raftd.wire.session_id import opened_at
 
 BULK_COUNT = 512
@@ -141,6 +143,8 @@ _NONE: list[tuple[int, bytes]] = [(batch.INVALID, b"settled without an answer")]
 def _error(status: int, data: bytes, call: PendingCall, offset: int) -> RaftdError:
     text = data.decode("utf-8", "replace")
     if status == batch.MACHINE_ERROR:
+        if refusal_of(text) == COMPACTED:
+            return Compacted(f"{text}: read a later one", endpoint=call.endpoint)
         why = text or "the state machine refused, without a reason"
         return MachineError(why, endpoint=call.endpoint)
     if status == batch.INVALID:

@@ -13,7 +13,7 @@ import pytest
 
 from raftd.client import Client
 from raftd.client import operations as ops
-from tests.cli.raftctl_shell import Done, Shell, process
+from tests.cli.raftctl_shell import Shell
 from tests.client.conftest import wait_until
 from tests.client.fake_server import FakeCluster
 
@@ -112,50 +112,39 @@ def endpoints(cluster: FakeCluster) -> str:
     return ",".join(cluster.endpoints)
 
 
-def under_lock(cluster: FakeCluster, *words: str) -> Done:
-    return process("lock", *words, RAFTCTL_ENDPOINTS=endpoints(cluster))
-
-
-def test_a_program_under_a_lock(cluster: FakeCluster, client: Client) -> None:
+def test_a_program_under_a_lock(shell: Shell, client: Client) -> None:
     code = (
         "import os, sys; "
         "print(os.environ['RAFTCTL_LOCK_KEY'][:2], os.environ['RAFTCTL_LOCK_TOKEN'], sys.argv[1]);"
         "sys.exit(7)"
     )
-    done = process(
-        "lock", "l", "--", sys.executable, "-c", code, "--x", RAFTCTL_ENDPOINTS=endpoints(cluster)
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (7, b"l/ 2 --x\n", b"")
+    assert shell("lock", "l", "--", sys.executable, "-c", code, "--x") == 7
+    assert (shell.out, shell.err) == (b"l/ 2 --x\n", "")
     assert not client.range("l/"), "it is released"
-    gone = under_lock(cluster, "l", "--", "/no/such/program")
-    assert gone.returncode == 127
-    killed = process(
-        "lock", "l", "--", "sh", "-c", "kill -9 $$", RAFTCTL_ENDPOINTS=endpoints(cluster)
-    )
-    assert killed.returncode == 137
+    assert shell("lock", "l", "--", "/no/such/program") == 127
+    assert shell("lock", "l", "--", "sh", "-c", "kill -9 $$") == 137
 
 
-def test_a_lock_that_others_hold_is_waited_for(cluster: FakeCluster, client: Client) -> None:
+def test_a_lock_that_others_hold_is_waited_for(shell: Shell, client: Client) -> None:
     with client.lock("l"):
-        busy = process(
-            "lock", "l", "--wait", "50ms", "--", "true", RAFTCTL_ENDPOINTS=endpoints(cluster)
-        )
-    assert busy.returncode == 1
-    assert b"others held it for 0.05 s" in busy.stderr
-    assert under_lock(cluster, "l", "--", "true").returncode == 0
+        assert shell("lock", "l", "--wait", "50ms", "--", "true") == 1
+    assert "others held it for 0.05 s" in shell.err
+    assert shell("lock", "l", "--", "true") == 0
 
 
 def test_a_program_that_lost_its_lock_is_stopped(cluster: FakeCluster, client: Client) -> None:
     words = [sys.executable, "-m", "raftd.cli.raftctl", "lock", "l", "--ttl", "1s", "--"]
     running = subprocess.Popen(
-        [*words, "sleep", "30"],
+        [*words, "sh", "-c", "echo it runs; exec sleep 30"],
         env={**os.environ, "RAFTCTL_ENDPOINTS": endpoints(cluster)},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    wait_until(lambda: bool(client.range("l/")), "the lock")
+    assert running.stdout is not None
+    assert running.stdout.readline() == b"it runs\n"
     key = client.range("l/").kvs[0].key
     client.execute(ops.lease_revoke(int(key[2:], 16)))
-    _, err = running.communicate(timeout=10)
+    _, err = running.communicate(timeout=30)
     assert running.returncode == 4
     assert b"it was lost, and the program was stopped" in err
 
@@ -174,7 +163,7 @@ def test_a_lock_is_held_until_an_interrupt(cluster: FakeCluster, client: Client)
     assert running.stdout is not None
     assert json.loads(running.stdout.readline())["token"] == 2
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=10)
+    running.communicate(timeout=30)
     assert running.returncode == 130
     assert not client.range("l/")
 
@@ -200,4 +189,4 @@ def test_elect(shell: Shell, cluster: FakeCluster, client: Client) -> None:
     assert running.stdout is not None
     assert running.stdout.readline().startswith(b"held: key e/")
     running.terminate()
-    running.communicate(timeout=10)
+    running.communicate(timeout=30)

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from raftd.client import AsyncClient, Client, Invalid, MachineError
+from raftd.client import AsyncClient, Client, Compacted, Invalid, MachineError
 from raftd.client.txn import (
     DeleteAnswer,
     RangeAnswer,
@@ -100,6 +100,9 @@ def test_a_put_with_a_lease_and_a_read_of_the_past(cluster: FakeCluster, connect
     assert not client.get("none", revision=2)
     with pytest.raises(MachineError, match="future revision"):
         client.get("a", revision=99)
+    client.compact(3)
+    with pytest.raises(Compacted, match="has been compacted"):
+        client.get("a", revision=2)
 
 
 def test_what_only_reads_costs_no_entry(cluster: FakeCluster, connect: Connect) -> None:

@@ -22,6 +22,7 @@ from raftd.config.place import Place
 from raftd.config.row import Setting as Setting
 from raftd.config.row import setting
 from raftd.core.types import Settings as CoreSettings
+from raftd.machine.kv.retention import Keep
 from raftd.node.settings import NodeSettings
 
 __all__ = ["SETTINGS", "Config", "Setting"]
@@ -29,6 +30,7 @@ __all__ = ["SETTINGS", "Config", "Setting"]
 KIB, MIB = 1 << 10, 1 << 20
 _CORE = CoreSettings()
 _NODE = NodeSettings()
+_KEEP = Keep()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,18 @@ class Config(Place):
     )
     machine_path: str = setting(
         PATH, "", "directory that holds your module; empty: wherever Python already looks"
+    )
+    history_bytes: int = setting(
+        SIZE,
+        _KEEP.bytes,
+        "of the built-in store: what was overwritten or deleted is kept, to be read and watched, "
+        "up to about this much; then the leader has half of it compacted; 0: no limit",
+    )
+    history_revisions: int = setting(
+        COUNT, _KEEP.revisions, "and no more revisions than about this many; 0: no limit"
+    )
+    history_age: float = setting(
+        DURATION, _KEEP.age_s, "and none that is older than this; 0: no limit"
     )
 
     heartbeat_interval: float = setting(

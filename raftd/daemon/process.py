@@ -34,6 +34,7 @@ from raftd.daemon.watchdog import Watchdog
 from raftd.daemon.watching import Watching
 from raftd.embed import RaftNode
 from raftd.embed.security import Security, SecurityProblem, security_of
+from raftd.machine.kv.retention import Keep
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
 
@@ -258,7 +259,8 @@ def _no_op(number: int, frame: FrameType | None) -> None:
 def make_machine(config: Config) -> StateMachine:
     """Imports user code. Raises CannotStart."""
     if config.machine == "kv":
-        return KvStore()
+        keep = Keep(config.history_bytes, config.history_revisions, config.history_age)
+        return KvStore(keep)
     if config.machine_path:
         sys.path.insert(0, config.machine_path)
     try:

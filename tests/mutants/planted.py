@@ -33,7 +33,9 @@ class Mutant:
     invariants: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
     driver: str = "light"
-    """The simulator's: "node" for a bug in raftd/node, which the light one does not run."""
+    """The simulator's: "node" for a bug in raftd/node, which the light one does not run; "store":
+    the campaign of tests/machine.
+    """
 
 
 def plant(name: str, rule: str, *patches: Patch, by: str, driver: str = "light") -> Mutant:
@@ -63,3 +65,12 @@ def machine(module: str, old: str, new: str) -> Patch:
 
 def node(module: str, old: str, new: str) -> Patch:
     return Patch(f"raftd.node.{module}", old, new)
+
+
+def in_store(name: str, rule: str, *patches: Patch, by: str) -> Mutant:
+    """A bug of the built-in store, for the campaign without Raft."""
+    return plant(name, rule, *patches, by=by, driver="store")
+
+
+def in_kv(module: str, old: str, new: str) -> Patch:
+    return machine(f"kv.{module}", old, new)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tests.mutants.catalogue import MUTANTS
@@ -54,19 +55,42 @@ def _scripts(found: dict[str, Any], names: tuple[str, ...]) -> None:
 
 def _seeds(found: dict[str, Any], mutant: Mutant, seeds: range) -> None:
     """Until an invariant of the mutant's own is broken; others on the way are counted."""
+    run = _campaign if mutant.driver == "store" else _simulator(mutant.driver)
+    for seed in seeds:
+        events, invariant, detail = run(seed)
+        found["seeds"] += 1
+        found["events"] += events
+        if invariant in mutant.invariants:
+            found["by"], found["detail"] = invariant, detail[:300]
+            return
+        if invariant:
+            found["others"][invariant] = found["others"].get(invariant, 0) + 1
+            found["detail"] = detail[:600]
+
+
+def _simulator(driver: str) -> Callable[[int], tuple[int, str, str]]:
     from tests.sim.cut import Cut
     from tests.sim.swarm import run_seed
 
-    for seed in seeds:
-        result = run_seed(seed, cut=Cut(driver=mutant.driver))
-        found["seeds"] += 1
-        found["events"] += result.events
-        if result.invariant in mutant.invariants:
-            found["by"], found["detail"] = result.invariant, result.detail[:300]
-            return
-        if result.invariant:
-            found["others"][result.invariant] = found["others"].get(result.invariant, 0) + 1
-            found["detail"] = result.detail[:600]
+    def run(seed: int) -> tuple[int, str, str]:
+        result = run_seed(seed, cut=Cut(driver=driver))
+        return result.events, result.invariant, result.detail
+
+    return run
+
+
+def _campaign(seed: int) -> tuple[int, str, str]:
+    from tests.machine.campaign import Campaign
+    from tests.machine.watch_rules import BrokenRule
+
+    campaign = Campaign(seed)
+    try:
+        campaign.run()
+    except BrokenRule as broken:
+        return campaign.stats["events"], broken.rule, broken.detail
+    except Exception as error:  # noqa: BLE001 - a mutant may break anything
+        return campaign.stats["events"], "crash", f"{type(error).__name__}: {error}"
+    return campaign.stats["events"], "", ""
 
 
 if __name__ == "__main__":

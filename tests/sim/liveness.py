@@ -117,6 +117,8 @@ class Liveness:
         over[0] = True
 
     def _equal(self, core: list[Node]) -> bool:
+        if self._cluster.leader() is None:
+            return False  # who is a member is for the leader to say
         known = len(self._cluster.checkers.committed) - 1
         for node in core:
             process = node.process

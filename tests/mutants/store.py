@@ -1,0 +1,223 @@
+"""Planted bugs of the store: of watchers and leases. The others are in store_writing.py.
+
+They are looked for by the campaign without Raft (tests/machine/campaign.py), which is quick; the
+simulator has the same rules, and would find them too.
+"""
+
+from __future__ import annotations
+
+from tests.mutants.planted import in_kv as _kv
+from tests.mutants.planted import in_store as _store
+from tests.mutants.store_writing import WRITING
+
+WATCHING = (
+    _store(
+        "event-in-two-pieces",
+        "all of one revision comes together",
+        _kv(
+            "watch",
+            "            if self._add(watcher, revision, events):\n",
+            "            if self._add(watcher, revision, events[:1]):\n",
+        ),
+        by="watch-atomic",
+    ),
+    _store(
+        "snapshot-under-a-watcher",
+        "a snapshot that is installed loses no event",
+        _kv(
+            "store",
+            "            watches.resync()\n",
+            "            watches.seen = revision\n",
+        ),
+        by="watch-reliable watch-bookmarkable",
+    ),
+    _store(
+        "watcher-without-a-place",
+        "a watcher that kept up does not begin again after a snapshot",
+        _kv(
+            "watch",
+            "                watcher.next = max(watcher.next, before + 1)\n",
+            "                pass\n",
+        ),
+        by="watch-unique watch-compacted watch-reliable",
+    ),
+    _store(
+        "parked-a-revision-late",
+        "what does not fit into the queue is read from the history",
+        _kv(
+            "watch",
+            "            watcher.next = revision\n            self._leave(watcher)\n",
+            "            watcher.next = revision + 1\n            self._leave(watcher)\n",
+        ),
+        by="watch-reliable watch-bookmarkable",
+    ),
+    _store(
+        "progress-ahead-of-the-queue",
+        "progress is what was taken, not what is there",
+        _kv(
+            "watcher",
+            "caught_up = self.live and not self.queue and",
+            "caught_up = self.live and",
+        ),
+        by="watch-bookmarkable",
+    ),
+    _store(
+        "future-begins-now",
+        "a watcher of a future revision waits for it",
+        _kv(
+            "watch",
+            "if watcher.next > revision or not watcher.wants",
+            "if not watcher.wants",
+        ),
+        by="watch-unique",
+    ),
+    _store(
+        "filters-swapped",
+        "no puts means no puts",
+        _kv("watcher", "self.no_put if made else", "self.no_put if not made else"),
+        by="watch-filtered watch-reliable",
+    ),
+    _store(
+        "previous-is-this",
+        "the previous value is the one before this revision",
+        _kv(
+            "watch",
+            "previous: KeyValue | None = decode_record(key, before)",
+            "previous: KeyValue | None = decode_record(key, record or before)",
+        ),
+        by="watch-previous",
+    ),
+    _store(
+        "previous-of-another-revision",
+        "the previous value is that of the event's own revision",
+        _kv(
+            "watch",
+            "self._event(revision, key, record, before if watcher.prev_kv else None)",
+            "self._event(revision, key, record, self._store.record_at(key, revision))",
+        ),
+        by="watch-previous",
+    ),
+    _store(
+        "history-read-as-it-is-now",
+        "an event shows the value of its revision",
+        _kv(
+            "watch",
+            "        record = self._store.record_at(key, revision)\n        if watcher",
+            "        record = self._store.record_at(key, self.seen)\n        if watcher",
+        ),
+        by="watch-reliable watch-created watch-atomic watch-filtered",
+    ),
+    _store(
+        "scan-passes-over-one",
+        "the history is read without a gap",
+        _kv("watch", "        watcher.next = last + 1\n", "        watcher.next = last + 2\n"),
+        by="watch-reliable watch-bookmarkable watch-unique",
+    ),
+    _store(
+        "compaction-not-told",
+        "a watcher whose place is compacted is told so",
+        _kv("watch", "        if watcher.next < history.first:\n", "        if False:\n"),
+        by="watch-reliable watch-bookmarkable",
+    ),
+    _store(
+        "created-anew-each-time",
+        "a put says truly whether it made its key",
+        _kv(
+            "table",
+            "            run[key] = _pack(created, revision, version) + value\n",
+            "            run[key] = _pack(revision, revision, version) + value\n",
+        ),
+        by="watch-created exactly-once",
+    ),
+)
+
+LEASES = (
+    _store(
+        "put-keeps-the-lease",
+        "a put without a lease detaches the key",
+        _kv(
+            "table",
+            "                self.detach(key, lease_of(before))\n",
+            "                pass\n",
+        ),
+        by="exactly-once state-machine-safety",
+    ),
+    _store(
+        "delete-keeps-the-lease",
+        "a key that is made anew has no lease",
+        _kv("table", "        if lease := lease_of(before):\n", "        if lease := 0:\n"),
+        by="exactly-once state-machine-safety",
+    ),
+    _store(
+        "revoked-keys-stay",
+        "the keys of a lease go with it",
+        _kv(
+            "store",
+            "Txn([], [DeleteOp(key) for key in keys])",
+            "Txn([], [DeleteOp(key) for key in keys[1:]])",
+        ),
+        by="exactly-once state-machine-safety",
+    ),
+    _store(
+        "end-of-a-later-grant",
+        "an end names the grant that it ends",
+        _kv("store", "if serials.get(lease) == serial}", "if lease in serials}"),
+        by="lease-kept exactly-once",
+    ),
+    _store(
+        "new-leader-counts-on",
+        "a new leader gives every lease its whole time first",
+        _kv(
+            "lessor",
+            "            self._ends, self._order = {}, []\n            self._ending.clear()\n",
+            "            self._old = self._ends, self._order\n",
+        ),
+        _kv(
+            "lessor",
+            "        self._ends, self._order = {}, []\n        self._ending.clear()\n"
+            "        for lease, ttl_s in",
+            "        for lease, ttl_s in () and",
+        ),
+        by="lease-kept",
+    ),
+    _store(
+        "renewal-forgotten",
+        "a renewed lease has its whole time again",
+        _kv(
+            "lessor",
+            "        self._count(lease, ttl_s)\n        return ttl_s\n",
+            "        return ttl_s\n",
+        ),
+        by="lease-kept",
+    ),
+    _store(
+        "ending-lease-renewed",
+        "a lease whose end is proposed is not renewed",
+        _kv("lessor", "if not ttl_s or lease in self._ending:", "if not ttl_s:"),
+        by="lease-kept",
+    ),
+    _store(
+        "pause-counted",
+        "time in which the leader stood still is not counted",
+        _kv("lessor", "            self._lost_s += late\n", "            pass\n"),
+        by="lease-kept",
+    ),
+    _store(
+        "end-proposed-once",
+        "an end that was lost is proposed again",
+        _kv("lessor", "if at <= again)", "if at == NEVER)"),
+        by="lease-ends",
+    ),
+    _store(
+        "stale-end-believed",
+        "an end that was put off by a renewal is none",
+        _kv(
+            "lessor",
+            "            if self._ends.get(lease) == end:\n",
+            "            if lease in self._ends:\n",
+        ),
+        by="lease-kept",
+    ),
+)
+
+STORE = (*WRITING, *WATCHING, *LEASES)

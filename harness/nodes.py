@@ -234,6 +234,12 @@ def config_text(
     return "".join([*lines[: len(values)], "peers:\n", *lines[len(values) :]])
 
 
+def page_settings(nodes: Sequence[Node]) -> dict[str, str]:
+    """Every node serves the page that shows them all."""
+    where = ",".join(f"{node.id}=127.0.0.1:{node.ports.admin}" for node in nodes)
+    return {"page": "true", "page_nodes": where}
+
+
 def write_configs(nodes: Sequence[Node], settings: Mapping[str, str]) -> None:
     """One node.yaml each, and the directory that it is in."""
     for node in nodes:

@@ -26,6 +26,7 @@ from harness.nodes import (
     Ports,
     endpoints,
     kill_all,
+    page_settings,
     remove_tree,
     wait_until,
     write_configs,
@@ -129,7 +130,7 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
             f"`make up N={len(before)}`, or `python -m scripts.cluster wipe` and start anew"
         )
     if not before:
-        write_configs(nodes, {})
+        write_configs(nodes, page_settings(nodes))
     for node in nodes:
         if node.pid() is None:
             node.start()
@@ -141,6 +142,7 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     print("  .venv/bin/raftctl put greeting hello")
     print("  .venv/bin/raftctl get greeting")
     print("  .venv/bin/raftctl status")
+    print(f"  see it all: http://127.0.0.1:{nodes[0].ports.admin}/")
     again = f".venv/bin/python -m scripts.cluster{_flags(local)}"
     print(f"  {again} kill n1     # and `start n1` again")
     print("  make down" if not _flags(local) else f"  {again} down")

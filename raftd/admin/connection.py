@@ -28,6 +28,8 @@ class Request(NamedTuple):
     path: str
     query: str = ""
     last_event_id: str = ""
+    origin: str = ""
+    """The page that asks, when that is one of another port."""
 
 
 class Answer(NamedTuple):
@@ -41,6 +43,8 @@ class Stream(Protocol):
 
     kind: str
     """Its content type."""
+    allowed_origin: str
+    """The page of another port that may read it; empty: none."""
 
     def begin(self, connection: Connection) -> None:
         """The head has been written: `connection.send` from now on."""
@@ -127,7 +131,8 @@ class Connection(asyncio.Protocol):
             self._write(Answer(405, "expected GET or HEAD\n"))
             return
         path, _, query = words[1].partition("?")
-        found = self._route(Request(path, query, _header(lines, b"last-event-id")))
+        marks = _header(lines, b"last-event-id"), _header(lines, b"origin")
+        found = self._route(Request(path, query, *marks))
         if isinstance(found, Answer):
             self._write(found, body=words[0] == "GET")
         else:
@@ -136,8 +141,10 @@ class Connection(asyncio.Protocol):
     def _begin(self, stream: Stream, *, body: bool) -> None:
         assert self._transport is not None
         self.waiting = False
+        origin = stream.allowed_origin
+        allowed = f"Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n" if origin else ""
         head = (
-            f"HTTP/1.1 200 OK\r\nContent-Type: {stream.kind}\r\n"
+            f"HTTP/1.1 200 OK\r\nContent-Type: {stream.kind}\r\n{allowed}"
             "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
         )
         self._transport.write(head.encode())

@@ -55,6 +55,7 @@ class EventStreams:
 
 class _EventStream:
     kind = "text/event-stream"
+    allowed_origin = ""
 
     def __init__(
         self,

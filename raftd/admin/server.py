@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from raftd.admin.collector import NodeCollector
 from raftd.admin.connection import Answer, Connection, Request, Stream
 from raftd.admin.event_stream import EventStreams
+from raftd.admin.page.routes import Page, routes_of
 from raftd.admin.vitals import Vitals
 from raftd.names import SHARED, numbers_of
 from raftd.tls.contexts import Tls
@@ -45,8 +46,12 @@ class AdminServer:
         vitals: Vitals,
         gauges: Callable[[], Iterable[tuple[str, float]]],
         tls: Tls | None = None,
+        page: Page | None = None,
     ) -> None:
-        """Binds at once. tls: None: plain HTTP. Raises OSError when the address cannot be had."""
+        """Binds at once. tls: None: plain HTTP. page: None: there is none.
+
+        Raises OSError when the address cannot be had.
+        """
         self._tls = tls
         self._vitals = vitals
         self._registry = CollectorRegistry()
@@ -63,6 +68,8 @@ class AdminServer:
             "/metrics": lambda _: self._metrics(),
             "/events": EventStreams(vitals, self._loop).answer,
         }
+        if page is not None:
+            self._routes |= routes_of(page, vitals, self._loop)
         self._thread = threading.Thread(target=self._run, name="raft-admin", daemon=True)
 
     @property
@@ -100,6 +107,15 @@ class AdminServer:
         server.close()
         for connection in list(self._open):
             connection.abort()
+        await asyncio.sleep(0)
+        await self._end_tasks()
+
+    async def _end_tasks(self) -> None:
+        """Those that gather for a page; each closes its connection when it is cancelled."""
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
 
     def _connection(self) -> Connection:

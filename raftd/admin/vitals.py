@@ -12,6 +12,7 @@ from typing import Protocol
 
 from raftd.core.types import RaftState
 from raftd.node.events import EventReader
+from raftd.node.film import FilmReader
 from raftd.node.measures import Measures
 
 DEAD_SECONDS = 10.0
@@ -27,12 +28,18 @@ class ReadEvents(Protocol):
         ...
 
 
+class ReadFilm(Protocol):
+    def __call__(self, after: int | None, wake: Callable[[], None]) -> FilmReader:
+        """As raftd.node.film.Film.read."""
+        ...
+
+
 @dataclass(slots=True)
 class Vitals:
     """The node's latest picture.
 
-    Written by raft-net (`fatal` by any, `stopping` and `read_events` by the main thread), read by
-    any.
+    Written by raft-net (`fatal` by any, `stopping`, `read_events` and `read_film` by the main
+    thread), read by any.
     """
 
     now: Callable[[], float]
@@ -50,6 +57,8 @@ class Vitals:
     disk_free_bytes: int | None = None
     read_events: ReadEvents | None = None
     """Any thread; None until the node has started."""
+    read_film: ReadFilm | None = None
+    """Any thread; None until the node has started, and where there is no film."""
 
     def count(self, name: str, amount: int = 1) -> None:
         """Add to a counter. raft-net only."""

@@ -44,6 +44,8 @@ def _run(args: argparse.Namespace) -> int:
     from raftd.cli.raftctl_output import complain
     from raftd.client.errors import Invalid, RaftdError
 
+    if args.no_client:
+        return int(_handler(args.handler)(args, None))
     endpoints = args.endpoints or os.environ.get(ENDPOINTS_VARIABLE, "")
     if not endpoints:
         complain(f"no endpoints: give --endpoints host:port,host:port or set {ENDPOINTS_VARIABLE}")

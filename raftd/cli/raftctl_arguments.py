@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import raftd
 from raftd.cli.member_options import add_to as add_members
@@ -116,7 +117,7 @@ def make_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(
             name, help=help, description=help, parents=[common], allow_abbrev=False
         )
-        command.set_defaults(handler=handler)
+        command.set_defaults(handler=handler, no_client=False)
         return command
 
     _add_store(add)
@@ -125,6 +126,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_machine(add)
     _add_nodes(add)
     add_members(add, _common(top=False))
+    _add_films(add)
     return parser
 
 
@@ -250,6 +252,20 @@ def _add_nodes(add: Add) -> None:
     events.add_argument(
         "--from-start", action="store_true", help="begin with what the node remembers"
     )
+
+
+def _add_films(add: Add) -> None:
+    record = add("record", "raftctl_film:record", "film a cluster, to be played on its page")
+    record.add_argument("file", metavar="FILE", type=Path)
+    record.add_argument(
+        "--page", metavar="HOST:PORT", default="127.0.0.1:7003",
+        help="the HTTP port of a node with `page: true` (default: %(default)s)",
+    )  # fmt: skip
+    record.add_argument(
+        "--for", dest="seconds", type=_seconds, metavar="TIME", default=60.0,
+        help="beside the last minute, which is in it, too (default: 60s)",
+    )  # fmt: skip
+    record.set_defaults(no_client=True)
 
 
 def _add_bytes(parser: argparse.ArgumentParser, name: str) -> None:

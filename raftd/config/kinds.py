@@ -164,6 +164,24 @@ def parse_peers(text: str) -> dict[str, Peer]:
     return peers
 
 
+def parse_places(text: str) -> str:
+    """`a=host:7003,b=host:7003`, checked and kept as text; see `places_of`."""
+    return ",".join(f"{node}={address}" for node, address in places_of(text).items())
+
+
+def places_of(text: str) -> dict[str, str]:
+    """Raises ValueError."""
+    places: dict[str, str] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        node, equals, address = item.partition("=")
+        if not equals:
+            raise ValueError("expected id=host:port, separated by commas")
+        if node in places:
+            raise ValueError(f"expected every id once; {node} is there twice")
+        places[parse_node_id(node)] = parse_address(address)
+    return places
+
+
 def render_peers(peers: dict[str, Peer]) -> str:
     return ",".join(f"{node}={peer.peer}/{peer.client}" for node, peer in peers.items())
 
@@ -199,5 +217,6 @@ FLAG = Kind("true or false", "expected true or false", parse_flag, render_flag)
 NODE_ID = Kind("node id", "expected a node id", parse_node_id)
 LISTEN = Kind("host:port", "expected host:port", parse_listen)
 ADDRESSES = Kind("host:port,...", "expected host:port,host:port", parse_addresses)
+PLACES = Kind("id=host:port,...", "expected id=host:port, separated by commas", parse_places)
 MACHINE = Kind("kv or module:Class", "expected kv or module:Class", parse_machine)
 PEERS = Kind("map", "expected id: {peer: host:port, client: host:port}", parse_peers, render_peers)

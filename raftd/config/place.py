@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raftd.config.kinds import ADDRESSES, FLAG, LISTEN, NODE_ID, PATH, PEERS, TEXT, Peer, choice
+from raftd.config.kinds import (
+    ADDRESSES,
+    FLAG,
+    LISTEN,
+    NODE_ID,
+    PATH,
+    PEERS,
+    PLACES,
+    TEXT,
+    Peer,
+    choice,
+)
 from raftd.config.row import setting
 
 
@@ -58,6 +69,17 @@ class Place:
         LISTEN,
         "127.0.0.1:7003",
         "HTTP: /livez, /readyz, /metrics, /events; empty: off; keep it on loopback",
+    )
+    page: bool = setting(
+        FLAG,
+        False,
+        "the HTTP port also serves a page, at /, that shows the cluster (docs/page.md)",
+    )
+    page_nodes: str = setting(
+        PLACES,
+        "",
+        "HTTP ports of all nodes for that page, as in n1=host:7003,n2=host:7003; empty: the hosts "
+        "of `peers` and the port of listen_admin",
     )
     listen_gateway: str = setting(
         LISTEN,

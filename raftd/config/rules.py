@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 
-from raftd.config.kinds import is_loopback, is_wildcard, render_duration, render_size
+from raftd.config.kinds import is_loopback, is_wildcard, places_of, render_duration, render_size
 from raftd.config.settings import SETTINGS, Config
 
 Problem = tuple[str, str]
@@ -64,6 +64,17 @@ def listen_address(config: Config, name: str) -> str:
     return own.peer if name == "listen_peer" else own.client
 
 
+def page_nodes(config: Config) -> dict[str, str]:
+    """Where the HTTP port of each node is, for the page."""
+    if config.page_nodes:
+        return places_of(config.page_nodes)
+    port = config.listen_admin.rpartition(":")[2]
+    return {
+        node: f"{addresses.peer.rpartition(':')[0]}:{port}"
+        for node, addresses in config.peers.items()
+    }
+
+
 def _bounds(config: Config) -> Iterator[Problem]:
     for row in SETTINGS.values():
         value = getattr(config, row.name)
@@ -107,6 +118,10 @@ def _members(config: Config) -> Iterator[Problem]:
         if chosen and address in listen:
             yield name, f"{address!r} is also {listen[address]}; expected different ports"
         listen[address] = name
+    if config.page and not config.listen_admin:
+        yield "page", "true: expected listen_admin to be set, as that port serves it"
+    if config.page and config.admin_tls:
+        yield "page", "true: expected admin_tls: false, as the nodes ask each other without TLS"
     if config.advertise_gateway and not config.listen_gateway:
         yield "advertise_gateway", "there is no gateway; expected listen_gateway to be set, too"
 

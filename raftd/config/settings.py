@@ -273,6 +273,7 @@ class Config(Place):
             snapshot_scrub_seconds=self.snapshot_scrub,
             transfer_seconds=self.transfer_timeout,
             inline_writes=self.inline_writes,
+            film=self.page,
         )
 
 

@@ -329,6 +329,9 @@ class RaftCore:
     def state(self, now: float) -> RaftState:
         return picture.state_of(self._s, now)
 
+    def closer(self, now: float, request: Request | None = None) -> picture.CloserLook:
+        return picture.closer_look(self._s, now, request)
+
     def _done(self, fx: Effects, now: float) -> Effects:
         """Hand what is committed to the machine, in order and once.
 

@@ -11,6 +11,7 @@ again as write 12; the completion of write 10 then acknowledges an entry that no
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Sequence
 
@@ -169,6 +170,17 @@ class RaftLog:
         while at - 1 > max(floor, self.base_index) and self.term_at(at - 1) == term:
             at -= 1
         return at
+
+    def last_terms(self, runs_max: int) -> list[tuple[Index, Term]]:
+        """(first index, term) of the last runs of equal terms, ascending. Terms never fall."""
+        runs: list[tuple[Index, Term]] = []
+        at = self.last_index
+        while at > self.base_index and len(runs) < runs_max:
+            term = self._entries[at - self.base_index - 1].term
+            low = bisect_left(self._entries, term, key=lambda entry: entry.term)
+            runs.append((self.base_index + 1 + low, term))
+            at = self.base_index + low
+        return runs[::-1]
 
     def last_index_of_term(self, term: Term, at_most: Index) -> Index | None:
         """The last index <= `at_most` whose entry has `term`; None if there is none.

@@ -1,11 +1,32 @@
-"""RaftState: a node as people and tools see it."""
+"""RaftState and CloserLook: a node as people and tools see it."""
 
 from __future__ import annotations
 
-from raftd.core import admission
-from raftd.core.messages import Room
+from typing import NamedTuple
+
+from raftd.core import admission, voting
+from raftd.core.messages import Request, Room, VoteRequest
 from raftd.core.state import State
-from raftd.core.types import PeerState, RaftState
+from raftd.core.types import Index, NodeId, PeerState, RaftState, Term
+
+RUNS_MAX = 16
+"""Terms of the log that a closer look names."""
+
+
+class CloserLook(NamedTuple):
+    """What only a film of the node shows.
+
+    timer: seconds until it campaigns; None for a leader. timer_max: at most, when it is armed.
+    votes: of the campaign under way, True for granted. terms: (first index, term) of the last runs
+    of equal terms in the log, ascending.
+    refusal: by which rule the vote that was asked about would be refused; "" if it would be given.
+    """
+
+    timer: float | None
+    timer_max: float
+    votes: dict[NodeId, bool]
+    terms: list[tuple[Index, Term]]
+    refusal: str
 
 
 def _peer_states(s: State, now: float) -> tuple[PeerState, ...]:
@@ -49,4 +70,15 @@ def state_of(s: State, now: float) -> RaftState:
         refused_by=admission.refused_by(s),
         configuration=s.configuration,
         peers=_peer_states(s, now),
+    )
+
+
+def closer_look(s: State, now: float, request: Request | None) -> CloserLook:
+    """A copy: nothing in it changes any more. `now`: seconds. request: a vote to ask about."""
+    return CloserLook(
+        timer=None if s.leadership is not None else max(0.0, s.election_deadline - now),
+        timer_max=s.settings.election_timeout_max,
+        votes={} if s.campaign is None else dict(s.campaign.votes),
+        terms=s.log.last_terms(RUNS_MAX),
+        refusal=voting.why_refused(s, request, now) if isinstance(request, VoteRequest) else "",
     )

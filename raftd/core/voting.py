@@ -66,6 +66,30 @@ def judge_vote(s: State, request: VoteRequest) -> bool:
     return free and up_to_date(s, request.last_index, request.last_term)
 
 
+def why_refused(s: State, request: VoteRequest, now: float) -> str:
+    """By which rule `on_vote_request` refuses this request; "" if it grants it. Changes nothing.
+
+    A sentence about the voter, for people. The order is that of the rules above.
+    """
+    if request.term < s.current_term:
+        return f"it is in term {s.current_term}, a later one (Figure 2, RequestVote 1)"
+    if defends_leader(s, request, now):
+        return f"it hears its leader, {s.leader_id} (dissertation 4.2.3)"
+    if request.term == s.current_term:
+        if s.role is Role.LEADER:
+            return f"it leads term {s.current_term} itself (Figure 2, RequestVote 2)"
+        if s.voted_for not in (None, request.candidate):
+            return (
+                f"it has voted for {s.voted_for} in term {s.current_term} (Figure 2, RequestVote 2)"
+            )
+    if not up_to_date(s, request.last_index, request.last_term):
+        return (
+            f"its log ends at entry {s.log.last_index} of term {s.log.last_term}, the candidate's "
+            f"at {request.last_index} of term {request.last_term} (Section 5.4.1)"
+        )
+    return ""
+
+
 def refuse(s: State, fx: Effects, request: VoteRequest, token: Token) -> None:
     removed = request.candidate in membership.committed(s).retired
     reply = VoteReply(s.current_term, False, request.pre, removed)

@@ -21,10 +21,12 @@ from types import FrameType
 
 import raftd.own_process  # noqa: F401 - before the first import of grpc
 from raftd import __version__, embed, logs
+from raftd.admin.page.routes import Page
 from raftd.admin.server import AdminServer
 from raftd.admin.vitals import Vitals
 from raftd.config import Config, Loaded
 from raftd.config.render import effective
+from raftd.config.rules import page_nodes
 from raftd.daemon.collector import collect, rare_collections
 from raftd.daemon.descriptors import raise_limit
 from raftd.daemon.fatal import EXIT_FATAL, EndProcess
@@ -141,6 +143,8 @@ class _Process:
             code = EXIT_FATAL if error.of_data else EXIT_USAGE
             raise CannotStart(str(error), code) from None
         self._vitals.read_events = node.read_events
+        if self._config.page:
+            self._vitals.read_film = node.read_film
         rare_collections()
         watchdog = Watchdog(self._vitals, node.thread_id, self._config.loop_stall_warn)
         watchdog.start()
@@ -234,9 +238,10 @@ class _Process:
         if not address:
             return None
         host, _, port = address.rpartition(":")
+        page = Page(self._config.id, page_nodes(self._config)) if self._config.page else None
         try:
             admin = AdminServer(
-                host.strip("[]"), int(port), self._vitals, self._gauges, self._security.admin
+                host.strip("[]"), int(port), self._vitals, self._gauges, self._security.admin, page
             )
         except OSError as error:
             why = error.strerror or str(error)

@@ -21,6 +21,7 @@ from raftd.embed.thread import LOOK_SECONDS, STOPPED, Look, NodeThread, Observer
 from raftd.machine.protocol import StateMachine
 from raftd.machine.sessions import Sessions
 from raftd.node.events import EventReader, Numbered
+from raftd.node.film import FilmReader
 from raftd.node.node import Node
 from raftd.node.outcomes import Done, Outcome
 from raftd.node.ports import FatalPort
@@ -250,6 +251,13 @@ class RaftNode:
         As raftd.node.events.EventRing.read; `wake` runs on the node's thread and must not wait.
         """
         return self._running().node.read_events(after, wake)
+
+    def read_film(self, after: int | None, wake: Callable[[], None]) -> FilmReader:
+        """As read_events, of the node's film (docs/page.md). Only with the setting `page`."""
+        film = self._running().node.film
+        if film is None:
+            raise RuntimeError("there is no film: set page: true")
+        return film.read(after, wake)
 
     def _running(self) -> NodeThread:
         if self._thread is None:

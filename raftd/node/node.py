@@ -22,6 +22,7 @@ from raftd.node.clients import Clients
 from raftd.node.disk_room import DiskRoom
 from raftd.node.driver import CoreDriver
 from raftd.node.events import EventFeed, EventReader, EventRing
+from raftd.node.film import Film
 from raftd.node.handover import HandOver
 from raftd.node.health import Ailment, Signs
 from raftd.node.hosting import Hosting
@@ -72,6 +73,7 @@ class Node:
         self._core = core
         self._driver = driver = CoreDriver(core, clock, fatal, loop)
         self._events = EventRing(clock)
+        self.film = Film(core, clock) if node_settings.film else None
         self.measures = Measures(clock)
         self._log = log
         ownership = Ownership(machine)
@@ -103,6 +105,8 @@ class Node:
         well.add(lambda: map(Ailment, self._suspects.problems()))
         driver.on_event(self._events.add)
         driver.on_event(observer)
+        if self.film is not None:
+            driver.on_event(self.film.event)
         driver.on_role(lambda: self.measures.leader_seen(core.leader_id))
         self._members = MemberChanges(driver, applying)
         self._hand_over = HandOver(driver, node_settings.transfer_seconds)
@@ -118,6 +122,8 @@ class Node:
         for worker in self._workers:
             worker.start()
         self._driver.start(self._wal, self._applying, self._snapshot_policy, transport)
+        if self.film is not None:
+            self.film.start(self._driver.later)
         self._wellbeing.look()
         self._snapshot_policy.scrubber.start()
 
@@ -206,11 +212,16 @@ class Node:
     def step(self, request: Request, reply: Callable[[Reply], None]) -> None:
         """A peer's RPC: `reply` is called once, unless the node stops. Raises ImpossibleMessage."""
         core = self._core
+        if self.film is not None:
+            reply = self.film.asked(request, reply)
         self._driver.enter(lambda now: core.step(request, now, reply))
 
     def pull(self, peer: str, channel: Channel) -> Request | None:
         """What is owed to `peer` now. Ask until None."""
-        return self._driver.pull(peer, channel)
+        request = self._driver.pull(peer, channel)
+        if request is not None and self.film is not None:
+            self.film.sent(peer, request)
+        return request
 
     def on_reply(self, peer: str, sent: Request, reply: Reply) -> None:
         """A peer answered `sent`. Raises ImpossibleMessage: nothing was done."""
@@ -222,6 +233,8 @@ class Node:
     def unreachable(self, peer: str, sent: Request) -> None:
         """`sent` was lost, or its answer was."""
         if not self._driver.stopped:
+            if self.film is not None:
+                self.film.lost(peer, sent)
             self._driver.enter(lambda now: self._core.unreachable(peer, sent, now))
 
     def link_lost(self, peer: str) -> None:

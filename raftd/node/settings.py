@@ -28,3 +28,6 @@ class NodeSettings:
     transfer_seconds: float = 5.0
     inline_writes: bool = True
     """Wait for the log on the network thread while the disk is quick, up to 30 ms a write."""
+
+    film: bool = False
+    """Keep the last minute as a film for those who want to look."""

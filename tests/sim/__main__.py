@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.sim import ledger, states
 from tests.sim.cut import KINDS, Cut
+from tests.sim.film import film
 from tests.sim.shell_plan import DRIVERS
 from tests.sim.shrink import shrink
 from tests.sim.swarm import EVENTS, Campaign, Result, report, run_many, run_seed
@@ -22,6 +23,8 @@ def main() -> int:
     cut = cut_of(options)
     if options.shrink:
         return _shrink(options.seed, options.events, cut)
+    if options.record:
+        return _record(options.record, options.seed, options.events, cut)
     if options.verbose and options.seeds == 1:
         return _replay(options.seed, options.events, cut)
     shown = _Shown(options)
@@ -51,6 +54,7 @@ def parser_of() -> argparse.ArgumentParser:
     add("--keep-going", action="store_true", help="do not stop at the first failed seed")
     add("--pairs", action="store_true", help="how often each fault met each state, at the end")
     add("--log", type=Path, help="keep results in this file, and do not run again what is in it")
+    add("--record", type=Path, metavar="FILE", help="film the first seed (docs/page.md); only it")
     add(
         "--shrink",
         action="store_true",
@@ -166,6 +170,19 @@ def _replay(seed: int, events: int, cut: Cut) -> int:
     _say(", ".join(f"{name} {count}" for name, count in sorted(result.stats.items())))
     if result.invariant:
         _say(f"broke {result.invariant}: {result.detail}")
+    return 1 if result.invariant else 0
+
+
+def _record(path: Path, seed: int, events: int, cut: Cut) -> int:
+    try:
+        with path.open("w") as file:
+            result = run_seed(seed, events, cut=cut, watch=lambda cluster: film(cluster, file))
+            verdict = result.invariant or "ok"
+    except OSError as error:
+        _say(f"--record {path}: {error.strerror}")
+        return 2
+    _say(f"seed {seed}: {result.seconds:.1f} simulated seconds in {path}, {verdict}")
+    _say('to see it: "Play a file" on the page of any node (docs/page.md)')
     return 1 if result.invariant else 0
 
 

@@ -197,6 +197,9 @@ class Process(ABC):
 
     def _send_reply(self, call: Call, reply: Reply) -> None:
         self.world.trace(self.node.name, f"=> {call.sender.node.name}", reply)
+        if self.world.watch is not None:
+            said = call.request, reply
+            self.world.watch(self.world.now, self.node.name, "answers", said)
         self.checkers.reply(self.node.name, reply, call.request)
         self.node.cluster.network.reply(self, call, reply)
 

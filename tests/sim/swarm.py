@@ -73,12 +73,14 @@ def run_seed(
     hashing: bool = False,
     lines: int = TRACE_SHOWN,
     cut: Cut = WHOLE,
+    watch: Callable[[Cluster], object] = lambda _: None,
 ) -> Result:
-    """Run one seed to its end or to its first violation."""
+    """Run one seed to its end or to its first violation. watch: sees the cluster before it runs."""
     plan = draw(seed)
     cut.apply(plan)
     began = time.process_time()
     cluster = Cluster(cut.world_seed(seed), plan, hashing=hashing, trace_lines=lines)
+    watch(cluster)
     result = Result(seed, cut=cut, driver=plan.driver)
     try:
         cluster.run(events)

@@ -39,6 +39,8 @@ class World:
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
         self._trace: deque[tuple[float, str, str, Any]] = deque(maxlen=trace_lines)
+        self.watch: Callable[[float, str, str, Any], None] | None = None
+        """Sees every line of the trace, as `trace` does. It must not change anything."""
         self._sha = hashlib.sha256() if hashing else None
 
     def stream(self, name: str) -> random.Random:
@@ -72,6 +74,8 @@ class World:
         """
         item = (self.now, node, what, value)
         self._trace.append(item)
+        if self.watch is not None:
+            self.watch(*item)
         if self._sha is not None:
             self._sha.update(describe.line(*item).encode())
             self._sha.update(b"\n")

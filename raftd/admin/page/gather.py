@@ -1,0 +1,144 @@
+"""One film of all nodes: this node asks the others' HTTP ports while somebody looks.
+
+So a browser needs one port only, and a container publishes one. A node that cannot be reached, or
+that says nothing for a while, is recorded as gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import Mapping
+
+from raftd.admin.vitals import Vitals
+from raftd.node.film import FilmReader
+from raftd.node.film_records import Record
+from raftd.node.ring import Ring
+
+RECORDS_MAX = 32_768
+LINE_BYTES_MAX = 256 << 10
+CONNECT_SECONDS = 1.0
+SILENT_SECONDS = 1.5
+"""A node looks at itself ten times a second."""
+AGAIN_SECONDS = 0.5
+
+
+class Gathering:
+    """The admin thread's loop only."""
+
+    def __init__(
+        self,
+        node: str,
+        nodes: Mapping[str, str],
+        vitals: Vitals,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.ring: Ring[Record] = Ring(RECORDS_MAX)
+        self._node = node
+        self._others = {name: at for name, at in nodes.items() if name != node}
+        self._vitals = vitals
+        self._loop = loop
+        self._watchers = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._own: FilmReader | None = None
+        self._life = secrets.token_hex(4)
+        self._missing: set[str] = set()
+        self._seen: dict[str, tuple[str, int]] = {}
+
+    def join(self) -> None:
+        """Somebody looks: gather, if nobody has looked before."""
+        self._watchers += 1
+        if self._watchers > 1:
+            return
+        assert self._vitals.read_film is not None
+        self._own = self._vitals.read_film(0, self._wake)
+        self._take_own()
+        self._tasks = [
+            self._loop.create_task(self._follow(name, address))
+            for name, address in self._others.items()
+        ]
+
+    def leave(self) -> None:
+        """One looks no more; without anybody the others are left alone."""
+        self._watchers -= 1
+        if self._watchers:
+            return
+        for task in self._tasks:
+            task.cancel()
+        if self._own is not None:
+            self._own.close()
+
+    def _wake(self) -> None:
+        """The node's network thread."""
+        with contextlib.suppress(RuntimeError):  # this port has closed
+            self._loop.call_soon_threadsafe(self._take_own)
+
+    def _take_own(self) -> None:
+        while self._own is not None and (found := self._own.take()) is not None:
+            line = self.own(*found)
+            self._keep(line.pop("t"), line)
+
+    def own(self, number: int, at: float, record: Record) -> Record:
+        """A record of this node as others read it: node, life and number name it for good."""
+        return {"t": round(at, 4), "node": self._node, "life": self._life, "n": number, **record}
+
+    def _keep(self, at: float, record: Record) -> None:
+        """Whoever is read again tells its last minute again: what is known is left out."""
+        life, number = self._seen.get(record["node"], ("", 0))
+        if record["life"] != life or record["n"] > number:
+            self._seen[record["node"]] = record["life"], record["n"]
+            self.ring.put(at, record)
+
+    async def _follow(self, node: str, address: str) -> None:
+        """One of the others, for as long as somebody looks."""
+        while True:
+            why = "it cannot be reached"
+            with contextlib.suppress(
+                OSError, TimeoutError, ValueError, asyncio.IncompleteReadError
+            ):
+                why = await self._read(node, address)
+            self._gone(node, why)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _read(self, node: str, address: str) -> str:
+        """Returns why the film ended."""
+        host, _, port = address.rpartition(":")
+        opening = asyncio.open_connection(host.strip("[]"), int(port), limit=LINE_BYTES_MAX)
+        reader, writer = await asyncio.wait_for(opening, CONNECT_SECONDS)
+        try:
+            writer.write(f"GET /film HTTP/1.1\r\nHost: {address}\r\n\r\n".encode())
+            status = (await asyncio.wait_for(reader.readline(), SILENT_SECONDS)).split()
+            if status[1:2] != [b"200"]:
+                return "it has no page switched on, or is starting"
+            while (await asyncio.wait_for(reader.readline(), SILENT_SECONDS)).strip():
+                pass
+            return await self._lines(node, reader)
+        finally:
+            writer.transport.abort()
+
+    async def _lines(self, node: str, reader: asyncio.StreamReader) -> str:
+        """Take its records, moved to this node's clock."""
+        head = json.loads(await asyncio.wait_for(reader.readline(), SILENT_SECONDS))
+        ahead = float(head["now"]) - self._vitals.now()
+        silent = False
+        while True:
+            try:
+                line = await asyncio.wait_for(reader.readline(), SILENT_SECONDS)
+            except TimeoutError:
+                if not silent:
+                    self._gone(node, "it says nothing")
+                silent = True
+                continue
+            if not line:
+                return "its connection has ended"
+            silent = False
+            self._missing.discard(node)
+            record = {**json.loads(line), "node": node}
+            self._keep(float(record.pop("t")) - ahead, record)
+
+    def _gone(self, node: str, why: str) -> None:
+        if node not in self._missing:
+            self._missing.add(node)
+            self.ring.put(self._vitals.now(), {"node": node, "kind": "gone", "why": why})

@@ -1,0 +1,57 @@
+// What is said in words: the table of servers, elections, events, rates.
+
+import { find, html, show, svg } from "./dom.js";
+import { title } from "./elections.js";
+
+const EVENTS_SHOWN = 14, ELECTIONS_SHOWN = 30, RATE_SECONDS = 2;
+
+export function servers(film, t) {
+  const states = film.nodes().map((node) => film.at(node, t) ?? { node, gone: "not seen yet", never: true });
+  const rows = states.map((state) => {
+    const role = state.gone ? `gone: ${state.gone}` : state.role;
+    if (state.never) return [state.node, role];
+    return [state.node, role, state.term, state.vote ?? "-", state.leader ?? "-", state.last, state.durable, state.commit, state.applied, state.snapshot];
+  });
+  show(find("servers").tBodies[0], JSON.stringify(rows), () => rows.map((row, place) => {
+    const kind = states[place].gone ? "dead" : states[place].role;
+    const cells = row.slice(1).map((value, cell) => html("td", cell === 0 ? { class: kind } : {}, `${value}`));
+    return html("tr", { "data-node": row[0], "data-role": kind }, html("th", { scope: "row" }, row[0]), ...cells);
+  }));
+}
+
+export function electionList(found, t, chosen, say, choose) {
+  const shown = found.slice(-ELECTIONS_SHOWN).reverse();
+  const key = shown.map((one) => title(one) + say(one.t)).join() + (chosen ? chosen.node + chosen.t : "");
+  show(find("elections"), key, () => shown.map((one) => {
+    const pressed = chosen !== null && chosen.node === one.node && chosen.t === one.t;
+    const button = html("button", { "aria-pressed": pressed }, html("time", {}, say(one.t)), ` ${title(one)}`);
+    button.addEventListener("click", () => choose(one));
+    return html("li", { "data-won": one.won }, button);
+  }));
+}
+
+export function events(film, t, say) {
+  const shown = film.between(film.events, -Infinity, t).slice(-EVENTS_SHOWN).reverse();
+  show(find("events"), shown.map((event) => event.t + event.detail + say(event.t)).join(), () => shown.map((event) =>
+    html("li", { class: event.level }, html("time", {}, say(event.t)), ` ${event.node} ${event.event.replaceAll("_", " ")}: ${event.detail}`)));
+}
+
+export function rates(film, t) {
+  const sent = film.between(film.messages, t - RATE_SECONDS, t).filter((message) => message.kind === "send");
+  const sum = (name) => sent.reduce((total, message) => total + (message[name] ?? 0), 0) / RATE_SECONDS;
+  const commit = (when) => Math.max(0, ...film.nodes().map((node) => film.at(node, when)?.commit ?? 0));
+  const values = [
+    ["entries committed/s", (commit(t) - commit(t - RATE_SECONDS)) / RATE_SECONDS],
+    ["entries sent/s", sum("entries")], ["messages/s", sum("count")],
+  ];
+  const rows = values.map(([name, value]) => [name, Math.max(0, value).toFixed(0)]);
+  show(find("rates"), rows.join(), () => rows.map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))));
+}
+
+export function marks(film, found) {
+  const span = Math.max(film.end - film.begin, 1e-9);
+  const x = (t) => (1000 * (t - film.begin)) / span;
+  const key = `${found.length} ${film.begin} ${Math.round(film.end * 2)}`;
+  show(find("marks"), key, () => found.map((one) =>
+    svg("rect", { class: one.won ? "won-mark" : "lost-mark", x: x(one.t) - 2, y: one.won ? 0 : 5, width: 4, height: one.won ? 12 : 7 })));
+}

@@ -31,7 +31,6 @@ from raftd.rpc.clients.admin_service import AdminService
 from raftd.rpc.clients.client_service import CommandsService, StreamRegistry
 from raftd.rpc.clients.gate import ClientLimits, Gate
 from raftd.rpc.clients.health import HealthService
-from raftd.rpc.clients.kv_service import KvService
 from raftd.rpc.clients.transport import client_server, open_client_port
 from raftd.rpc.directory import Directory
 from raftd.rpc.etcd.hub import WatchedStore
@@ -165,7 +164,6 @@ class Servers:
         client_pb2_grpc.add_CommandsServicer_to_server(
             CommandsService(self._gate, self._streams), ours
         )
-        client_pb2_grpc.add_KVServicer_to_server(KvService(self._gate, self._streams), ours)
         if self._etcd is not None:
             self._etcd.add_to(ours, self._connections)
         admin_pb2_grpc.add_AdminServicer_to_server(self._admin, ours)

@@ -14,6 +14,7 @@ from harness.cluster import Cluster, channel
 from harness.nodes import wait_until
 from harness.writers import Writers, in_threads, read_all
 from raftd._pb import client_pb2, client_pb2_grpc
+from raftd.wire import kv
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
@@ -31,20 +32,28 @@ def test_woken_leader_gives_no_stale_read_and_no_false_acknowledgement(
     acked: list[bytes] = []
     reads: list[bytes] = []
     with channel(leader) as to:
-        kv = client_pb2_grpc.KVStub(to)
-        assert kv.Get(client_pb2.GetRequest(key=b"k"), timeout=5).kv.value == b"old"
+        commands = client_pb2_grpc.CommandsStub(to)
+        asked = client_pb2.QueryRequest(query=kv.encode_get(b"k"))
+
+        def value(timeout: float) -> bytes:
+            found = kv.decode_get(commands.Query(asked, timeout=timeout).result)[1]
+            assert found is not None
+            return found.value
+
+        assert value(5) == b"old"
         leader.pause()
         rest = cluster.client(others)
         rest.put(b"k", b"new")
 
         def read(_: int) -> None:
             with contextlib.suppress(grpc.RpcError):
-                reads.append(kv.Get(client_pb2.GetRequest(key=b"k"), timeout=15).kv.value)
+                reads.append(value(15))
 
         def write(number: int) -> None:
             key = b"w%d" % number
             with contextlib.suppress(grpc.RpcError):
-                kv.Put(client_pb2.PutRequest(key=key, value=key), timeout=15)
+                put = client_pb2.SubmitRequest(command=kv.encode_put(key, key))
+                commands.Submit(put, timeout=15)
                 acked.append(key)
 
         threads = in_threads(20, read) + in_threads(20, write)

@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from raftd._pb import client_pb2, raft_pb2
+from raftd._pb import etcd_pb2, raft_pb2
 from raftd.core import messages as m
 from raftd.core.configuration_format import decode_configuration, encode_configuration
 from raftd.core.core import RaftCore
@@ -29,13 +29,16 @@ from raftd.core.types import (
     SnapshotMeta,
 )
 from raftd.machine.kv.store import KvStore
-from raftd.rpc.clients import kv_service
-from raftd.rpc.clients.client_service import one_command
+from raftd.machine.protocol import MachineError
+from raftd.rpc.etcd import checks as etcd_checks
+from raftd.rpc.etcd import translate
+from raftd.rpc.etcd.faults import Fault
 from raftd.rpc.peers import codec, codec_replies
 from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
 from raftd.rpc.plumbing import malformed
 from raftd.wire.errors import WireError
+from raftd.wire.txn_answers import decode_txn_answer
 from tests.fuzz.target import Target
 
 OWN = Identity("c0ffee", "n1", "i1")
@@ -126,24 +129,24 @@ def peer_reply(data: bytes) -> None:
     assert decode(kind.FromString(again.SerializeToString())) == reply
 
 
-def client_frame(data: bytes) -> None:
-    """What the service makes of a frame, the store must understand."""
+def etcd_request(data: bytes) -> None:
+    """What the etcd service lets through, the store must understand, and its answer be told."""
     try:
-        frame = client_pb2.KvRequest.FromString(data)
+        request = etcd_pb2.TxnRequest.FromString(data)
     except DecodeError:
         raise WireError(malformed.TEXT) from None
-    what = frame.WhichOneof("what")
-    if what is None:
-        raise WireError("a frame without an operation")
-    kind, request = kv_service.KINDS[what], getattr(frame, what)
-    command = kind.encode(request)
     store = KvStore()
-    if kind.reads:
-        answer = store.query(command)
-    else:
-        one_command(request.session, command)
-        answer = store.apply(command)
-    kind.decode(answer, 1)
+    try:
+        etcd_checks.check_txn(request)
+        txn = translate.txn_op(request)
+        command = translate.encoded(txn)
+        answer = store.apply(command) if txn.writes else store.query(command)
+    except Fault as fault:
+        raise WireError(fault.text) from None
+    except MachineError as error:
+        raise WireError(translate.refused(str(error).encode()).text) from None
+    told = translate.txn_answer(etcd_pb2.ResponseHeader(), decode_txn_answer(answer))
+    assert etcd_pb2.TxnResponse.FromString(told.SerializeToString()) == told
 
 
 def configuration(data: bytes) -> None:
@@ -192,25 +195,25 @@ def _reply_seed(number: int, reply: m.Reply) -> bytes:
 HELLO_REPLY = codec_replies.encode_hello_reply(
     m.HelloReply(PEER, RECORDS, "no", 6), 6, ENVELOPE, ABOUT
 ).SerializeToString()
-PUT = client_pb2.PutRequest(
-    session=client_pb2.Session(id=bytes(range(1, 25)), seq=2, floor=1), key=b"key", value=b"value"
+ETCD_PUT = etcd_pb2.RequestOp(request_put=etcd_pb2.PutRequest(key=b"key", value=b"v", prev_kv=True))
+ETCD_GET = etcd_pb2.RequestOp(
+    request_range=etcd_pb2.RangeRequest(key=b"a", range_end=b"z", limit=2, sort_target="MOD")
 )
-FRAMES = (
-    client_pb2.KvRequest(number=1, put=PUT),
-    client_pb2.KvRequest(number=1, delete=client_pb2.DeleteRequest(key=b"key")),
-    client_pb2.KvRequest(
-        compare_and_set=client_pb2.CompareAndSetRequest(key=b"k", value=b"v", expect_absent=True)
+ETCD_DELETE = etcd_pb2.RequestOp(
+    request_delete_range=etcd_pb2.DeleteRangeRequest(key=b"k", range_end=b"l", prev_kv=True)
+)
+ETCD_COMPARE = etcd_pb2.Compare(key=b"key", target="CREATE", result="EQUAL", create_revision=0)
+ETCD_REQUESTS = (
+    etcd_pb2.TxnRequest(success=[ETCD_PUT]),
+    etcd_pb2.TxnRequest(success=[ETCD_GET]),
+    etcd_pb2.TxnRequest(compare=[ETCD_COMPARE], success=[ETCD_PUT, ETCD_GET], failure=[ETCD_GET]),
+    etcd_pb2.TxnRequest(
+        success=[
+            etcd_pb2.RequestOp(request_txn=etcd_pb2.TxnRequest(success=[ETCD_PUT])),
+            ETCD_GET,
+        ],
+        failure=[ETCD_DELETE],
     ),
-    client_pb2.KvRequest(
-        batch=client_pb2.BatchRequest(
-            operations=[
-                client_pb2.BatchOperation(put=PUT),
-                client_pb2.BatchOperation(delete=client_pb2.DeleteRequest(key=b"k")),
-            ]
-        )
-    ),
-    client_pb2.KvRequest(get=client_pb2.GetRequest(key=b"key")),
-    client_pb2.KvRequest(range=client_pb2.RangeRequest(prefix=b"k", limit=5, after=b"ka")),
 )
 
 CODEC = ("raftd/rpc/peers/checks.py", "raftd/rpc/peers/envelope.py")
@@ -239,11 +242,16 @@ TARGETS = (
         ("raftd/rpc/peers/codec_replies.py", *CODEC),
     ),
     Target(
-        "client-frame",
-        client_frame,
+        "etcd-request",
+        etcd_request,
         (WireError,),
-        tuple(frame.SerializeToString() for frame in FRAMES),
-        ("raftd/rpc/clients/kv_service.py", "raftd/wire/kv.py", "raftd/machine/kv/commands.py"),
+        tuple(request.SerializeToString() for request in ETCD_REQUESTS),
+        (
+            "raftd/rpc/etcd/checks.py",
+            "raftd/rpc/etcd/translate.py",
+            "raftd/wire/txn.py",
+            "raftd/machine/kv/transactions.py",
+        ),
     ),
     Target(
         "configuration",

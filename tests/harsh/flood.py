@@ -63,12 +63,12 @@ def resets(number: int) -> bytes:
     first = 2 * number * 100 + 1
     parts = []
     for stream in range(first, first + 200, 2):
-        parts.append(request_headers(b"/raftd.client.v1.KV/Pipeline", stream))
+        parts.append(request_headers(b"/raftd.client.v1.Commands/Pipeline", stream))
         parts.append(frame(RST_STREAM, 0, stream, pack(">I", 8)))
     return b"".join(parts)
 
 
-CALL = request_headers(b"/raftd.client.v1.KV/Pipeline", 1)
+CALL = request_headers(b"/raftd.client.v1.Commands/Pipeline", 1)
 KINDS: dict[str, tuple[bytes, Callable[[int], bytes]]] = {
     "ping": (b"", many(frame(PING, 0, 0, b"raftdraf"))),
     "ping-unread": (b"", many(frame(PING, 0, 0, b"raftdraf"))),

@@ -22,6 +22,7 @@ from harness.nodes import wait_until
 from harness.proxied import CLIENTS, ProxiedCluster
 from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
+from raftd.wire import kv
 from tests.mit.helpers import LEADER_ROUNDS, ONE_PAUSE, ONE_POLL, ONE_SECONDS, ONE_WAIT
 from tests.mit.lab import ELECTION_SECONDS
 
@@ -133,7 +134,7 @@ class RealLab:
                 self.cluster.nodes[server].client_address,
                 options=[("grpc.enable_retries", 0), ("grpc.max_reconnect_backoff_ms", 200)],
             )
-        return client_pb2_grpc.KVStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
+        return client_pb2_grpc.CommandsStub(channel)  # type: ignore[no-untyped-call, unused-ignore]
 
     def fresh(self) -> Key:
         self._keys += 1
@@ -143,8 +144,8 @@ class RealLab:
         """Whether it took the command: it answered, or it has not refused in START_SECONDS."""
         if not self.is_up(server):
             return False
-        request = pb.PutRequest(key=key, value=key)
-        future = self._stub(server).Put.future(request, timeout=60)
+        request = pb.SubmitRequest(command=kv.encode_put(key, key))
+        future = self._stub(server).Submit.future(request, timeout=60)
         self._open.append(future)
         try:
             future.result(timeout=START_SECONDS)
@@ -158,19 +159,21 @@ class RealLab:
         """Commands at once; nobody waits for them."""
         for _ in range(count):
             key = self.fresh()
-            future = self._stub(server).Put.future(pb.PutRequest(key=key, value=key), timeout=60)
+            request = pb.SubmitRequest(command=kv.encode_put(key, key))
+            future = self._stub(server).Submit.future(request, timeout=60)
             self._open.append(future)
 
     def has_applied(self, server: int, key: Key) -> bool:
         """In this server's own applied state; False if it cannot be asked."""
         if not self.is_up(server):
             return False
-        request = pb.GetRequest(key=key, consistency=pb.STALE)
+        request = pb.QueryRequest(query=kv.encode_get(key), consistency=pb.STALE)
         try:
-            reply = self._stub(server).Get(request, timeout=READ_SECONDS)
+            reply = self._stub(server).Query(request, timeout=READ_SECONDS)
         except grpc.RpcError:
             return False
-        return bool(reply.HasField("kv") and reply.kv.value == key)
+        found = kv.decode_get(reply.result)[1]
+        return found is not None and found.value == key
 
     def applied_by(self, key: Key) -> int:
         return sum(self.has_applied(server, key) for server in self.servers)

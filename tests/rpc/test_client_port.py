@@ -20,8 +20,8 @@ from raftd.rpc.clients.errors import FAILURE_KEY
 from raftd.rpc.clients.gate import ClientLimits
 from raftd.rpc.directory import PeerAddress
 from raftd.rpc.plumbing.ports import BindError
-from raftd.wire import batch, kv
-from raftd.wire.session_id import NO_SESSION, with_index
+from raftd.wire import batch
+from raftd.wire.session_id import with_index
 from tests.rpc.fakes import FakeNode, Side, incarnation, one_side, until
 
 Code = grpc.StatusCode
@@ -65,113 +65,7 @@ def test_unary_calls_of_both_services() -> None:
     asyncio.run(main())
 
 
-def answer(kind: int, structure: Any, *fields: int) -> bytes:
-    packed: bytes = structure.pack(kind, *fields)
-    return packed
-
-
 SESSION = with_index(bytes(range(1, 17)), 8)
-PLACE = client_pb2.Session(id=SESSION, seq=2, floor=1)
-PAIR = kv.PAIR_HEAD.pack(1, kv.RECORD_HEAD.size + 1) + b"k" + kv.RECORD_HEAD.pack(2, 3, 4) + b"v"
-KEY_VALUE = client_pb2.KeyValue(key=b"k", value=b"v", create_revision=2, mod_revision=3, version=4)
-KV_CASES: list[tuple[str, Any, bytes, bytes, Any]] = [
-    (
-        "Put",
-        client_pb2.PutRequest(key=b"k", value=b"v", session=PLACE),
-        kv.encode_put(b"k", b"v"),
-        answer(kv.PUT, kv.PUT_ANSWER, 7, 1),
-        client_pb2.PutReply(revision=7, version=1),
-    ),
-    (
-        "Delete",
-        client_pb2.DeleteRequest(key=b"k"),
-        kv.encode_delete(b"k"),
-        answer(kv.DELETE, kv.FLAG_ANSWER, 7, 1),
-        client_pb2.DeleteReply(revision=7, deleted=True),
-    ),
-    (
-        "CompareAndSet",
-        client_pb2.CompareAndSetRequest(key=b"k", value=b"v", expect_version=3),
-        kv.encode_cas(b"k", b"v", kv.expect_version(3)),
-        answer(kv.CAS, kv.FLAG_ANSWER, 7, 0) + PAIR,
-        client_pb2.CompareAndSetReply(revision=7, succeeded=False, current=KEY_VALUE),
-    ),
-    (
-        "Batch",
-        client_pb2.BatchRequest(
-            operations=[
-                client_pb2.BatchOperation(put=client_pb2.PutRequest(key=b"k", value=b"v")),
-                client_pb2.BatchOperation(delete=client_pb2.DeleteRequest(key=b"j")),
-            ]
-        ),
-        kv.encode_batch_ops([(b"k", b"v"), (b"j", None)]),
-        answer(kv.BATCH, kv.COUNT_ANSWER, 7, 2)
-        + kv.VERSIONS_ITEM.pack(1)
-        + kv.VERSIONS_ITEM.pack(0),
-        client_pb2.BatchReply(revision=7, version=[1, 0]),
-    ),
-    (
-        "Get",
-        client_pb2.GetRequest(key=b"k"),
-        kv.encode_get(b"k"),
-        answer(kv.GET, kv.FLAG_ANSWER, 7, 1) + PAIR,
-        client_pb2.GetReply(revision=7, kv=KEY_VALUE, applied_index=6),
-    ),
-    (
-        "Range",
-        client_pb2.RangeRequest(prefix=b"k", limit=2, after=b"a"),
-        kv.encode_range(b"k", 2, b"a"),
-        answer(kv.RANGE, kv.RANGE_ANSWER, 7, 1, 1) + PAIR,
-        client_pb2.RangeReply(revision=7, kvs=[KEY_VALUE], more=True, applied_index=6),
-    ),
-]
-FIELD = {
-    "Put": "put",
-    "Delete": "delete",
-    "CompareAndSet": "compare_and_set",
-    "Batch": "batch",
-    "Get": "get",
-    "Range": "range",
-}
-
-
-@pytest.mark.parametrize("case", KV_CASES, ids=[case[0] for case in KV_CASES])
-@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
-def test_typed_calls_become_the_stores_bytes_and_back(case: Any, stream: bool) -> None:
-    method, request, command, stored, expected = case
-
-    async def main() -> None:
-        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
-            asked: list[bytes] = []
-
-            def on_submit(payload: bytes, done: Done) -> None:
-                decoded = batch.decode_batch(payload)
-                asked.append(decoded.commands[0][1])
-                session = getattr(request, "session", client_pb2.Session())
-                assert decoded[1:3] == (session.id or NO_SESSION, session.floor)
-                assert decoded.commands[0][0] == session.seq
-                done(Applied(5, 3, batch.encode_results([(0, stored)])))
-
-            def on_query(queries: Any, stale: bool, done: Done) -> None:
-                asked.extend(queries)
-                done(Answered(6, [(0, stored)]))
-
-            one.node.on_submit, one.node.on_query = on_submit, on_query
-            stub = client_pb2_grpc.KVStub(channel)
-            if stream:
-                call = stub.Pipeline()
-                frame = client_pb2.KvRequest(number=77, **{FIELD[method]: request})
-                await call.write(frame)
-                reply = await call.read()
-                assert isinstance(reply, client_pb2.KvReply)
-                assert (reply.number, reply.WhichOneof("what")) == (77, FIELD[method])
-                assert getattr(reply, FIELD[method]) == expected
-                call.cancel()
-            else:
-                assert await getattr(stub, method)(request, timeout=30) == expected
-            assert asked == [command]
-
-    asyncio.run(main())
 
 
 REFUSALS = [
@@ -219,14 +113,7 @@ def test_refusals_carry_status_failure_and_the_leaders_address() -> None:
 def test_what_can_never_work_is_refused_at_the_door() -> None:
     async def main() -> None:
         async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
-            typed = client_pb2_grpc.KVStub(channel)
-            no_expectation = client_pb2.CompareAndSetRequest(key=b"k", value=b"v")
             for call in (
-                typed.Put(client_pb2.PutRequest(value=b"no key")),
-                typed.Put(client_pb2.PutRequest(key=b"k", value=b"v" * (kv.VALUE_BYTES_MAX + 1))),
-                typed.CompareAndSet(no_expectation),
-                typed.Get(client_pb2.GetRequest()),
-                typed.Batch(client_pb2.BatchRequest(operations=[client_pb2.BatchOperation()])),
                 commands(channel).CloseSession(client_pb2.CloseSessionRequest()),
                 commands(channel).Submit(
                     client_pb2.SubmitRequest(command=b"c" * (batch.COMMAND_BYTES_MAX + 1))
@@ -294,33 +181,6 @@ def test_a_pipeline_takes_queries_and_says_which_frame_was_wrong() -> None:
             await call.write(client_pb2.PipelineRequest(number=3, batch=plain(b"a")))
             reply = await call.read()
             assert (reply.number, reply.failure.code) == (3, client_pb2.OUTCOME_UNKNOWN)
-            call.cancel()
-
-    asyncio.run(main())
-
-
-def test_a_typed_pipeline_says_what_failed() -> None:
-    async def main() -> None:
-        async with one_side() as one, grpc.aio.insecure_channel(one.client_address) as channel:
-            call: Any = client_pb2_grpc.KVStub(channel).Pipeline()
-            put = client_pb2.PutRequest(key=b"k")
-            one.node.on_submit = lambda _, done: done(Refused(Refusal.NOT_LEADER, "no", "n2"))
-            await call.write(client_pb2.KvRequest(number=1, put=put))
-            reply = await call.read()
-            assert (reply.number, reply.failure.code) == (1, client_pb2.NOT_LEADER)
-            await call.write(client_pb2.KvRequest(number=2))
-            reply = await call.read()
-            assert (reply.number, reply.failure.code) == (2, client_pb2.INVALID)
-            expired = batch.encode_results([(batch.SESSION_EXPIRED, b"")])
-            one.node.on_submit = lambda _, done: done(Applied(5, 3, expired))
-            await call.write(client_pb2.KvRequest(number=3, put=put))
-            reply = await call.read()
-            assert (reply.number, reply.failure.code) == (3, client_pb2.SESSION_EXPIRED)
-            other_machine = batch.encode_results([(0, b"not the store's")])
-            one.node.on_submit = lambda _, done: done(Applied(5, 3, other_machine))
-            await call.write(client_pb2.KvRequest(number=4, put=put))
-            reply = await call.read()
-            assert (reply.number, reply.failure.code) == (4, client_pb2.OUTCOME_UNKNOWN)
             call.cancel()
 
     asyncio.run(main())
@@ -400,7 +260,7 @@ def test_stopping_answers_what_was_taken_and_then_ends_the_streams() -> None:
             call = commands(channel).Pipeline()
             await call.write(client_pb2.PipelineRequest(number=1, batch=plain(b"a")))
             await until(lambda: one.node.submitted, "the frame")
-            idle = client_pb2_grpc.KVStub(channel).Pipeline()
+            idle = commands(channel).Pipeline()
             await until(lambda: len(one.servers._streams) == 2, "both streams")
             stopping = asyncio.create_task(one.servers.stop(30.0))
             assert await idle.code() == Code.UNAVAILABLE
@@ -422,7 +282,9 @@ def test_health_follows_the_node() -> None:
             kinds = health_pb2.HealthCheckResponse
             ask = health_pb2.HealthCheckRequest
             assert (await stub.Check(ask())).status == kinds.SERVING
-            assert (await stub.Check(ask(service="raftd.client.v1.KV"))).status == kinds.SERVING
+            assert (
+                await stub.Check(ask(service="raftd.client.v1.Commands"))
+            ).status == kinds.SERVING
             watch: AsyncIterator[Any] = aiter(stub.Watch(ask()))
             assert (await anext(watch)).status == kinds.SERVING
             one.node.healthy = False

@@ -20,7 +20,7 @@ from harness.cluster import channel
 from harness.nodes import Node, wait_until
 from raftd._pb import admin_pb2, client_pb2
 from raftd.client.policy import status_of
-from raftd.wire import kv
+from raftd.wire import batch, kv
 from tests.harsh.bad_input.conftest import Live
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
@@ -213,18 +213,18 @@ def test_a_client_that_never_reads_its_writes(live: Live) -> None:
     before = of_process(live.leader, "VmRSS")
     stop = threading.Event()
 
-    def frames() -> Iterator[client_pb2.KvRequest]:
+    def frames() -> Iterator[client_pb2.PipelineRequest]:
         number = 0
         while not stop.is_set() and number < UNREAD_FRAMES:
             number += 1
-            put = client_pb2.PutRequest(key=b"unread", value=b"%d" % number)
-            yield client_pb2.KvRequest(number=number, put=put)
+            put = batch.encode_batch(b"", 0, [(0, kv.encode_put(b"unread", b"%d" % number))])
+            yield client_pb2.PipelineRequest(number=number, batch=put)
         stop.wait(20)
 
     with grpc.insecure_channel(live.leader.client_address) as to:
         pipeline: Any = to.stream_stream(
-            "/raftd.client.v1.KV/Pipeline",
-            request_serializer=client_pb2.KvRequest.SerializeToString,
+            "/raftd.client.v1.Commands/Pipeline",
+            request_serializer=client_pb2.PipelineRequest.SerializeToString,
         )
         call = pipeline(frames(), timeout=20)
         for _ in range(20):

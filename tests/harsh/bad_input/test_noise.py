@@ -13,7 +13,8 @@ import grpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
 
-from raftd._pb import admin_pb2, client_pb2, raft_pb2
+from raftd._pb import admin_pb2, client_pb2, etcd_pb2, raft_pb2
+from raftd.rpc.etcd.calls import wire_name
 from tests.harsh.bad_input.conftest import Live, failure, lines
 
 pytestmark = pytest.mark.cluster
@@ -24,7 +25,7 @@ NOISE: dict[str, bytes] = {
     "every-byte": bytes(range(256)) * 4,
     "random": random.Random(7).randbytes(5_000),
     "http1-get": b"GET /metrics HTTP/1.1\r\nHost: raftd\r\n\r\n",
-    "http1-post": b"POST /raftd.client.v1.KV/Put HTTP/1.1\r\nContent-Length: 9999\r\n\r\n{}",
+    "http1-post": b"POST /etcdserverpb.KV/Put HTTP/1.1\r\nContent-Length: 9999\r\n\r\n{}",
     "half-preface": PREFACE[:11],
     "preface-only": PREFACE,
     "preface-and-garbage": PREFACE + random.Random(8).randbytes(2_000),
@@ -76,7 +77,7 @@ def test_tls_hello(live: Live, which: str) -> None:
 
 def test_grpc_over_tls(live: Live) -> None:
     with grpc.secure_channel(live.leader.client_address, grpc.ssl_channel_credentials()) as to:
-        get: Any = to.unary_unary("/raftd.client.v1.KV/Get")
+        get: Any = to.unary_unary("/raftd.client.v1.Commands/Query")
         with pytest.raises(grpc.RpcError) as caught:
             get(b"", timeout=2)
         assert failure(caught.value)[0] in (
@@ -88,14 +89,22 @@ def test_grpc_over_tls(live: Live) -> None:
 def methods() -> list[tuple[str, MethodDescriptor]]:
     """(which port, method) of everything that we serve."""
     found: list[tuple[str, MethodDescriptor]] = []
-    for file, which in ((client_pb2, "client"), (admin_pb2, "client"), (raft_pb2, "peer")):
+    files = (client_pb2, "client"), (admin_pb2, "client"), (etcd_pb2, "client"), (raft_pb2, "peer")
+    for file, which in files:
         for service in file.DESCRIPTOR.services_by_name.values():
             found.extend((which, method) for method in service.methods)
     return found
 
 
+def path_of(method: MethodDescriptor) -> str:
+    """etcd's methods go by other names on the wire than in our .proto."""
+    service = method.containing_service
+    ours = service.file.name != etcd_pb2.DESCRIPTOR.name
+    return f"/{service.full_name if ours else wire_name(service.name)}/{method.name}"
+
+
 def call(to: Any, method: MethodDescriptor, data: bytes) -> Callable[[], object]:
-    path = f"/{method.containing_service.full_name}/{method.name}"
+    path = path_of(method)
     if method.client_streaming:
         return lambda: list(to.stream_stream(path)(iter([data]), timeout=5))
     if method.server_streaming:
@@ -122,7 +131,7 @@ def test_malformed_protobuf(live: Live, which: str, method: MethodDescriptor) ->
 
 def test_metadata_beyond_the_limit(live: Live) -> None:
     with grpc.insecure_channel(live.leader.client_address) as to:
-        get: Any = to.unary_unary("/raftd.client.v1.KV/Get")
+        get: Any = to.unary_unary("/raftd.client.v1.Commands/Query")
         with pytest.raises(grpc.RpcError) as caught:
             get(b"", metadata=(("x-padding", "p" * 100_000),), timeout=5)
         assert failure(caught.value)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -9,6 +9,7 @@ from struct import pack
 import pytest
 
 from raftd._pb import client_pb2 as pb
+from raftd.wire import kv
 from tests.harsh.bad_input.conftest import Live, said
 from tests.harsh.bad_input.test_crowds import of_process
 from tests.harsh.flood import DATA, frame, opened, request_headers
@@ -22,7 +23,7 @@ CONNECTIONS = 4
 GROWTH_MAX = 250 << 20
 """Of 48 MiB that may wait: as messages, as bytes, in gRPC, and what the allocator keeps."""
 
-ASKED = pb.RangeRequest(prefix=b"unread/", limit=1_000, consistency=pb.STALE)
+QUERY = kv.encode_range(b"unread/", 1_000)
 
 
 def message(stream: int, body: bytes, *, last: bool = False) -> bytes:
@@ -30,9 +31,10 @@ def message(stream: int, body: bytes, *, last: bool = False) -> bytes:
 
 
 def unary_calls() -> list[bytes]:
-    body = ASKED.SerializeToString()
+    body = pb.QueryRequest(query=QUERY, consistency=pb.STALE).SerializeToString()
     return [
-        request_headers(b"/raftd.client.v1.KV/Range", stream) + message(stream, body, last=True)
+        request_headers(b"/raftd.client.v1.Commands/Query", stream)
+        + message(stream, body, last=True)
         for stream in range(1, 2 * CALLS, 2)
     ]
 
@@ -40,9 +42,10 @@ def unary_calls() -> list[bytes]:
 def streams() -> list[bytes]:
     made = []
     for stream in range(1, 2 * STREAMS, 2):
-        made.append(request_headers(b"/raftd.client.v1.KV/Pipeline", stream))
+        made.append(request_headers(b"/raftd.client.v1.Commands/Pipeline", stream))
         for number in range(1, FRAMES + 1):
-            body = pb.KvRequest(number=number, range=ASKED).SerializeToString()
+            asked = pb.QueryBatch(query=[QUERY], consistency=pb.STALE)
+            body = pb.PipelineRequest(number=number, queries=asked).SerializeToString()
             made.append(message(stream, body))
     return made
 

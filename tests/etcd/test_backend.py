@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -50,10 +51,14 @@ Test = Callable[[Backend, FakeNode, Leader], Awaitable[None]]
 def run(test: Test) -> None:
     async def main() -> None:
         node, leader = FakeNode("n1"), Leader()
+        unseen: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: unseen.append(what))
         connections = Connections(UnreadLimits(), asyncio.get_running_loop().time)
         gate = Gate(node, Directory({}), ClientLimits(), connections)
         async with asyncio.timeout(20):
             await test(Backend(gate, leader, refused), node, leader)
+        gc.collect()
+        assert not unseen, "in the daemon this ends the process"
 
     asyncio.run(main())
 
@@ -145,6 +150,21 @@ def test_each_write_has_its_own_refusal() -> None:
         assert await text_of(calls[0]) == "etcdserver: requested lease not found"
         assert await calls[1] == b"fine"
         assert await text_of(calls[2]) == "etcdserver: request is too large"
+
+    run(test)
+
+
+def test_when_all_callers_have_gone_nothing_is_written() -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        for _ in range(3):
+            calls = [asyncio.ensure_future(backend.write(b"x")) for _ in range(3)]
+            await asyncio.sleep(0)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            await asyncio.sleep(0.01)
+        assert node.submitted == []
+        assert await backend.write(b"y") == b"did y"
 
     run(test)
 

@@ -163,3 +163,13 @@ def test_what_is_compacted_cannot_be_read_and_its_own_revision_can() -> None:
     status = leases.decode_status_answer(store.query(leases.encode_status()))
     assert status[:3] == (41, 20, 3)
     assert status.history == 22
+
+
+def test_a_read_of_the_past_does_not_see_what_its_own_transaction_deleted() -> None:
+    """The key was not there yet at that revision, and is not there now: nor was it then."""
+    store = KvStore()
+    for key in (b"a", b"b"):
+        store.apply(kv.encode_put(key, b"1"))
+    request = txn.Txn((), [txn.DeleteOp(b"b"), txn.RangeOp(b"b", revision=2)])
+    answer = decode_txn_answer(store.apply(txn.encode_txn(request)))
+    assert answer.responses[1] == RangeAnswer([], False, 0)

@@ -81,9 +81,12 @@ class Reader:
         """What the keys that were changed after `revision` were at it."""
         over: Overlay = {}
         if span.stop == span.start + b"\0":  # one key: by the index
-            record = self.at(span.start, revision)
-            changed = record is not self._table.get(span.start)
-            over = {span.start: record} if changed else {}
+            record = self._table.get(span.start)
+            if record is not None and _head(record)[1] <= revision:
+                return over
+            replaced = self._history.replaced_after(span.start, revision)
+            if replaced is not None:
+                over[span.start] = replaced[0]
         else:
             for _, item in self._history.items(revision + 1):
                 for key, before in changes_of(item):

@@ -147,6 +147,8 @@ class Backend:
         try:
             while self._waiting:
                 writes = self._take()
+                if not writes:
+                    return  # all callers have gone
                 outcome = await self._send(encode_batch(b"", 0, [(0, w.command) for w in writes]))
                 if _comes_back(outcome) and not self._closed:
                     self._put_back(writes)
@@ -157,7 +159,7 @@ class Backend:
             self._sender = None
 
     def _take(self) -> list[_Write]:
-        """The next batch: what is no longer waited for does not go into it."""
+        """The next batch, without what is no longer waited for; empty if nothing else waits."""
         writes: list[_Write] = []
         size = HEAD_BYTES
         while self._waiting and len(writes) < COMMANDS_MAX:

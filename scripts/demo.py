@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from harness.cluster import Cluster
-from harness.nodes import ROOT, Node, NodeTrouble, remove_tree
+from harness.nodes import ROOT, Node, NodeTrouble, page_settings, remove_tree
 from harness.writers import Writers, WrongState
 from raftd.client import RaftdError
 
@@ -61,6 +61,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _run(cluster: Cluster) -> None:
     start, nodes = time.monotonic(), cluster.nodes
+    cluster.configure({"cluster_token": "demo", **page_settings(nodes)})
+    print(f"see it while it lasts: http://127.0.0.1:{nodes[-1].ports.admin}/")
     with _step("three nodes start and elect a leader"):
         cluster.start()
     writers = Writers([cluster.client(timeout=CALL_SECONDS)] * THREADS, prefix=PREFIX)

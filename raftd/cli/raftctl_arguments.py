@@ -255,6 +255,11 @@ def _add_nodes(add: Add) -> None:
 
 
 def _add_films(add: Add) -> None:
+    top = add("top", "raftctl_top:top", "the cluster in a terminal: roles, lag, rates, changes")
+    top.add_argument(
+        "--every", type=_seconds, metavar="TIME", default=1.0, help="how often (default: 1s)"
+    )
+    top.add_argument("--once", action="store_true", help="one look, as without a terminal")
     record = add("record", "raftctl_film:record", "film a cluster, to be played on its page")
     record.add_argument("file", metavar="FILE", type=Path)
     record.add_argument(

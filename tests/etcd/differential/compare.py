@@ -18,9 +18,13 @@ DIFFERENCES = (
     " there: etcd names the lease first, in a transaction the key; raftd always the key",
     "a sort target without an order, and a limit: etcd sorts only as many keys as the limit lets"
     " through; raftd sorts, and then cuts",
+    "keys that a sort finds equal, where there are more than 12: Go's sort keeps no order among them;"
+    " raftd keeps that of the keys. Twelve keys are drawn",
     "the order of a list of leases and of the keys of a lease: etcd's is by the time that is left,"
     " and that of a Go map",
     "seconds that are left of a lease: the two were granted at different moments",
+    "a watch that starts at the very revision of a compaction: etcd 3.4 has lost a delete of that"
+    " revision (its bug 18089); raftd shows it",
     "how many revisions one message of a watch holds: only their order and wholeness are promised",
     "more than 1024 operations in all of a transaction's nested ones: raftd refuses that",
 )

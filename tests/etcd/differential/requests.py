@@ -24,7 +24,6 @@ KEYS = (
     b"k1",
     b"k2",
     b"k3",
-    b"k30",
     b"z",
     b"\xff",
     b"\0",
@@ -252,10 +251,13 @@ class Requests:
     def watch(self) -> pb.WatchCreateRequest:
         key = self.key()
         filters = self._random.choice(FILTERS)
+        start = max(0, self.revision())
+        if start == self.seen.compacted:
+            start = 0
         return pb.WatchCreateRequest(
             key=key,
             range_end=self.end(key),
-            start_revision=max(0, self.revision()),
+            start_revision=start,
             prev_kv=self._random.random() < 0.4,
             filters=filters,
         )

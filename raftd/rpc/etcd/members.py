@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from raftd._pb import admin_pb2, client_pb2
 from raftd._pb import etcd_pb2 as pb
+from raftd.core.types import Member
+from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
 from raftd.rpc.api import Node
+from raftd.rpc.clients.errors import CallFailed
+from raftd.rpc.clients.members import change_of
 from raftd.rpc.directory import Directory
-from raftd.rpc.etcd.backend import Backend
+from raftd.rpc.etcd.backend import REQUEST_SECONDS, Backend
 from raftd.rpc.etcd.calls import Caller
-from raftd.rpc.etcd.faults import Code, Fault, fault
+from raftd.rpc.etcd.faults import Code, Fault, fault, of_outcome
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.wire import leases
 
-NOT_HERE = "etcdserver: raftd changes its members by `raftctl member`"
+NOT_HERE = "etcdserver: a member of raftd has an id of its own: use `raftctl member`"
 
 
 class ClusterService:
@@ -70,8 +77,9 @@ class ClusterService:
     async def MemberRemove(
         self, request: pb.MemberRemoveRequest, caller: Caller
     ) -> pb.MemberRemoveResponse:
-        self.named(request.ID)
-        raise Fault(Code.UNIMPLEMENTED, NOT_HERE)
+        """On the leader only. Raises Fault, also where a majority would not be left."""
+        await self._change("remove", self.named(request.ID))
+        return pb.MemberRemoveResponse(header=self._headers.make(0), members=self.members(caller))
 
     async def MemberUpdate(
         self, request: pb.MemberUpdateRequest, caller: Caller
@@ -82,5 +90,37 @@ class ClusterService:
     async def MemberPromote(
         self, request: pb.MemberPromoteRequest, caller: Caller
     ) -> pb.MemberPromoteResponse:
-        self.named(request.ID)
-        raise Fault(Code.UNIMPLEMENTED, NOT_HERE)
+        """On the leader only. Raises Fault, also where the learner lacks too much."""
+        node = self.named(request.ID)
+        if node in self._node.state().configuration.voters:
+            raise fault("not_a_learner")
+        await self._change("promote", node)
+        return pb.MemberPromoteResponse(header=self._headers.make(0), members=self.members(caller))
+
+    async def _change(self, action: str, member: str) -> None:
+        wanted = admin_pb2.MemberRequest(action=action, id=member)
+        try:
+            change = await change_of(wanted, self._node, self._directory, _meet_nobody)
+        except CallFailed as failed:
+            code = failed.failure.code
+            raise fault("not_leader" if code == client_pb2.NOT_LEADER else "unhealthy") from None
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: Outcome) -> None:
+            if not ended.done():
+                ended.set_result(outcome)
+
+        self._node.change(change, done)
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                outcome = await ended
+        except TimeoutError:
+            raise fault("timeout") from None
+        if isinstance(outcome, Refused) and outcome.refusal is Refusal.NOT_ALLOWED:
+            raise Fault(Code.FAILED_PRECONDITION, f"etcdserver: {outcome.message}")
+        if not isinstance(outcome, Applied | Answered):
+            raise of_outcome(outcome)
+
+
+async def _meet_nobody(node: str, peer_address: str) -> Member:
+    raise AssertionError("only who is added is met")  # pragma: no cover

@@ -63,7 +63,7 @@ def encode_outcome(outcome: Outcome, envelope: pb.Envelope) -> pb.ForwardReply:
     if isinstance(outcome, Refused):
         return pb.ForwardReply(
             envelope=envelope,
-            refusal=_REFUSALS[outcome.refusal],
+            refusal=_REFUSALS.get(outcome.refusal, pb.ForwardReply.UNAVAILABLE),
             message=outcome.message,
             leader=outcome.leader or "",
         )

@@ -18,8 +18,8 @@ DIFFERENCES = (
     " there: etcd names the lease first, in a transaction the key; raftd always the key",
     "a sort target without an order, and a limit: etcd sorts only as many keys as the limit lets"
     " through; raftd sorts, and then cuts",
-    "keys that a sort finds equal, where there are more than 12: Go's sort keeps no order among them;"
-    " raftd keeps that of the keys. Twelve keys are drawn",
+    "keys that a sort finds equal, where there are more than 12: Go's sort keeps no order among"
+    " them; raftd keeps that of the keys. Twelve keys are drawn",
     "the order of a list of leases and of the keys of a lease: etcd's is by the time that is left,"
     " and that of a Go map",
     "seconds that are left of a lease: the two were granted at different moments",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench import watching
 from raftd.machine.kv import watch as watch_module
 from raftd.machine.kv.store import KvStore
 from raftd.machine.kv.watcher import Event, Watcher
@@ -277,3 +278,8 @@ def test_spans_of_every_kind_are_found() -> None:
         assert keys == [key for key in (b"k1", b"k3") if span_of(*span).holds(key)]
         reader.watcher.cancel()
     assert bench.store.watches.live == 0
+
+
+def test_the_benchmark_of_many_watchers_misses_nothing() -> None:
+    told = watching.measure(puts=2_000, keys=50, watchers=20, slow=0.5)
+    assert (told["missed"], told["events"]) == (0, 2_000)

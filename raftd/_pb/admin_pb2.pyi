@@ -177,3 +177,31 @@ class TransferReply(_message.Message):
     leader_id: str
     term: int
     def __init__(self, leader_id: _Optional[str] = ..., term: _Optional[int] = ...) -> None: ...
+
+class BackupRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class BackupHead(_message.Message):
+    __slots__ = ("cluster_id", "node_id", "index", "term", "size_bytes", "crc")
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CRC_FIELD_NUMBER: _ClassVar[int]
+    cluster_id: str
+    node_id: str
+    index: int
+    term: int
+    size_bytes: int
+    crc: int
+    def __init__(self, cluster_id: _Optional[str] = ..., node_id: _Optional[str] = ..., index: _Optional[int] = ..., term: _Optional[int] = ..., size_bytes: _Optional[int] = ..., crc: _Optional[int] = ...) -> None: ...
+
+class BackupReply(_message.Message):
+    __slots__ = ("head", "data")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    head: BackupHead
+    data: bytes
+    def __init__(self, head: _Optional[_Union[BackupHead, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...

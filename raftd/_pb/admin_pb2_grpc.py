@@ -55,6 +55,11 @@ class AdminStub:
                 request_serializer=raftd_dot___pb_dot_admin__pb2.SnapshotNowRequest.SerializeToString,
                 response_deserializer=raftd_dot___pb_dot_admin__pb2.SnapshotNowReply.FromString,
                 _registered_method=True)
+        self.Backup = channel.unary_stream(
+                '/raftd.admin.v1.Admin/Backup',
+                request_serializer=raftd_dot___pb_dot_admin__pb2.BackupRequest.SerializeToString,
+                response_deserializer=raftd_dot___pb_dot_admin__pb2.BackupReply.FromString,
+                _registered_method=True)
         self.Transfer = channel.unary_unary(
                 '/raftd.admin.v1.Admin/Transfer',
                 request_serializer=raftd_dot___pb_dot_admin__pb2.TransferRequest.SerializeToString,
@@ -98,6 +103,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Backup(self, request, context):
+        """A snapshot of all that this node has applied when it is asked, as a file. One at a time on a node.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Transfer(self, request, context):
         """Hands leadership over; answers when the new leader is known. Leader only.
         """
@@ -135,6 +147,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.SnapshotNow,
                     request_deserializer=raftd_dot___pb_dot_admin__pb2.SnapshotNowRequest.FromString,
                     response_serializer=raftd_dot___pb_dot_admin__pb2.SnapshotNowReply.SerializeToString,
+            ),
+            'Backup': grpc.unary_stream_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=raftd_dot___pb_dot_admin__pb2.BackupRequest.FromString,
+                    response_serializer=raftd_dot___pb_dot_admin__pb2.BackupReply.SerializeToString,
             ),
             'Transfer': grpc.unary_unary_rpc_method_handler(
                     servicer.Transfer,
@@ -256,6 +273,33 @@ class Admin:
             '/raftd.admin.v1.Admin/SnapshotNow',
             raftd_dot___pb_dot_admin__pb2.SnapshotNowRequest.SerializeToString,
             raftd_dot___pb_dot_admin__pb2.SnapshotNowReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/raftd.admin.v1.Admin/Backup',
+            raftd_dot___pb_dot_admin__pb2.BackupRequest.SerializeToString,
+            raftd_dot___pb_dot_admin__pb2.BackupReply.FromString,
             options,
             channel_credentials,
             insecure,

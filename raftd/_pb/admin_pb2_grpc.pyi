@@ -40,6 +40,8 @@ class AdminStub:
     """Role changes, snapshots and the like, as they happen; ends when the node stops."""
     SnapshotNow: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SnapshotNowRequest, _admin_pb2.SnapshotNowReply]
     """Answers when a snapshot of at least the present applied index is durable."""
+    Backup: _grpc.UnaryStreamMultiCallable[_admin_pb2.BackupRequest, _admin_pb2.BackupReply]
+    """A snapshot of all that this node has applied when it is asked, as a file. One at a time on a node."""
     Transfer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.TransferRequest, _admin_pb2.TransferReply]
     """Hands leadership over; answers when the new leader is known. Leader only."""
     ChangeMember: _grpc.UnaryUnaryMultiCallable[_admin_pb2.MemberRequest, _admin_pb2.MemberReply]
@@ -59,6 +61,8 @@ class AdminAsyncStub(AdminStub):
     """Role changes, snapshots and the like, as they happen; ends when the node stops."""
     SnapshotNow: _aio.UnaryUnaryMultiCallable[_admin_pb2.SnapshotNowRequest, _admin_pb2.SnapshotNowReply]  # type: ignore[assignment]
     """Answers when a snapshot of at least the present applied index is durable."""
+    Backup: _aio.UnaryStreamMultiCallable[_admin_pb2.BackupRequest, _admin_pb2.BackupReply]  # type: ignore[assignment]
+    """A snapshot of all that this node has applied when it is asked, as a file. One at a time on a node."""
     Transfer: _aio.UnaryUnaryMultiCallable[_admin_pb2.TransferRequest, _admin_pb2.TransferReply]  # type: ignore[assignment]
     """Hands leadership over; answers when the new leader is known. Leader only."""
     ChangeMember: _aio.UnaryUnaryMultiCallable[_admin_pb2.MemberRequest, _admin_pb2.MemberReply]  # type: ignore[assignment]
@@ -99,6 +103,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.SnapshotNowReply, _abc.Awaitable[_admin_pb2.SnapshotNowReply]]:
         """Answers when a snapshot of at least the present applied index is durable."""
+
+    @_abc_1.abstractmethod
+    def Backup(
+        self,
+        request: _admin_pb2.BackupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.BackupReply], _abc.AsyncIterator[_admin_pb2.BackupReply]]:
+        """A snapshot of all that this node has applied when it is asked, as a file. One at a time on a node."""
 
     @_abc_1.abstractmethod
     def Transfer(

@@ -89,7 +89,18 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         words, program = words[:at], words[at + 1 :]
     args = make_parser().parse_args(words)
     args.program = program
+    if args.command == "backup":
+        _settle_backup(args)
     return args
+
+
+def _settle_backup(args: argparse.Namespace) -> None:
+    """`backup FILE` asks a node, `backup verify FILE` asks none."""
+    if args.words[0] == "verify" and len(args.words) == 2:
+        args.handler, args.no_client = "raftctl_backup:verify", True
+    elif len(args.words) != 1:
+        _Parser(prog="raftctl backup").error("name one FILE, or say `verify FILE`")
+    args.file = args.words[-1]
 
 
 def _command(words: Sequence[str]) -> str:
@@ -244,6 +255,17 @@ def _add_nodes(add: Add) -> None:
         "explain in sentences what is wrong: no leader, who waits, who lags",
     )
     add("snapshot", "raftctl_nodes:snapshot", "let every endpoint take a snapshot now")
+    backup = add(
+        "backup",
+        "raftctl_backup:backup",
+        "write all that a node has applied to a file ('-': to stdout), or verify such a file",
+    )
+    backup.add_argument("words", metavar="FILE | verify FILE", nargs="+")
+    backup.usage = "%(prog)s [-h] [--from HOST:PORT] FILE | verify FILE"
+    backup.add_argument(
+        "--from", dest="source", metavar="HOST:PORT",
+        help="the node to ask (default: the leader, if it is one of the endpoints)",
+    )  # fmt: skip
     transfer = add("transfer", "raftctl_nodes:transfer", "hand leadership to another node")
     transfer.add_argument(
         "target", metavar="NODE", nargs="?", default="", help="default: the best one"

@@ -1,7 +1,7 @@
 """The command `raftd`. Nothing heavy is imported before the command is known.
 
-Exit codes: 0 done, 1 inspect found damage, 2 usage or configuration, 70 the node could not go on
-safely, 130 stopped by a second signal.
+Exit codes: 0 done, 1 inspect or restore found damage, 2 usage or configuration, 70 the node could
+not go on safely, 130 stopped by a second signal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from raftd import __version__
-from raftd.cli import raftd_certs, settings_flags, streams
+from raftd.cli import raftd_certs, raftd_restore, settings_flags, streams
 from raftd.config import ConfigError
 from raftd.config.render import sample, show
 
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="raftd",
         description="One node of a Raft cluster.",
-        epilog="exit codes: 0 done, 1 inspect found damage, 2 usage or configuration, "
+        epilog="exit codes: 0 done, 1 inspect or restore found damage, 2 usage or configuration, "
         "70 the node could not go on safely, 130 stopped by a second signal",
         allow_abbrev=False,
     )
@@ -88,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     forget.add_argument("node", help="the id of the other node")
     forget.set_defaults(run=_forget)
     raftd_certs.add_to(commands)
+    raftd_restore.add_to(commands)
     return parser
 
 

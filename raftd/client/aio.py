@@ -22,6 +22,7 @@ from raftd.client.streams import AsyncWatch
 from raftd.client.txn import operation as txn_operation
 from raftd.client.watch import Watcher, span
 from raftd.wire import kv
+from raftd.wire.backup import Head
 from raftd.wire.leases import CompactResult
 from raftd.wire.txn_answers import TxnResult
 from raftd.wire.txn_types import Compare, Op, Txn
@@ -222,6 +223,12 @@ class AsyncClient:
     ) -> AsyncIterator[Event]:
         at = parse_endpoint(endpoint)
         return self._callers.iterate(lambda engine: engine.events(at, from_start=from_start))
+
+    def backup(
+        self, endpoint: str | None = None, *, timeout: float | None = None
+    ) -> AsyncIterator[Head | bytes]:
+        at, seconds = parse_endpoint(endpoint), self._callers.seconds(timeout)
+        return self._callers.iterate(lambda engine: engine.backup(at, seconds))
 
     async def ask_each(
         self,

@@ -22,6 +22,7 @@ from raftd.client.streams import Watch
 from raftd.client.txn import operation as txn_operation
 from raftd.client.watch import Watcher, span
 from raftd.wire import kv
+from raftd.wire.backup import Head
 from raftd.wire.leases import CompactResult
 from raftd.wire.txn_answers import TxnResult
 from raftd.wire.txn_types import Compare, Op, Txn
@@ -279,6 +280,17 @@ class Client:
         """
         at = parse_endpoint(endpoint)
         return self._callers.iterate(lambda engine: engine.events(at, from_start=from_start))
+
+    def backup(
+        self, endpoint: str | None = None, *, timeout: float | None = None
+    ) -> Iterator[Head | bytes]:
+        """A backup of one node while it serves; None: of the leader, or of whoever answers.
+
+        First a `raftd.wire.backup.Head`, then the bytes of a snapshot: `BackupWriter` there makes a
+        file of them. timeout: to find a node; after that a minute of silence ends it.
+        """
+        at, seconds = parse_endpoint(endpoint), self._callers.seconds(timeout)
+        return self._callers.iterate(lambda engine: engine.backup(at, seconds))
 
     def ask_each(
         self,

@@ -16,16 +16,18 @@ from grpc import aio
 
 from raftd.client import answers
 from raftd.client.answers import BULK_COUNT
+from raftd.client.backups import backup_at
 from raftd.client.calls import Backpressure
 from raftd.client.context import Context
 from raftd.client.errors import RaftdError, Unavailable
 from raftd.client.event_loop import resolve
-from raftd.client.nodes import Event, Question, events_at
+from raftd.client.nodes import Event, Question, events_at, status_at
 from raftd.client.operations import LaneName, Operation
 from raftd.client.policy import AttemptFailed, Next, error_of, judge_rpc
 from raftd.client.settings import Settings
 from raftd.client.stream import PipelineStream
 from raftd.client.stream_kinds import CommandStream, QueryStream, StaleStream
+from raftd.wire.backup import Head
 
 WATCH_SECONDS = 0.1
 CLOSE_SECONDS = 0.2
@@ -189,6 +191,24 @@ class Engine:
             raise error_of(failed.verdict, address) from None
         except aio.AioRpcError as error:
             raise error_of(judge_rpc(error), address) from None
+
+    async def backup(self, endpoint: str | None, timeout: float) -> AsyncIterator[Head | bytes]:
+        """`backups.backup_at` of one node; None: of the leader, if it is an endpoint, or of whoever
+        answers within `timeout` seconds. Raises the errors of raftd.client.errors.
+        """
+        context = self.context
+        if endpoint is None:
+            report = await self.ask(status_at, None, timeout)
+            known = report.leader_address in context.router.endpoints
+            endpoint = report.leader_address if known else report.endpoint
+        try:
+            node = await context.transport.reach(endpoint, context.connect_timeout)
+            async for part in backup_at(node, endpoint):
+                yield part
+        except AttemptFailed as failed:
+            raise error_of(failed.verdict, endpoint) from None
+        except aio.AioRpcError as error:
+            raise error_of(judge_rpc(error), endpoint) from None
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -16,7 +16,14 @@ from raftd.core.core import RaftCore
 from raftd.core.effects import Event
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
 from raftd.core.state import Rng
-from raftd.core.types import Configuration, Identity, RaftState, Recovered, Settings
+from raftd.core.types import (
+    Configuration,
+    Identity,
+    RaftState,
+    Recovered,
+    Settings,
+    SnapshotMeta,
+)
 from raftd.node.applying import Applying
 from raftd.node.clients import Clients
 from raftd.node.disk_room import DiskRoom
@@ -180,6 +187,19 @@ class Node:
     def snapshot_now(self, done: Done) -> None:
         """Applied(index, term, b"") of the newest snapshot; one is taken if anything is new."""
         self._driver.guarded("a snapshot", lambda: self._snapshot_policy.snapshot_now(done))
+
+    def hold_snapshot(self) -> SnapshotMeta | None:
+        """The newest snapshot, whose file stays until `release_snapshot`; None: there is none."""
+        return self._snapshot_policy.held.hold()
+
+    def release_snapshot(self, meta: SnapshotMeta) -> None:
+        """Once for each `hold_snapshot`."""
+        self._snapshot_policy.held.release(meta)
+
+    async def read_snapshot(self, meta: SnapshotMeta, offset: int) -> bytes:
+        """The next bytes of that file, a chunk at most; none after its end. Raises OSError."""
+        request = SnapshotRequest(self.term, self.identity.node, meta, offset)
+        return (await self._snapshot_policy.read_chunk(request)).data
 
     def digest(self, done: Done) -> None:
         """Answered(applied index, [(0, SHA-256 of sessions and machine)])."""

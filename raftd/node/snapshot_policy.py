@@ -14,6 +14,7 @@ from raftd.core.types import Configuration, Index, SnapshotMeta
 from raftd.node.apply_worker import Capture, Captured
 from raftd.node.applying import Applying
 from raftd.node.driver import CoreDriver
+from raftd.node.held_snapshots import HeldSnapshots
 from raftd.node.measures import Measures
 from raftd.node.outcomes import Answered, Applied, Done, Refusal, Refused, answer
 from raftd.node.scrub import Scrubber
@@ -68,6 +69,7 @@ class SnapshotPolicy:
             self._found_rotten,
         )
         self._wanted: list[Done] = []
+        self.held = HeldSnapshots(driver, self.retain)
         applying.on_applied(self.applied)
         self._digests: dict[int, Done] = {}
         self._digest = 0
@@ -262,7 +264,7 @@ class SnapshotPolicy:
 
     def retain(self) -> None:
         """Drop the files of snapshots that nobody needs any more."""
-        self._snapshot_worker.retain(self._driver.snapshots_in_use())
+        self._snapshot_worker.retain((*self._driver.snapshots_in_use(), *self.held.metas))
 
     def stop(self, why: str) -> None:
         self.scrubber.stop()

@@ -12,7 +12,7 @@ from typing import Protocol
 from raftd.core.changes import Change
 from raftd.core.effects import Event
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
-from raftd.core.types import Identity, RaftState
+from raftd.core.types import Identity, RaftState, SnapshotMeta
 from raftd.node.outcomes import Done
 
 
@@ -94,6 +94,16 @@ class ClientNode(Protocol):
 
     def snapshot_now(self, done: Done) -> None:
         """Applied(index, term, b"") of the snapshot."""
+        ...
+
+    def hold_snapshot(self) -> SnapshotMeta | None:
+        """The newest snapshot, whose file stays until `release_snapshot`; None: there is none."""
+        ...
+
+    def release_snapshot(self, meta: SnapshotMeta) -> None: ...
+
+    async def read_snapshot(self, meta: SnapshotMeta, offset: int) -> bytes:
+        """The next bytes of that file, a chunk at most; none after its end. Raises OSError."""
         ...
 
     def transfer(self, target: str | None, done: Done) -> None:

@@ -98,8 +98,8 @@ def open_directory(
     new_incarnation: asked once if the directory is new; random, 16 hex digits. The rest: see Wal.
     Raises Locked, WrongIdentity, CorruptIdentity, NoSpace, OSError.
     """
-    _make_directories(fs, root)
-    lock = _lock(fs, f"{root}/{LOCK_NAME}")
+    make_directories(fs, root)
+    lock = lock_root(fs, f"{root}/{LOCK_NAME}")
     try:
         found = load_identity(fs, root)
         created = found is None
@@ -145,19 +145,19 @@ def _upgraded(
     return newer
 
 
-def _make_directories(fs: FileSystem, path: str) -> None:
+def make_directories(fs: FileSystem, path: str) -> None:
     """The directory and whatever is missing above it."""
     with suppress(FileNotFoundError):
         fs.listdir(path)
         return
     parent = os.path.dirname(path.rstrip("/"))
     if parent:
-        _make_directories(fs, parent)
+        make_directories(fs, parent)
     with suppress(FileExistsError):
         fs.mkdir(path)
 
 
-def _lock(fs: FileSystem, path: str) -> Lock:
+def lock_root(fs: FileSystem, path: str) -> Lock:
     try:
         return fs.lock(path)
     except BlockingIOError:
@@ -174,13 +174,13 @@ def _create(
             fs.unlink(f"{root}/{name}")
     if SNAPSHOTS_NAME not in names:
         fs.mkdir(f"{root}/{SNAPSHOTS_NAME}")
-    _sync_above(fs, root)
+    sync_above(fs, root)
     create_log(fs, root, directory_id(file.identity), segment_bytes, block_bytes)
     fs.sync_directory(root)
     save_identity(fs, root, file)
 
 
-def _sync_above(fs: FileSystem, path: str) -> None:
+def sync_above(fs: FileSystem, path: str) -> None:
     """Make the names of a directory and of all above it durable, whoever made them and when."""
     while path.strip("/."):
         path = os.path.dirname(path.rstrip("/"))

@@ -7,7 +7,7 @@ import io
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from raftd.core.types import Configuration, Index, SnapshotMeta, Term
 from raftd.storage import record
@@ -63,7 +63,13 @@ def encode_header(
     return head + zlib.crc32(head).to_bytes(4, "little")
 
 
-def read_header(file: File, path: str) -> SnapshotHeader:
+class Readable(Protocol):
+    """As much of a file as reading a header needs."""
+
+    def read(self, offset: int, size: int) -> bytes: ...
+
+
+def read_header(file: Readable, path: str) -> SnapshotHeader:
     """Raises CorruptSnapshot, UnknownFormat."""
     data = file.read(0, _HEADER.size)
     if len(data) < _HEADER.size or not data.startswith(SNAPSHOT_MAGIC):

@@ -137,6 +137,7 @@ class FakeNode:
 
     reads: it answers linearizable queries also while it follows. watches: what was asked to be
     watched. delay: called for every frame. door: may raise WireError for what it does not like.
+    backup_lacks: bytes of its backup that never come.
     """
 
     def __init__(self, cluster: FakeCluster, node_id: str) -> None:
@@ -152,6 +153,7 @@ class FakeNode:
         self.problems: list[str] = []
         self.waiting_for: list[str] = []
         self.reads = False
+        self.backup_lacks = 0
         self.can_watch = True
         self.watches: list[WatchCreateRequest] = []
         self.watch_faults: deque[Fault] = deque()

@@ -4,6 +4,7 @@ faults.
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -176,6 +177,22 @@ class _Admin(admin_pb2_grpc.AdminServicer):
         if not self._node.leads:
             _abort(context, self._node.not_leader())
         return admin_pb2.MemberReply(index=7, term=3)
+
+    def Backup(
+        self, request: admin_pb2.BackupRequest, context: grpc.ServicerContext
+    ) -> Iterator[admin_pb2.BackupReply]:
+        data = b"the bytes of a snapshot"
+        head = admin_pb2.BackupHead(
+            cluster_id="c1",
+            node_id=self._node.id,
+            index=7,
+            term=2,
+            size_bytes=len(data) + self._node.backup_lacks,
+            crc=zlib.crc32(data),
+        )
+        yield admin_pb2.BackupReply(head=head)
+        yield admin_pb2.BackupReply(data=data[:10])
+        yield admin_pb2.BackupReply(data=data[10:])
 
     def Transfer(
         self, request: admin_pb2.TransferRequest, context: grpc.ServicerContext

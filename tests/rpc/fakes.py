@@ -11,15 +11,7 @@ from dataclasses import replace
 from raftd.core import messages as m
 from raftd.core.changes import Change
 from raftd.core.effects import Event
-from raftd.core.types import (
-    Configuration,
-    Entry,
-    EntryType,
-    Identity,
-    PeerState,
-    RaftState,
-    Role,
-)
+from raftd.core.types import Configuration, Entry, EntryType, Identity, PeerState, RaftState, Role
 from raftd.names import SHARED, Names
 from raftd.node.outcomes import Answered, Applied, Done, Outcome
 from raftd.rpc.clients.gate import ClientLimits
@@ -31,6 +23,7 @@ from raftd.rpc.plumbing.ports import H2
 from raftd.rpc.server import Servers, ServerSettings, about
 from raftd.tls.contexts import Tls
 from raftd.wire.batch import decode_batch, encode_results
+from tests.rpc.fake_snapshots import FakeSnapshots
 
 CLUSTER = "0123456789abcdef"
 VOTERS = ("n1", "n2", "n3")
@@ -76,10 +69,11 @@ class Feed:
         self.closed = True
 
 
-class FakeNode:
+class FakeNode(FakeSnapshots):
     """A raftd.rpc.api.Node: what it was told is in its lists, what it does is set by the test."""
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.identity = Identity(CLUSTER, name, incarnation(name))
         self.expected = {node: incarnation(node) for node in VOTERS if node != name}
         self.owed: dict[tuple[str, m.Channel], deque[m.Request]] = defaultdict(deque)

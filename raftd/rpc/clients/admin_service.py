@@ -14,6 +14,7 @@ from raftd.core.types import PeerState, RaftState
 from raftd.node.outcomes import Answered, Applied
 from raftd.rpc.api import EventFeed
 from raftd.rpc.clients import errors
+from raftd.rpc.clients.backups import Backups
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.clients.gate import Context, Gate
 from raftd.rpc.clients.members import Meet, change_of
@@ -33,6 +34,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self._started = now()
         self._readers = Readers(EVENT_READERS_MAX, "readers of events")
         self._stopping = asyncio.Event()
+        self._backups = Backups(gate)
 
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
         reply = self._status()
@@ -64,6 +66,12 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             return pb.SnapshotNowReply(index=outcome.index)
         except CallFailed as failed:
             await errors.abort(context, failed.failure)
+
+    async def Backup(  # type: ignore[override]
+        self, request: pb.BackupRequest, context: Context
+    ) -> None:
+        """A coroutine that writes, as Events is."""
+        await self._backups.send(context, self._stopping)
 
     async def Transfer(self, request: pb.TransferRequest, context: Context) -> pb.TransferReply:
         target = request.target or None
@@ -108,7 +116,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         return following.result() if following.done() and not following.cancelled() else None
 
     def stop(self) -> None:
-        """The readers of events are let go."""
+        """The readers of events and of a backup are let go."""
         self._stopping.set()
 
     def _status(self) -> pb.StatusReply:

@@ -80,6 +80,10 @@ def overloaded(message: str) -> pb.Failure:
     return pb.Failure(code=pb.OVERLOADED, certainly_not_done=_NOT_DONE, message=message)
 
 
+def unavailable(message: str) -> pb.Failure:
+    return pb.Failure(code=pb.UNAVAILABLE, certainly_not_done=_NOT_DONE, message=message)
+
+
 def unknown(message: str) -> pb.Failure:
     return pb.Failure(code=pb.OUTCOME_UNKNOWN, certainly_not_done=_PERHAPS, message=message)
 

@@ -26,6 +26,7 @@ export class Film {
     this.states = new Map();   // node -> what it looked like, and that it was gone
     this.events = [];
     this.messages = [];
+    this.notes = [];
     this.begin = Infinity;
     this.end = -Infinity;
     this.version = 0;          // of events and messages: lists that are made of them know when to change
@@ -44,6 +45,7 @@ export class Film {
     if (record.kind === "state" || record.kind === "gone") insert(this.states.get(record.node), record);
     else if (MESSAGES.has(record.kind)) insert(this.messages, record);
     else if (record.kind === "event") insert(this.events, record);
+    else if (record.kind === "note") insert(this.notes, record);
     if (record.kind === "event" || record.what === "vote" || record.what === "pre-vote") this.version++;
     if (this.end - this.begin > this.kept * 1.2) this.forget(this.end - this.kept);
   }

@@ -2,7 +2,7 @@
 
 import { find } from "./dom.js";
 import { elections, explain, neighbour, title } from "./elections.js";
-import { Film } from "./film.js";
+import { Film, upTo } from "./film.js";
 import { logs } from "./logs.js";
 import { electionList, events, marks, rates, servers } from "./panels.js";
 import { Player } from "./player.js";
@@ -39,7 +39,7 @@ function play(text, name) {
     const head = parse(text, other);
     follower?.abort();
     use(other);
-    player.file(film, head.source === "sim" ? 0.2 : 1);
+    player.file(film, head.speed ?? (head.source === "sim" ? 0.2 : 1));
     find("speed").value = String(player.speed);
     find("back-to-live").hidden = false;
     status(head.title ? `${name}: ${head.title}` : `plays ${name}`);
@@ -94,6 +94,8 @@ function draw() {
   electionList(found, t, chosen, (when) => (player.growing ? new Date(performance.timeOrigin + when * 1000).toLocaleTimeString("en-GB") : say(when)), visit);
   events(film, t, (when) => (player.growing ? new Date(performance.timeOrigin + when * 1000).toLocaleTimeString("en-GB") : say(when)));
   rates(film, t);
+  const note = film.notes[upTo(film.notes, t) - 1]?.text ?? "";
+  if (find("note").textContent !== note) find("note").textContent = note;
   marks(film, found);
   announce(t);
   find("play").textContent = player.playing ? "pause" : "play";

@@ -37,6 +37,8 @@ CALLS_END_SECONDS = 1.0
 """A fork waits so long for calls under way in other threads; new ones wait for the fork."""
 GRPC_END_SECONDS = 1.0
 GRPC_LOOK_SECONDS = 0.002
+COLLECT_AT_LOOKS = frozenset({10, 50, 150, 300})
+"""Threads that waited leave gRPC's objects in cycles of their own, after the first look."""
 GRPC_THREADS = frozenset({"event_engine", "grpc_global_tim", "lifeguard"})
 """As the kernel shows the names of gRPC's own threads."""
 
@@ -250,9 +252,11 @@ def _before_fork() -> None:
 
 def _wait_for_grpc_to_end() -> bool:
     """It ends on a thread of its own. False: the program uses gRPC beside us, so it does not."""
-    for _ in range(int(GRPC_END_SECONDS / GRPC_LOOK_SECONDS)):
+    for look in range(int(GRPC_END_SECONDS / GRPC_LOOK_SECONDS)):
         if not _has_grpc_threads():
             return True
+        if look in COLLECT_AT_LOOKS:
+            gc.collect()
         time.sleep(GRPC_LOOK_SECONDS)
     return not _has_grpc_threads()
 

@@ -72,7 +72,7 @@ class LeaseKeeper:
     def attach(self, engine: Engine) -> None:
         """Renew through this engine from now on. Harmless when the lease is lost."""
         if not self.why_lost:
-            self._ended = self._ended or asyncio.Event()
+            self._ended = asyncio.Event()  # of this loop; who waited on another is gone with it
             self._task = engine.loop.create_task(self._keep(engine))
             engine.residents.add(self)
             self._task.add_done_callback(lambda _: engine.residents.discard(self))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
@@ -93,7 +92,6 @@ class AsyncStream(Generic[Item]):
         self._feed = feed
         self._items: deque[Item] = deque()
         self._closed = False
-        self._lock = asyncio.Lock()
 
     def __aiter__(self) -> AsyncIterator[Item]:
         return self

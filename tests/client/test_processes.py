@@ -103,6 +103,29 @@ PROGRAMS = {
         """,
         "child False\nput 1\nevent b'x'\nput 2\nevent b'y'\n",
     ),
+    "a lock that is waited for": (
+        """
+        from raftd.client.watch import Watcher
+        waits, take = threading.Event(), Watcher.take
+        async def noted(self, engine, timeout):
+            waits.set()
+            return await take(self, engine, timeout)
+        Watcher.take = noted
+        held, owners = client.lock("l"), []
+        held.acquire()
+        other = threading.Thread(target=lambda: owners.append(client.lock("l").acquire()))
+        other.start()
+        waits.wait()
+        waits.clear()
+        in_child(lambda: print("child", flush=True))
+        waits.wait()
+        time.sleep(0.1)
+        held.release()
+        other.join()
+        print(bool(owners[0]))
+        """,
+        "child\nTrue\n",
+    ),
     "never closed": ("put('x')", "put 1\n"),
     "never closed, a daemon thread at work": (
         """

@@ -13,31 +13,37 @@ from tests.etcd.servers import Raftd
 pytestmark = pytest.mark.cluster
 
 HERE = Path(__file__).with_name("clients")
+NAMES = ("asynchronous", "blocking", "gateway")
 SECONDS = 60
 
 
-@pytest.mark.parametrize("name", ["asynchronous", "blocking", "gateway"])
-def test_a_client_of_etcd_works_and_survives_the_leader(name: str, three: Raftd) -> None:
-    three.all_serve()  # also the one that the test before killed
+def test_clients_of_etcd_work_and_survive_the_leader(three: Raftd) -> None:
+    three.all_serve()
     leader = three.leader()
     at = next(place for place, node in enumerate(three.nodes) if node is not leader)
-    address = three.gateways[at] if name == "gateway" else three.addresses[at]
-    client = subprocess.Popen(
+    clients: dict[str, subprocess.Popen[str]] = {}
+    try:
+        for name in NAMES:  # one after the other: they use the same keys
+            address = three.gateways[at] if name == "gateway" else three.addresses[at]
+            clients[name] = client = started(name, address)
+            assert client.stdout is not None
+            first = client.stdout.readline()
+            assert first == "done\n", f"{name}: {first}{client.stdout.read()}"
+        leader.kill()
+        for name, client in clients.items():
+            said, _ = client.communicate("killed\n", SECONDS)
+            assert (said, client.returncode) == ("done\n", 0), name
+    finally:
+        for client in clients.values():
+            client.kill()
+            client.wait()
+
+
+def started(name: str, address: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, HERE / f"{name}.py", address],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-    try:
-        assert client.stdin is not None
-        assert client.stdout is not None
-        first = client.stdout.readline()
-        assert first == "done\n", first + client.stdout.read()
-        leader.kill()
-        said, _ = client.communicate("killed\n", SECONDS)
-        assert said == "done\n"
-        assert client.returncode == 0
-    finally:
-        client.kill()
-        client.wait()

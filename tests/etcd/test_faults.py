@@ -17,7 +17,7 @@ from tests.etcd.servers import Raftd
 pytestmark = pytest.mark.cluster
 
 WRITERS = 12
-BEFORE, AFTER = 150, 300
+BEFORE, AFTER = 60, 120
 SECONDS = 60.0
 PREFIX, PREFIX_END = b"fault/", b"fault0"
 

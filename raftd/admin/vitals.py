@@ -86,7 +86,8 @@ class Vitals:
         if state is None:
             reasons.append("starting")
         elif not state.admitted:
-            reasons.append(f"not admitted yet, waiting for {', '.join(state.waiting_for)}")
+            others = ", ".join(state.waiting_for) or "the cluster to take it in"
+            reasons.append(f"not admitted yet, waiting for {others}")
         elif state.leader is None:
             reasons.append("no leader known")
         return [*reasons, *self.ailments]

@@ -89,7 +89,10 @@ def _waiting(nodes: list[NodeStatus]) -> list[str]:
                 "The first start of a cluster needs nearly all of its nodes."
             )
         elif not node.admitted:
-            sentences.append(f"{node.node_id} is not admitted yet and neither votes nor stores.")
+            sentences.append(
+                f"{node.node_id} has not joined yet: it waits to be taken in (`raftctl member add "
+                f"{node.node_id} --peer HOST:PORT`), or for the log."
+            )
     return sentences
 
 
@@ -99,7 +102,8 @@ def _too_few(nodes: list[NodeStatus], named: int, asked: int) -> list[str]:
     named: endpoints that the operator gave or that answered; asked: with those out of sight.
     """
     newest = max(nodes, key=lambda node: node.term)
-    voters = {newest.node_id, *(peer.id for peer in newest.peers if peer.voter)}
+    voters = {peer.id for peer in newest.peers if peer.voter}
+    voters |= {newest.node_id} if newest.voter else set()
     answered = sorted(voters & {node.node_id for node in nodes})
     needed = len(voters) // 2 + 1
     if len(answered) >= needed:
@@ -136,11 +140,12 @@ def _leadership(nodes: list[NodeStatus], asked: int, hopeless: bool) -> list[str
         )
     voters = [peer for peer in newest.peers if peer.voter]
     heard = [peer for peer in voters if _age(peer.contact_age) < SILENT_SECONDS]
-    needed = (len(voters) + 1) // 2 + 1
-    if len(heard) + 1 < needed:
+    own = int(newest.voter)  # one that is being removed does not count itself
+    needed = (len(voters) + own) // 2 + 1
+    if len(heard) + own < needed:
         sentences.append(
             f"The leader {newest.node_id} hears from {len(heard)} of {len(voters)} other voters "
-            f"and needs {needed - 1}: nothing can be committed."
+            f"and needs {needed - own}: nothing can be committed."
         )
     return sentences
 

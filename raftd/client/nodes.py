@@ -126,7 +126,7 @@ async def status_at(node: NodeChannel, endpoint: str, timeout: float) -> NodeSta
         reply.leader_id, reply.leader_address, reply.first_index, reply.last_index,
         reply.durable_index, reply.commit_index, reply.applied_index, reply.snapshot_index,
         reply.admitted, tuple(reply.waiting_for), peers, reply.healthy, tuple(reply.problems),
-        reply.peer_address, reply.client_address, reply.voter,
+        reply.peer_address, reply.client_address, not reply.learner,
     )  # fmt: skip
 
 

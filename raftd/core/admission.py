@@ -218,8 +218,8 @@ def admit_if_joined(s: State, fx: Effects, now: float) -> None:
 
 
 def waiting_for(s: State) -> tuple[NodeId, ...]:
-    """The voters that have not recorded this node; empty once it is admitted."""
-    if s.admitted:
+    """The voters that have not recorded this node; none once it is admitted, or if it joins."""
+    if s.admitted or s.joins:
         return ()
     return tuple(v for v in s.configuration.voters_besides(s.me) if v not in s.recorded_by)
 

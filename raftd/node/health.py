@@ -43,16 +43,22 @@ class Signs:
     peer_messages_refused: int
 
 
+def _not_admitted(state: RaftState) -> str:
+    if state.waiting_for:
+        others = ", ".join(state.waiting_for)
+        return f"not admitted: {others} must first record this node's incarnation; start them"
+    if state.configuration.is_member(state.node):
+        return "joining: the log is on its way here"
+    return f"no member yet: `raftctl member add {state.node} --peer HOST:PORT` takes this node in"
+
+
 def problems(state: RaftState, stopped: str) -> Sequence[str]:
     found = []
     if stopped:
         found.append(f"stopped: {stopped}")
     found += [f"refused by {peer}: {why}" for peer, why in state.refused_by]
     if not state.admitted and not state.refused_by:
-        others = ", ".join(state.waiting_for) or "nobody"
-        found.append(
-            f"not admitted: {others} must first record this node's incarnation; start them"
-        )
+        found.append(_not_admitted(state))
     if state.leader is None:
         found.append(f"no leader known in term {state.term} (role {state.role.value})")
     if state.commit_index - state.applied_index > APPLY_LAG_MAX:

@@ -87,6 +87,13 @@ def status(**fields: object) -> NodeStatus:
     return plain._replace(**fields)  # type: ignore[arg-type]
 
 
+def peer(name: str, **fields: object) -> Peer:
+    return Peer(name, "", f"{name}:2", 0, "", None, True)._replace(**fields)  # type: ignore[arg-type]
+
+
+SILENT = (peer("n2", contact_age=9.0), peer("n3", contact_age=9.0))
+
+
 @pytest.mark.parametrize(
     ("reports", "expected"),
     [
@@ -112,17 +119,23 @@ def status(**fields: object) -> NodeStatus:
             {"e:1": status(role="leader", commit_index=5000), "e:2": status(node_id="n2")},
             "n2 is 5000 entries behind",
         ),
-        ({"e:1": status(admitted=False)}, "not admitted yet and neither votes"),
+        ({"e:1": status(admitted=False)}, "n1 has not joined yet: it waits to be taken in"),
+        (
+            {
+                "e:1": status(
+                    role="leader",
+                    voter=False,
+                    peers=(peer("n2", contact_age=9.0), peer("n3", contact_age=9.0)),
+                )
+            },
+            "hears from 0 of 2 other voters and needs 2: nothing can be committed",
+        ),
     ],
 )
 def test_explanations(reports: dict[str, NodeStatus | RaftdError], expected: str) -> None:
     well, sentences = explain(reports)
     assert any(expected in sentence for sentence in sentences), sentences
     assert well == sentences[0].startswith("All is well")
-
-
-def peer(name: str, **fields: object) -> Peer:
-    return Peer(name, "", f"{name}:2", 0, "", None, True)._replace(**fields)  # type: ignore[arg-type]
 
 
 def test_one_endpoint_of_a_healthy_cluster_is_enough() -> None:

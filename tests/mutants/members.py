@@ -77,7 +77,7 @@ MEMBERS = (
         "progress-kept-of-a-removed-peer",
         "a leader's progress follows the configuration",
         core("membership", "        lead.progress.pop(peer, None)\n", "        pass\n"),
-        by="progress-of-members",
+        by="progress-of-members core-asserts",
     ),
     plant(
         "truncated-configuration-stays",

@@ -143,7 +143,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             peers=self._peers(state, identity.node),
             client_address=directory.client_address(identity.node),
             peer_address=directory.get(identity.node).peer_address,
-            voter=state.configuration.is_voter(identity.node),
+            learner=not state.configuration.is_voter(identity.node),
             uptime_seconds=self._now() - self._started,
             healthy=not problems,
             problems=problems,

@@ -192,3 +192,25 @@ def test_an_unreachable_node_and_an_old_id_are_refused(members: Members) -> None
             members.client.change_member(action, name, nowhere, nowhere)
         assert "\n" not in str(caught.value)
     assert members.standing() == {"n1": True}
+
+
+@pytest.mark.soak
+def test_every_first_node_is_replaced_while_one_client_goes_on(
+    make_cluster: MakeCluster, tmp_path: Path
+) -> None:
+    """Started with the first three endpoints only; in the end none of them is left."""
+    members = Members(make_cluster(3).start(), tmp_path / "joined")
+    writers = Writers([members.client] * 2, pace_seconds=0.005).start()
+    for old, new in (("n1", "m1"), ("n2", "m2"), ("n3", "m3")):
+        members.join(new)
+        writers.wait_more(50, 60, members.nodes)
+        replace_when_ready(members.client, old, new, members.nodes)
+        members.gone(old)
+        writers.wait_more(50, 60, members.nodes)
+    writers.stop()
+    assert not writers.book.errors, writers.book.errors[:3]
+    assert members.standing() == dict.fromkeys(("m1", "m2", "m3"), True)
+    members.cluster.wait_level()
+    members.cluster.digests()
+    for node in members.nodes:
+        writers.check(members.cluster.client([node]), node.id)

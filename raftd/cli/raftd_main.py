@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from raftd import __version__
-from raftd.cli import raftd_certs, raftd_restore, settings_flags, streams
+from raftd.cli import raftd_certs, raftd_recover, raftd_restore, settings_flags, streams
 from raftd.config import ConfigError
 from raftd.config.render import sample, show
 
@@ -69,7 +69,10 @@ def build_parser() -> argparse.ArgumentParser:
     inspect = commands.add_parser(
         "inspect", help="read a data directory: identity, log, snapshots, damage"
     )
-    inspect.add_argument("directory", type=Path, help="the data_dir of a node; it is not changed")
+    inspect.add_argument(
+        "directories", type=Path, nargs="+", metavar="directory",
+        help="the data_dir of a node; it is not changed; of several: which is the most complete?",
+    )  # fmt: skip
     inspect.add_argument("--json", action="store_true", help="the report as one JSON object")
     inspect.add_argument(
         "--records", action="store_true", help="every record as a line of JSON, without payloads"
@@ -89,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     forget.set_defaults(run=_forget)
     raftd_certs.add_to(commands)
     raftd_restore.add_to(commands)
+    raftd_recover.add_to(commands)
     return parser
 
 
@@ -138,7 +142,8 @@ def _sample(_: argparse.Namespace) -> int:
 def _inspect(arguments: argparse.Namespace) -> int:
     from raftd.storage.inspect import inspect
 
-    return inspect(str(arguments.directory), as_json=arguments.json, records=arguments.records)
+    roots = list(map(str, arguments.directories))
+    return inspect(roots, as_json=arguments.json, records=arguments.records)
 
 
 def _forget(arguments: argparse.Namespace) -> int:

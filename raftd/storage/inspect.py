@@ -6,7 +6,7 @@ Of a directory in use it shows a moment; the end of its log may then look torn.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from raftd.core import describe
 from raftd.core.types import EntryType
 from raftd.storage import framing, record, recovery
+from raftd.storage.compare import comparison_json, comparison_lines
 from raftd.storage.directory import SNAPSHOTS_NAME
 from raftd.storage.errors import CorruptSnapshot, StorageError
 from raftd.storage.framing import BATCH_HEADER, MARK, Batch
@@ -66,25 +67,37 @@ def inspect_directory(fs: FileSystem, root: str) -> Report:
 
 
 def inspect(
-    root: str, *, as_json: bool = False, records: bool = False, out: TextIO | None = None
+    roots: str | Sequence[str],
+    *,
+    as_json: bool = False,
+    records: bool = False,
+    out: TextIO | None = None,
 ) -> int:
     """`raftd inspect`: write the report to `out` (standard output).
 
-    Returns 0 if a node could start from it, 1 if it is damaged, 2 if it cannot be read.
+    roots: one directory, or several to be compared. Returns 0 if nodes could start from them, 1 if
+    one is damaged, 2 if one cannot be read.
     """
     fs = OsFileSystem()
     stream = sys.stdout if out is None else out
+    reports, root = [], ""
     try:
-        report = inspect_directory(fs, root)
-        for line in json_lines(report) if as_json else text_lines(report):
-            stream.write(line + "\n")
-        if records:
-            for line in record_lines(fs, root):
+        for root in [roots] if isinstance(roots, str) else roots:
+            report = inspect_directory(fs, root)
+            reports.append(report)
+            for line in json_lines(report) if as_json else text_lines(report):
                 stream.write(line + "\n")
+            if records:
+                for line in record_lines(fs, root):
+                    stream.write(line + "\n")
     except OSError as error:
         stream.write(f"{root}: {error.strerror or error}: name a raftd data directory\n")
         return 2
-    return 1 if report.damage else 0
+    if len(reports) > 1:
+        found = [comparison_json(reports)] if as_json else comparison_lines(reports)
+        for line in found:
+            stream.write(line + "\n")
+    return 1 if any(report.damage for report in reports) else 0
 
 
 def record_lines(fs: FileSystem, root: str) -> Iterator[str]:

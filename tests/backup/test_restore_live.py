@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,8 @@ import pytest
 from harness.cluster import Cluster
 from raftd.cli import raftctl, raftd_main
 from raftd.client import Client
+from tests.backup.page import plain, transcript
 from tests.backup.snapshots import body_of, head_of
-
-PAGE = Path(__file__).parents[2] / "docs/backup.md"
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 
@@ -22,13 +20,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
 def backup(cluster: Cluster, path: Path) -> None:
     endpoints = cluster.nodes[0].client_address
     assert raftctl.main(["--endpoints", endpoints, "backup", str(path)]) == 0
-
-
-def transcript() -> list[tuple[str, str]]:
-    """(command, what it prints) of the page for operators."""
-    (block,) = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    steps = [step.partition("\n") for step in block.split("$ ")[1:]]
-    return [(command, printed) for command, _, printed in steps]
 
 
 def replay(step: tuple[str, str], cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,11 +36,6 @@ def replay(step: tuple[str, str], cluster: Cluster, capsys: pytest.CaptureFixtur
     assert plain(capsys.readouterr().out) == plain(printed)
 
 
-def plain(text: str) -> str:
-    text = re.sub(r"restored: \S+ is", "restored: DIR is", text)
-    return re.sub(r"\b[0-9a-f]{16,}\b|\b[0-9]+\b", "#", text)
-
-
 def test_backup_under_load_becomes_a_new_cluster(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,7 +43,7 @@ def test_backup_under_load_becomes_a_new_cluster(
     try:
         file = tmp_path / "monday.bak"
         monkeypatch.chdir(tmp_path)
-        page = iter(transcript())
+        page = iter(transcript(0))
         last = backed_up_under_load(old.start(), lambda: replay(next(page), old, capsys))
         old.close()
         for step in page:

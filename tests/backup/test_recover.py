@@ -1,0 +1,179 @@
+"""What `raftd recover` makes of a survivor's directory, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raftd.cli.raftd_main import main
+from raftd.core.configuration_format import encode_configuration
+from raftd.core.types import (
+    Configuration,
+    Entry,
+    EntryType,
+    HardState,
+    Identity,
+    Recovered,
+    SnapshotMarker,
+    Write,
+)
+from raftd.storage.directory import open_directory
+from raftd.storage.fs import OsFileSystem
+from raftd.storage.identity import Founding, load_identity
+from raftd.storage.snapshots import SnapshotFiles
+from tests.backup.page import plain, transcript
+
+CLUSTER = "5ab5d3a1c6ab5f10"
+OLD = Configuration(("a", "b", "c"))
+SESSIONS, BODY = b"sessions", b"the machine's state"
+
+
+def entry(index: int, term: int = 5, size: int = 8) -> Entry:
+    return Entry(index, term, EntryType.BATCH, bytes([index % 256]) * size)
+
+
+def make_survivor(
+    root: Path, *, snapshot: bool, entries: tuple[Entry, ...], node: str = "b"
+) -> Path:
+    """A node that has voted for c in term 7."""
+    directory = open_directory(
+        OsFileSystem(), str(root), cluster=CLUSTER, node=node, new_incarnation=lambda: "0" * 16,
+        founding=Founding(OLD.voters, "token"), segment_bytes=256 << 10,
+    )  # fmt: skip
+    directory.recover()
+    marker = None
+    if snapshot:
+        sink = directory.snapshots.create(10, 4, OLD, SESSIONS)
+        sink.write(BODY)
+        marker = SnapshotMarker(sink.commit(), reset=True)
+    state = HardState(7, "c")
+    records = (("a", "1" * 16), ("c", "2" * 16))
+    directory.wal.commit([Write(1, state, marker, records=records, admitted=True)])
+    if entries:
+        directory.wal.commit([Write(2, entries=entries)])
+    directory.close()
+    return root
+
+
+def opened(root: Path) -> tuple[Identity, Configuration, Recovered, SnapshotFiles]:
+    directory = open_directory(
+        OsFileSystem(), str(root), cluster="any", node="b", new_incarnation=lambda: "none"
+    )
+    try:
+        return directory.identity, directory.first, directory.recover(), directory.snapshots
+    finally:
+        directory.close()
+
+
+def recover(root: Path, *more: str) -> int:
+    return main(["recover", "--data-dir", str(root), *more])
+
+
+def test_snapshot_and_entries_are_kept_and_the_node_is_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change = Entry(12, 5, EntryType.CONFIGURATION, encode_configuration(Configuration(("a", "b"))))
+    large = tuple(entry(index, 6, 400_000) for index in range(14, 20))
+    entries = (entry(11), change, entry(13), *large)
+    root = make_survivor(tmp_path / "b", snapshot=True, entries=entries)
+    assert recover(root, "--yes") == 0
+    out = capsys.readouterr().out
+    assert f"node b of cluster {CLUSTER}, up to index 19 of term 6; with it were: a, c" in out
+    assert "LOST: whatever was acknowledged after index 19" in out
+    assert f"the old data is {root}.before-recovery" in out
+    identity, first, recovered, snapshots = opened(root)
+    assert identity.cluster != CLUSTER
+    assert first == Configuration(("b",))
+    assert recovered.hard_state == HardState(7, None)
+    assert recovered.records == ()
+    assert not recovered.admitted
+    blank = Entry(12, 5, EntryType.NOOP, b"")
+    assert recovered.entries == (entry(11), blank, entry(13), *large)
+    meta = recovered.snapshot
+    assert meta is not None
+    assert (meta.index, meta.term, meta.configuration) == (10, 4, Configuration(("b",)))
+    sessions, body = snapshots.open_body(meta)
+    with body:
+        assert (sessions, body.read()) == (SESSIONS, BODY)
+
+
+def test_a_log_without_a_snapshot(tmp_path: Path) -> None:
+    entries = tuple(entry(index) for index in range(1, 5))
+    root = make_survivor(tmp_path / "b", snapshot=False, entries=entries)
+    assert recover(root, "--yes") == 0
+    _, _, recovered, _ = opened(root)
+    assert (recovered.snapshot, recovered.entries) == (None, entries)
+
+
+def test_the_old_directory_stays_what_it_was(tmp_path: Path) -> None:
+    root = make_survivor(tmp_path / "b", snapshot=True, entries=(entry(11),))
+    before = opened(root)[:3]
+    assert recover(root, "--yes") == 0
+    assert opened(tmp_path / "b.before-recovery")[:3] == before
+
+
+def test_without_yes_it_is_only_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_survivor(tmp_path / "b", snapshot=True, entries=(entry(11),))
+    before = opened(root)[:3]
+    assert recover(root) == 2
+    out = capsys.readouterr().out
+    assert "up to index 11 of term 5" in out
+    assert out.splitlines()[-1].endswith("add --yes")
+    assert opened(root)[:3] == before
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_refusals_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(root: Path) -> str:
+        assert recover(root, "--yes") == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "holds no node's data" in refused(tmp_path)
+    fresh = make_survivor(tmp_path / "fresh", snapshot=False, entries=())
+    assert "b has nothing to keep" in refused(fresh)
+    root = make_survivor(tmp_path / "b", snapshot=True, entries=(entry(11),))
+    lock = OsFileSystem().lock(str(root / "lock"))
+    assert "is locked by another process" in refused(root)
+    lock.release()
+    (tmp_path / "b.recovered").mkdir()
+    assert "b.recovered is there already" in refused(root)
+    (tmp_path / "b.recovered").rmdir()
+    identity = load_identity(OsFileSystem(), str(root))
+    assert identity is not None
+    assert identity.identity.cluster == CLUSTER
+
+
+def test_inspect_of_several_tells_which_has_most(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    longer = make_survivor(
+        tmp_path / "longer", snapshot=False, entries=tuple(entry(k, 5) for k in range(1, 9))
+    )
+    later = make_survivor(tmp_path / "later", snapshot=False, entries=(entry(1), entry(2, 6)))
+    assert main(["inspect", str(longer), str(later)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-3] == f"compare   {longer} node=b last term 5, last index 8"
+    assert lines[-1] == f"verdict   most complete: {later}"
+    (later / "identity").unlink()
+    assert main(["inspect", "--json", str(longer), str(later)]) == 1
+    assert f'"most_complete": ["{longer}"]' in capsys.readouterr().out.splitlines()[-1]
+    assert main(["inspect", str(later), str(later)]) == 1
+    assert "no comparison" in capsys.readouterr().out.splitlines()[-1]
+    assert main(["inspect", str(longer), str(tmp_path / "none")]) == 2
+
+
+def test_the_transcript_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    entries = tuple(entry(index) for index in range(1, 5))
+    make_survivor(tmp_path / "b", snapshot=False, entries=entries)
+    make_survivor(tmp_path / "c", snapshot=False, entries=entries[:3], node="c")
+    capsys.readouterr()
+    for command, printed in transcript(1):
+        words = command.replace("/var/lib/raftd", str(tmp_path)).split()[1:]
+        done = main(words)
+        assert done == (2 if "add --yes" in printed else 0)
+        out = capsys.readouterr().out
+        if words[0] == "inspect":
+            out = "".join(line for line in out.splitlines(True)[-3:])
+        assert plain(out) == plain(printed.replace("...\n", ""))

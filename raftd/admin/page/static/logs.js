@@ -30,7 +30,7 @@ function row(state, first, x, y) {
   for (let index = Math.max(first, state.first); index <= state.last; index++) {
     const term = termAt(state.terms, index), loose = index > state.durable ? " loose" : "";
     group.append(svg("rect", { class: `cell${loose}`, x: x(index), y, width: CELL, height: HEIGHT, fill: colour(term ?? 0) }));
-    group.append(svg("text", { class: "cell-term", x: x(index) + CELL / 2, y: y + 14 }, term === null ? "·" : `${term}`));
+    group.append(svg("text", { class: `cell-term${loose}`, x: x(index) + CELL / 2, y: y + 14 }, term === null ? "·" : `${term}`));
   }
   for (const name of ["commit", "applied"]) {
     if (state[name] < first - 1) continue;

@@ -54,6 +54,7 @@ def test_it_plays_a_seed_of_the_simulator(
     browser.open(f"http://127.0.0.1:{cluster.nodes[0].ports.admin}/")
     browser.type("#file", str(path))
     browser.until(lambda: "seed 42" in browser.text("#source"), "the file to be played")
+    browser.until(lambda: "is elected" in browser.text("#elections"), "its elections")
     browser.run("document.activeElement.blur()")
     browser.type("body", " ")
     browser.until(lambda: browser.text("#play") == "play", "the pause")

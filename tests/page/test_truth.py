@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raftd.admin.page.routes import Page
-from raftd.admin.server import AdminServer
-from raftd.admin.vitals import Vitals
-from raftd.node.film_records import Record
-from raftd.node.ring import Ring
 from tests.page.browser import Browser, missing
 from tests.sim.cluster import Cluster
 from tests.sim.film import film
@@ -78,16 +71,6 @@ class Witness:
         state = core.state(node.now())
         values = state.role.value, state.term, state.vote, state.leader
         return [*values, state.last_index, state.durable_index, state.commit_index]
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    ring: Ring[Record] = Ring(1)
-    vitals = Vitals(time.monotonic, beat=time.monotonic(), read_film=ring.read)
-    admin = AdminServer("127.0.0.1", 0, vitals, list, None, Page("n1", {}))
-    admin.start()
-    yield admin.port
-    admin.stop()
 
 
 def test_the_page_shows_what_the_nodes_were(port: int, tmp_path: Path) -> None:

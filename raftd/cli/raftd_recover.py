@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import secrets
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raftd.backup.recover import NewCluster, Survivor
 
 OK, USAGE = 0, 2
+ADD_YES = "nothing was changed; to make a new cluster of this node alone, add --yes"
 
 
 def add_to(commands: Any) -> None:
@@ -24,6 +29,7 @@ def add_to(commands: Any) -> None:
     )
     recover.add_argument("--data-dir", required=True, metavar="DIR", help="of the stopped node")
     recover.add_argument("--yes", action="store_true", help="do it; else it is only told")
+    recover.add_argument("--json", action="store_true", help="tell it as one JSON object")
     recover.set_defaults(run=_recover)
 
 
@@ -35,20 +41,10 @@ def _recover(arguments: argparse.Namespace) -> int:
     fs, root = OsFileSystem(), os.path.abspath(arguments.data_dir)
     try:
         found = survivor(fs, root)
-        who = found.identity
-        others = ", ".join(name for name in found.members if name != who.node) or "nobody else"
-        print(
-            f"{root}: node {who.node} of cluster {who.cluster}, up to index {found.last_index} of "
-            f"term {found.last_term}; with it were: {others}"
-        )
-        print(
-            f"LOST: whatever was acknowledged after index {found.last_index} by a majority without "
-            f"{who.node}"
-        )
-        print("KEPT: all up to there, also writes whose clients never heard that they were done")
-        print("NEVER AGAIN: start none of the others with its old data where clients reach it")
+        if not arguments.json:
+            _tell(root, found)
         if not arguments.yes:
-            print("nothing was changed; to make a new cluster of this node alone, add --yes")
+            _tell_as_json(root, found, None) if arguments.json else print(ADD_YES)
             return USAGE
         made = recover(fs, root, secrets.token_hex(8))
     except (CannotRecover, StorageError) as error:
@@ -58,6 +54,33 @@ def _recover(arguments: argparse.Namespace) -> int:
         where = error.filename or root
         print(f"raftd: {where}: {error.strerror}; nothing of the old is lost", file=sys.stderr)
         return USAGE
+    if arguments.json:
+        _tell_as_json(root, found, made)
+        return OK
     print(f"recovered: {root} is the new cluster {made.cluster}; the old data is {made.kept}")
-    print(f"next: start {who.node}, then let nodes with empty directories join it")
+    print(f"next: start {found.identity.node}, then let nodes with empty directories join it")
     return OK
+
+
+def _tell(root: str, found: Survivor) -> None:
+    who = found.identity
+    others = ", ".join(name for name in found.members if name != who.node) or "nobody else"
+    print(
+        f"{root}: node {who.node} of cluster {who.cluster}, up to index {found.last_index} of "
+        f"term {found.last_term}; with it were: {others}"
+    )
+    print(
+        f"LOST: whatever was acknowledged after index {found.last_index} by a majority without "
+        f"{who.node}"
+    )
+    print("KEPT: all up to there, also writes whose clients never heard that they were done")
+    print("NEVER AGAIN: start none of the others with its old data where clients reach it")
+
+
+def _tell_as_json(root: str, found: Survivor, made: NewCluster | None) -> None:
+    """made: None if nothing was changed."""
+    who = found.identity
+    told: dict[str, object] = {"data_dir": root, "node_id": who.node, "of": who.cluster}
+    told |= {"last_index": found.last_index, "last_term": found.last_term, "done": made is not None}
+    told |= {} if made is None else {"cluster_id": made.cluster, "kept": made.kept}
+    print(json.dumps(told))

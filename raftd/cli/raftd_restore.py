@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
 import sys
 from typing import Any
@@ -25,6 +26,9 @@ def add_to(commands: Any) -> None:
         allow_abbrev=False,
     )
     restore.add_argument("file", metavar="FILE", help="a file of `raftctl backup`")
+    restore.add_argument(
+        "--json", action="store_true", help="tell what was made as one JSON object"
+    )
     settings_flags.add_to(restore)
     restore.usage = f"{restore.prog} FILE [--config FILE] [--set KEY=VALUE ...] [--SETTING VALUE]"
     restore.set_defaults(run=_restore)
@@ -56,6 +60,10 @@ def _restore(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return _complain(f"{error.filename or config.data_dir}: {error.strerror}", USAGE)
     head = done.head
+    if arguments.json:
+        found = {"data_dir": config.data_dir, "node_id": config.id, "cluster_id": done.cluster}
+        print(json.dumps({**found, "index": head.index, "term": head.term, "of": head.cluster}))
+        return OK
     print(
         f"restored: {config.data_dir} is node {config.id} of the new cluster {done.cluster}, "
         f"with all that {head.node} of cluster {head.cluster} had at index {head.index}"

@@ -162,7 +162,7 @@ class BackupReader:
         try:
             cluster, at = _word(rest, _FIXED.size)
             node, at = _word(rest, at)
-        except (IndexError, UnicodeDecodeError):
+        except (IndexError, ValueError):
             raise self._bad("the head's ids are wrong") from None
         if at != length - _CRC.size:
             raise self._bad("the head's ids are wrong")
@@ -194,6 +194,9 @@ class BackupReader:
 
 
 def _word(data: bytes, at: int) -> tuple[str, int]:
-    """Raises IndexError, UnicodeDecodeError."""
+    """Raises IndexError, ValueError."""
     end = at + 1 + data[at]
-    return data[at + 1 : end].decode("ascii"), end
+    word = data[at + 1 : end].decode("ascii")
+    if not word.isprintable():  # it is shown to people, on terminals
+        raise ValueError(word)
+    return word, end

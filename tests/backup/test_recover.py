@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,17 @@ def test_without_yes_it_is_only_told(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert out.splitlines()[-1].endswith("add --yes")
     assert opened(root)[:3] == before
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_survivor(tmp_path / "b", snapshot=True, entries=(entry(11),))
+    assert recover(root, "--json") == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["node_id"], told["last_index"], told["done"]) == ("b", 11, False)
+    assert recover(root, "--json", "--yes") == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["done"], done["kept"]) == (True, f"{root}.before-recovery")
+    assert done["cluster_id"] == opened(root)[0].cluster
 
 
 def test_refusals_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

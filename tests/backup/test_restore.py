@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def test_all_its_nodes_come_to_one_id_and_other_settings_to_others(backup: Path)
     assert restore(backup, "v", nodes=("v",)) == 0
     assert restore(backup, "w", "--cluster-token", "other", nodes=("w",)) == 0
     assert len(clusters(backup, "x", "v", "w")) == 3
+
+
+def test_json(backup: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore(backup, "x", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["node_id"], found["index"], found["of"]) == ("x", 90, "old")
+    assert clusters(backup, "x") == {found["cluster_id"]}
 
 
 def test_a_directory_in_use_is_left_alone(backup: Path, capsys: pytest.CaptureFixture[str]) -> None:

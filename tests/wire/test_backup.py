@@ -92,6 +92,13 @@ def test_a_node_that_sends_something_else_than_it_announced() -> None:
             writer.finish()
 
 
+def test_an_id_that_could_do_something_to_a_terminal() -> None:
+    out = io.BytesIO()
+    BackupWriter(Head("c1", "n\x1b[2J", 1, 1, 0, 0), out.write).finish()
+    with pytest.raises(BadBackup, match="ids are wrong"):
+        read(out.getvalue())
+
+
 def test_an_id_that_does_not_fit() -> None:
     with pytest.raises(ValueError, match="256 bytes"):
         BackupWriter(Head("c" * 256, "n1", 1, 1, 0, 0), lambda data: None)

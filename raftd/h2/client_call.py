@@ -151,6 +151,7 @@ class ClientCall(Stream):
         self.code, self.details = code, details
         self.ended = True
         self._early.clear()
+        self.stop_counting()
         if self._timer is not None:
             self._timer.cancel()
         leave, self.on_leave = self.on_leave, None

@@ -44,6 +44,7 @@ class Stream:
         """This call has its status; nothing that still arrives matters."""
         self.unframer: Unframer | None = None
         self._untaken = 0
+        self._counted = True
         self._inbox_bytes = self._held = 0
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
@@ -102,6 +103,8 @@ class Stream:
 
     def _hold(self) -> bool:
         """Count what this stream holds. False: it was too much for the owner, and was ended."""
+        if not self._counted:
+            return True
         held = self._inbox_bytes + (self.unframer.pending if self.unframer is not None else 0)
         more = held - self._held
         if not more:
@@ -211,6 +214,13 @@ class Stream:
             self._hold()
         self._wake_reader()
         self.writable()
+
+    def stop_counting(self) -> None:
+        """Nothing more will come: what waits is small, and may never be taken."""
+        self._counted = False
+        if self.id:
+            self.connection.budget.held -= self._held
+        self._held = 0
 
     def cancel_stream(self) -> None:
         if self.id:

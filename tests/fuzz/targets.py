@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import of_files, of_logs, of_messages, of_store, of_texts, of_wire
+from tests.fuzz import of_files, of_http2, of_logs, of_messages, of_store, of_texts, of_wire
 from tests.fuzz.target import Target
 
 ALL: dict[str, Target] = {
@@ -14,5 +14,6 @@ ALL: dict[str, Target] = {
         *of_messages.TARGETS,
         *of_texts.TARGETS,
         *of_store.TARGETS,
+        *of_http2.TARGETS,
     )
 }

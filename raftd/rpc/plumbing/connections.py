@@ -6,6 +6,7 @@ calls. So calls tell here whose they are, and a connection is known by its other
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -33,6 +34,7 @@ STALLED_SECONDS = 1.0
 """A connection that read nothing for so long is cut when the node's limit is reached."""
 
 EVERY_SECONDS = 0.1
+TURN_SECONDS = 0.002
 FLOW_BYTES = 4096
 """What must go out between two looks to count as reading."""
 
@@ -120,11 +122,27 @@ class Connections:
         self.limits = limits
         self.now = now
         self.unread = 0
+        self._turn_began: float | None = None
         self.parsed_bytes = 0
         """Of the last message. Its own size: made anew it would cost as much as to send it."""
         self._evicted = 0.0
         self.doomed: set[Connection] = set()
         self._open: dict[End, Connection] = {}
+
+    def tired(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Frames have had their share of this turn of the loop: the others come in the next.
+
+        They are handled as they come from the socket, and some are work for milliseconds: without
+        this nothing else would run until the last of a thousand is done.
+        """
+        if self._turn_began is None:
+            self._turn_began = self.now()
+            loop.call_soon(self._next_turn)
+            return False
+        return self.now() - self._turn_began > TURN_SECONDS
+
+    def _next_turn(self) -> None:
+        self._turn_began = None
 
     def of(self, peer: str) -> Connection:
         """peer: as a call's context names it."""

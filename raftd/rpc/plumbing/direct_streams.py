@@ -58,10 +58,11 @@ class DirectStream(ServerStream[FrameT, AnswerT], Generic[FrameT, AnswerT]):
         call.on_room = self._left
         call.on_request_end = self._no_more
         call.on_message = self._arrived
+        call.paused = True
         if call.ended and not call.inbox:
             self._no_more()
         else:
-            call.resume()
+            self._loop.call_soon(self._read_on)
         return ()
 
     def _arrived(self, data: bytes) -> None:
@@ -79,6 +80,9 @@ class DirectStream(ServerStream[FrameT, AnswerT], Generic[FrameT, AnswerT]):
             self._call.paused = True
             if self._connection.full:
                 self._connection.waiting.add(self._read_on)
+        elif self._connection.all.tired(self._loop):
+            self._call.paused = True
+            self._loop.call_soon(self._read_on)
 
     def _no_more(self) -> None:
         self._no_more_frames = True
@@ -96,7 +100,11 @@ class DirectStream(ServerStream[FrameT, AnswerT], Generic[FrameT, AnswerT]):
         self._check_all_answered()
 
     def _read_on(self) -> None:
-        if self._call.paused and not self._is_full():
+        if not self._call.paused or self._over.done() or self._is_full():
+            return
+        if self._connection.all.tired(self._loop):
+            self._loop.call_soon(self._read_on)
+        else:
             self._call.resume()
 
 

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from raftd._pb import client_pb2 as pb
 from raftd.h2.messages import framed
-from raftd.node.outcomes import Answered
-from raftd.rpc.api import Done
+from raftd.node.outcomes import Answered, Done
 from tests.harsh.flood import DATA, frame, opened, request_headers
 from tests.rpc.fakes import one_side, until
 

@@ -42,7 +42,7 @@ class AioCall:
         self._broken = False
         self._done = False
         call.on_done = self._on_done
-        call.on_initial = call.on_started = self._stir
+        call.on_initial = call.on_started = call.on_status = self._stir
 
     # --- waiting ----------------------------------------------------------------------------
 

@@ -49,6 +49,8 @@ class ClientCall(Stream):
         self.deadline: float | None = None
         self.on_started: Callable[[], None] | None = None
         self.on_initial: Callable[[], None] | None = None
+        self.on_status: Callable[[], None] | None = None
+        """Called once, when the call has its status; messages may wait to be read."""
         self.on_done: Callable[[], None] | None = None
         self.on_leave: Callable[[], None] | None = None
         """For whoever keeps this call in a list."""
@@ -161,6 +163,8 @@ class ClientCall(Stream):
             self._opened(())
         self._wake_reader()
         self.writable()
+        if self.on_status is not None:
+            self.on_status()
         if not self.inbox:
             self.half_closed()
 

@@ -148,6 +148,16 @@ def test_who_does_not_read_is_cut() -> None:
     run(main())
 
 
+def test_a_status_is_told_also_while_messages_wait() -> None:
+    async def main() -> None:
+        async with joined() as (channel, _, _server):
+            call = channel.unary_stream(BASE + "Sizes")(b"1 2 3", timeout=20)
+            assert await asyncio.wait_for(call.code(), 15) is grpc.StatusCode.OK
+            assert [len(message) async for message in call] == [1, 2, 3]
+
+    run(main())
+
+
 def test_an_orderly_stop_lets_calls_finish_and_takes_no_new_ones() -> None:
     async def main() -> None:
         async with serving("h2") as (address, _, server):

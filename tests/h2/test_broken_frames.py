@@ -96,12 +96,17 @@ STREAM_ERRORS: dict[str, bytes] = {
 }
 
 
-def answer_to(port: int, data: bytes, more: bytes = b"") -> tuple[bytes, bool]:
-    """What came, and whether the other side closed. `more` is repeated until then."""
+def answer_to(
+    port: int, data: bytes, more: bytes = b"", seconds: float = 20.0
+) -> tuple[bytes, bool]:
+    """What came, and whether the other side closed, or was quiet for `seconds`.
+
+    `more` is repeated until then.
+    """
     found = b""
     with socket.create_connection(("127.0.0.1", port), 10) as to:
         to.sendall(data)
-        to.settimeout(0.2 if more else 0.5)
+        to.settimeout(0.2 if more else seconds)
         for _ in range(4000):
             with contextlib.suppress(TimeoutError):
                 try:
@@ -145,7 +150,9 @@ def test_what_breaks_a_stream_ends_that_call_only() -> None:
         async with serving("h2") as (address, _, server):
             port = int(address.rpartition(":")[2])
             asked = [
-                asyncio.to_thread(answer_to, port, HELLO + data + frame(PING, 0, 0, b"and then"))
+                asyncio.to_thread(
+                    answer_to, port, HELLO + data + frame(PING, 0, 0, b"and then"), b"", 1.5
+                )
                 for data in STREAM_ERRORS.values()
             ]
             for name, (said, closed) in zip(STREAM_ERRORS, await asyncio.gather(*asked)):
@@ -217,7 +224,9 @@ def test_priorities_and_unknown_frames_in_small_numbers_are_nothing() -> None:
             few = frame(PRIORITY, 0, 1, pack(">IB", 0, 16)) * 20 + frame(77, 0, 0, b"x") * 20
             port = int(address.rpartition(":")[2])
             body = frame(DATA, 1, 1, b"\0\0\0\0\x02hi")
-            said, closed = await asyncio.to_thread(answer_to, port, HELLO + few + CALL + body)
+            said, closed = await asyncio.to_thread(
+                answer_to, port, HELLO + few + CALL + body, b"", 1.5
+            )
             assert b"\0\0\0\0\x02hi" in said
             assert not closed
 

@@ -101,7 +101,7 @@ def test_it_follows_a_cluster_whose_leader_dies(browser: Browser, cluster: Clust
     browser.click("#elections li[data-won=true] button")
     browser.until(lambda: "a majority, so" in browser.text("#explanation"), "all that was said")
     assert f"No answer of {leader.id} was seen" in browser.text("#explanation")
-    assert browser.text("#play") == "play"
+    browser.until(lambda: browser.text("#play") == "play", "the pause")
     before = browser.text("#servers tbody")
     for _ in range(12):
         browser.click("#step")

@@ -22,7 +22,7 @@ async function tell(base, film, say, signal, addresses) {
   const silence = new AbortController();
   const stop = () => silence.abort();
   signal.addEventListener("abort", stop);
-  let timer = setTimeout(stop, SILENT_MS);
+  let timer = setTimeout(stop, SILENT_MS), teller = "";
   try {
     const answer = await fetch(`${base}/film/all`, { signal: silence.signal });
     if (!answer.ok) throw new Error((await answer.text()).trim());
@@ -32,11 +32,13 @@ async function tell(base, film, say, signal, addresses) {
       timer = setTimeout(stop, SILENT_MS);
       if (record.kind === "film") {
         shift = record.now - present();
+        teller = record.node;
         addresses.splice(0, addresses.length, "", ...Object.values(record.nodes).map((at) => `http://${at}`));
         say(`live, by way of ${record.node}`);
       } else film.add({ ...record, t: record.t - shift });
     });
   } finally {
+    if (teller && !signal.aborted) film.add({ kind: "gone", node: teller, why: "it tells no more", t: present() });
     clearTimeout(timer);
     signal.removeEventListener("abort", stop);
   }

@@ -43,7 +43,7 @@ def _grant(args: Namespace, client: Client) -> int:
     if not args.what.isdecimal():
         raise Invalid(f"lease grant {args.what!r}: expected whole seconds")
     number = draw_id()
-    granted = client.execute(ops.lease_grant(number, int(args.what))).answer
+    granted = client.execute(ops.lease_grant(number, int(args.what)), session=False).answer
     if args.output == "json":
         show_json({"lease": f"{number:x}", "ttl_s": granted.ttl_s, "revision": granted.revision})
     else:
@@ -53,7 +53,7 @@ def _grant(args: Namespace, client: Client) -> int:
 
 def _revoke(args: Namespace, client: Client) -> int:
     try:
-        done = client.execute(ops.lease_revoke(lease_id(args.what))).answer
+        done = client.execute(ops.lease_revoke(lease_id(args.what)), session=False).answer
     except MachineError as error:
         return _absent(error)
     if args.output == "json":

@@ -10,11 +10,13 @@ from argparse import Namespace
 from raftd.cli.raftctl_kv import pair
 from raftd.cli.raftctl_output import base64_of, printable, show_json
 from raftd.client import Client, Invalid
+from raftd.client import operations as ops
 from raftd.client import txn as made
 from raftd.client.txn import DeleteAnswer, PutAnswer, RangeAnswer
+from raftd.client.txn import operation as txn_operation
 from raftd.client.watch import WatchEvent
 from raftd.wire.txn_answers import Response
-from raftd.wire.txn_types import Compare, Op
+from raftd.wire.txn_types import Compare, Op, Txn
 
 YES = 0
 NO = 1
@@ -67,11 +69,12 @@ def _show_event(event: WatchEvent, *, json: bool) -> None:
 
 def txn(args: Namespace, client: Client) -> int:
     """Exit 0 if `--then` was done, 1 if `--else` was."""
-    done = client.txn(
-        when=[_compare(text) for text in args.when],
-        then=[_operation(text) for text in args.then],
-        otherwise=[_operation(text) for text in args.otherwise],
+    asked = Txn(
+        tuple(_compare(text) for text in args.when),
+        tuple(_operation(text) for text in args.then),
+        tuple(_operation(text) for text in args.otherwise),
     )
+    done = client.execute(txn_operation(asked), session=False).answer
     if args.output == "json":
         responses = [_response_json(response) for response in done.responses]
         show_json({"revision": done.revision, "succeeded": done.succeeded, "responses": responses})
@@ -83,7 +86,7 @@ def txn(args: Namespace, client: Client) -> int:
 
 
 def compact(args: Namespace, client: Client) -> int:
-    done = client.compact(args.revision)
+    done = client.execute(ops.compact(args.revision), session=False).answer
     if args.output == "json":
         show_json({"revision": done.revision, "compacted": done.compacted})
     else:

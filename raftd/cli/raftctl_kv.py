@@ -19,7 +19,8 @@ INPUT_BYTES_MAX = batch.COMMAND_BYTES_MAX
 
 def put(args: Namespace, client: Client) -> int:
     lease = lease_id(args.lease) if args.lease is not None else 0
-    result = client.put(os.fsencode(args.key), _value(args), lease=lease)
+    operation = ops.put(os.fsencode(args.key), _value(args), lease)
+    result = client.execute(operation, session=False).answer
     if args.output == "json":
         show_json({"revision": result.revision, "version": result.version})
     else:
@@ -66,7 +67,7 @@ def _get_prefix(args: Namespace, client: Client) -> int:
 
 
 def delete(args: Namespace, client: Client) -> int:
-    result = client.delete(os.fsencode(args.key))
+    result = client.execute(ops.delete(os.fsencode(args.key)), session=False).answer
     if args.output == "json":
         show_json({"revision": result.revision, "deleted": result.deleted})
     else:
@@ -78,7 +79,8 @@ def cas(args: Namespace, client: Client) -> int:
     if args.delete and (args.value is not None or args.file is not None):
         raise Invalid("cas: give VALUE, --file or --delete, one of them")
     value = None if args.delete else _value(args)
-    result = client.cas(os.fsencode(args.key), value, _expect(args))
+    operation = ops.cas(os.fsencode(args.key), value, _expect(args))
+    result = client.execute(operation, session=False).answer
     if args.output == "json":
         current = pair(result.current) if result.current else None
         show_json({"revision": result.revision, "succeeded": result.succeeded, "current": current})
@@ -96,7 +98,7 @@ def cas(args: Namespace, client: Client) -> int:
 
 
 def submit(args: Namespace, client: Client) -> int:
-    done = client.execute(ops.submit(_value(args)))
+    done = client.execute(ops.submit(_value(args)), session=False)
     if args.output == "json":
         show_json({"result_base64": base64_of(done.answer), "index": done.index, "term": done.term})
     else:

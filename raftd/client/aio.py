@@ -176,9 +176,9 @@ class AsyncClient:
         return await self._callers.run_many(ops.submit_many(commands), timeout)
 
     async def execute(
-        self, operation: Operation[Answer], *, timeout: float | None = None
+        self, operation: Operation[Answer], *, session: bool = True, timeout: float | None = None
     ) -> Done[Answer]:
-        return await self._callers.execute(operation, timeout)
+        return await self._callers.execute(operation, timeout, session)
 
     # -- the nodes ----------------------------------------------------------------------------
 

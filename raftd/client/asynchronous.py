@@ -80,9 +80,13 @@ class AsyncCallers:
         call = await self._settled_call(operation, timeout)
         return answers.decoded(operation.decode, answers.answer_of(call))
 
-    async def execute(self, operation: Operation[Answer], timeout: float | None) -> Done[Answer]:
-        """As `run`, with the answer's place in the log."""
-        return answers.done(operation, await self._settled_call(operation, timeout))
+    async def execute(
+        self, operation: Operation[Answer], timeout: float | None, session: bool = True
+    ) -> Done[Answer]:
+        """As `run`, with the answer's place in the log. session: see `Engine.execute_once`."""
+        if session:
+            return answers.done(operation, await self._settled_call(operation, timeout))
+        return await self.ask(lambda engine, left: engine.execute_once(operation, left), timeout)
 
     async def _settled_call(
         self, operation: Operation[Answer], timeout: float | None

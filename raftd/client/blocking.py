@@ -28,6 +28,7 @@ FORK_LOOK_SECONDS = 0.001
 GRACE_SECONDS = 2.0
 """For how long past its deadline a caller waits for the loop to say how it ended."""
 Answer = TypeVar("Answer")
+Question = Callable[["Engine", float], Coroutine[Any, Any, Answer]]
 
 
 class BlockingCallers:
@@ -129,9 +130,13 @@ class BlockingCallers:
         call = self._settled_call(operation, timeout)
         return answers.decoded(operation.decode, answers.answer_of(call))
 
-    def execute(self, operation: Operation[Answer], timeout: float | None) -> Done[Answer]:
-        """As `run`, with the answer's place in the log."""
-        return answers.done(operation, self._settled_call(operation, timeout))
+    def execute(
+        self, operation: Operation[Answer], timeout: float | None, session: bool = True
+    ) -> Done[Answer]:
+        """As `run`, with the answer's place in the log. session: see `Engine.execute_once`."""
+        if session:
+            return answers.done(operation, self._settled_call(operation, timeout))
+        return self.ask(lambda engine, left: engine.execute_once(operation, left), timeout, True)
 
     def _settled_call(self, operation: Operation[Answer], timeout: float | None) -> PendingCall:
         seconds = self.seconds(timeout)
@@ -165,17 +170,18 @@ class BlockingCallers:
         deadline = self._clock() + self.seconds(timeout)
         if not bulk.commands:
             return []
-        pending = answers.cut(bulk, _nothing)
+        pending = answers.cut(bulk, lambda: None)  # until they have been counted
         with self._under_way() as engine:
             self._wait_for_all(engine, pending, deadline)
         return answers.answers_of(bulk, pending)
 
     def ask(
-        self,
-        question: Callable[[Engine, float], Coroutine[Any, Any, Answer]],
-        timeout: float | None,
+        self, question: Question[Answer], timeout: float | None, changes: bool = False
     ) -> Answer:
-        """Run a coroutine of the engine's, on its loop. It ends by itself within `timeout`."""
+        """Run a coroutine of the engine's, on its loop. It ends by itself within `timeout`.
+
+        changes: it may have changed something though it was never heard of again.
+        """
         seconds = self.seconds(timeout)
         with self._under_way() as engine:
             thread = self._thread
@@ -184,7 +190,7 @@ class BlockingCallers:
             try:
                 return thread.call(question(engine, seconds), seconds + GRACE_SECONDS)
             except TimeoutError:
-                raise answers.stalled(changes=False) from None
+                raise answers.stalled(changes=changes) from None
 
     def persist(
         self, work: Callable[[Engine], Coroutine[Any, Any, Answer]], timeout: float | None
@@ -287,9 +293,8 @@ class BlockingCallers:
                 return
             if not room.acquire(True, max(0.0, deadline - self._clock())):
                 self._room.forget(room.release)
-                raise Overloaded(
-                    "the client's own queue stayed full until the deadline; send slower"
-                )
+                text = "the client's own queue stayed full until the deadline; send slower"
+                raise Overloaded(text)
 
     def seconds(self, timeout: float | None) -> float:
         """Raises NotDone if the client is closed, Invalid for a timeout that is none."""
@@ -313,7 +318,3 @@ def _tell(engine: Engine, call: Callable[..., None], *args: object) -> None:
 
 async def _next(items: AsyncIterator[Answer]) -> Answer:
     return await anext(items)
-
-
-def _nothing() -> None:
-    """Stands in until the pending of a bulk call have been counted."""

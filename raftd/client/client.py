@@ -226,10 +226,14 @@ class Client:
         return self._callers.run_many(ops.submit_many(commands), timeout)
 
     def execute(
-        self, operation: Operation[Answer], *, timeout: float | None = None
+        self, operation: Operation[Answer], *, session: bool = True, timeout: float | None = None
     ) -> Done[Answer]:
-        """Run an operation of raftd.client.operations: its answer, and its place in the log."""
-        return self._callers.execute(operation, timeout)
+        """Run an operation of raftd.client.operations: its answer, and its place in the log.
+
+        session: False: a command that makes one log entry and no session, for programs that do one
+        thing. It is sent again only after an attempt that certainly did nothing.
+        """
+        return self._callers.execute(operation, timeout, session)
 
     # -- the nodes ----------------------------------------------------------------------------
 

@@ -15,13 +15,13 @@ from typing import Protocol, TypeVar
 from grpc import aio
 
 from raftd.client import answers
-from raftd.client.answers import BULK_COUNT
+from raftd.client.answers import BULK_COUNT, Done
 from raftd.client.backups import backup_at
 from raftd.client.calls import Backpressure
 from raftd.client.context import Context
-from raftd.client.errors import RaftdError, Unavailable
+from raftd.client.errors import OutcomeUnknown, RaftdError, Unavailable
 from raftd.client.event_loop import resolve
-from raftd.client.nodes import Event, Question, events_at, status_at
+from raftd.client.nodes import Event, Question, command_once, events_at, status_at
 from raftd.client.operations import LaneName, Operation
 from raftd.client.policy import AttemptFailed, Next, error_of, judge_rpc
 from raftd.client.settings import Settings
@@ -149,6 +149,34 @@ class Engine:
             pause = await context.after_failure(address, verdict, refusals)
             refusals += verdict.next is Next.PAUSE
             if context.clock() + pause >= deadline:
+                raise error_of(verdict, address)
+            await asyncio.sleep(pause)
+
+    async def execute_once(self, operation: Operation[Answer], timeout: float) -> Done[Answer]:
+        """A command without a session, so one log entry: nothing protects it against being done
+        twice.
+
+        It is sent again only after an attempt that certainly did nothing. Raises the errors of
+        raftd.client.errors within `timeout` seconds.
+        """
+        context = self.context
+        deadline = context.clock() + timeout
+        refusals = 0
+        while True:
+            address = context.router.target()
+            try:
+                question = command_once(operation.payload)
+                reply = await self._ask_once(question, address, deadline - context.clock())
+                answer = answers.decoded(operation.decode, reply.result)
+                return Done(answer, reply.index, reply.term)
+            except AttemptFailed as failed:
+                verdict = failed.verdict
+            if not verdict.certain and verdict.next is not Next.GIVE_UP:
+                text = f"{address}: {verdict.message}; it may be done or not"
+                raise OutcomeUnknown(text, endpoint=address)
+            pause = await context.after_failure(address, verdict, refusals)
+            refusals += verdict.next is Next.PAUSE
+            if verdict.next is Next.GIVE_UP or context.clock() + pause >= deadline:
                 raise error_of(verdict, address)
             await asyncio.sleep(pause)
 

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from raftd._pb import admin_pb2 as pb
+from raftd._pb import client_pb2 as client_pb
+from raftd._pb.client_pb2 import SubmitReply
 
 if TYPE_CHECKING:
     from grpc import aio
@@ -147,6 +149,15 @@ async def snapshot_at(node: NodeChannel, endpoint: str, timeout: float) -> int:
     """Take a snapshot now; its index, once it is durable."""
     reply = await node.admin.SnapshotNow(pb.SnapshotNowRequest(), timeout=timeout)
     return reply.index
+
+
+def command_once(command: bytes) -> Question[SubmitReply]:
+    """One command without a session."""
+
+    async def submit_at(node: NodeChannel, endpoint: str, timeout: float) -> SubmitReply:
+        return await node.commands.Submit(client_pb.SubmitRequest(command=command), timeout=timeout)
+
+    return submit_at
 
 
 def transfer_to(target: str) -> Question[Transferred]:

@@ -152,9 +152,7 @@ def test_submit_and_query(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
         assert shell("query", "bad") == 5
         assert shell("put", "a", "b") == 4
         assert "built-in store" in shell.err
-        kinds = [entry.kind for entry in cluster.entries]
-        once = [batch.OPEN, batch.IN_SESSION, batch.CLOSE]
-        assert kinds == once * 4, "a session for each, closed again"
+        assert [entry.kind for entry in cluster.entries] == [batch.PLAIN] * 4, "an entry for each"
         assert shell("submit", "long") == 6
         assert shell.err.startswith("raftctl: done, answer lost: ")
         assert shell("query", "long") == 5
@@ -185,12 +183,14 @@ def test_overloaded_is_not_done(shell: Shell, cluster: FakeCluster) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.UNKNOWN_AFTER, Fault.UNKNOWN_BEFORE])
-def test_what_may_be_done_is_sent_again_and_done_once(
+def test_what_may_be_done_is_never_sent_again(
     shell: Shell, cluster: FakeCluster, fault: Fault
 ) -> None:
+    """No session protects it: a second attempt could be a second put."""
     cluster.nodes["n1"].faults.append(fault)
-    assert shell("put", "a", "b") == 0
-    assert shell.out == b"ok: revision 2, version 1\n"
+    assert shell("--timeout", "700ms", "put", "a", "b") == 4
+    assert shell.err.startswith("raftctl: outcome unknown: ")
+    assert len(cluster.entries) == (fault is not Fault.UNKNOWN_BEFORE)
 
 
 def test_what_may_be_done_at_the_deadline_is_unknown(shell: Shell, cluster: FakeCluster) -> None:
@@ -205,6 +205,7 @@ def test_what_was_certainly_not_done_is_sent_again(shell: Shell, cluster: FakeCl
     shell.endpoints = f"{DEAD},{cluster.nodes['n2'].address},{cluster.nodes['n1'].address}"
     assert shell("put", "a", "b") == 0
     assert shell.out == b"ok: revision 2, version 1\n"
+    assert [entry.kind for entry in cluster.entries] == [batch.PLAIN]
 
 
 @pytest.mark.parametrize(

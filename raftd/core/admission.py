@@ -16,8 +16,9 @@ from raftd.core import contact, membership, roles
 from raftd.core.effects import Effects, Token
 from raftd.core.events import EventKind
 from raftd.core.messages import Channel, HelloReply, HelloRequest
-from raftd.core.state import Greeting, State
+from raftd.core.state import State
 from raftd.core.types import Identity, Incarnation, NodeId
+from raftd.core.underway import Greeting
 
 HELLO_DELAY_MAX = 1.0
 """Seconds between two tries to greet a peer that does not answer."""

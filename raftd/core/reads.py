@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from raftd.core.effects import Effects, NotLeader, Token
 from raftd.core.messages import Channel, ReadIndexReply, ReadIndexRequest
-from raftd.core.state import PendingRead, State, leadership
+from raftd.core.state import State, leadership
 from raftd.core.types import NodeId
+from raftd.core.underway import PendingRead
 
 FOREVER = 2**63
 

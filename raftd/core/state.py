@@ -14,7 +14,7 @@ from typing import Protocol
 from raftd.core.effects import Effects, Event, Token
 from raftd.core.events import EventKind
 from raftd.core.log import RaftLog
-from raftd.core.messages import Channel, NotAdmitted, ReadIndexRequest, Reply
+from raftd.core.messages import Channel, NotAdmitted, Reply
 from raftd.core.progress import Progress
 from raftd.core.types import (
     Configuration,
@@ -32,6 +32,7 @@ from raftd.core.types import (
     Write,
     WriteSeq,
 )
+from raftd.core.underway import ForwardedReads, Greeting, PendingRead
 
 HELD_MAX = 1024
 """Replies that wait for the disk. A leader goes on asking a node whose disk hangs or is full; what
@@ -73,19 +74,6 @@ class Transfer:
 
 
 @dataclass(slots=True)
-class PendingRead:
-    """A read waiting for its round (dissertation 6.4).
-
-    Only requests pulled after `stamp` confirm it.
-    """
-
-    token: Token
-    stamp: int
-    index: Index
-    remote: ReadIndexRequest | None = None  # asked for by a follower, else by a client of ours
-
-
-@dataclass(slots=True)
 class Leadership:
     """What only a leader has."""
 
@@ -113,31 +101,50 @@ class Held:
     survives_term: bool
 
 
-@dataclass(slots=True)
-class Greeting:
-    """Hello with one peer, since this process started."""
-
-    done: bool = False
-    inflight: bool = False
-    next_at: float = 0.0
-    delay: float = 0.0
-    refused: str = ""
-
-
-@dataclass(slots=True)
-class ForwardedReads:
-    """Reads of a follower's clients on their way to the leader; one request in flight."""
-
-    waiting: list[Token] = field(default_factory=list)
-    asked: dict[int, list[Token]] = field(default_factory=dict)
-
-
 Configurations = list[tuple[Index, Configuration]]
 """Ascending, each with the index from which on it holds. Only `membership` makes one."""
 
 
 @dataclass(slots=True)
 class State:
+    """Each field with what always holds of it; `invariants.RULES` asserts what a node can see.
+
+    Persistent (Figure 2): nobody hears of a change before the write that holds it is durable.
+    current_term: only grows; at or above the term of every entry of `log`.
+    voted_for: at most one node a term; cleared with the term only.
+    log: contiguous; terms never fall along it; nothing at or below `commit_index` is overridden.
+    admitted: never false again.
+    records: one incarnation a node, the first that was heard, for ever.
+    snapshot: the newest one; at or below `commit_index`, never older than the one before.
+    configurations: ascending, never empty, the last one in force and in the log.
+
+    What the disk is known to hold:
+    durable_records, marked_snapshot: as `records` and `snapshot`, as far as they are durable.
+    next_seq: above every write that was asked for. durable_seq: below it, only grows.
+    term_seq: the write of (current_term, voted_for). admitted_seq: that of `admitted`.
+    pending_records, pending_markers, unsynced: writes above durable_seq, ascending.
+    held: replies, each with the write on which it rests; bounded by HELD_MAX and HELD_VOTES_MAX.
+
+    Volatile (Figure 2):
+    applied_index <= handed_index <= commit_index <= the log's last index; none of them falls.
+    commit_index: durable on a majority, or said to be by a leader that has verified our log so far.
+    verified_index: at most the log's last index; 0 again with every term.
+    role, leadership, campaign: leadership with LEADER only, a campaign with the candidates' only.
+    leader_id: of current_term; this node's own exactly if it leads. led_by: one node a term.
+    leader_contact, link_lost, link_lost_at, link_lost_to, link_lost_tries: of `leader_id`, or of
+    the leader that was lost; they decide how soon to ask, never who may win.
+    election_deadline, late_rearmed: a timer that is late re-arms once, then counts.
+    forwarded: reads of own clients; one request to the leader at a time.
+    greetings, recorded_by: for members only; a Hello to each member at a time.
+    rotten: `snapshot`, or nothing. installing: a snapshot whose marker is not durable; while it
+    is there nothing is handed over. installs_out: ascending, not restored yet.
+    compact_after: the marker on whose write the compaction up to it waits.
+    orphan_bytes: 0 as soon as `installs_out` is empty.
+    unfit, pin_bytes_max: what the driver said last.
+    pull_number: only grows; no two requests of a node share one.
+    identity, settings, rng: never change. peers_known: `peers()` of the configuration in force.
+    """
+
     identity: Identity
     settings: Settings
     rng: Rng

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -80,3 +81,9 @@ def test_peers_that_joined_have_progress() -> None:
     state.configurations.append((1, with_n4))
     with pytest.raises(BrokenInvariant, match=r"^progress: "):
         n1.core.tick(n1.now)
+
+
+def test_every_field_of_the_state_says_what_holds_of_it() -> None:
+    said = set(re.findall(r"\w+", State.__doc__ or ""))
+    silent = [item.name for item in fields(State) if item.name not in said]
+    assert silent == [], "say in State's docstring what always holds of these"

@@ -55,7 +55,8 @@ def test_a_refused_frame_does_not_make_its_neighbours_certain(
         client.submit_many(COMMANDS, timeout=1.6)
     assert tally.executed()[1:] == COMMANDS[SECOND]
     results = caught.value.results
-    assert all(isinstance(result, NotDone) for result in results[FIRST])
+    # Refused again and again: the deadline may come while one more attempt is under way.
+    assert all(isinstance(result, NotDone | OutcomeUnknown) for result in results[FIRST])
     assert all(isinstance(result, OutcomeUnknown) for result in results[SECOND])
 
 

@@ -115,6 +115,7 @@ class State:
     log: contiguous; terms never fall along it; nothing at or below `commit_index` is overridden.
     admitted: never false again.
     records: one incarnation a node, the first that was heard, for ever.
+    joins: never changes. incarnations: of `records`, and of the members that `configurations` name.
     snapshot: the newest one; at or below `commit_index`, never older than the one before.
     configurations: ascending, never empty, the last one in force and in the log.
 
@@ -140,7 +141,8 @@ class State:
     is there nothing is handed over. installs_out: ascending, not restored yet.
     compact_after: the marker on whose write the compaction up to it waits.
     orphan_bytes: 0 as soon as `installs_out` is empty.
-    unfit, pin_bytes_max: what the driver said last.
+    unfit, pin_bytes_max: what the driver said last. removed: never false again.
+    settled: true only while the configuration in force is committed.
     pull_number: only grows; no two requests of a node share one.
     identity, settings, rng: never change. peers_known: `peers()` of the configuration in force.
     """

@@ -291,7 +291,10 @@ def test_a_flipped_bit_never_changes_an_entry_unseen(data: st.DataObject) -> Non
         read = codec.decode_append(pb.AppendRequest.FromString(bytes(raw)), "n1")
     except (Rejected, DecodeError):
         return
-    assert read.entries == request.entries
+    # A flipped wire type may turn the field before into a length that takes in all the entries.
+    # What is left claims none, and is answered so: the leader counts nothing as stored, and sends
+    # them again.
+    assert read.entries in (request.entries, ())
     assert (read.term, read.prev_index) == (request.term, request.prev_index)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
@@ -12,8 +12,18 @@ import grpc.aio
 from raftd.h2.client_call import ClientCall
 from raftd.h2.headers import MetadataLike
 
-if TYPE_CHECKING:
-    from raftd.h2.channel import Channel
+
+class Caller(Protocol):
+    """What is asked of a channel."""
+
+    def call(
+        self,
+        path: bytes,
+        *,
+        timeout: float | None = None,
+        metadata: MetadataLike = None,
+        wait_for_ready: bool = False,
+    ) -> ClientCall: ...
 
 
 def same(value: Any) -> Any:
@@ -238,7 +248,7 @@ class Method:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: Caller,
         path: str,
         serialize: Callable[[Any], bytes] | None,
         parse: Callable[[bytes], Any] | None,

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from raftd.h2.budget import Budget
 from raftd.h2.connection import Connection
+from raftd.h2.settings import ChannelSettings
 
-if TYPE_CHECKING:
-    from raftd.h2.channel import Channel
+
+class Owner(Protocol):
+    """What is asked of a channel."""
+
+    settings: ChannelSettings
+    budget: Budget
+    loop: asyncio.AbstractEventLoop
+
+    def forget(self, connection: ClientConnection) -> None: ...
+
+    def leave(self, connection: ClientConnection) -> None: ...
 
 
 class ClientConnection(Connection):
@@ -16,7 +27,7 @@ class ClientConnection(Connection):
 
     client = True
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Owner) -> None:
         super().__init__(channel.settings.connection, channel.budget, channel.loop)
         self._channel = channel
         self.ready: asyncio.Future[None] = channel.loop.create_future()

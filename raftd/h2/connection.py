@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from raftd.h2.budget import Bucket, Budget
 from raftd.h2.engine import NO_ERROR, Engine, EngineError, Headers
 from raftd.h2.ngh2_engine import Ngh2Engine
 from raftd.h2.peername import peer_name
 from raftd.h2.settings import ConnectionSettings
+from raftd.h2.sides import OnConnection
 from raftd.h2.vigil import Vigil
-
-if TYPE_CHECKING:
-    from raftd.h2.stream import Stream
 
 WRITE_BYTES = 256 << 10
 """One write takes at most so much from the engine."""
@@ -50,7 +48,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.budget = budget
         self.engine: Engine = Ngh2Engine(self, settings.engine, client=self.client)
-        self.streams: dict[int, Stream] = {}
+        self.streams: dict[int, OnConnection] = {}
         self.why = ""
         """Why this side ended the connection."""
         self.peer = ""
@@ -62,8 +60,8 @@ class Connection(asyncio.Protocol):
         self._fd = -1
         self._early: list[bytes] = []
         self._scheduled = self._paused = False
-        self._writers: set[Stream] = set()
-        self._ended: set[Stream] = set()
+        self._writers: set[OnConnection] = set()
+        self._ended: set[OnConnection] = set()
         now = loop.time()
         self._frames = Bucket(settings.frames_at_once, settings.frames_each_second, at=now)
         self._beside = Bucket(settings.beside_at_once, settings.beside_each_second, at=now)
@@ -182,11 +180,11 @@ class Connection(asyncio.Protocol):
             self.engine.reset(stream.id, NO_ERROR)
         return bool(done)
 
-    def end_when_sent(self, stream: Stream) -> None:
+    def end_when_sent(self, stream: OnConnection) -> None:
         self._ended.add(stream)
         self.flush_soon()
 
-    def wait_to_send(self, stream: Stream) -> None:
+    def wait_to_send(self, stream: OnConnection) -> None:
         """`stream.writable` is called when little of it waits; soon, if that is so already."""
         self._writers.add(stream)
         self.flush_soon()

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from raftd.h2.server_connection import ServerConnection
-
-if TYPE_CHECKING:
-    from raftd.h2.server import Server
+from raftd.h2.server_connection import Owner, ServerConnection
 
 
 class Handshake(asyncio.Protocol):
     """Its loop's thread only. Afterwards the transport belongs to a `ServerConnection`."""
 
-    def __init__(self, server: Server, context: ssl.SSLContext) -> None:
+    def __init__(self, server: Owner, context: ssl.SSLContext) -> None:
         self._server = server
         self._context = context
         self._connection = ServerConnection(server)

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import grpc
 
+from raftd.h2.budget import Budget
 from raftd.h2.connection import Connection
 from raftd.h2.engine import Headers, StreamGone
 from raftd.h2.server_call import Handler, ServerCall
+from raftd.h2.settings import ServerLimits
 
-if TYPE_CHECKING:
-    from raftd.h2.server import Server
+
+class Owner(Protocol):
+    """What is asked of a server."""
+
+    limits: ServerLimits
+    budget: Budget
+    loop: asyncio.AbstractEventLoop
+    calls: int
+    stopping: bool
+
+    def method(self, path: bytes) -> Handler | None: ...
+
+    def entered(self, connection: ServerConnection) -> bool: ...
+
+    def left(self, connection: ServerConnection) -> None: ...
+
+    def call_over(self) -> None: ...
 
 
 FIELD_BYTES = 32
@@ -22,7 +40,7 @@ FIELD_BYTES = 32
 class ServerConnection(Connection):
     """One client's."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Owner) -> None:
         super().__init__(server.limits.connection, server.budget, server.loop)
         self._server = server
         self._refused = False

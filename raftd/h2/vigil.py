@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from raftd.h2.connection import Connection
+from raftd.h2.engine import Engine
+from raftd.h2.settings import ConnectionSettings
+
+
+class Watched(Protocol):
+    """What is asked of a connection."""
+
+    settings: ConnectionSettings
+    engine: Engine
+
+    @property
+    def settled(self) -> bool: ...
+
+    @property
+    def unsent(self) -> int: ...
+
+    def flush_soon(self) -> None: ...
 
 
 class Vigil:
@@ -13,7 +28,7 @@ class Vigil:
 
     __slots__ = ("_connection", "_gone", "_made", "_moved", "given", "heard", "pinged")
 
-    def __init__(self, connection: Connection, now: float) -> None:
+    def __init__(self, connection: Watched, now: float) -> None:
         self._connection = connection
         self._made = self._moved = now
         self._gone = 0

@@ -14,17 +14,14 @@ Machine's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
-from raftd.machine.kv.history import Item, changes_of
+from raftd.machine.kv.history import History, Item, changes_of
 from raftd.machine.kv.interest import Interest
 from raftd.machine.kv.watcher import QUEUE_EVENTS_MAX, Delivery, Event, Watcher, cost_of
 from raftd.wire.kv_results import KeyValue
 from raftd.wire.spans import span_of
 from raftd.wire.txn_answers import decode_record
-
-if TYPE_CHECKING:
-    from raftd.machine.kv.store import KvStore
 
 QUEUED_BYTES_MAX: Final = 64 << 20
 """Of all watchers together; who needs more room falls behind."""
@@ -32,10 +29,22 @@ SCAN_REVISIONS: Final = 2048
 """Of the history, in one take: some milliseconds at worst."""
 
 
+class Watched(Protocol):
+    """What the hub needs of the store."""
+
+    @property
+    def history(self) -> History: ...
+
+    @property
+    def revision(self) -> int: ...
+
+    def record_at(self, key: bytes, revision: int) -> bytes | None: ...
+
+
 class WatchHub:
     """All watchers of one node's store."""
 
-    def __init__(self, store: KvStore) -> None:
+    def __init__(self, store: Watched) -> None:
         self._store = store
         self._interest: Interest[Watcher] = Interest()
         self.queue_events_max = QUEUE_EVENTS_MAX

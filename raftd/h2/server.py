@@ -29,6 +29,10 @@ CHECK_SHARE = 8
 
 CHECK_SECONDS_MIN = 0.05
 
+CLOSING_TURNS = 3
+"""A transport that was cut closes its socket in the next turn of the loop, one under TLS in the one
+after it; and nobody may turn the loop any more once the server has stopped."""
+
 
 OnCut = Callable[[str, str], None]
 """Told of a connection that this side ended: whose (as gRPC names peers), and why."""
@@ -181,7 +185,8 @@ class Server:
             await asyncio.sleep(0.005)
         for connection in list(self.connections):
             connection.abort("")
-        await asyncio.sleep(0)
+        for _ in range(CLOSING_TURNS):
+            await asyncio.sleep(0)
         self._over.set()
 
     async def wait_for_termination(self, timeout: float | None = None) -> bool:

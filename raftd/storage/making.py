@@ -44,8 +44,9 @@ def make_directory(
     """Make the directory `root`, have `fill` write what shall be in it, then say whose it is.
 
     fill: gets a log that is open and empty; its first write has the number 1. What it raises passes
-    through. Raises InUse, Locked, NoSpace, OSError. After an error there may be a rest, which is
-    refused like a damaged directory.
+    through. Raises InUse, Locked, NoSpace, OSError. After an error, or a power cut on the way,
+    there may be a rest, which is refused like a damaged directory; the sync of the root that
+    follows the identity's name covers all other names.
     """
     refuse_used(fs, root)
     make_directories(fs, root)
@@ -55,7 +56,6 @@ def make_directory(
         fs.mkdir(f"{root}/{SNAPSHOTS_NAME}")
         sync_above(fs, root)
         create_log(fs, root, directory_id(file.identity), segment_bytes)
-        fs.sync_directory(root)
         snapshots = SnapshotFiles(fs, f"{root}/{SNAPSHOTS_NAME}")
         wal = Wal(fs, root, directory_id(file.identity), segment_bytes=segment_bytes, lock=lock)
     except BaseException:

@@ -300,7 +300,7 @@ def test_a_snapshot_out_of_order_is_refused(keys: tuple[bytes, ...]) -> None:
     pairs = b"".join(kv.PAIR_HEAD.pack(len(key), len(record)) + key + record for key in keys)
     for head in (
         snapshot.MAGIC_1 + snapshot.HEAD_1.pack(9, len(keys)),
-        snapshot.MAGIC + snapshot.HEAD.pack(9, 0, 10, len(keys), 0),
+        snapshot.MAGIC + snapshot.HEAD.pack(9, 0, 10, len(keys), 0, 0),
     ):
         with pytest.raises(SnapshotFormatError, match="out of order"):
             KvStore().restore(io.BytesIO(head + pairs))

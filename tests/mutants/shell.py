@@ -155,8 +155,8 @@ SHELL = (
         "a file stays while a mark or the machine needs it",
         node(
             "snapshot_policy",
-            "self._snapshot_worker.retain(self._driver.snapshots_in_use())",
-            "self._snapshot_worker.retain(self._driver.snapshots_in_use()[-1:])",
+            "(*self._driver.snapshots_in_use(), *self.held.metas)",
+            "(*self._driver.snapshots_in_use()[-1:], *self.held.metas)",
         ),
         by="snapshot-files-kept",
     ),

@@ -24,8 +24,10 @@ def _skips_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A range that goes on behind a page leaves out a key."""
     whole = Table.ascend
 
-    def ascend(self: Table, start: bytes, exclusive: bool) -> Iterator[tuple[list[bytes], Run]]:
-        for keys, run in whole(self, start, exclusive):
+    def ascend(
+        self: Table, start: bytes, exclusive: bool = False, stop: bytes | None = None
+    ) -> Iterator[tuple[list[bytes], Run]]:
+        for keys, run in whole(self, start, exclusive, stop):
             yield keys[exclusive:], run
 
     monkeypatch.setattr(Table, "ascend", ascend)

@@ -16,7 +16,7 @@ PROFILES: Final[Mapping[str, Mapping[str, int]]] = {
         "keep_bytes": 4 * MIB,
         "keep_entries": 1_000,
         "log_memory_limit": 64 * MIB,
-        "history_bytes": 16 * MIB,
+        "history_bytes": 4 * MIB,
         "pin_bytes_max": 32 * MIB,
         "segment_bytes": 8 * MIB,
         # On the way: what waits for a follower, for the disk, for an answer.

@@ -39,6 +39,6 @@ class Handshake(asyncio.Protocol):
             transport.abort()
             server.left(connection)
             return
-        connection.under_way = None
+        connection.under_way, connection.below = None, transport
         if not connection.closed and secured is not None:
             connection.begin(secured)

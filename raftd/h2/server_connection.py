@@ -46,6 +46,8 @@ class ServerConnection(Connection):
         self._refused = False
         self.under_way: Any = None
         """The transport, while TLS is being agreed on."""
+        self.below: Any = None
+        """The transport below TLS, once that stands."""
 
     def connection_made(self, transport: Any) -> None:
         """Of a connection in plain text."""
@@ -63,6 +65,7 @@ class ServerConnection(Connection):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
+        self._cut_below()
         if not self._refused:
             self._server.left(self)
 
@@ -116,6 +119,15 @@ class ServerConnection(Connection):
             self.engine.respond(call.id, [(b":status", status)], True)
         call.drop()
         self.end_when_sent(call)
+
+    def _abort(self) -> None:
+        super()._abort()
+        self._cut_below()
+
+    def _cut_below(self) -> None:
+        """asyncio's TLS would wait half a minute for the other side to say good-bye."""
+        if self.below is not None:
+            self.below.abort()
 
     def shut_down(self) -> None:
         """Say that no new calls are taken; those under way go on."""

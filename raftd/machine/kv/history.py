@@ -25,6 +25,10 @@ Index = dict[bytes, list[int]]
 
 CHUNK: Final = 512
 """Revisions; more, if one entry of the log made more."""
+CHUNK_BYTES: Final = 1 << 20
+"""And no more than about this: large values would else hide from the limits on the history."""
+LOOK: Final = 32
+"""Revisions after which the open chunk is measured."""
 ITEM_BYTES: Final = 160
 """What a replaced record costs beside its bytes, roughly."""
 
@@ -77,6 +81,7 @@ class History:
         self._chunks: list[list[Item]] = [[]]
         self._indexes: list[tuple[Index, int]] = [({}, 0)]
         self._sizes: list[int] = []
+        self._measured = self._open_bytes = 0
         self.add = self._chunks[-1].append
         """Note what the next revision replaced."""
 
@@ -88,7 +93,9 @@ class History:
     @property
     def tidy_at(self) -> int:
         """The revision at which `roll` has something to do."""
-        return 0 if self._garbage else self._firsts[-1] + self._chunk
+        if self._garbage:
+            return 0
+        return self._firsts[-1] + min(self._chunk, self._measured + LOOK)
 
     def roll(self) -> bool:
         """Between two entries of the log: free what is over, start a chunk if this one is full.
@@ -97,11 +104,14 @@ class History:
         """
         if self._garbage:
             self._garbage.popleft()
-        if len(self._chunks[-1]) < self._chunk:
+        chunk = self._chunks[-1]
+        self._open_bytes += _size(chunk[self._measured :])
+        self._measured = len(chunk)
+        if self._measured < self._chunk and self._open_bytes < CHUNK_BYTES:
             return False
-        size = _size(self._chunks[-1])
-        self._sizes.append(size)
-        self.bytes += size
+        self._sizes.append(self._open_bytes)
+        self.bytes += self._open_bytes
+        self._measured = self._open_bytes = 0
         self._firsts.append(self.last + 1)
         self._chunks.append([])
         self._indexes.append(({}, 0))
@@ -121,7 +131,7 @@ class History:
             del column[:whole]
 
     def capture(self) -> FrozenHistory:
-        """Costs a copy of a list with an item for every 512 revisions."""
+        """Costs a copy of a list with an item a chunk."""
         skip = self.first - self._firsts[0]
         return FrozenHistory(self.compacted, skip, self._chunks[:], len(self._chunks[-1]))
 
@@ -156,8 +166,8 @@ class History:
         kept = 0
         for number in range(len(self._sizes) - 1, -1, -1):
             kept += self._sizes[number]
-            if kept > size_bytes:
-                return self._firsts[number + 1]
+            if kept > size_bytes:  # never the next revision, which is not there yet: it is refused
+                return min(self._firsts[number + 1], self.last)
         return self.first
 
     def _index(self, number: int) -> Index:

@@ -21,9 +21,13 @@ PROPOSE_AGAIN_SECONDS: Final = 1.0
 
 
 class Keep(NamedTuple):
-    """bytes: of what was replaced, roughly; 0: no limit. revisions, age_s: 0: no limit."""
+    """bytes: of what was replaced, roughly; 0: no limit. revisions, age_s: 0: no limit.
 
-    bytes: int = 128 << 20
+    A snapshot holds the history, and one has to fit into what is kept back of a full disk
+    (`disk_reserve`): with 128 MiB a volume of 160 MB that was full with 1 MB of state never healed.
+    """
+
+    bytes: int = 8 << 20
     revisions: int = 0
     age_s: float = 0.0
 

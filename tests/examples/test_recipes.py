@@ -121,7 +121,8 @@ def test_a_pool_shares_its_partitions_out(cluster: FakeCluster) -> None:
 
     def shared() -> bool:
         given = sorted(part for mine in parts.values() for part in mine)
-        return given == list(range(PARTITIONS)) and all(parts.values())
+        both = len(parts) == len(workers) and all(parts.values())
+        return both and given == list(range(PARTITIONS))
 
     wait_until(shared, "each has some")
     workers["ann"].stop()

@@ -79,6 +79,8 @@ def test_certificates_of_a_node_are_watched(
             ("client_crl", "without client_ca"),
         ),
         ({"admin_tls": True}, ("admin_tls", "expected a client_cert")),
+        ({"peer_tls_optional": True}, ("peer_tls_optional", "expected a peer_cert to migrate to")),
+        ({"client_tls_optional": True}, ("client_tls_optional", "expected a client_cert")),
         ({"security_migrating": True}, ("security_migrating", "expected a cluster_secret_file")),
     ],
 )

@@ -111,6 +111,12 @@ class Place:
     peer_key: str = setting(PATH, "", "its private key, mode 600")
     peer_ca: str = setting(PATH, "", "who signs the certificates of all nodes")
     peer_crl: str = setting(PATH, "", "certificates that peer_ca has revoked")
+    peer_tls_optional: bool = setting(
+        FLAG,
+        False,
+        "while the nodes are given TLS one after the other: plain text is taken at the peer port "
+        "too, and spoken to nodes that have no TLS yet",
+    )
     client_cert: str = setting(
         PATH, "", "this node's certificate for clients; it holds the host that they connect to"
     )
@@ -119,6 +125,9 @@ class Place:
         PATH, "", "who signs the certificates of clients; empty: clients need none"
     )
     client_crl: str = setting(PATH, "", "certificates that client_ca has revoked")
+    client_tls_optional: bool = setting(
+        FLAG, False, "while clients are given TLS: plain text is taken at their ports too"
+    )
     admin_tls: bool = setting(
         FLAG, False, "the HTTP port too speaks TLS, with client_cert; it asks for no certificates"
     )

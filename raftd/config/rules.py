@@ -51,6 +51,9 @@ def warnings(config: Config) -> Iterator[Problem]:
             )
     if config.security_migrating:
         yield "security_migrating", "true: peers that prove nothing are taken; end the migration"
+    for name in ("peer_tls_optional", "client_tls_optional"):
+        if getattr(config, name):
+            yield name, "true: plain text is taken beside TLS; end the migration"
     if config.listen_admin and not is_loopback(config.listen_admin):
         yield "listen_admin", f"{config.listen_admin} can be reached from other machines"
 
@@ -177,6 +180,8 @@ def _security(config: Config) -> Iterator[Problem]:
         for name in (f"{port}_ca", f"{port}_crl"):
             if getattr(config, name) and not given:
                 yield name, f"is set without {cert}: expected both, or neither"
+        if getattr(config, f"{port}_tls_optional") and not given:
+            yield f"{port}_tls_optional", f"true: expected a {cert} to migrate to"
     if config.peer_cert and not config.peer_ca:
         yield "peer_ca", "is missing; expected a file, as nodes check each other's certificates"
     if config.client_crl and not config.client_ca:

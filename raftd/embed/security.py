@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from raftd.config import Config
 from raftd.rpc.peers.security import SECRET_BYTES_MIN, PeerSecurity
+from raftd.rpc.plumbing.ports import h2_available
 from raftd.tls.contexts import Tls
 from raftd.tls.files import TlsFiles, TlsProblem, days_left, valid_until
 
@@ -68,7 +69,10 @@ def security_of(config: Config) -> Security:
     except TlsProblem as problem:
         raise SecurityProblem(str(problem)) from None
     secret = _secret(config.cluster_secret_file)
-    proof = PeerSecurity(secret, config.security_migrating, peer)
+    if (config.peer_tls_optional or config.client_tls_optional) and not h2_available():
+        name = "peer_tls_optional" if config.peer_tls_optional else "client_tls_optional"
+        raise SecurityProblem(f"{name}: needs the package ngh2, which is not here; pip install it")
+    proof = PeerSecurity(secret, config.security_migrating, peer, config.peer_tls_optional)
     return Security(proof, client, admin, gateway)
 
 

@@ -225,10 +225,13 @@ class NodeThread:
             client_connections_max=most.clients,
             link=link,
             client_tls=self._security.client,
+            client_tls_optional=config.client_tls_optional,
             etcd=EtcdSettings(
                 config.listen_gateway,
                 tls=self._security.gateway,
-                secure=self._security.client is not None,
+                tls_optional=config.client_tls_optional,
+                # What all clients of today can speak: who has no TLS yet is not sent to https.
+                secure=self._security.client is not None and not config.client_tls_optional,
             ),
         )
         machine = self._machine.machine
@@ -289,7 +292,7 @@ def link_settings(config: Config, security: PeerSecurity = NOTHING_ASKED) -> Lin
         read_index_timeout=config.election_timeout_min,
         append_age_max=config.append_age_max or 2 * config.election_timeout_max,
         security=security,
-        transport=_transport(config.transport),
+        transport=H2 if security.tls_optional else _transport(config.transport),
     )
 
 

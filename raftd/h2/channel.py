@@ -43,6 +43,7 @@ class Channel:
         authority: str = "",
         server_name: str = "",
         context: ssl.SSLContext | None = None,
+        tls_optional: bool = False,
         names: Names = SHARED,
         random_numbers: random.Random | None = None,
     ) -> None:
@@ -50,7 +51,8 @@ class Channel:
 
         authority: what the server is asked for. server_name: what its certificate must be for, if
         that is another name than the authority's host.
-        context: for TLS; that HTTP/2 is spoken is added here.
+        context: for TLS; that HTTP/2 is spoken is added here. tls_optional: with a server that
+        speaks no TLS, plain text.
         """
         self.settings = settings
         self.loop = asyncio.get_running_loop()
@@ -65,6 +67,7 @@ class Channel:
         self._names = names
         self._random = random_numbers or random.Random()
         self._context = context
+        self._tls_optional = tls_optional
         if context is not None:
             context.set_alpn_protocols(["h2"])
         scheme = b"https" if context is not None else b"http"
@@ -218,7 +221,11 @@ class Channel:
         if not target.startswith(("ipv4:", "ipv6:", "unix:")) and not is_literal(target):
             target = await asyncio.wrap_future(self._names.look_up(target))
         connection = await connect(
-            addresses_of(target), lambda: ClientConnection(self), self._context, self._server_name
+            addresses_of(target),
+            lambda: ClientConnection(self),
+            self._context,
+            self._server_name,
+            self._tls_optional,
         )
         try:
             await connection.ready

@@ -42,11 +42,14 @@ async def connect(
     make: Callable[[], ProtocolT],
     context: ssl.SSLContext | None,
     server_name: str,
+    tls_optional: bool = False,
 ) -> ProtocolT:
     """The first connection that stands. Raises OSError, the last of the reasons.
 
-    The caller limits the time. server_name: what the certificate must be for.
+    The caller limits the time. server_name: what the certificate must be for. tls_optional: with
+    whoever speaks no TLS yet, plain text.
     """
+    dial = _connect_either if tls_optional and context is not None else _connect
     loop = asyncio.get_running_loop()
     attempts: set[asyncio.Task[ProtocolT]] = set()
     waiting = list(addresses)
@@ -55,7 +58,7 @@ async def connect(
         while waiting or attempts:
             if waiting:
                 address = waiting.pop(0)
-                attempts.add(loop.create_task(_connect(address, make, context, server_name)))
+                attempts.add(loop.create_task(dial(address, make, context, server_name)))
             done, attempts = await asyncio.wait(
                 attempts,
                 timeout=STAGGER_SECONDS if waiting else None,
@@ -73,6 +76,29 @@ async def connect(
             task.cancel()
         if attempts:
             await asyncio.wait(attempts)  # their sockets close
+
+
+async def _connect_either(
+    address: str, make: Callable[[], ProtocolT], context: ssl.SSLContext | None, server_name: str
+) -> ProtocolT:
+    try:
+        return await _connect(address, make, context, server_name)
+    except OSError as error:
+        if not speaks_no_tls(error):
+            raise
+    return await _connect(address, make, None, server_name)
+
+
+def speaks_no_tls(error: OSError) -> bool:
+    """Whether a handshake ended so because the other side is in plain text.
+
+    A certificate that is refused, by either side, is no reason to say the same without one.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return False
+    if isinstance(error, ssl.SSLError):
+        return "ALERT" not in (error.reason or "")  # only TLS has alerts
+    return isinstance(error, ConnectionResetError | ConnectionAbortedError)
 
 
 async def _connect(

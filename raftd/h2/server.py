@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from raftd.h2.budget import Budget
+from raftd.h2.either import EitherPort
 from raftd.h2.handlers import OnStream, OnUnary, Servicer, StreamCallback, UnaryCallback
 from raftd.h2.handshake import Handshake
 from raftd.h2.listening import BACKLOG, bound, unix_path
@@ -33,6 +34,9 @@ CLOSING_TURNS = 3
 """A transport that was cut closes its socket in the next turn of the loop, one under TLS in the one
 after it; and nobody may turn the loop any more once the server has stopped."""
 
+
+SHUTDOWN_SECONDS = 1.0
+"""For the other side to say good-bye in TLS."""
 
 OnCut = Callable[[str, str], None]
 """Told of a connection that this side ended: whose (as gRPC names peers), and why."""
@@ -53,8 +57,9 @@ class Server:
         self._on_cut = on_cut or _log_cut
         self._methods: dict[bytes, Handler] = {}
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+        self._either: list[tuple[socket.socket, ssl.SSLContext]] = []
         self._paths: list[tuple[str, ssl.SSLContext | None]] = []
-        self._listeners: list[asyncio.AbstractServer] = []
+        self._listeners: list[asyncio.AbstractServer | EitherPort] = []
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
         self._over = asyncio.Event()
@@ -92,6 +97,13 @@ class Server:
         context.set_alpn_protocols(["h2"])
         return self._listen(address, context)
 
+    def add_either_port(self, address: str, context: ssl.SSLContext) -> int:
+        """host:port. It takes TLS and plain text. Returns the port. Raises RuntimeError."""
+        context.set_alpn_protocols(["h2"])
+        port = self._listen(address, context)
+        self._either.append((self._sockets.pop()[0], context))
+        return port
+
     def _listen(self, address: str, context: ssl.SSLContext | None) -> int:
         try:
             path = unix_path(address)
@@ -110,11 +122,29 @@ class Server:
             maker = self._maker(context)
             started = await self.loop.create_server(maker, sock=listener, backlog=BACKLOG)
             self._listeners.append(started)
+        for listener, context in self._either:
+            self._listeners.append(self._take_either(listener, context))
         for path, context in self._paths:
             maker = self._maker(context)
             started = await self.loop.create_unix_server(maker, path, backlog=BACKLOG)
             self._listeners.append(started)
         self._check()
+
+    def _take_either(self, listener: socket.socket, context: ssl.SSLContext) -> EitherPort:
+        limits, seconds = self.limits, self.limits.connection.handshake_timeout
+
+        async def serve(made: socket.socket, secure: bool) -> None:
+            if not secure:
+                await self.loop.connect_accepted_socket(self._maker(None), made)
+                return
+            # Not by `Handshake`: uvloop forgets to read from a socket that was accepted elsewhere
+            # if TLS begins on it in the same turn.
+            await self.loop.connect_accepted_socket(
+                self._maker(None), made, ssl=context, ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+            )  # fmt: skip
+
+        return EitherPort(listener, serve, limits.connections_max, seconds)
 
     def _maker(self, context: ssl.SSLContext | None) -> Callable[[], asyncio.BaseProtocol]:
         if context is None:
@@ -167,7 +197,7 @@ class Server:
         for listener in self._listeners:
             listener.close()
         if not self._listeners:
-            for listener_socket, _ in self._sockets:
+            for listener_socket, _ in (*self._sockets, *self._either):
                 listener_socket.close()
         for connection in list(self.connections):
             connection.shut_down()

@@ -42,7 +42,7 @@ from raftd.rpc.peers.transport import LinkSettings, open_peer_port, peer_server
 from raftd.rpc.plumbing.connections import Connections, UnreadLimits
 from raftd.rpc.plumbing.guard import FloodLimits, Guard
 from raftd.rpc.plumbing.malformed import Tolerant
-from raftd.rpc.plumbing.ports import PortServer
+from raftd.rpc.plumbing.ports import H2, PortServer
 from raftd.rpc.plumbing.quiet import hush_cut_calls
 from raftd.rpc.plumbing.readers import keep_callers_out_of_the_log
 from raftd.rpc.plumbing.reflected import ReflectedPool
@@ -63,7 +63,7 @@ class ServerSettings:
 
     peer_calls_max, client_calls_max: calls and streams at a time; one more is RESOURCE_EXHAUSTED.
     peer_connections_max, client_connections_max: one more is closed at once.
-    client_tls: None: clients are served in plain text.
+    client_tls: None: clients are served in plain text. client_tls_optional: in plain text too.
     """
 
     listen_peer: str
@@ -78,7 +78,13 @@ class ServerSettings:
     floods: FloodLimits = field(default_factory=FloodLimits)
     reflection: bool = True
     client_tls: Tls | None = None
+    client_tls_optional: bool = False
     etcd: EtcdSettings = field(default_factory=EtcdSettings)
+
+    @property
+    def client_transport(self) -> str:
+        """gRPC's own ports take either TLS or plain text; see ARCHITECTURE.md."""
+        return H2 if self.client_tls_optional else self.link.transport
 
 
 def about(peer_address: str, client_address: str, gateway_address: str = "") -> raft_pb2.About:
@@ -155,7 +161,7 @@ class Servers:
     def _make_client_server(self) -> PortServer:
         settings = self._settings
         server = client_server(
-            settings.link.transport,
+            settings.client_transport,
             settings.client_calls_max,
             settings.client_connections_max,
             self._guard.note_cut,
@@ -182,7 +188,8 @@ class Servers:
             self._client_server,
             settings.listen_client,
             settings.client_tls,
-            settings.link.transport,
+            settings.client_transport,
+            optional=settings.client_tls_optional,
         )
         await self._peer_server.start()
         await self._client_server.start()

@@ -1,4 +1,6 @@
-"""A cluster under TLS and a secret: who has no certificate gets nothing; renewal loses no call."""
+"""From plain text to TLS under load, a node at a time; then who has no certificate gets nothing,
+and renewal loses no call.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,17 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.cluster import Cluster
-from harness.nodes import Node, wait_until
+from harness.nodes import Node, wait_until, write_configs
+from harness.writers import Writers
 from raftd.client import Client, NotDone, RaftdError
+from raftd.client.diagnosis import explain
+from raftd.client.nodes import status_at
 from raftd.client.settings import Options
 from raftd.tls.certs import Authority
 from tests.cluster.conftest import MakeCluster
@@ -30,6 +35,13 @@ SETTINGS = {
     "client_key": "node.key",
     "client_ca": "ca.crt",
 }
+MIGRATING = {
+    **SETTINGS,
+    "security_migrating": "true",
+    "peer_tls_optional": "true",
+    "client_tls_optional": "true",
+}
+PLAIN = {"log_format": "json", "cluster_token": "test"}
 
 
 def sign(authority: Authority, home: Path, nodes: Sequence[Node]) -> None:
@@ -41,8 +53,8 @@ def sign(authority: Authority, home: Path, nodes: Sequence[Node]) -> None:
             shutil.copy2(home / f"{node.id}.{end}", node.directory / f"node.{end}")
 
 
-def secured(make_cluster: MakeCluster, home: Path) -> tuple[Cluster, Authority]:
-    cluster = make_cluster(3, SETTINGS)
+def hand_out(cluster: Cluster, home: Path) -> Authority:
+    """Every node has its files; no setting names them yet."""
     authority = Authority.make(home, datetime.datetime.now(datetime.UTC))
     day = datetime.timedelta(days=1)
     authority.client(home, "alice", datetime.datetime.now(datetime.UTC), day)
@@ -52,7 +64,38 @@ def secured(make_cluster: MakeCluster, home: Path) -> tuple[Cluster, Authority]:
         secret = node.directory / "secret"
         secret.touch(mode=0o600)
         secret.write_bytes(b"what all nodes of this cluster share")
-    return cluster, authority
+    return authority
+
+
+def one_by_one(cluster: Cluster, settings: Mapping[str, str], client: Client) -> None:
+    """Each node is restarted with these settings, and all is well before the next one is."""
+    write_configs(cluster.nodes, {**PLAIN, **settings})
+    for node in cluster.nodes:
+        assert node.stop() == 0
+        node.start()
+        cluster.wait_ready([node])
+        wait_until(lambda: all_is_well(client), 30, "all to be well", cluster.nodes)
+
+
+def all_is_well(client: Client) -> bool:
+    """What `raftctl why` says; an operator looks before he goes on to the next node."""
+    return explain(client.ask_each(status_at)).well
+
+
+def migrate(cluster: Cluster, files: Options) -> Client:
+    """To TLS and a secret, without a failed call. Returns a client with a certificate."""
+    plain = cluster.client()
+    old = Writers([plain], pace_seconds=0.002).start()
+    one_by_one(cluster, MIGRATING, plain)
+    client = cluster.client(None, **files)
+    new = Writers([client], prefix=b"new/", pace_seconds=0.002).start()
+    new.wait_more(20, 15, cluster.nodes)
+    old.stop()
+    one_by_one(cluster, SETTINGS, client)
+    new.wait_more(20, 15, cluster.nodes)
+    new.stop()
+    assert [*old.book.errors, *new.book.errors] == []
+    return client
 
 
 def raftctl(cluster: Cluster, *words: str) -> subprocess.CompletedProcess[str]:
@@ -63,15 +106,15 @@ def raftctl(cluster: Cluster, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_secured_cluster(make_cluster: MakeCluster, tmp_path: Path) -> None:
+def test_a_cluster_is_secured_while_it_serves(make_cluster: MakeCluster, tmp_path: Path) -> None:
     home = tmp_path / "tls"
-    cluster, authority = secured(make_cluster, home)
-    cluster.start()
+    cluster = make_cluster(3, PLAIN).start()
+    authority = hand_out(cluster, home)
     files: Options = {"ca": str(home / "ca.crt"), "cert": str(home / "alice.crt")}
     files["key"] = str(home / "alice.key")
     flags = ["--cacert", files["ca"], "--cert", files["cert"], "--key", files["key"]]
 
-    client = cluster.client(None, **files)
+    client = migrate(cluster, files)
     client.put("k", "v")
     got = raftctl(cluster, *flags, "get", "k")
     assert "v" in got.stdout, got.stderr

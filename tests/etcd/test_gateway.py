@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,8 @@ from raftd.rpc.etcd.calls import Caller, Conversation, Method
 from raftd.rpc.etcd.faults import fault
 from raftd.rpc.etcd.gateway.gateway import Gateway
 from raftd.rpc.etcd.gateway.server import GatewayLimits, HttpServer
+from raftd.tls.contexts import server_context
+from tests.tls.made import authority, node_files
 
 WAIT = 20.0
 
@@ -242,3 +247,24 @@ def test_who_says_nothing_is_let_go() -> None:
         assert await port.reader.read() == b""
 
     run(test, GatewayLimits(idle_seconds=0.05))
+
+
+def test_a_gateway_that_takes_tls_and_plain_text(tmp_path: Path) -> None:
+    authority(tmp_path)
+    files = node_files(tmp_path, "n1")
+    known = ssl.create_default_context(cafile=files.ca)
+
+    async def main() -> None:
+        gateway = Gateway(Services().methods(), lambda: "")
+        server = HttpServer(gateway.handle, GatewayLimits())
+        tls = server_context(replace(files, ca=""), ["http/1.1"])
+        port = await server.start("127.0.0.1", 0, tls, True)
+        for context in (None, known):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            writer.write(b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n")
+            async with asyncio.timeout(WAIT):
+                assert await reader.readline() == b"HTTP/1.1 200 \r\n"
+            writer.close()
+        await server.stop()
+
+    asyncio.run(main())

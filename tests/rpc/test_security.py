@@ -9,7 +9,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -17,14 +17,16 @@ import pytest
 
 from raftd._pb import raft_pb2, raft_pb2_grpc
 from raftd.core import messages as m
+from raftd.h2.channel import Channel
+from raftd.h2.settings import ChannelSettings
 from raftd.rpc.peers.envelope import Envelopes
 from raftd.rpc.peers.security import PeerSecurity
 from raftd.tls.certs import Authority
-from raftd.tls.contexts import Tls, grpc_channel
+from raftd.tls.contexts import Tls, client_context, grpc_channel
 from raftd.tls.files import TlsFiles
 from raftd.tls.names import node_name
 from tests.rpc.fakes import PATIENT, FakeNode, Side, append, introduce, one_side, until
-from tests.tls.made import authority, files_of, node_files
+from tests.tls.made import DAY, authority, files_of, node_files, now
 
 CONTROL, APPEND = m.Channel.CONTROL, m.Channel.APPEND
 SECRET = b"a secret that all nodes share"
@@ -96,6 +98,52 @@ def test_whoever_proves_nothing_moves_nothing(home: Path, other: str) -> None:
             await until(lambda: len(one.node.lost) == 2, "both to be lost", 30)
             assert two.node.stepped == []
             assert two.directory.client_address("n1") == one.client_address  # what a test told it
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "shown", ["nothing", "expired", "revoked", "another authority", "a client's", "another node's"]
+)
+def test_who_shows_the_wrong_certificate_is_not_heard(home: Path, shown: str) -> None:
+    """At the port itself: who wants in does not look at his own certificate first."""
+    files = files_of(home, "n1")
+    if shown == "nothing":
+        files = replace(files, cert="", key="")
+    elif shown == "expired":
+        files = node_files(home, "old", life=-datetime.timedelta(seconds=1))
+    elif shown == "another authority":
+        strange = node_files(home, "strange", signed_by=authority(home / "elsewhere"))
+        files = replace(strange, ca=files.ca)
+    elif shown == "a client's":
+        Authority.load(home).client(home, "alice", now(), DAY)
+        files = files_of(home, "alice")
+    elif shown == "another node's":
+        files = files_of(home, "n3")
+    Authority.load(home).revoke(home, ["n1"] if shown == "revoked" else [], now())
+    own = replace(files_of(home, "n2"), crl=str(home / "ca.crl"))
+
+    async def main() -> None:
+        async with one_side(
+            "n2", replace(PATIENT, security=PeerSecurity(tls=Tls(own, "n2")))
+        ) as two:
+            sender = FakeNode("n1")
+            envelope = Envelopes(sender.identity, sender.expected_incarnation).request_to("n2")
+            async with Channel(
+                two.peer_address,
+                ChannelSettings(connect_timeout=10),
+                context=client_context(files),
+                server_name=node_name("n2"),
+            ) as channel:
+                stub: Any = raft_pb2_grpc.RaftStub(cast(Any, channel))
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await stub.Heartbeat(
+                        raft_pb2.AppendRequest(envelope=envelope, term=3), timeout=30
+                    )
+            known = shown in ("a client's", "another node's")  # to the authority
+            refused = grpc.StatusCode.FAILED_PRECONDITION if known else grpc.StatusCode.UNAVAILABLE
+            assert caught.value.code() is refused, caught.value.details()
+            assert two.node.stepped == []
 
     asyncio.run(main())
 

@@ -73,6 +73,9 @@ def client_server(
     return made
 
 
-def open_client_port(server: PortServer, address: str, tls: Tls | None, transport: str) -> int:
-    """Returns the port. tls: None for plain text. Raises BindError."""
-    return bind(server, address, "listen_client", port_credentials(tls, transport))
+def open_client_port(
+    server: PortServer, address: str, tls: Tls | None, transport: str, *, optional: bool = False
+) -> int:
+    """Returns the port. tls: None for plain text. optional: plain text too. Raises BindError."""
+    credentials = port_credentials(tls, transport)
+    return bind(server, address, "listen_client", credentials, optional=optional)

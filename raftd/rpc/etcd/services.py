@@ -37,13 +37,15 @@ from raftd.tls.files import TlsProblem
 class EtcdSettings:
     """listen_gateway: host:port of the JSON gateway; empty: none. tls: of its port, or plain text.
 
-    secure: clients are served with TLS. ttl_min_s: the shortest lease. draw: random bits.
+    tls_optional: the gateway takes plain text too. secure: clients are served with TLS. ttl_min_s:
+    the shortest lease. draw: random bits.
     leader_patience_seconds: see LeaderLooks.
     """
 
     listen_gateway: str = ""
     gateway: GatewayLimits = field(default_factory=GatewayLimits)
     tls: Tls | None = None
+    tls_optional: bool = False
     secure: bool = False
     ttl_min_s: int = 2
     leader_patience_seconds: float = 3.0
@@ -99,7 +101,8 @@ class EtcdServices:
         host, _, port = address.rpartition(":")
         try:
             context = None if tls is None else tls.renewing_server
-            return await self._http.start(host.strip("[]"), int(port), context)
+            where = host.strip("[]"), int(port)
+            return await self._http.start(*where, context, self._settings.tls_optional)
         except (OSError, TlsProblem) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise BindError(f"listen_gateway: cannot listen on {address}: {why}") from None

@@ -30,12 +30,14 @@ class PeerSecurity:
     migrating: messages without a code are taken as well, so that nodes can be given the secret one
     after the other.
 
-    tls: of this node's side of all connections between nodes; None: plain text.
+    tls: of this node's side of all connections between nodes; None: plain text. tls_optional: plain
+    text is taken too, and spoken to nodes that have no TLS yet.
     """
 
     secret: bytes = b""
     migrating: bool = False
     tls: Tls | None = None
+    tls_optional: bool = False
 
     def code(self, *said: str) -> bytes:
         """The proof for an envelope with these fields, in order; empty without a secret."""
@@ -57,7 +59,10 @@ class PeerSecurity:
         """
         if self.tls is None:
             return ""
-        shown = context.auth_context().get("x509_subject_alternative_name", ())
+        found = context.auth_context()
+        if self.tls_optional and found.get("transport_security_type") != [b"ssl"]:
+            return ""
+        shown = found.get("x509_subject_alternative_name", ())
         nodes = speaks_for(name.decode("utf-8", "replace") for name in shown)
         if sender in nodes:
             return ""

@@ -88,6 +88,7 @@ def peer_channel(
             authority=address,
             context=tls.client if tls is not None else None,
             server_name=node_name(peer),
+            tls_optional=settings.security.tls_optional,
         )
         same: grpc.aio.Channel = ours  # as far as stubs and `Line` use one
         return same
@@ -183,6 +184,6 @@ def peer_server(
 
 def open_peer_port(server: PortServer, address: str, settings: LinkSettings) -> int:
     """Returns the port. Raises BindError."""
-    return bind(
-        server, address, "listen_peer", port_credentials(settings.security.tls, settings.transport)
-    )
+    security = settings.security
+    credentials = port_credentials(security.tls, settings.transport)
+    return bind(server, address, "listen_peer", credentials, optional=security.tls_optional)

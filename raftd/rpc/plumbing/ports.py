@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import grpc
 
 from raftd.h2.ngh2_engine import available
+from raftd.h2.server import Server
 from raftd.names import SHARED, numbers_of
 from raftd.tls.contexts import Tls
 from raftd.tls.files import TlsProblem
@@ -85,10 +86,12 @@ def bind(
     address: str,
     field_name: str,
     credentials: Credentials | None = None,
+    *,
+    optional: bool = False,
 ) -> int:
     """Returns the port. Raises BindError with the system's own reason.
 
-    credentials: None for plain text.
+    credentials: None for plain text. optional: plain text is taken beside TLS; only raftd/h2 can.
 
     A host name is looked up by the system, never by gRPC; it may have several addresses.
     """
@@ -101,7 +104,9 @@ def bind(
     for number in numbers_of(target):
         where = f"{number.rpartition(':')[0]}:{bound}" if bound else number
         try:
-            if credentials is None:
+            if credentials is not None and optional:
+                bound = _either(server, where, credentials) or bound
+            elif credentials is None:
                 bound = server.add_insecure_port(where) or bound
             else:
                 bound = server.add_secure_port(where, credentials) or bound
@@ -110,6 +115,12 @@ def bind(
     if not bound:
         raise BindError(f"{field_name}: cannot listen on {address}: {_why_not(address)}")
     return bound
+
+
+def _either(server: PortServer, where: str, credentials: Credentials) -> int:
+    assert isinstance(server, Server), "a port of gRPC's own takes one kind of connection"
+    assert isinstance(credentials, ssl.SSLContext)
+    return server.add_either_port(where, credentials)
 
 
 def _why_not(address: str) -> str:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 import h11
+
+from raftd.h2.either import EitherPort
+from raftd.h2.listening import bound
 
 Value = TypeVar("Value")
 Send = Callable[[bytes], Awaitable[None]]
@@ -66,15 +70,36 @@ class HttpServer:
         self._handle = handle
         self._limits = limits
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | EitherPort | None = None
 
-    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Returns the port. Raises OSError."""
+    async def start(
+        self, host: str, port: int, tls: ssl.SSLContext | None = None, tls_optional: bool = False
+    ) -> int:
+        """Returns the port. tls_optional: it takes plain text, too. Raises OSError."""
+        if tls is not None and tls_optional:
+            return self._start_either(f"{host}:{port}", tls)
         self._server = await asyncio.start_server(
             self._accept, host, port, limit=self._limits.head_bytes_max, ssl=tls
         )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
+
+    def _start_either(self, address: str, tls: ssl.SSLContext) -> int:
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.Protocol:
+            reader = asyncio.StreamReader(self._limits.head_bytes_max)
+            return asyncio.StreamReaderProtocol(reader, self._accept)
+
+        async def serve(made: socket.socket, secure: bool) -> None:
+            await loop.connect_accepted_socket(protocol, made, ssl=tls if secure else None)
+
+        listener = bound(address)
+        port: int = listener.getsockname()[1]
+        self._server = EitherPort(
+            listener, serve, self._limits.connections_max, self._limits.idle_seconds
+        )
+        return port
 
     async def stop(self) -> None:
         """Every connection ends now."""

@@ -19,7 +19,7 @@ from raftd.h2.budget import Budget
 from raftd.h2.calls import Method
 from raftd.h2.client_call import ClientCall
 from raftd.h2.client_connection import ClientConnection
-from raftd.h2.dialing import addresses_of, authority_of, connect
+from raftd.h2.dialing import Security, addresses_of, authority_of, connect
 from raftd.h2.engine import Header, NoNewStreams
 from raftd.h2.headers import CONTENT_TYPE, MetadataLike, timeout_header, to_headers
 from raftd.h2.messages import ACCEPTED
@@ -51,8 +51,7 @@ class Channel:
 
         authority: what the server is asked for. server_name: what its certificate must be for, if
         that is another name than the authority's host.
-        context: for TLS; that HTTP/2 is spoken is added here. tls_optional: with a server that
-        speaks no TLS, plain text.
+        context: for TLS; that HTTP/2 is spoken is added here. tls_optional: see `Security`.
         """
         self.settings = settings
         self.loop = asyncio.get_running_loop()
@@ -63,11 +62,10 @@ class Channel:
         self._target = target
         authority = authority or authority_of(target)
         self._authority = authority.encode()
-        self._server_name = server_name or authority.rpartition(":")[0].strip("[]")
+        name = server_name or authority.rpartition(":")[0].strip("[]")
+        self._security = Security(context, name, tls_optional)
         self._names = names
         self._random = random_numbers or random.Random()
-        self._context = context
-        self._tls_optional = tls_optional
         if context is not None:
             context.set_alpn_protocols(["h2"])
         scheme = b"https" if context is not None else b"http"
@@ -220,13 +218,8 @@ class Channel:
             raise OSError("the name's address is not known")
         if not target.startswith(("ipv4:", "ipv6:", "unix:")) and not is_literal(target):
             target = await asyncio.wrap_future(self._names.look_up(target))
-        connection = await connect(
-            addresses_of(target),
-            lambda: ClientConnection(self),
-            self._context,
-            self._server_name,
-            self._tls_optional,
-        )
+        addresses = addresses_of(target)
+        connection = await connect(addresses, lambda: ClientConnection(self), self._security)
         try:
             await connection.ready
         except asyncio.CancelledError:

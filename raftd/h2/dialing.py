@@ -9,13 +9,24 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from raftd.names import numbers_of
 
 ProtocolT = TypeVar("ProtocolT", bound=asyncio.Protocol)
 
 STAGGER_SECONDS = 0.25
+
+
+class Security(NamedTuple):
+    """context: for TLS, None for plain text. server_name: what the certificate must be for.
+
+    optional: with whoever speaks no TLS yet, plain text.
+    """
+
+    context: ssl.SSLContext | None
+    server_name: str
+    optional: bool = False
 
 
 def addresses_of(target: str) -> list[str]:
@@ -40,16 +51,12 @@ def authority_of(target: str) -> str:
 async def connect(
     addresses: Sequence[str],
     make: Callable[[], ProtocolT],
-    context: ssl.SSLContext | None,
-    server_name: str,
-    tls_optional: bool = False,
+    security: Security,
 ) -> ProtocolT:
     """The first connection that stands. Raises OSError, the last of the reasons.
 
-    The caller limits the time. server_name: what the certificate must be for. tls_optional: with
-    whoever speaks no TLS yet, plain text.
+    The caller limits the time.
     """
-    dial = _connect_either if tls_optional and context is not None else _connect
     loop = asyncio.get_running_loop()
     attempts: set[asyncio.Task[ProtocolT]] = set()
     waiting = list(addresses)
@@ -58,7 +65,7 @@ async def connect(
         while waiting or attempts:
             if waiting:
                 address = waiting.pop(0)
-                attempts.add(loop.create_task(dial(address, make, context, server_name)))
+                attempts.add(loop.create_task(_connect(address, make, security)))
             done, attempts = await asyncio.wait(
                 attempts,
                 timeout=STAGGER_SECONDS if waiting else None,
@@ -78,15 +85,13 @@ async def connect(
             await asyncio.wait(attempts)  # their sockets close
 
 
-async def _connect_either(
-    address: str, make: Callable[[], ProtocolT], context: ssl.SSLContext | None, server_name: str
-) -> ProtocolT:
+async def _connect(address: str, make: Callable[[], ProtocolT], security: Security) -> ProtocolT:
     try:
-        return await _connect(address, make, context, server_name)
+        return await _connect_once(address, make, security.context, security.server_name)
     except OSError as error:
-        if not speaks_no_tls(error):
+        if not (security.optional and security.context is not None and speaks_no_tls(error)):
             raise
-    return await _connect(address, make, None, server_name)
+    return await _connect_once(address, make, None, "")
 
 
 def speaks_no_tls(error: OSError) -> bool:
@@ -101,7 +106,7 @@ def speaks_no_tls(error: OSError) -> bool:
     return isinstance(error, ConnectionResetError | ConnectionAbortedError)
 
 
-async def _connect(
+async def _connect_once(
     address: str, make: Callable[[], ProtocolT], context: ssl.SSLContext | None, server_name: str
 ) -> ProtocolT:
     loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ class Handshake(asyncio.Protocol):
         self._server = server
         self._context = context
         self._connection = ServerConnection(server)
+        self._early: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -25,8 +26,26 @@ class Handshake(asyncio.Protocol):
         self._connection.under_way = transport
         self._task = self._server.loop.create_task(self._secure(transport))
 
+    def data_received(self, data: bytes) -> None:
+        """Before `start_tls` has taken the transport: on a busy loop the first words of TLS are
+        there as soon as the connection is, and uvloop reads them in the same turn.
+        """
+        self._early.append(data)
+
+    def _hand_over(self, transport: Any) -> None:
+        """After `start_tls` has set its protocol, before that begins: it finds what came early."""
+        early, self._early = b"".join(self._early), []
+        below = transport.get_protocol()
+        while early and below is not self:
+            room = below.get_buffer(len(early))
+            size = min(len(room), len(early))
+            room[:size] = early[:size]
+            below.buffer_updated(size)
+            early = early[size:]
+
     async def _secure(self, transport: Any) -> None:
         server, connection = self._server, self._connection
+        server.loop.call_soon(self._hand_over, transport)
         try:
             secured = await server.loop.start_tls(
                 transport,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -14,20 +15,24 @@ from typing import Any
 from bench.clusters import BASE, BenchTrouble, Etcd, etcd_load
 from bench.report import Verdict
 from harness.nodes import ROOT
+from harness.transport import VARIABLE
 
 ETCD_SECONDS = 8.0
 WARM_UP_PUTS = 200
 WARM_UP_SECONDS = 0.5
 
 
-def raftd_side(kills: int, terms: int) -> dict[str, Any]:
-    """Silences in ms, by signal. Raises BenchTrouble."""
+def raftd_side(kills: int, terms: int, transport: str = "") -> dict[str, Any]:
+    """Silences in ms, by signal. transport: empty for the default. Raises BenchTrouble."""
     BASE.mkdir(parents=True, exist_ok=True)
     path = BASE / "failover.json"
     path.unlink(missing_ok=True)
     command = [sys.executable, "-m", "scripts.failover", "--kills", str(kills)]
     command += ["--terms", str(terms), "--json", str(path)]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **({VARIABLE: transport} if transport else {})}
+    run = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     try:
         document = json.loads(path.read_text())
     except (OSError, ValueError):

@@ -3,3 +3,7 @@
 Processes on loopback, clusters of them with or without proxies between, containers, writers that
 keep book, and the question whether all nodes are in the same state. It imports raftd alone.
 """
+
+from harness.transport import choose_for_clients
+
+choose_for_clients()

@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.transport import node_settings
+
 ROOT = Path(__file__).resolve().parents[1]
 
 PORTS = (12_000, 30_000)
@@ -225,6 +227,7 @@ def config_text(
         "listen_peer": f"127.0.0.1:{node.ports.peer}",
         "listen_client": node.client_address,
         "listen_admin": f"127.0.0.1:{node.ports.admin}",
+        **node_settings(),
         **settings,
     }
     lines = [f"{key}: {value}\n" for key, value in values.items()]

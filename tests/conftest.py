@@ -13,6 +13,9 @@ import pytest
 
 import raftd.own_process  # noqa: F401 - before the first import of grpc
 
+# isort: split
+import harness  # noqa: F401 - clients of this process use the transport of the run
+
 Count = Callable[[str, int], None]
 PROPERTY = "count "
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from random import Random
 from typing import Any, TypedDict
 
@@ -17,6 +17,8 @@ from raftd.tls.files import TlsFiles, TlsProblem
 
 Clock = Callable[[], float]
 TRANSPORTS = ("grpcio", "h2")
+preferred = "grpcio"
+"""What carries gRPC where a client names no transport. Tests may choose another one."""
 TLS_FILES = ("ca", "cert", "key")
 TIMEOUT_MAX = threading.TIMEOUT_MAX
 """Seconds that a lock can wait."""
@@ -66,7 +68,7 @@ class Settings:
     ca: str = ""
     cert: str = ""
     key: str = ""
-    transport: str = "grpcio"
+    transport: str = field(default_factory=lambda: preferred)
 
     @property
     def tls(self) -> TlsFiles | None:
@@ -77,13 +79,13 @@ class Settings:
 def checked_settings(endpoints: str | Sequence[str], options: Options) -> Settings:
     """Raises Invalid, naming the setting and what it may be; TypeError for one that is unknown."""
     settings = Settings(tuple(parse_endpoints(endpoints)), **options)
-    for field in fields(Settings):
-        value: Any = getattr(settings, field.name)
-        if field.name in ("endpoints", "clock", "random", "transport", *TLS_FILES):
+    for one in fields(Settings):
+        value: Any = getattr(settings, one.name)
+        if one.name in ("endpoints", "clock", "random", "transport", *TLS_FILES):
             continue
         if not isinstance(value, int | float) or not 0 < value <= TIMEOUT_MAX:
             text = f"expected a number above 0, {TIMEOUT_MAX:.0f} at most"
-            raise Invalid(f"{field.name} {value!r}: {text}")
+            raise Invalid(f"{one.name} {value!r}: {text}")
     if settings.transport not in TRANSPORTS:
         raise Invalid(f"transport {settings.transport!r}: expected {' or '.join(TRANSPORTS)}")
     if settings.transport == "h2" and not available():

@@ -6,7 +6,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from raftd.check.model import Cell, Changes
+from raftd.check.cells import Cell, Changes
 from raftd.check.operations import BATCH, CAS, DELETE, GET, PUT, Item, Op
 
 NEEDED: Final = 0
@@ -29,12 +29,12 @@ class Anchors:
         self._pinned_by_write: set[tuple[bytes, int]] = set()
         for op in known:
             for key in _settled_by(op, told):
-                pinned.setdefault(key, set()).add(op.revision or 0)
+                pinned.setdefault(key, set()).add(op.level)
                 if writer.get(op.revision or 0) is op:
                     self._pinned_by_write.add((key, op.revision or 0))
             for key, item in shown_by(op):
                 if item is None:
-                    versions.setdefault(key, {}).setdefault(op.revision or 0, 0)
+                    versions.setdefault(key, {}).setdefault(op.level, 0)
                 elif item.mod_revision is not None:
                     if item.version is not None:
                         versions.setdefault(key, {})[item.mod_revision] = item.version

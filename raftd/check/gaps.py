@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from raftd.check.anchors import Anchors
-from raftd.check.operations import INFINITY, Item, Op
+from raftd.check.operations import INFINITY, Item, Op, may_put
 from raftd.check.timeline import Timeline
 
 
@@ -103,11 +103,4 @@ class Gaps:
 def _can_have_made(op: Op, revision: int, limit: float, seen: Mapping[bytes, Item]) -> bool:
     if op.call > limit or (op.revision is not None and op.revision != revision):
         return False
-    for key, item in seen.items():
-        if op.operations:
-            value = dict(op.operations).get(key)
-        else:
-            value = op.value if op.key == key else None
-        if value is None or item.value not in (None, value):
-            return False
-    return True
+    return all(may_put(op, key, item.value) for key, item in seen.items())

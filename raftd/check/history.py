@@ -6,58 +6,83 @@ would silently weaken the verdict. Names that start with "_" are for whoever wri
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
+from raftd.check.fields import (
+    HistoryError as HistoryError,
+)
+from raftd.check.fields import (
+    count,
+    data,
+    decoded,
+    flag,
+    item_of,
+    time_of,
+    whole,
+)
+from raftd.check.notices import Notice, notice_of
 from raftd.check.operations import (
     BATCH,
     CAS,
+    COMPACT,
     DELETE,
     GET,
+    GRANT,
+    HOLD,
     KINDS,
     OK,
     OUTCOMES,
     PUT,
     RANGE,
+    READS,
+    RENEW,
+    REVOKE,
+    TXN,
     UNKNOWN,
     Expect,
     Item,
     Op,
 )  # fmt: skip
+from raftd.check.parts import at_of, branch_of, lease_of, token_of, txn_of
 
 FORMAT: Final = "raftd-history"
-VERSION: Final = 1
+VERSION: Final = 2
+READABLE: Final = (1, 2)
+"""Version 2 adds transactions, leases, reads of the past, holds, compactions and watches."""
 FIRST_REVISION: Final = 1
 """Of a fresh store."""
-TIME_MAX: Final = 1e300
 TEXT_MAX: Final = 1000
 """Characters of an error."""
 
 _COMMON: Final = frozenset(("op", "outcome", "call", "return", "client", "revision"))
+_SHOWN: Final = {"value", "version", "mod_revision", "create_revision"}
 _FIELDS: Final = {
-    PUT: _COMMON | {"key", "value", "version"},
-    GET: _COMMON | {"key", "value", "version", "mod_revision"},
+    PUT: _COMMON | {"key", "value", "version", "lease"},
+    GET: _COMMON | _SHOWN | {"key", "lease", "at"},
     DELETE: _COMMON | {"key", "deleted"},
     CAS: _COMMON | {"key", "expect", "value", "succeeded", "version", "current"},
     BATCH: _COMMON | {"operations", "versions"},
-    RANGE: _COMMON | {"prefix", "after", "limit", "items", "more"},
+    RANGE: _COMMON | {"prefix", "after", "limit", "items", "more", "at"},
+    TXN: _COMMON | {"compare", "then", "else", "succeeded", "responses"},
+    GRANT: _COMMON | {"lease", "ttl"},
+    RENEW: _COMMON | {"lease", "ttl"},
+    REVOKE: _COMMON | {"lease", "existed"},
+    HOLD: _COMMON | {"key", "token"},
+    COMPACT: _COMMON | {"at"},
 }
 _EXPECTATIONS: Final = ("absent", "value", "version", "mod_revision")
 
 
-class HistoryError(Exception):
-    """A history that cannot be judged. The message names line and field."""
-
-
 @dataclass(slots=True)
 class History:
-    """Operations, and the store before the first of them."""
+    """Operations and what watchers were given, and the store before the first of them."""
 
     ops: list[Op] = field(default_factory=list)
+    watches: list[Notice] = field(default_factory=list)
     revision: int = FIRST_REVISION
     initial: dict[bytes, Item] = field(default_factory=dict)
 
@@ -75,6 +100,8 @@ def read(lines: Iterable[str]) -> History:
                 raise HistoryError("expected one JSON object a line")
             if "format" in record:
                 _header(record, history)
+            elif "watch" in record:
+                history.watches.append(notice_of(number, record))
             elif "event" in record:
                 complete = _event(record, number, calls)
                 if complete is not None:
@@ -102,20 +129,20 @@ def _at(number: int, what: object) -> HistoryError:
 
 
 def _header(record: dict[str, Any], history: History) -> None:
-    if history.ops:
+    if history.ops or history.watches:
         raise HistoryError("the header must be the first line")
-    if (record["format"], record.get("version")) != (FORMAT, VERSION):
-        raise HistoryError(f"expected format {FORMAT!r} version {VERSION}")
+    if record["format"] != FORMAT or record.get("version") not in READABLE:
+        raise HistoryError(f"expected format {FORMAT!r} version {VERSION}, or an older one")
     initial = record.get("initial", {})
     if not isinstance(initial, dict):
         raise HistoryError("initial: expected an object")
-    history.revision = _count(initial, "revision", FIRST_REVISION) or 0
+    history.revision = count(initial, "revision", FIRST_REVISION) or 0
     items = initial.get("items", [])
     if not isinstance(items, list):
         raise HistoryError("initial: items: expected a list")
     for item in items:
-        value = _item(item)
-        history.initial[_bytes(item, "key")] = value
+        value = item_of(item)
+        history.initial[data(item, "key")] = value
 
 
 def _event(
@@ -149,15 +176,15 @@ def _operation(number: int, record: dict[str, Any]) -> Op:
     outcome = record.get("outcome")
     if outcome not in OUTCOMES:
         raise HistoryError(f"outcome {outcome!r}: expected one of {', '.join(OUTCOMES)}")
-    op = Op(kind, b"", _time(record, "call"), outcome=outcome, line=number)
+    op = Op(kind, b"", time_of(record, "call"), outcome=outcome, line=number)
     op.client = str(record.get("client", ""))
     if outcome != UNKNOWN:
-        op.ret = _time(record, "return")
+        op.ret = time_of(record, "return")
         if op.ret < op.call:
             raise HistoryError("return: is before call")
     _read_request(op, record)
     if outcome == OK:
-        op.revision = _count(record, "revision")
+        op.revision = count(record, "revision")
         _read_answer(op, record)
     return op
 
@@ -166,49 +193,78 @@ def _read_request(op: Op, record: dict[str, Any]) -> None:
     if op.kind == BATCH:
         op.operations = tuple(_batch(record))
         return
-    if op.kind == RANGE:
-        op.key = _bytes(record, "prefix") if "prefix" in record else b""
-        op.after = _bytes(record, "after") if "after" in record else b""
-        op.limit = _count(record, "limit", 0) or 0
+    if op.kind in READS:
+        op.at = count(record, "at")
+    if op.kind == TXN:
+        op.txn = txn_of(record)
         return
-    op.key = _bytes(record, "key")
+    if op.kind in (GRANT, RENEW, REVOKE):
+        op.lease = lease_of(record)
+        op.ttl = time_of(record, "ttl") if op.kind == GRANT else 0.0
+        return
+    if op.kind == COMPACT:
+        op.at = at_of(record)
+        return
+    if op.kind == RANGE:
+        op.key = data(record, "prefix") if "prefix" in record else b""
+        op.after = data(record, "after") if "after" in record else b""
+        op.limit = count(record, "limit", 0) or 0
+        return
+    op.key = data(record, "key")
     if op.kind == PUT:
-        op.value = _bytes(record, "value")
+        op.value = data(record, "value")
+        op.lease = count(record, "lease") or 0
+    elif op.kind == HOLD:
+        op.token = token_of(record)
     elif op.kind == CAS:
-        op.value = _bytes(record, "value") if record.get("value") is not None else None
+        op.value = data(record, "value") if record.get("value") is not None else None
         op.expect = _expect(record)
 
 
 def _read_answer(op: Op, record: dict[str, Any]) -> None:
     if op.kind in (PUT, CAS):
-        op.version = _count(record, "version")
+        op.version = count(record, "version")
     if op.kind == GET:
         if "value" not in record:
             raise HistoryError("value: a get that is ok shows one, or null for absent")
-        op.found = _item(record) if record["value"] is not None else None
+        op.found = item_of(record) if record["value"] is not None else None
     elif op.kind == DELETE:
-        op.done = _flag(record, "deleted")
+        op.done = flag(record, "deleted")
     elif op.kind == CAS:
-        op.done = _flag(record, "succeeded")
+        op.done = flag(record, "succeeded")
         if op.done is None:
             raise HistoryError("succeeded: a cas that is ok says true or false")
         op.told = "current" in record and not op.done
         current = record.get("current")
-        op.found = _item(current) if op.told and current is not None else None
+        op.found = item_of(current) if op.told and current is not None else None
     elif op.kind == RANGE:
         items = record.get("items")
         if not isinstance(items, list):
             raise HistoryError("items: a range that is ok shows a list")
-        shows = [(item, _item(item)) for item in items]  # _item knows that each is an object
-        op.items = tuple((_bytes(item, "key"), value) for item, value in shows)
+        shows = [(item, item_of(item)) for item in items]  # item_of knows that each is an object
+        op.items = tuple((data(item, "key"), value) for item, value in shows)
         if any(a[0] >= b[0] for a, b in pairwise(op.items)):
             raise HistoryError("items: expected in byte order of their keys, each once")
-        op.more = _flag(record, "more")
+        op.more = flag(record, "more")
+    elif op.kind == TXN:
+        op.done = flag(record, "succeeded")
+        if op.done is None:
+            raise HistoryError("succeeded: a txn that is ok says true or false")
+        assert op.txn is not None
+        if record.get("responses") is not None:
+            op.branch = branch_of(op.txn, op.done, record["responses"])
+    elif op.kind == RENEW:
+        op.ttl = time_of(record, "ttl")
+        op.done = op.ttl > 0
+    elif op.kind == GRANT:
+        op.ttl = time_of(record, "ttl")
+    elif op.kind == REVOKE:
+        op.done = flag(record, "existed")
     elif op.kind == BATCH and record.get("versions") is not None:
         versions = record["versions"]
         if not isinstance(versions, list):
             raise HistoryError("versions: expected a list")
-        op.versions = tuple(_number("versions", version) for version in versions)
+        op.versions = tuple(whole("versions", version) for version in versions)
         if len(op.versions) != len(op.operations):
             raise HistoryError("versions: expected one for each operation")
 
@@ -221,11 +277,11 @@ def _batch(record: dict[str, Any]) -> Iterator[tuple[bytes, bytes | None]]:
     for pair in pairs:
         if not isinstance(pair, list) or len(pair) != 2:
             raise HistoryError("operations: expected [key, value] pairs")
-        key = _decoded(pair[0], "operations")
+        key = decoded(pair[0], "operations")
         if key in seen:
             raise HistoryError(f"operations: key {key!r} appears twice")
         seen.add(key)
-        yield key, None if pair[1] is None else _decoded(pair[1], "operations")
+        yield key, None if pair[1] is None else decoded(pair[1], "operations")
 
 
 def _expect(record: dict[str, Any]) -> Expect:
@@ -236,55 +292,5 @@ def _expect(record: dict[str, Any]) -> Expect:
     if kind == "absent":
         return Expect(kind)
     if kind == "value":
-        return Expect(kind, _bytes(expect, "value"))
-    return Expect(kind, number=_count(expect, kind) or 0)
-
-
-def _item(record: Any) -> Item:
-    if not isinstance(record, dict):
-        raise HistoryError(f"{record!r}: expected an object with a value")
-    return Item(_bytes(record, "value"), _count(record, "version"), _count(record, "mod_revision"))
-
-
-def _bytes(record: dict[str, Any], name: str) -> bytes:
-    if name not in record:
-        raise HistoryError(f"{name}: missing")
-    return _decoded(record[name], name)
-
-
-def _decoded(value: Any, name: str) -> bytes:
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
-    if isinstance(value, dict) and list(value) == ["base64"] and isinstance(value["base64"], str):
-        try:
-            return base64.b64decode(value["base64"], validate=True)
-        except ValueError as error:
-            raise HistoryError(f"{name}: {error}") from None
-    raise HistoryError(f'{name}: expected text or {{"base64": "..."}}, not {value!r}')
-
-
-def _count(record: dict[str, Any], name: str, default: int | None = None) -> int | None:
-    value = record.get(name, default)
-    return None if value is None else _number(name, value)
-
-
-def _number(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise HistoryError(f"{name}: expected a number from 0 on, not {value!r}")
-    return value
-
-
-def _flag(record: dict[str, Any], name: str) -> bool | None:
-    value = record.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise HistoryError(f"{name}: expected true or false, not {value!r}")
-    return value
-
-
-def _time(record: dict[str, Any], name: str) -> float:
-    value = record.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise HistoryError(f"{name}: expected a time, not {value!r}")
-    if not -TIME_MAX <= value <= TIME_MAX:  # so neither NaN nor Infinity
-        raise HistoryError(f"{name}: {value} is no time")
-    return value
+        return Expect(kind, data(expect, "value"))
+    return Expect(kind, number=count(expect, kind) or 0)

@@ -7,31 +7,22 @@ counts its puts since it was made. Answers are compared in what they tell, no mo
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
-from raftd.check.operations import BATCH, CAS, DELETE, GET, PUT, RANGE, Item, Op, shown
-
-
-class Cell(NamedTuple):
-    """What is under a key. mod: the revision of its last put; 0: not known."""
-
-    value: bytes
-    version: int
-    mod: int
-
-
-Changes = dict[bytes, Cell | None]
-Lookup = Callable[[bytes], Cell | None]
-
-
-class Mismatch(Exception):
-    """The answer cannot be given in this state. key: where it disagrees."""
-
-    def __init__(self, reason: str, key: bytes = b"") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.key = key
+from raftd.check.attempt import Attempt
+from raftd.check.cells import Cell, Changes, Lookup, Mismatch, agree, put_over
+from raftd.check.operations import (
+    BATCH,
+    CAS,
+    DELETE,
+    GET,
+    PUT,
+    RANGE,
+    REVOKE,
+    TXN,
+    Op,
+    shown,
+)  # fmt: skip
 
 
 class Model:
@@ -46,6 +37,8 @@ class Model:
             CAS: self._cas,
             BATCH: self._batch,
             RANGE: self._range,
+            TXN: self._txn,
+            REVOKE: self._revoke,
         }
 
     def step(self, op: Op, lookup: Lookup, revision: int) -> Changes:
@@ -58,17 +51,31 @@ class Model:
 
     def covered(self, op: Op) -> Sequence[bytes]:
         """All keys that a range or another operation looks at."""
-        if op.kind != RANGE:
-            return op.named()
+        return self.within(op.key, op.after) if op.kind == RANGE else op.named()
+
+    def within(self, prefix: bytes, after: bytes = b"") -> Sequence[bytes]:
+        """All keys that begin so and come after that one."""
         keys = self.keys
-        if op.after >= op.key:
-            at = bisect_right(keys, op.after)
-        else:
-            at = bisect_left(keys, op.key)
+        at = bisect_right(keys, after) if after >= prefix else bisect_left(keys, prefix)
         end = at
-        while end < len(keys) and keys[end].startswith(op.key):
+        while end < len(keys) and keys[end].startswith(prefix):
             end += 1
         return keys[at:end]
+
+    def _txn(self, op: Op, lookup: Lookup, revision: int) -> Changes:
+        return Attempt(lookup, self.within, revision).run(op)
+
+    @staticmethod
+    def _revoke(op: Op, lookup: Lookup, revision: int) -> Changes:
+        """Also the end of a lease that nobody renewed."""
+        changes: Changes = {}
+        for key in op.keys:
+            cell = lookup(key)
+            if cell is not None and cell.lease == op.lease:
+                if op.done is False:
+                    raise Mismatch(f"there was no such lease, but {shown(key)} was under it", key)
+                changes[key] = None
+        return changes
 
     @staticmethod
     def _put(op: Op, lookup: Lookup, revision: int) -> Changes:
@@ -77,12 +84,12 @@ class Model:
         if op.version is not None and op.version != version:
             raise Mismatch(f"it was told version {op.version}, expected {version}", op.key)
         assert op.value is not None
-        return {op.key: Cell(op.value, version, revision)}
+        return {op.key: put_over(cell, op.value, revision, op.lease)}
 
     @staticmethod
     def _get(op: Op, lookup: Lookup, revision: int) -> Changes:
         if op.outcome == "ok":
-            _agree(op.found, lookup(op.key), op.key)
+            agree(op.found, lookup(op.key), op.key)
         return {}
 
     @staticmethod
@@ -103,14 +110,14 @@ class Model:
             raise Mismatch(f"it was told succeeded={op.done}, but its condition {held}", op.key)
         if not holds:
             if op.told:
-                _agree(op.found, cell, op.key)
+                agree(op.found, cell, op.key)
             return {}
         if op.value is None:
             return {op.key: None} if cell is not None else {}
         version = cell.version + 1 if cell is not None else 1
         if op.version is not None and op.version != version:
             raise Mismatch(f"it was told version {op.version}, expected {version}", op.key)
-        return {op.key: Cell(op.value, version, revision)}
+        return {op.key: put_over(cell, op.value, revision, op.lease)}
 
     @staticmethod
     def _batch(op: Op, lookup: Lookup, revision: int) -> Changes:
@@ -120,7 +127,7 @@ class Model:
             cell = lookup(key)
             if value is not None:
                 versions.append(cell.version + 1 if cell is not None else 1)
-                changes[key] = Cell(value, versions[-1], revision)
+                changes[key] = put_over(cell, value, revision)
             else:
                 versions.append(0)
                 if cell is not None:
@@ -150,7 +157,7 @@ class Model:
                 other = min(key, shown_key)
                 what = "is missing in it" if other == key else "was not there"
                 raise Mismatch(f"key {shown(other)} {what}", other)
-            _agree(item, cell, key)
+            agree(item, cell, key)
             at += 1
         if at < len(op.items):
             key = op.items[at][0]
@@ -158,21 +165,6 @@ class Model:
         if op.more:
             raise Mismatch("it was told that there is more, but there was not")
         return {}
-
-
-def _agree(item: Item | None, cell: Cell | None, key: bytes) -> None:
-    if item is None or cell is None:
-        if item is not None:
-            raise Mismatch(f"it shows {shown(item.value)}, but {shown(key)} was absent", key)
-        if cell is not None:
-            raise Mismatch(f"it shows nothing, but {shown(key)} was {shown(cell.value)}", key)
-        return
-    if item.value is not None and item.value != cell.value:
-        raise Mismatch(f"it shows {shown(item.value)}, expected {shown(cell.value)}", key)
-    if item.version is not None and item.version != cell.version:
-        raise Mismatch(f"it shows version {item.version}, expected {cell.version}", key)
-    if item.mod_revision is not None and cell.mod and item.mod_revision != cell.mod:
-        raise Mismatch(f"it shows mod_revision {item.mod_revision}, expected {cell.mod}", key)
 
 
 def _holds(op: Op, cell: Cell | None) -> bool | None:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from raftd.check.anchors import shown_by
-from raftd.check.operations import Item, Op, shown
+from raftd.check.operations import Op, may_put, shown
 from raftd.check.timeline import Fault, Timeline
 
 
@@ -22,7 +22,7 @@ def plain_fault(known: Sequence[Op], timeline: Timeline) -> Fault | None:
             touched.setdefault(key, []).append(revision)
     worst: tuple[int, Fault] | None = None
     for op in known:
-        revision = op.revision or 0
+        revision = op.level
         if worst is not None and revision >= worst[0]:
             continue
         for reason, other in _contradictions(op, revision, timeline, touched):
@@ -48,14 +48,6 @@ def _contradictions(
             what = f"it shows {shown(key)}={shown(item.value)} of revision {mod}"
             yield f"{what}, but revision {revisions[at - 1]} had changed that key", later
         writer = timeline.writer.get(mod)
-        if writer is not None and not _can_have_written(writer, key, item):
+        if writer is not None and not may_put(writer, key, item.value):
             what = f"it shows {shown(key)}={shown(item.value)} of revision {mod}"
             yield f"{what}, which was made by another write", writer
-
-
-def _can_have_written(writer: Op, key: bytes, item: Item) -> bool:
-    if writer.operations:
-        value = dict(writer.operations).get(key)
-    else:
-        value = writer.value if writer.key == key else None
-    return value is not None and item.value in (None, value)

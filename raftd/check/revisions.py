@@ -16,40 +16,36 @@ ranges are judged as what they are, one atomic step at one revision.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from raftd.check.anchors import Anchors
+from raftd.check.cells import Cell, Changes, Mismatch
 from raftd.check.gaps import Conflict, Gaps
-from raftd.check.model import Cell, Changes, Mismatch, Model
-from raftd.check.operations import (
-    CAS,
-    DELETE,
-    OK,
-    RANGE,
-    READS,
-    UNKNOWN,
-    Op,
-)  # fmt: skip
+from raftd.check.model import Model
+from raftd.check.operations import CAS, DELETE, OK, RANGE, READS, TXN, UNKNOWN, Op
 from raftd.check.plain import plain_fault
 from raftd.check.telling import Telling
 from raftd.check.timeline import Fault, Timeline
 
 
 class Result(NamedTuple):
-    """linearizable None: the budget ran out; `fault` is where the best attempt stood then."""
+    """linearizable None: the budget ran out; `fault` is where the best attempt stood then.
+    writers: of a history that can be explained, who made which revision.
+    """
 
     linearizable: bool | None
     steps: int
     fault: Fault | None = None
+    writers: Mapping[int, Op] = {}
 
 
 def lacking(ops: Sequence[Op]) -> Op | None:
     """The first operation whose answer does not tell enough for this check."""
     for op in ops:
         if op.outcome == OK and (
-            op.revision is None or (op.kind in (DELETE, CAS) and op.done is None)
+            op.revision is None or (op.kind in (DELETE, CAS, TXN) and op.done is None)
         ):
             return op
     return None
@@ -139,7 +135,8 @@ class _Walk:
                 revision, standing = back, True
                 continue
             if revision >= self._timeline.last:
-                return Result(True, self._steps)
+                made = {choice.revision: choice.tried[-1] for choice in self._choices}
+                return Result(True, self._steps, writers={**self._timeline.writer, **made})
             revision += 1
             writer = self._timeline.writer.get(revision)
             if writer is not None:
@@ -276,7 +273,7 @@ class _Walk:
 
     def _blame(self, revision: int, op: Op, mismatch: Mismatch, *, before: bool) -> None:
         keys = [mismatch.key] if mismatch.key else op.named()
-        self._conflict = Conflict(everything=not mismatch.key and op.kind == RANGE)
+        self._conflict = Conflict(everything=not mismatch.key and op.kind in (RANGE, TXN))
         for key in keys:
             self._conflict.add(self._gaps.blame(key, revision, before=before))
         if revision not in self._timeline.writer:

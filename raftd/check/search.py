@@ -12,8 +12,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from raftd.check.model import Cell, Changes, Mismatch, Model
-from raftd.check.operations import BATCH, CAS, GET, INFINITY, OK, PUT, RANGE, READS, UNKNOWN, Op
+from raftd.check.cells import Cell, Changes, Mismatch
+from raftd.check.model import Model
+from raftd.check.operations import (
+    ASIDE,
+    BATCH,
+    CAS,
+    GET,
+    INFINITY,
+    OK,
+    PUT,
+    RANGE,
+    READS,
+    REVOKE,
+    TXN,
+    UNKNOWN,
+    Op,
+)  # fmt: skip
 
 State = tuple[Cell | None, ...]
 
@@ -32,7 +47,10 @@ def judged(ops: Iterable[Op]) -> list[Op]:
     not.
     """
     return [
-        op for op in ops if op.outcome == OK or (op.outcome == UNKNOWN and op.kind not in READS)
+        op
+        for op in ops
+        if op.kind not in ASIDE
+        and (op.outcome == OK or (op.outcome == UNKNOWN and op.kind not in READS))
     ]
 
 
@@ -199,7 +217,7 @@ class Search:
             if op.call > limit:
                 return
             number = count + at
-            alike = (op.kind, op.key, op.value, op.expect, op.operations)
+            alike = (op.kind, op.key, op.value, op.expect, op.operations, op.txn, op.lease)
             if mask >> number & 1 or alike in tried:
                 continue
             tried.add(alike)
@@ -229,6 +247,8 @@ def _useful(unknown: Sequence[Op], required: Sequence[Op], exact: bool) -> list[
 
 def _sees_indirectly(op: Op) -> bool:
     """It learned of a put without being shown its value."""
+    if op.kind in (TXN, REVOKE):
+        return True
     if op.version is not None or op.versions is not None or op.more:
         return True
     if op.kind == CAS:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from raftd.check.anchors import Anchors
+from raftd.check.cells import Mismatch
 from raftd.check.gaps import Gaps
-from raftd.check.model import Mismatch
 from raftd.check.operations import OK, UNKNOWN, Op, shown
 from raftd.check.timeline import Fault
 

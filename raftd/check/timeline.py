@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from raftd.check.operations import BATCH, CAS, PUT, READS, Op
+from raftd.check.operations import BATCH, CAS, DELETE, PUT, READS, REVOKE, Op, Txn, parts_of
 
 LATE_MAX = 200
 """Faults, and revisions after each, that are looked at for the plainest one."""
@@ -38,7 +38,7 @@ class Timeline:
                 continue
             if writes is None:
                 self.maybe.setdefault(revision, []).append(op)
-            self.readers.setdefault(revision, []).append(op)
+            self.readers.setdefault(op.level, []).append(op)
         self.levels = sorted({op.revision or 0 for op in known})
         self.last = self.levels[-1] if self.levels else 0
         self._known = known
@@ -74,6 +74,8 @@ class Timeline:
             writes = op is self.writer.get(revision)
             if revision < start + writes:
                 return Fault(f"revision {revision}, but the history began at {start}", [op])
+            if op.at is not None and op.at > revision:
+                return Fault(f"revision {op.at} was read before it was there", [op])
             first = self.first_return(revision if writes else revision + 1)
             if first is not None and first.ret < op.call and len(late) < LATE_MAX:
                 late.append((first, op))
@@ -109,12 +111,24 @@ def _writes(op: Op) -> bool | None:
         if any(value is not None for _, value in op.operations):
             return True
         return None if op.operations else False
+    if op.txn is not None:
+        return _txn_writes(op.txn, op.done)
+    if op.kind == REVOKE:
+        return None if op.keys else False
     if not op.done:
         return False
     if op.kind == CAS and op.value is None and op.expect is not None:
         absent = op.expect.kind == "absent"
         return not absent and (op.expect.kind == "value" or op.expect.number > 0)
     return True
+
+
+def _txn_writes(txn: Txn, succeeded: bool | None) -> bool | None:
+    branch = txn.then if succeeded else txn.otherwise
+    if any(part.kind == PUT for part in branch):
+        return True
+    perhaps = any(part.kind in (PUT, DELETE) for part in parts_of(txn, succeeded))
+    return None if perhaps else False
 
 
 def _back_in_time(op: Op, late: Op) -> str:

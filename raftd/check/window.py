@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raftd.check.model import Cell, Model
+from raftd.check.cells import Cell
+from raftd.check.model import Model
 from raftd.check.operations import READS, Op, relaxed
 from raftd.check.search import Search
 

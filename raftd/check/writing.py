@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any
 
 from raftd.check.history import FIRST_REVISION, FORMAT, VERSION
-from raftd.check.operations import BATCH, CAS, DELETE, GET, INFINITY, OK, PUT, RANGE, Item, Op
+from raftd.check.notices import Notice, notice_record
+from raftd.check.operations import (
+    BATCH,
+    CAS,
+    COMPACT,
+    DELETE,
+    GET,
+    GRANT,
+    HOLD,
+    INFINITY,
+    OK,
+    PUT,
+    RANGE,
+    READS,
+    RENEW,
+    REVOKE,
+    TXN,
+    Op,
+)  # fmt: skip
+from raftd.check.parts import item_record, responses_record, text, txn_record
 
 
 def line_of(op: Op) -> str:
@@ -25,6 +43,11 @@ def line_of(op: Op) -> str:
     return json.dumps(record, separators=(",", ":"))
 
 
+def notice_line(notice: Notice) -> str:
+    """What a watcher was told, as a line without its end."""
+    return json.dumps(notice_record(notice), separators=(",", ":"))
+
+
 def header_line(revision: int = FIRST_REVISION) -> str:
     """The first line of a history of a store that was empty, at `revision`."""
     return json.dumps({"format": FORMAT, "version": VERSION, "initial": {"revision": revision}})
@@ -32,59 +55,62 @@ def header_line(revision: int = FIRST_REVISION) -> str:
 
 def _request(op: Op) -> dict[str, Any]:
     if op.kind == BATCH:
-        pairs = [[_text(key), _text(value)] for key, value in op.operations]
+        pairs = [[text(key), text(value)] for key, value in op.operations]
         return {"operations": pairs}
+    if op.txn is not None:
+        return txn_record(op.txn)
+    if op.kind in (GRANT, RENEW, REVOKE):
+        return {"lease": op.lease} | ({"ttl": op.ttl} if op.kind == GRANT else {})
+    if op.kind == COMPACT:
+        return {"at": op.at}
+    past = {"at": op.at} if op.kind in READS and op.at is not None else {}
     if op.kind == RANGE:
-        request: dict[str, Any] = {"prefix": _text(op.key)}
+        request: dict[str, Any] = {"prefix": text(op.key), **past}
         if op.after:
-            request["after"] = _text(op.after)
+            request["after"] = text(op.after)
         if op.limit:
             request["limit"] = op.limit
         return request
-    request = {"key": _text(op.key)}
+    request = {"key": text(op.key), **past}
+    if op.kind == PUT and op.lease:
+        request["lease"] = op.lease
+    if op.kind == HOLD:
+        request["token"] = op.token
     if op.kind in (PUT, CAS):
-        request["value"] = _text(op.value)
+        request["value"] = text(op.value)
     if op.expect is not None:
         kind = op.expect.kind
         told: Any = True if kind == "absent" else op.expect.number
-        request["expect"] = {kind: _text(op.expect.value) if kind == "value" else told}
+        request["expect"] = {kind: text(op.expect.value) if kind == "value" else told}
     return request
 
 
 def _answer(op: Op) -> dict[str, Any]:
     answer: dict[str, Any] = {"revision": op.revision, "version": op.version}
     if op.kind == GET:
-        answer.update(_shown(op.found) if op.found is not None else {"value": None})
+        answer.update(item_record(op.found) if op.found is not None else {"value": None})
         return _told(answer) | {"value": answer["value"]}
     if op.kind == DELETE:
         answer["deleted"] = op.done
     elif op.kind == CAS:
         answer["succeeded"] = op.done
         if op.told:
-            current = _told(_shown(op.found)) if op.found is not None else None
+            current = item_record(op.found) if op.found is not None else None
             return _told(answer) | {"current": current}
     elif op.kind == RANGE:
-        answer["items"] = [{"key": _text(key), **_told(_shown(item))} for key, item in op.items]
+        answer["items"] = [{"key": text(key), **item_record(item)} for key, item in op.items]
         answer["more"] = op.more
     elif op.kind == BATCH:
         answer["versions"] = op.versions
+    elif op.kind == TXN:
+        answer["succeeded"] = op.done
+        answer["responses"] = responses_record(op.branch) if op.branch is not None else None
+    elif op.kind in (GRANT, RENEW):
+        answer["ttl"] = op.ttl
+    elif op.kind == REVOKE:
+        answer["existed"] = op.done
     return _told(answer)
-
-
-def _shown(item: Item) -> dict[str, Any]:
-    return {
-        "value": _text(item.value), "version": item.version, "mod_revision": item.mod_revision
-    }  # fmt: skip
 
 
 def _told(answer: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if value is not None}
-
-
-def _text(value: bytes | None) -> Any:
-    if value is None:
-        return None
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(value).decode()}

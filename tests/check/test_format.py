@@ -72,7 +72,7 @@ BATCH = '{"op":"batch","operations":[["k","v"]],"call":1,"return":2,"outcome":"o
         ('{"op":"cas","key":"k","outcome":"unknown","call":1}', "expect: an object with one of"),
         ('{"op":"batch","operations":[["a","1"],["a","2"]],"outcome":"unknown","call":1}', "twice"),
         ('{"event":"return","id":1}', "a return without a call"),
-        ('{"format":"other","version":1}', "expected format 'raftd-history' version 1"),
+        ('{"format":"other","version":1}', "expected format 'raftd-history' version 2"),
         ('{"op":"range","outcome":"ok","call":1,"return":2,"items":[3]}', "expected an object"),
         ('{"op":"get","a\\nb":1}', "no such field: a\\nb"),
         ('{"op":"get","key":"k","outcome":"ok","call":1,"return":Infinity}', "inf is no time"),

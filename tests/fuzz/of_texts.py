@@ -9,7 +9,7 @@ from pathlib import Path
 from raftd.check.history import HistoryError, read
 from raftd.check.judge import judge
 from raftd.check.operations import Op
-from raftd.check.writing import header_line, line_of
+from raftd.check.writing import header_line, line_of, notice_line
 from raftd.config import SETTINGS, ConfigError, load
 from raftd.config.load import Loaded
 from raftd.config.render import effective, show
@@ -67,12 +67,16 @@ def history(data: bytes) -> None:
     for line in verdict.lines():
         assert line.isprintable(), f"the verdict says {line!r}"
     lines = [header_line(found.revision), *map(line_of, found.ops)]
-    assert list(map(_told, read(lines).ops)) == list(map(_told, found.ops))
+    again = read([*lines, *map(notice_line, found.watches)])
+    assert list(map(_told, again.ops)) == list(map(_told, found.ops))
+    assert [replace(one, line=0) for one in again.watches] == [
+        replace(one, line=0) for one in found.watches
+    ]
 
 
 def _told(op: Op) -> Op:
-    """Without what a line has no place for: its number, and a range in pieces."""
-    return replace(op, line=0)
+    """Without what a line has no place for: its number, and what the judge notes in it."""
+    return replace(op, line=0, keys=())
 
 
 MINIMAL = b"""\
@@ -120,13 +124,31 @@ EVENTS = b"""\
 {"event": "call", "id": "x", "op": "get", "key": "lamp", "time": 3}
 {"event": "return", "id": "x", "outcome": "ok", "value": "on"}
 """
+RULES = b"""\
+{"op":"grant","lease":9,"ttl":5,"call":1,"return":2,"outcome":"ok"}
+{"op":"txn","compare":[{"key":"a","target":"version","is":"=","than":1}],"then":[{"put":"b",\
+"value":"2","lease":9},{"delete":"c","prefix":true},{"txn":{"then":[{"get":"b"}]}}],"else":[],\
+"call":2,"return":3,"outcome":"ok","succeeded":false,"responses":[],"revision":1}
+{"op":"renew","lease":9,"call":4,"return":5,"outcome":"ok","ttl":0}
+{"op":"get","key":"a","at":1,"call":5,"return":6,"outcome":"ok","value":null,"revision":1}
+{"op":"hold","key":"l","token":7,"call":1,"return":2,"outcome":"ok"}
+{"op":"compact","at":3,"call":14,"return":15,"outcome":"ok"}
+{"watch":"w","begin":2,"prefix":"","previous":true,"time":0.5}
+{"watch":"w","time":1.5,"events":[{"key":"a","revision":2,"previous":null,"item":{"value":"1",\
+"version":1,"create_revision":2,"lease":9}}]}
+{"watch":"w","time":1.6,"progress":3}
+{"watch":"w","time":2.0,"compacted":9}
+"""
 SETTING_WORDS = tuple(name.encode() for name in SETTINGS)
 ODD_VALUES = (b"null", b"~", b"- ", b'"a\\nb"', b"999.9999ms", b"0.07GiB", b"cluster_token=")
 NAMES = """
 op put get delete cas range batch event call return id time outcome ok fail unknown client revision
 key value version mod_revision expect absent base64 succeeded current prefix after limit items more
-operations versions deleted format initial raftd-history
+operations versions deleted format initial raftd-history txn compare then else target is than
+succeeded responses grant renew revoke lease ttl existed hold token compact at create_revision watch
+begin events progress compacted puts deletes previous item
 """
+CHECKED = ("history", "fields", "parts", "notices", "writing", "judge")
 LITERALS = (b"null", b"true", b"false", b"Infinity", b"NaN", b"1e999")
 HISTORY_WORDS = (*(f'"{name}"'.encode() for name in NAMES.split()), *LITERALS)
 
@@ -151,8 +173,8 @@ TARGETS = (
         "history",
         history,
         (HistoryError,),
-        (HISTORY, MORE, EVENTS, HISTORY + MORE),
-        ("raftd/check/history.py", "raftd/check/writing.py", "raftd/check/judge.py"),
+        (HISTORY, MORE, EVENTS, RULES, HISTORY + MORE),
+        tuple(f"raftd/check/{name}.py" for name in CHECKED),
         HISTORY_WORDS,
     ),
 )

@@ -1,0 +1,87 @@
+"""The state machine of an application's objects: all of them in one, each under its name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, BinaryIO, Final
+
+from raftd.core.effects import Event
+from raftd.machine.protocol import MachineError, NodeHandle
+from raftd.objects import encoding
+from raftd.objects.declaring import Asked, Declared
+from raftd.objects.errors import CommandRefused
+from raftd.objects.expiry import Expiry
+from raftd.objects.lock import Lock
+
+LOG = logging.getLogger("raftd.objects")
+
+MAY_DIFFER: Final = (MemoryError, RecursionError, OSError)
+"""What one node may meet and another not: it stops the node, and is no answer."""
+
+
+class ObjectsMachine:
+    """A raftd.machine.protocol.StateMachine. Machine's thread."""
+
+    def __init__(self, declared: Mapping[str, Declared]) -> None:
+        self._declared = [declared[name] for name in sorted(declared)]
+        self._methods: dict[tuple[str, str], Asked] = {
+            (each.name, called): asked
+            for each in self._declared
+            for called, asked in each.methods.items()
+        }
+        self._states: dict[str, Any] = {each.name: each.new_state() for each in self._declared}
+        self._expiry = Expiry(self._locks)
+
+    def attach(self, node: NodeHandle) -> None:
+        self._expiry.attach(node)
+
+    def on_event(self, event: Event) -> None:
+        self._expiry.on_event(event)
+
+    def apply(self, command: bytes) -> bytes:
+        return self._run(command, changes=True)
+
+    def query(self, request: bytes) -> bytes:
+        return self._run(request, changes=False)
+
+    def capture(self) -> list[bytes]:
+        return encoding.dump(self._declared, self._states)
+
+    def restore(self, reader: BinaryIO) -> None:
+        self._states = encoding.load(self._declared, reader)
+
+    def _locks(self) -> dict[str, Lock]:
+        return {name: state for name, state in self._states.items() if isinstance(state, Lock)}
+
+    def _run(self, data: bytes, *, changes: bool) -> bytes:
+        """Raises MachineError to refuse, and what may differ between nodes."""
+        try:
+            request = encoding.decode_call(data)
+            asked = self._methods.get((request.object, request.method))
+            if asked is None:
+                text = f"no {request.object}.{request.method} here: is the program older?"
+                raise MachineError(text)
+            if asked.method.changes != changes:
+                raise MachineError(f"{asked.where} is a {'query' if changes else 'command'}")
+            arguments = encoding.decode_arguments(asked, request.arguments)
+        except encoding.FormatError as error:
+            raise MachineError(str(error)) from None
+        if request.fence is not None:
+            self._check_fence(*request.fence)
+        try:
+            answer = asked.method.function(self._states[request.object], **arguments)
+            return encoding.encode_answer(answer)
+        except (MachineError, *MAY_DIFFER):
+            raise
+        except Exception as error:
+            LOG.exception("%s raised; it should answer or raise CommandRefused", asked.where)
+            # Its name only: a message may hold an address in memory, and every node says the same.
+            return encoding.encode_failure(f"{asked.where} raised {type(error).__name__}")
+
+    def _check_fence(self, name: str, token: int) -> None:
+        lock = self._states.get(name)
+        if not isinstance(lock, Lock):
+            raise MachineError(f"there is no lock {name!r}")
+        if lock.token != token or not lock.owner:
+            raise CommandRefused(f"fenced: lock {name!r} is not held with token {token} any more")

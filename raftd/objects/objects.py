@@ -1,0 +1,140 @@
+"""Objects: what an application declares, and the two ways to have it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, Unpack
+
+from raftd.client.settings import Options
+from raftd.objects import encoding
+from raftd.objects.channel import ClusterChannel
+from raftd.objects.declaring import Declared, declared, is_replicated
+from raftd.objects.errors import DeclarationError
+from raftd.objects.machine import ObjectsMachine
+from raftd.objects.methods import Channel, Place, handle_of, place_of
+
+if TYPE_CHECKING:
+    from raftd.config import Config
+    from raftd.embed import RaftNode
+
+Object = TypeVar("Object")
+
+
+class Objects:
+    """The base of a class whose attributes are replicated objects:
+
+        class Shop(Objects):
+            stock = Dict[str, int]()
+            orders = Counter()
+
+    `Shop.open(config)` is a node in this process, `Shop.connect(endpoints)` a client of nodes that
+    run elsewhere; on both, `shop.stock["a"] = 1`. The attributes' names are in the log: to rename
+    one is to drop it and begin another.
+
+    Enter it by `with`, or by `async with`; or call start and stop. Those: one thread. The objects:
+    any thread, any event loop.
+    """
+
+    declared: ClassVar[Mapping[str, Declared]] = {}
+
+    def __init_subclass__(cls) -> None:
+        """Raises DeclarationError: the class is checked when it is defined."""
+        super().__init_subclass__()
+        found = dict(cls.declared)
+        for name, value in vars(cls).items():
+            if is_replicated(type(value)):
+                if hasattr(Objects, name):
+                    raise DeclarationError(f"{cls.__name__}.{name}: that name is taken")
+                found[name] = declared(name, value)
+                encoding.check_initial(found[name])
+            elif isinstance(value, type) and is_replicated(value):
+                text = f"make one: {name} = {value.__name__}()"
+                raise DeclarationError(f"{cls.__name__}.{name} is a class: {text}")
+        cls.declared = found
+
+    def __init__(self, channel: Channel, node: RaftNode | None = None) -> None:
+        """By `open` and `connect`."""
+        self._channel = channel
+        self.node = node
+        """The node in this process; None if there is none."""
+        for name, each in self.declared.items():
+            vars(self)[name] = handle_of(each.cls, Place(channel, name))
+
+    @classmethod
+    def open(cls, config: Config, **options: Unpack[Options]) -> Self:
+        """With a node of the cluster in this process; `start` starts it.
+
+        options: of raftd.client. Raises ConfigError, one line a problem.
+        """
+        from raftd.embed import RaftNode
+
+        node = RaftNode(config, ObjectsMachine(cls.declared))
+        first = config.peers[config.id].client
+        others = [each.client for id, each in config.peers.items() if id != config.id]
+        if config.client_ca:
+            files = Options(ca=config.client_ca, cert=config.client_cert, key=config.client_key)
+            options = Options(**{**files, **options})
+        return cls(ClusterChannel(cls.declared, [first, *others], options), node)
+
+    @classmethod
+    def connect(cls, endpoints: str | Sequence[str], **options: Unpack[Options]) -> Self:
+        """endpoints: the client ports of some or all nodes. May be made before a fork."""
+        return cls(ClusterChannel(cls.declared, endpoints, options))
+
+    def start(self) -> Self:
+        """Raises raftd.embed.CannotStart, one line."""
+        if self.node is not None:
+            self.node.start()
+        return self
+
+    def stop(self) -> None:
+        """End the calls, then the node. Harmless again."""
+        if isinstance(self._channel, ClusterChannel):
+            self._channel.close()
+        if self.node is not None:
+            self.node.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(self._channel, ClusterChannel):
+            await self._channel.aclose()
+        await asyncio.to_thread(self.stop)
+
+
+def machine_of(application: type[Objects]) -> Callable[[], ObjectsMachine]:
+    """For `raftd serve`: `Machine = machine_of(Shop)`, and `machine: shop:Machine` in the file."""
+
+    class Machine(ObjectsMachine):
+        def __init__(self) -> None:
+            super().__init__(application.declared)
+
+    return Machine
+
+
+def stale(handle: Object) -> Object:
+    """A handle of the same object whose queries any node answers from its own state, at once."""
+    place = place_of(handle)
+    if place is None:
+        return handle
+    return handle_of(type(handle), replace(place, stale=True))

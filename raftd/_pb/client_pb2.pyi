@@ -22,6 +22,8 @@ class FailureCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DEADLINE: _ClassVar[FailureCode]
     DONE_ANSWER_TOO_LONG: _ClassVar[FailureCode]
     FLOOR_AHEAD: _ClassVar[FailureCode]
+    UNAUTHENTICATED: _ClassVar[FailureCode]
+    PERMISSION_DENIED: _ClassVar[FailureCode]
 
 class Consistency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -40,6 +42,8 @@ MACHINE_ERROR: FailureCode
 DEADLINE: FailureCode
 DONE_ANSWER_TOO_LONG: FailureCode
 FLOOR_AHEAD: FailureCode
+UNAUTHENTICATED: FailureCode
+PERMISSION_DENIED: FailureCode
 LINEARIZABLE: Consistency
 STALE: Consistency
 

@@ -291,14 +291,16 @@ class ProbeReply(_message.Message):
     def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., leads: _Optional[bool] = ..., term: _Optional[int] = ...) -> None: ...
 
 class ForwardRequest(_message.Message):
-    __slots__ = ("envelope", "batch", "queries")
+    __slots__ = ("envelope", "batch", "queries", "principal")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     envelope: Envelope
     batch: bytes
     queries: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., batch: _Optional[bytes] = ..., queries: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    principal: bytes
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., batch: _Optional[bytes] = ..., queries: _Optional[_Iterable[bytes]] = ..., principal: _Optional[bytes] = ...) -> None: ...
 
 class ForwardReply(_message.Message):
     __slots__ = ("envelope", "refusal", "message", "leader", "results", "index", "term")

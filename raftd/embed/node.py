@@ -29,6 +29,7 @@ from raftd.storage.directory import DataDirectory
 from raftd.storage.errors import StorageError
 from raftd.wire.batch import check_batch, encode_batch
 from raftd.wire.errors import WireError
+from raftd.wire.principal import OWN
 
 Answer = TypeVar("Answer")
 
@@ -179,7 +180,7 @@ class RaftNode:
             check_batch(payload)
         except WireError as error:
             raise ValueError(str(error)) from None
-        return self._ask(lambda node, done: node.submit(payload, done), applied, changes=True)
+        return self._ask(lambda node, done: node.submit(payload, done, OWN), applied, changes=True)
 
     def query(self, request: bytes, *, stale: bool = False) -> Call[bytes]:
         """Ask the machine. Linearizable, on any node that is in touch with a leader's majority.
@@ -187,7 +188,7 @@ class RaftNode:
         stale: from this node's own state, without asking anybody. The call raises NotDone or
         MachineRefused.
         """
-        return self._ask(lambda node, done: node.query([request], stale, done), answered)
+        return self._ask(lambda node, done: node.query([request], stale, done, OWN), answered)
 
     def transfer(self, target: str | None = None) -> Call[str]:
         """Hand leadership over, to `target` or to whoever is furthest; the new leader's id."""

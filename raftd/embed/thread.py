@@ -236,7 +236,9 @@ class NodeThread:
         )
         machine = self._machine.machine
         store = machine if isinstance(machine, WatchedStore) else None
-        servers = Servers(node, peers, where, advertised, settings, fatal, now, store)
+        servers = Servers(
+            node, peers, where, advertised, settings, fatal, now, store, self._clock.epoch_ms
+        )
         return node, peers, servers
 
     async def _look(self, servers: Servers) -> None:

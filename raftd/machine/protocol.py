@@ -177,6 +177,22 @@ class TellsChanges(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsPrincipals(Protocol):
+    """A machine that says who may do what; see raftd.wire.principal. Machine's thread."""
+
+    def applying(self, principal: bytes) -> Callable[[bytes], bytes]:
+        """What to call in the place of `apply` for the commands of a batch of this principal's.
+
+        It raises MachineError also for what that one may not do.
+        """
+        ...
+
+    def query_as(self, principal: bytes, request: bytes) -> bytes:
+        """`query` for this principal. Raises MachineError also for what that one may not ask."""
+        ...
+
+
 class MachineError(Exception):
     """A deterministic refusal: every node raises it for the same command in the same state."""
 

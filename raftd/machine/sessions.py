@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 from typing import BinaryIO
 from zlib import crc32
@@ -32,6 +32,7 @@ from zlib import crc32
 from raftd.core.effects import Event
 from raftd.machine import answers
 from raftd.machine import session_table as tables
+from raftd.machine.principals import AsWhom
 from raftd.machine.protocol import (
     HOOKS,
     Attached,
@@ -47,6 +48,7 @@ from raftd.machine.session_table import FORMAT_1, KEPT_HEAD, RESULT_AT, Limits, 
 from raftd.wire import batch as wire
 from raftd.wire import session_id
 from raftd.wire.errors import WireError
+from raftd.wire.principal import NOBODY
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Sessions:
         self.quick: bool = bool(getattr(machine, "quick", False))
         self.watches: bool = any(hasattr(machine, name) for name in HOOKS)
         self._on_applied = machine.on_applied if isinstance(machine, SeesApplied) else None
+        self._as = AsWhom(machine)
         self._limits = limits
         self._sessions: Table = Table()
         self._taken_ms = 0
@@ -103,14 +106,14 @@ class Sessions:
         """Of the entry that is being applied. Any thread; costs the hot path nothing."""
         return length_hint(self._commands)
 
-    def query(self, request: bytes) -> tuple[int, bytes]:
-        """(OK, answer) or (MACHINE_ERROR, message).
+    def query(self, request: bytes, principal: bytes = NOBODY) -> tuple[int, bytes]:
+        """(OK, answer) or (MACHINE_ERROR, message). principal: who asks, as in wire.principal.
 
         A query changes nothing, so a bug in one is logged and answered, not fatal. An answer that
         is too long to travel is INVALID.
         """
         try:
-            answer: object = self.machine.query(request)
+            answer: object = self._as.query(principal, request)
             if isinstance(answer, bytes):
                 return answers.of_read(answer)
             raise TypeError(f"it answered {type(answer).__name__}, not bytes")
@@ -234,10 +237,10 @@ class Sessions:
     def _apply_plain(self, index: int, term: int, batch: wire.Batch) -> bytes:
         parts = [wire.RESULTS_HEADER.pack(wire.RESULTS_VERSION, len(batch.commands))]
         room = self._limits.results_bytes
-        offset = 0
+        offset, apply = 0, self._as.applying(batch.principal)
         try:
             for offset, (_, command) in enumerate(self._commands):  # noqa: B007 - see except
-                result = answers.FULL if room < 0 else self._answer(command, batch.version)
+                result = answers.FULL if room < 0 else self._answer(apply, command, batch.version)
                 room -= len(result)
                 parts.append(result)
         except Exception as error:
@@ -251,7 +254,8 @@ class Sessions:
         numbers_before, bytes_before = len(session.applied), session.kept_bytes
         session.raise_floor(batch.floor)
         applied, floor, limits = session.applied, session.floor, self._limits
-        apply, pack, answer_max = self.machine.apply, KEPT_HEAD.pack, limits.answer_bytes
+        apply, pack = self._as.applying(batch.principal), KEPT_HEAD.pack
+        answer_max = limits.answer_bytes
         number_room = limits.session_numbers - len(applied)
         byte_room = limits.session_bytes - session.kept_bytes
         room = limits.results_bytes
@@ -292,9 +296,9 @@ class Sessions:
         self._expire()
         return b"".join(parts)
 
-    def _answer(self, command: bytes, version: int) -> bytes:
+    def _answer(self, apply: Callable[[bytes], bytes], command: bytes, version: int) -> bytes:
         try:
-            answer, limit = self.machine.apply(command), self._limits.answer_bytes
+            answer, limit = apply(command), self._limits.answer_bytes
             if len(answer) > limit:
                 return answers.result(*answers.too_long(answer, limit, version))
             return wire.RESULT_HEAD.pack(wire.OK, len(answer)) + answer

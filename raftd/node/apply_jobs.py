@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from raftd.core.effects import Event
 from raftd.core.types import Entry, Index, SnapshotMeta, Term
 from raftd.node.outcomes import Done, Outcome
+from raftd.wire.principal import NOBODY
 
 Captured = tuple[Index, Term, bytes, Iterable[bytes]]
 
@@ -24,11 +25,12 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Answer `queries` once everything up to `index` is applied."""
+    """Answer `queries` of `principal` once everything up to `index` is applied."""
 
     index: Index
     queries: Sequence[bytes]
     done: Done
+    principal: bytes = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,9 +269,9 @@ class ApplyWorker:
             heapq.heappush(self._waiting, (job.index, next(self._order), job))
             return
         self._doing = job
-        query, frame = self._machine.query, iter(job.queries)
+        query, frame, principal = self._machine.query, iter(job.queries), job.principal
         self._frame = frame
-        results = [query(request) for request in frame]
+        results = [query(request, principal) for request in frame]
         done.answers.append((job.done, Answered(self.applied_index, results)))
 
     def _release_waiting(self, done: Slice) -> bool:

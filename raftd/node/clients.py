@@ -17,6 +17,7 @@ from raftd.node.settings import NodeSettings
 from raftd.node.turn_queue import TurnQueue
 from raftd.node.wellbeing import Wellbeing
 from raftd.wire.batch import noted
+from raftd.wire.principal import NOBODY, OWN
 
 
 class Clients:
@@ -45,7 +46,7 @@ class Clients:
         """(taken and not answered yet, taken and failed or of unknown outcome since the start)."""
         return len(self._waiters) + self._queue.batches, self._waiters.failed
 
-    def submit(self, batch: bytes, done: Done) -> None:
+    def submit(self, batch: bytes, done: Done, principal: bytes = NOBODY) -> None:
         """Propose one BATCH payload, which the caller has checked, as one entry.
 
         Everything submitted in one turn of the loop shares one critical section, one write to the
@@ -54,7 +55,7 @@ class Clients:
         refused = self._refuse_at_once(len(batch))
         if refused is not None:
             done(refused)
-        elif self._queue.batch(batch, done):
+        elif self._queue.batch(batch, done, principal):
             self._driver.soon(self._propose)
 
     def _refuse_at_once(self, size_bytes: int) -> Refused | None:
@@ -78,11 +79,14 @@ class Clients:
         return None
 
     def _propose(self) -> None:
-        batches, dones = self._queue.take_batches()
+        batches, dones, principals = self._queue.take_batches()
         if not batches:
             return
         core, taken_ms = self._core, self._driver.clock.epoch_ms()
-        batches = [noted(batch, taken_ms) for batch in batches]
+        batches = [
+            noted(batch, taken_ms, principal)
+            for batch, principal in zip(batches, principals, strict=True)
+        ]
         try:
             fx = self._driver.enter(lambda now: core.propose(batches, now))
         except NotLeader as error:
@@ -103,7 +107,7 @@ class Clients:
         if self._refuse() is not None:
             return
         core = self._core
-        payload = noted(batch, self._driver.clock.epoch_ms())
+        payload = noted(batch, self._driver.clock.epoch_ms(), OWN)
 
         def propose(now: float) -> Effects:
             if core.current_term != term:
@@ -117,7 +121,9 @@ class Clients:
         self._waiters.failed += len(dones)
         answer(dones, outcome)
 
-    def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None:
+    def query(
+        self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes = NOBODY
+    ) -> None:
         """Answer from the applied state: after a ReadIndex round, or as it is now if `stale`."""
         if self._driver.stopped:
             done(Refused(Refusal.UNAVAILABLE, self._driver.stopped))
@@ -126,9 +132,9 @@ class Clients:
         elif self._queue.full(queries, self._applying.worker.backlog):
             done(Refused(Refusal.OVERLOADED, "too many reads are waiting: try again later"))
         elif stale:
-            self._applying.put(Query(0, queries, done))
+            self._applying.put(Query(0, queries, done, principal))
             self._applying.go_on()
-        elif self._queue.read(queries, done):
+        elif self._queue.read(queries, done, principal):
             self._driver.soon(self._read)
 
     def _read(self) -> None:
@@ -140,11 +146,11 @@ class Clients:
         def confirmed(index: Index, refusal: NotLeader | None) -> None:
             if not self._queue.reads_done(waiting):
                 return
-            for queries, done in waiting:
+            for queries, done, principal in waiting:
                 if refusal is not None:
                     done(Refused(Refusal.NOT_LEADER, refusal.reason, refusal.leader))
                 else:
-                    self._applying.put(Query(index, queries, done))
+                    self._applying.put(Query(index, queries, done, principal))
             if refusal is None:
                 self._applying.go_on()
 

@@ -44,6 +44,7 @@ from raftd.node.snapshot_worker import SnapshotWorker
 from raftd.node.suspects import Suspects
 from raftd.node.wal_worker import WalWorker
 from raftd.node.wellbeing import Wellbeing
+from raftd.wire.principal import NOBODY
 
 MakeCore = Callable[[Identity, Settings, Configuration, Recovered, Rng, float], RaftCore]
 
@@ -158,21 +159,28 @@ class Node:
 
     # -- what clients ask --
 
-    def submit(self, batch: bytes, done: Done) -> None:
+    def submit(self, batch: bytes, done: Done, principal: bytes = NOBODY) -> None:
         """Propose one BATCH payload, checked by the caller (wire.batch.check_batch), as one entry.
 
+        principal: who asks, as in wire.principal, and proven.
         done: called once, on this thread, possibly before this returns: Applied, or Refused if it
         was certainly not done, or Unknown.
         """
         # Guarded, because gRPC would make a status of an exception and go on.
-        self._driver.guarded("a client's call", lambda: self._clients.submit(batch, done))
+        self._driver.guarded(
+            "a client's call", lambda: self._clients.submit(batch, done, principal)
+        )
 
-    def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None:
+    def query(
+        self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes = NOBODY
+    ) -> None:
         """Answer from the applied state: after a ReadIndex round, or as it is now if `stale`.
 
         done: as for `submit`; Answered or Refused.
         """
-        self._driver.guarded("a client's call", lambda: self._clients.query(queries, stale, done))
+        self._driver.guarded(
+            "a client's call", lambda: self._clients.query(queries, stale, done, principal)
+        )
 
     # -- what operators ask; `done` as for `submit` --
 

@@ -256,8 +256,8 @@ class MachineHost(Protocol):
         """
         ...
 
-    def query(self, request: bytes) -> tuple[int, bytes]:
-        """(status, answer): read-only, on the applied state. Statuses as in wire.batch."""
+    def query(self, request: bytes, principal: bytes) -> tuple[int, bytes]:
+        """(status, answer) for `principal` (wire.principal): read-only, on the applied state."""
         ...
 
     def capture(self) -> tuple[bytes, Iterable[bytes] | Iterator[bytes]]:

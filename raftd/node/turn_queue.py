@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from raftd.node.outcomes import Done, Refusal, Refused
 from raftd.node.settings import NodeSettings
 
-Reads = list[tuple[Sequence[bytes], Done]]
+Reads = list[tuple[Sequence[bytes], Done, bytes]]
+"""Queries, who waits for the answers, and as whom."""
 
 
 class TurnQueue:
@@ -23,6 +24,7 @@ class TurnQueue:
         self._settings = settings
         self._batches: list[bytes] = []
         self._dones: list[Done] = []
+        self._principals: list[bytes] = []
         self._bytes = 0
         self._reads: Reads = []
         self._confirming: dict[int, Reads] = {}
@@ -45,16 +47,18 @@ class TurnQueue:
             return None
         return Refused(Refusal.OVERLOADED, f"{limit} is reached: try again later")
 
-    def batch(self, batch: bytes, done: Done) -> bool:
+    def batch(self, batch: bytes, done: Done, principal: bytes) -> bool:
         """True if this is the first since the last take: the caller must schedule a proposal."""
         self._batches.append(batch)
         self._dones.append(done)
+        self._principals.append(principal)
         self._bytes += len(batch)
         return len(self._batches) == 1
 
-    def take_batches(self) -> tuple[list[bytes], list[Done]]:
-        taken = self._batches, self._dones
-        self._batches, self._dones, self._bytes = [], [], 0
+    def take_batches(self) -> tuple[list[bytes], list[Done], list[bytes]]:
+        """Batches, who waits for each, and who asked."""
+        taken = self._batches, self._dones, self._principals
+        self._batches, self._dones, self._principals, self._bytes = [], [], [], 0
         return taken
 
     def full(self, queries: Sequence[bytes], backlog: int) -> bool:
@@ -62,9 +66,9 @@ class TurnQueue:
         most = self._settings.pending_queries_max
         return self._queries + len(queries) > most or backlog >= most
 
-    def read(self, queries: Sequence[bytes], done: Done) -> bool:
+    def read(self, queries: Sequence[bytes], done: Done, principal: bytes) -> bool:
         """True if this is the first since the last take: the caller must schedule a read."""
-        self._reads.append((queries, done))
+        self._reads.append((queries, done, principal))
         self._queries += len(queries)
         return len(self._reads) == 1
 
@@ -79,13 +83,13 @@ class TurnQueue:
         """False: they have had their answer already."""
         if self._confirming.pop(id(reads), None) is None:
             return False
-        self._queries -= sum(len(queries) for queries, _ in reads)
+        self._queries -= sum(len(queries) for queries, _, _ in reads)
         return True
 
     def everybody(self) -> list[Done]:
         """Take everything that waits here, to refuse it."""
         rounds = [*self._confirming.values(), self._reads]
-        dones = self._dones + [done for reads in rounds for _, done in reads]
-        self._batches, self._dones, self._reads = [], [], []
+        dones = self._dones + [done for reads in rounds for _, done, _ in reads]
+        self._batches, self._dones, self._principals, self._reads = [], [], [], []
         self._confirming.clear()
         return dones

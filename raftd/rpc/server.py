@@ -28,6 +28,8 @@ from raftd._pb import (
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import Node
 from raftd.rpc.clients.admin_service import AdminService
+from raftd.rpc.clients.audit import Audit
+from raftd.rpc.clients.callers import Callers, CallerSettings, auth_of
 from raftd.rpc.clients.client_service import CommandsService, StreamRegistry
 from raftd.rpc.clients.gate import ClientLimits, Gate
 from raftd.rpc.clients.health import HealthService
@@ -79,6 +81,7 @@ class ServerSettings:
     reflection: bool = True
     client_tls: Tls | None = None
     client_tls_optional: bool = False
+    callers: CallerSettings = field(default_factory=CallerSettings)
     etcd: EtcdSettings = field(default_factory=EtcdSettings)
 
     @property
@@ -112,8 +115,12 @@ class Servers:
         fatal: FatalPort,
         now: Callable[[], float],
         store: WatchedStore | None = None,
+        epoch_ms: Callable[[], int] = lambda: 0,
     ) -> None:
-        """store: the built-in one, if it is the node's machine: then etcd's clients are served."""
+        """store: the built-in one, if it is the node's machine: then etcd's clients are served.
+
+        epoch_ms: this node's clock; the age of tokens goes by it.
+        """
         self._node = node
         self._peers = peers
         self._settings = settings
@@ -121,7 +128,8 @@ class Servers:
         hush_cut_calls()
         self._connections = Connections(settings.unread, now)
         self._guard = Guard(self._connections, settings.floods, now)
-        self._gate = Gate(node, directory, settings.clients, self._connections)
+        callers = Callers(auth_of(store), epoch_ms, settings.callers)
+        self._gate = Gate(node, directory, settings.clients, self._connections, callers, Audit(now))
         self._raft = RaftService(
             node,
             directory,

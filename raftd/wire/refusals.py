@@ -17,6 +17,20 @@ TOO_MANY_LEASES: Final = "too many leases"
 NOT_PRIMARY: Final = "not the leader: only the leader counts the time of leases"
 TOO_LONG: Final = "the answer would be too long"
 
+ROOT_USER_MISSING: Final = "root user does not exist"
+ROOT_ROLE_MISSING: Final = "root user does not have root role"
+USER_EXISTS: Final = "user name already exists"
+USER_EMPTY: Final = "user name is empty"
+USER_NOT_FOUND: Final = "user name not found"
+ROLE_EXISTS: Final = "role name already exists"
+ROLE_NOT_FOUND: Final = "role name not found"
+ROLE_NOT_GRANTED: Final = "role is not granted to the user"
+PERMISSION_NOT_GRANTED: Final = "permission is not granted to the role"
+PERMISSION_DENIED: Final = "permission denied"
+INVALID_AUTH_MANAGEMENT: Final = "invalid auth management"
+OLD_REVISION: Final = "revision of auth store is old"
+TOO_MUCH_AUTH: Final = "too many users, roles or permissions"
+
 
 def refusal_of(message: str) -> str:
     """The text by which a refusal is known, without the details."""

@@ -17,8 +17,10 @@ from raftd.node.outcomes import Done
 _query = Clients.query
 
 
-def _unconfirmed(self: Clients, queries: Sequence[bytes], stale: bool, done: Done) -> None:
-    _query(self, queries, True, done)
+def _unconfirmed(
+    self: Clients, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes = b""
+) -> None:
+    _query(self, queries, True, done, principal)
 
 
 if __name__ == "__main__":

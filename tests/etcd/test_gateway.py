@@ -148,7 +148,8 @@ def test_json_is_as_etcds_gateway_writes_it() -> None:
                 "count": "1",
             }
         request, caller = services.asked[0]
-        assert (request.key, request.limit, caller.token) == (b"a", 3, "secret")
+        assert (request.key, request.limit) == (b"a", 3)
+        assert caller.metadata == {"authorization": "secret"}
 
     run(test)
 

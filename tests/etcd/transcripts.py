@@ -34,8 +34,8 @@ said as many lines as the transcript has. When recorded anew, only the silence c
 """
 
 _HERE = re.compile(r"^(.*?) <<<'(.*)'$")
-_LEASE = re.compile(r"\b[0-9a-f]{15,16}\b")
-_LEASE_IN_JSON = re.compile(r'(?<="ID":)[0-9]{15,19}\b')
+_LEASE = re.compile(r"\b[0-9a-f]{13,16}\b")
+_LEASE_IN_JSON = re.compile(r'(?<="ID":)[0-9]{13,19}\b')
 _WORDS = [
     (re.compile(r'"(hash|dbSize|dbSizeInUse|raftIndex|raftTerm|raftAppliedIndex)":\d+,?'), ""),
     (re.compile(r'"(RaftIndex|RaftAppliedIndex|DBSize)" : \d+'), r'"\1" : 0'),

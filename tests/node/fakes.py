@@ -100,7 +100,7 @@ class FakeHost:
     def commands_left(self) -> int:
         return 0
 
-    def query(self, request: bytes) -> tuple[int, bytes]:
+    def query(self, request: bytes, principal: bytes = b"") -> tuple[int, bytes]:
         self.clock.time += self.query_cost
         return 0, request + b"=%d" % len(self.payloads)
 

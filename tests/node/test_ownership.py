@@ -34,7 +34,7 @@ def test_a_second_owner_is_named() -> None:
     with pytest.raises(BrokenInvariant, match=RULE):
         ownership.give_back()
     ownership.take_back()
-    assert ownership.take().query(b"q") == (0, b"q=2")
+    assert ownership.take().query(b"q", b"") == (0, b"q=2")
 
 
 def test_nobody_restores_a_machine_that_was_not_lent_to_him() -> None:
@@ -86,7 +86,7 @@ class Jealous:
     def commands_left(self) -> int:
         return 0
 
-    def query(self, request: bytes) -> tuple[int, bytes]:
+    def query(self, request: bytes, principal: bytes = b"") -> tuple[int, bytes]:
         self._call("query")
         return 0, b""
 

@@ -132,11 +132,13 @@ class FakeNode(FakeSnapshots):
     def settled(self) -> int:
         return len(self.replies) + len(self.lost)
 
-    def submit(self, batch: bytes, done: Done) -> None:
+    def submit(self, batch: bytes, done: Done, principal: bytes = b"") -> None:
         self.submitted.append((batch, done))
         self.on_submit(batch, done)
 
-    def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None:
+    def query(
+        self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes = b""
+    ) -> None:
         self.on_query(queries, stale, done)
 
     def state(self) -> RaftState:

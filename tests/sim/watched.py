@@ -205,9 +205,9 @@ class WatchedHost:
     def commands_left(self) -> int:
         return self._host.commands_left()
 
-    def query(self, request: bytes) -> tuple[int, bytes]:
+    def query(self, request: bytes, principal: bytes = b"") -> tuple[int, bytes]:
         self._process.machine.used("answers a query")
-        return self._host.query(request)
+        return self._host.query(request, principal)
 
     def capture(self) -> tuple[bytes, Iterable[bytes]]:
         self._process.machine.used("captures")

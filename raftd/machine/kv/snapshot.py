@@ -1,5 +1,8 @@
 """The store's bytes in a snapshot [frozen formats, little-endian].
 
+    version 3   as version 2 with the magic "rkv3", and behind `grants`: length u32, users and
+                roles (auth_snapshot.py); written where there ever was a user or a role, so that
+                programs without auth read the snapshots of stores without it
     version 2   magic "rkv2", revision u64, compacted u64, first u64, keys u64, leases u32,
                 grants u64,
                 pairs (as in wire.kv, in byte order of keys; records as in wire.txn_answers),
@@ -17,6 +20,8 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import BinaryIO, Final, NamedTuple
 
+from raftd.machine.kv import auth_snapshot
+from raftd.machine.kv.auth import Auth
 from raftd.machine.kv.history import Before, FrozenHistory, History, Item, changes_of
 from raftd.machine.kv.leases import FrozenLeases, Leases
 from raftd.machine.kv.table import Frozen, Table
@@ -25,9 +30,11 @@ from raftd.wire.kv import PAIR_HEAD, RECORD_HEAD
 from raftd.wire.txn_answers import LEASED_AT, LEASED_BIT, LEASED_HEAD
 
 MAGIC: Final = b"rkv2"
+MAGIC_3: Final = b"rkv3"
 MAGIC_1: Final = b"rkv1"
 HEAD: Final = Struct("<QQQQIQ")
 HEAD_1: Final = Struct("<QQ")
+AUTH_BYTES: Final = Struct("<I")
 LEASE: Final = Struct("<qqQ")
 ITEM_HEAD: Final = Struct("<I")
 CHUNK_BYTES: Final = 64 << 10
@@ -44,13 +51,18 @@ class Captured(NamedTuple):
     table: Frozen
     leases: FrozenLeases
     history: FrozenHistory
+    auth: bytes = b""
+    """As auth_snapshot writes it; empty where there never was a user or a role."""
 
 
 def chunks(store: Captured) -> Iterator[bytes]:
     """The snapshot in pieces of CHUNK_BYTES, or of one pair or one revision. Any thread."""
     leases = store.leases
     head = store.revision, store.history.compacted, store.first, store.keys
-    parts = [MAGIC, HEAD.pack(*head, len(leases.granted_s), leases.grants)]
+    magic = MAGIC_3 if store.auth else MAGIC
+    parts = [magic, HEAD.pack(*head, len(leases.granted_s), leases.grants)]
+    if store.auth:
+        parts += (AUTH_BYTES.pack(len(store.auth)), store.auth)
     size = 0
     for part in _parts(store):
         parts.append(part)
@@ -76,22 +88,26 @@ def _parts(store: Captured) -> Iterator[bytes]:
             yield pack(len(key), len(before or b"")) + key + (before or b"")
 
 
-def load(reader: BinaryIO, table: Table, history: History, leases: Leases) -> None:
-    """Replace all three by what `chunks` wrote. Raises SnapshotFormatError; they are of no use
+def load(reader: BinaryIO, table: Table, history: History, leases: Leases, auth: Auth) -> None:
+    """Replace all four by what `chunks` wrote. Raises SnapshotFormatError; they are of no use
     then.
     """
     source = _Source(reader)
     leases.clear()
+    auth.clear()
     magic = source.take(len(MAGIC))
     if magic == MAGIC_1:
         revision, keys = HEAD_1.unpack(source.take(HEAD_1.size))
         table.load(source.pairs(keys))
         _load_leases(source, 0, table, leases)
         history.clear(revision, revision)
-    elif magic == MAGIC:
+    elif magic in (MAGIC, MAGIC_3):
         revision, compacted, first, keys, count, leases.grants = HEAD.unpack(source.take(HEAD.size))
         if not compacted <= revision or not max(compacted, 1) <= first <= revision + 1:
             raise _bad(f"revision {revision}, compacted {compacted}, first {first}")
+        if magic == MAGIC_3:
+            (size,) = AUTH_BYTES.unpack(source.take(AUTH_BYTES.size))
+            auth_snapshot.load(source.take(size), auth)
         table.load(source.pairs(keys))
         _load_leases(source, count, table, leases)
         history.clear(revision, compacted, first)
@@ -99,7 +115,7 @@ def load(reader: BinaryIO, table: Table, history: History, leases: Leases) -> No
             history.add(_load_item(source, table))
             history.roll()
     else:
-        raise _bad(f"starts with {magic!r}, this program reads {MAGIC!r} and {MAGIC_1!r}")
+        raise _bad(f"starts with {magic!r}, this program reads {MAGIC_1!r} to {MAGIC_3!r}")
     source.finish()
 
 

@@ -11,12 +11,15 @@ answers of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from struct import error as StructError
 from typing import BinaryIO, Final
 
 from raftd.core.effects import Event
-from raftd.machine.kv import commands, snapshot
+from raftd.machine.kv import auth_snapshot, commands, snapshot
+from raftd.machine.kv.access import Access
+from raftd.machine.kv.auth import Auth
 from raftd.machine.kv.history import CHUNK, FIRST_REVISION, History, changes_of
 from raftd.machine.kv.leases import Leases
 from raftd.machine.kv.lessor import Lessor
@@ -30,6 +33,7 @@ from raftd.machine.protocol import Change, Changes, MachineError, NodeHandle
 from raftd.wire import kv as wire
 from raftd.wire import leases as lease_wire
 from raftd.wire import refusals
+from raftd.wire.auth import AUTH, decode_auth, encode_auth_answer
 from raftd.wire.errors import WireError
 from raftd.wire.txn import TXN, DeleteOp, Txn, decode_txn
 from raftd.wire.txn_answers import encode_answer
@@ -49,6 +53,8 @@ class KvStore:
         """keep: how much history, while this node leads. chunk: revisions, for tests."""
         self.history = History(chunk)
         self.leases = Leases()
+        self.auth = Auth()
+        self._access = Access(self.auth, self.leases)
         self._table = Table(self.history.add, self.leases.detach)
         self._put = self._table.put
         self._revision = FIRST_REVISION
@@ -86,6 +92,20 @@ class KvStore:
             raise MachineError(str(error)) from None
         return answer
 
+    def applying(self, principal: bytes) -> Callable[[bytes], bytes]:
+        """`apply` for the commands of one batch, with a check before each where auth is on."""
+        return partial(self._apply_as, principal) if self.auth.enabled else self.apply
+
+    def _apply_as(self, principal: bytes, command: bytes) -> bytes:
+        self._access.check_command(principal, command)
+        return self.apply(command)
+
+    def query_as(self, principal: bytes, request: bytes) -> bytes:
+        """`query`, with a check before it where auth is on."""
+        if self.auth.enabled:
+            self._access.check_query(principal, request)
+        return self.query(request)
+
     def _apply(self, operation: int, command: bytes) -> bytes:
         if operation == TXN:
             done = self._transactions.run(decode_txn(command))
@@ -95,6 +115,9 @@ class KvStore:
             answer = self._older.apply(operation, command)
             self._revision = self.history.last
             return answer
+        if operation == AUTH:
+            self.auth.apply(decode_auth(command))
+            return encode_auth_answer(self._revision, self.auth.revision)
         if operation == lease_wire.COMPACT:
             return self._compact(lease_wire.decode_number(command))
         if operation == lease_wire.LEASE_GRANT:
@@ -150,13 +173,14 @@ class KvStore:
                 self._table.capture(),
                 self.leases.capture(),
                 self.history.capture(),
+                b"" if self.auth.untouched else auth_snapshot.dump(self.auth),
             )
         )
 
     def restore(self, reader: BinaryIO) -> None:
         """Read what `capture` wrote. Raises SnapshotFormatError; the store is of no use then."""
         self._table.clear()
-        snapshot.load(reader, self._table, self.history, self.leases)
+        snapshot.load(reader, self._table, self.history, self.leases, self.auth)
         self._table.note = self.history.add
         self._revision = self.history.last
         self._restored = True

@@ -36,7 +36,15 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self._stopping = asyncio.Event()
         self._backups = Backups(gate)
 
+    async def _admit(self, call: str, context: Context, changes: bool = False) -> None:
+        """Ends the call of whoever may not make it."""
+        try:
+            self._gate.admit_operator(f"Admin/{call}", context, changes)
+        except CallFailed as failed:
+            await errors.abort(context, failed.failure)
+
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
+        await self._admit("Status", context)
         reply = self._status()
         if request.with_digest:
             try:
@@ -46,6 +54,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         return reply
 
     async def Digest(self, request: pb.DigestRequest, context: Context) -> pb.DigestReply:
+        await self._admit("Digest", context)
         try:
             applied_index, digest = await self._digest(context)
             return pb.DigestReply(applied_index=applied_index, digest=digest)
@@ -60,6 +69,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
     async def SnapshotNow(
         self, request: pb.SnapshotNowRequest, context: Context
     ) -> pb.SnapshotNowReply:
+        await self._admit("SnapshotNow", context, changes=True)
         try:
             outcome = await self._gate.control(self._gate.node.snapshot_now, context)
             assert isinstance(outcome, Applied)
@@ -71,9 +81,11 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self, request: pb.BackupRequest, context: Context
     ) -> None:
         """A coroutine that writes, as Events is."""
+        await self._admit("Backup", context, changes=True)
         await self._backups.send(context, self._stopping)
 
     async def Transfer(self, request: pb.TransferRequest, context: Context) -> pb.TransferReply:
+        await self._admit("Transfer", context, changes=True)
         target = request.target or None
         node = self._gate.node
         try:
@@ -86,6 +98,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             await errors.abort(context, failed.failure)
 
     async def ChangeMember(self, request: pb.MemberRequest, context: Context) -> pb.MemberReply:
+        await self._admit("ChangeMember", context, changes=True)
         node = self._gate.node
         try:
             change = await change_of(request, node, self._gate.directory, self._meet)
@@ -99,6 +112,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self, request: pb.EventsRequest, context: Context
     ) -> None:
         """A coroutine that writes, not a generator: see Reader.tell."""
+        await self._admit("Events", context)
         with self._readers.enter() as reader:
             feed = self._gate.node.subscribe(request.from_start)
             try:

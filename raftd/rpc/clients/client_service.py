@@ -17,6 +17,7 @@ from raftd.rpc.plumbing.direct_streams import server_stream
 from raftd.rpc.plumbing.streams import Ended, ServerStream
 from raftd.wire import batch
 from raftd.wire.errors import WireError
+from raftd.wire.principal import NOBODY
 
 STOPPING = Ended(grpc.StatusCode.UNAVAILABLE, "this node is stopping: use another one")
 
@@ -92,14 +93,19 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
             await errors.abort(context, failed.failure)
 
     async def Pipeline(self, _frames: object, context: Context) -> None:  # type: ignore[override]
-        gate, limits = self._gate, self._gate.limits
+        gate, limits, callers = self._gate, self._gate.limits, self._gate.callers
+        who, known = NOBODY, 0
 
         def on_frame(frame: pb.PipelineRequest) -> None:
+            nonlocal who, known
             number, payload = frame.number, frame.batch
             size = len(payload)
+            principal = who
 
             def done(outcome: Outcome) -> None:
                 waits = 0
+                if callers.asked:
+                    _audit(gate, outcome, principal, context)
                 if isinstance(outcome, Applied):
                     waits = len(outcome.results)
                     reply = pb.PipelineReply(
@@ -117,15 +123,25 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
                     waits = 0
                 stream.answer(reply, size, waits)
 
+            if known != callers.revision:  # somebody's rights have moved: who is this now?
+                known = 0
+                try:
+                    who = principal = gate.principal(context)
+                    known = callers.revision
+                except CallFailed as failed:
+                    stream.take(0)
+                    reply = pb.PipelineReply(number=number, failure=failed.failure)
+                    stream.answer(reply, 0)
+                    return
             if payload:
                 stream.take(size)
-                start: Callable[[], None] = lambda: gate.submit(payload, done)  # noqa: E731
+                start: Callable[[], None] = lambda: gate.submit(payload, done, principal)  # noqa: E731
             else:
                 queries = list(frame.queries.query)
                 size = sum(map(len, queries))
                 stream.take(size)
                 stale = frame.queries.consistency == pb.STALE
-                start = lambda: gate.query(queries, stale, done)  # noqa: E731
+                start = lambda: gate.query(queries, stale, done, principal)  # noqa: E731
             try:
                 start()
             except WireError as error:
@@ -140,6 +156,13 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
             gate.connections.of(context.peer()),
         )
         await self._streams.serve(stream, context)
+
+
+def _audit(gate: Gate, outcome: Outcome, principal: bytes, context: Context) -> None:
+    if isinstance(outcome, Applied):
+        gate.audit_results(outcome.results, principal, context.peer())
+    elif isinstance(outcome, Answered):
+        gate.audit_answers(outcome.results, principal, context.peer())
 
 
 def one_command(session: pb.Session, command: bytes) -> bytes:

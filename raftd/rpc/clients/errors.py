@@ -30,6 +30,8 @@ STATUS: dict[int, grpc.StatusCode] = {
     pb.DEADLINE: grpc.StatusCode.DEADLINE_EXCEEDED,
     pb.DONE_ANSWER_TOO_LONG: grpc.StatusCode.DATA_LOSS,
     pb.FLOOR_AHEAD: grpc.StatusCode.OUT_OF_RANGE,
+    pb.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    pb.PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
 }
 
 _REFUSALS: dict[Refusal, pb.FailureCode] = {
@@ -82,6 +84,14 @@ def overloaded(message: str) -> pb.Failure:
 
 def unavailable(message: str) -> pb.Failure:
     return pb.Failure(code=pb.UNAVAILABLE, certainly_not_done=_NOT_DONE, message=message)
+
+
+def unauthenticated(message: str) -> pb.Failure:
+    return pb.Failure(code=pb.UNAUTHENTICATED, certainly_not_done=_NOT_DONE, message=message)
+
+
+def denied(message: str) -> pb.Failure:
+    return pb.Failure(code=pb.PERMISSION_DENIED, certainly_not_done=_NOT_DONE, message=message)
 
 
 def unknown(message: str) -> pb.Failure:

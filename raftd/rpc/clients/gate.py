@@ -11,6 +11,8 @@ from raftd._pb import client_pb2 as pb
 from raftd.node.outcomes import Answered, Applied, Done, Outcome
 from raftd.rpc.api import ClientNode
 from raftd.rpc.clients import errors
+from raftd.rpc.clients.audit import Audit
+from raftd.rpc.clients.callers import EVERYBODY, Callers, NotAllowed, NotTrusted
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.directory import Directory
 from raftd.rpc.plumbing.connections import Connections
@@ -21,6 +23,9 @@ from raftd.wire.batch import (
     encode_results,
 )
 from raftd.wire.errors import WireError
+from raftd.wire.principal import NOBODY
+from raftd.wire.refusals import OLD_REVISION, PERMISSION_DENIED, USER_EMPTY
+from raftd.wire.results import MACHINE_ERROR
 
 Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
 
@@ -44,6 +49,8 @@ class ClientLimits:
 SMALL_BYTES = 4096
 """A smaller answer to a unary call is not counted: the number of calls bounds those."""
 
+_DENIALS = frozenset(text.encode() for text in (PERMISSION_DENIED, USER_EMPTY, OLD_REVISION))
+
 UNREAD = "too many answers wait to be read: read them, or ask for less"
 
 
@@ -56,26 +63,77 @@ class Gate:
         directory: Directory,
         limits: ClientLimits,
         connections: Connections,
+        callers: Callers = EVERYBODY,
+        audit: Audit | None = None,
     ) -> None:
+        self.callers = callers
+        self.audit = audit or Audit(lambda: 0.0)
         self.node = node
         self.directory = directory
         self.limits = limits
         self.connections = connections
 
+    # --- who calls ------------------------------------------------------------------------------
+
+    def principal(self, context: Context) -> bytes:
+        """Raises CallFailed for a token that does not count."""
+        try:
+            return self.callers.of(context)
+        except NotTrusted as error:
+            raise self._refused(
+                "a call", NOBODY, context, errors.unauthenticated(str(error))
+            ) from None
+
+    def admit_operator(self, call: str, context: Context, changes: bool) -> None:
+        """Lets in who has the role root, and everybody while auth is off. Raises CallFailed.
+
+        changes: a line for the audit also while auth is off.
+        """
+        principal = self.principal(context)
+        try:
+            self.callers.demand_root(principal)
+        except NotAllowed as error:
+            raise self._refused(call, principal, context, errors.denied(str(error))) from None
+        if changes or self.callers.asked:
+            self.audit.done(call, principal, context.peer())
+
+    def _refused(
+        self, call: str, principal: bytes, context: Context, failure: pb.Failure
+    ) -> CallFailed:
+        self.audit.refused(call, principal, context.peer(), failure.message)
+        return CallFailed(failure)
+
+    def audit_results(self, results: bytes, principal: bytes, peer: str) -> None:
+        """A line for what the store refused to this caller: one for all commands of a batch."""
+        self.audit_answers(decode_results(results), principal, peer)
+
+    def audit_answers(
+        self, results: Sequence[tuple[int, bytes]], principal: bytes, peer: str
+    ) -> None:
+        for status, answer in results:
+            if status == MACHINE_ERROR and answer in _DENIALS:
+                self.audit.refused("a command or query", principal, peer, answer.decode())
+                return
+
     # --- for streams: callbacks, nothing awaited ------------------------------------------------
 
-    def submit(self, batch: bytes, done: Done) -> None:
-        """Raises WireError if `batch` is malformed: nothing was done, `done` is not called."""
-        check_batch(batch)
-        self.node.submit(batch, done)
+    def submit(self, batch: bytes, done: Done, principal: bytes = NOBODY) -> None:
+        """principal: as `principal` found it, or the node that forwards.
 
-    def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None:
+        Raises WireError if `batch` is malformed: nothing was done, `done` is not called.
+        """
+        check_batch(batch)
+        self.node.submit(batch, done, principal)
+
+    def query(
+        self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes = NOBODY
+    ) -> None:
         """Raises WireError as `submit` does."""
         if not 0 < len(queries) <= self.limits.queries_max:
             raise WireError(
                 f"{len(queries)} queries in one frame, 1..{self.limits.queries_max} may be"
             )
-        self.node.query(queries, stale, done)
+        self.node.query(queries, stale, done, principal)
 
     def failure(self, outcome: Outcome) -> pb.Failure:
         return errors.of_outcome(outcome, self.directory)
@@ -99,19 +157,25 @@ class Gate:
 
     async def apply(self, batch: bytes, context: Context) -> tuple[Applied, bytes]:
         """One command's answer. Raises CallFailed, also for a result that is not OK."""
-        outcome = await self._settled(context, lambda done: self.submit(batch, done))
+        principal = self.principal(context)
+        outcome = await self._settled(context, lambda done: self.submit(batch, done, principal))
         if not isinstance(outcome, Applied):
             raise CallFailed(self.failure(outcome))
+        if self.callers.asked:
+            self.audit_results(outcome.results, principal, context.peer())
         self._await_reader(context, len(outcome.results))
         return outcome, self.one_of(outcome.results)
 
     async def ask(self, query: bytes, stale: bool, context: Context) -> tuple[int, bytes]:
         """(applied index, answer). Raises CallFailed."""
+        principal = self.principal(context)
         outcome = await self._settled(
-            context, lambda done: self.query((query,), stale, done), False
+            context, lambda done: self.query((query,), stale, done, principal), False
         )
         if not isinstance(outcome, Answered):
             raise CallFailed(self.failure(outcome))
+        if self.callers.asked:
+            self.audit_answers(outcome.results, principal, context.peer())
         answer = self.only(outcome.results)
         if len(answer) > SMALL_BYTES and not self.connections.of(context.peer()).room(len(answer)):
             del outcome, answer  # the exception keeps this frame until the refusal has left

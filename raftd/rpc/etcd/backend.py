@@ -19,6 +19,7 @@ from raftd.rpc.clients.gate import Gate
 from raftd.rpc.etcd.faults import Fault, fault, of_outcome
 from raftd.rpc.peers.forwarding import Forward
 from raftd.wire.batch import BATCH_BYTES_MAX, encode_batch
+from raftd.wire.principal import NOBODY
 from raftd.wire.refusals import NOT_PRIMARY
 from raftd.wire.results import COMMANDS_MAX, MACHINE_ERROR, OK, decode_results
 
@@ -28,6 +29,8 @@ RETRY_SECONDS = 0.02
 WAITING_MAX = 16_384
 """Writes that wait for the batch before theirs."""
 WAITING_BYTES_MAX = 32 << 20
+PASSED_OVER_MAX = 1024
+"""Writes of others that a batch of one principal looks past."""
 HEAD_BYTES = 64
 """Of a batch or of a command in it, generously."""
 
@@ -47,6 +50,7 @@ class Forwarder(Protocol):
 @dataclass(slots=True, eq=False)
 class _Write:
     command: bytes
+    principal: bytes
     deadline: float
     answer: asyncio.Future[bytes]
 
@@ -65,28 +69,28 @@ class Backend:
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
 
-    async def write(self, command: bytes) -> bytes:
-        """The answer to one command of wire. Raises Fault."""
+    async def write(self, command: bytes, principal: bytes = NOBODY) -> bytes:
+        """The answer to one command of wire. principal: as in wire.principal. Raises Fault."""
         if self._closed:
             raise fault("stopped")
         if len(self._waiting) >= WAITING_MAX or self._bytes + len(command) > WAITING_BYTES_MAX:
             raise fault("too_many_requests")
         deadline = self._loop.time() + REQUEST_SECONDS
-        write = _Write(command, deadline, self._loop.create_future())
+        write = _Write(command, principal, deadline, self._loop.create_future())
         self._waiting.append(write)
         self._bytes += len(command)
         if self._sender is None:
             self._sender = self._loop.create_task(self._send_all())
         return await write.answer
 
-    async def read(self, query: bytes, serializable: bool) -> bytes:
+    async def read(self, query: bytes, serializable: bool, principal: bytes = NOBODY) -> bytes:
         """The answer to one query of wire; serializable: from this member's own state as it is.
 
         Raises Fault.
         """
         deadline = self._loop.time() + REQUEST_SECONDS
         while True:
-            outcome = await self._ask(query, serializable, deadline)
+            outcome = await self._ask(query, serializable, principal, deadline)
             if isinstance(outcome, Answered):
                 status, answer = outcome.results[0]
                 return self._checked(status, answer)
@@ -94,11 +98,11 @@ class Backend:
                 raise of_outcome(outcome)
             await self._pause(deadline)
 
-    async def ask_leader(self, query: bytes) -> bytes:
+    async def ask_leader(self, query: bytes, principal: bytes = NOBODY) -> bytes:
         """The answer to a query that only the leader's store can give. Raises Fault."""
         deadline = self._loop.time() + REQUEST_SECONDS
         while True:
-            outcome = await self._ask_leader(query, deadline)
+            outcome = await self._ask_leader(query, principal, deadline)
             if isinstance(outcome, Answered):
                 status, answer = outcome.results[0]
                 if status != MACHINE_ERROR or not answer.startswith(_NOT_PRIMARY):
@@ -107,17 +111,22 @@ class Backend:
                 raise of_outcome(outcome)
             await self._pause(deadline)
 
-    async def _ask_leader(self, query: bytes, deadline: float) -> Outcome:
+    async def _ask_leader(self, query: bytes, principal: bytes, deadline: float) -> Outcome:
         state = self._gate.node.state()
         if state.leader == self._gate.node.identity.node:
-            return await self._ask(query, False, deadline)
+            return await self._ask(query, False, principal, deadline)
         if state.leader is None:
             return Refused(Refusal.NOT_LEADER, "no leader is known")
-        return await self._forwarder.forward(state.leader, Forward(queries=(query,)))
+        what = Forward(queries=(query,), principal=principal)
+        return await self._forwarder.forward(state.leader, what)
 
-    async def _ask(self, query: bytes, serializable: bool, deadline: float) -> Outcome:
+    async def _ask(
+        self, query: bytes, serializable: bool, principal: bytes, deadline: float
+    ) -> Outcome:
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
-        self._gate.query((query,), serializable, lambda outcome: _settle(waiting, outcome))
+        self._gate.query(
+            (query,), serializable, lambda outcome: _settle(waiting, outcome), principal
+        )
         if waiting.done():
             return waiting.result()
         try:
@@ -149,7 +158,8 @@ class Backend:
                 writes = self._take()
                 if not writes:
                     return  # all callers have gone
-                outcome = await self._send(encode_batch(b"", 0, [(0, w.command) for w in writes]))
+                batch = encode_batch(b"", 0, [(0, write.command) for write in writes])
+                outcome = await self._send(batch, writes[0].principal)
                 if _comes_back(outcome) and not self._closed:
                     self._put_back(writes)
                     await asyncio.sleep(RETRY_SECONDS)
@@ -159,18 +169,30 @@ class Backend:
             self._sender = None
 
     def _take(self) -> list[_Write]:
-        """The next batch, without what is no longer waited for; empty if nothing else waits."""
+        """The next batch, without what is no longer waited for; empty if nothing else waits.
+
+        A batch is of one principal. Whoever else waits is passed over, a bounded number of times,
+        and comes first in the next one; among one principal's writes the order stays.
+        """
         writes: list[_Write] = []
+        others: list[_Write] = []
         size = HEAD_BYTES
-        while self._waiting and len(writes) < COMMANDS_MAX:
-            more = len(self._waiting[0].command) + HEAD_BYTES
-            if writes and size + more > BATCH_BYTES_MAX:
-                break
+        while self._waiting and len(writes) < COMMANDS_MAX and len(others) < PASSED_OVER_MAX:
             write = self._waiting.popleft()
+            if write.answer.done():
+                self._bytes -= len(write.command)
+                continue
+            if writes and write.principal != writes[0].principal:
+                others.append(write)
+                continue
+            more = len(write.command) + HEAD_BYTES
+            if writes and size + more > BATCH_BYTES_MAX:
+                self._waiting.appendleft(write)
+                break
+            size += more
             self._bytes -= len(write.command)
-            if not write.answer.done():
-                size += more
-                writes.append(write)
+            writes.append(write)
+        self._waiting.extendleft(reversed(others))
         return writes
 
     def _put_back(self, writes: Sequence[_Write]) -> None:
@@ -182,12 +204,14 @@ class Backend:
                 self._waiting.appendleft(write)
                 self._bytes += len(write.command)
 
-    async def _send(self, batch: bytes) -> Outcome:
+    async def _send(self, batch: bytes, principal: bytes) -> Outcome:
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
-        self._gate.submit(batch, lambda outcome: _settle(waiting, outcome))
+        self._gate.submit(batch, lambda outcome: _settle(waiting, outcome), principal)
         outcome = await waiting
         if isinstance(outcome, Refused) and outcome.leader and _comes_back(outcome):
-            outcome = await self._forwarder.forward(outcome.leader, Forward(batch))
+            outcome = await self._forwarder.forward(
+                outcome.leader, Forward(batch, principal=principal)
+            )
         return outcome
 
     def _answer(self, writes: Sequence[_Write], outcome: Outcome) -> None:

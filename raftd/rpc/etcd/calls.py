@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from raftd._pb import etcd_pb2 as pb
+from raftd.wire.principal import NOBODY
 
 WIRE_NAMES = {
     "Lock": "v3lockpb.Lock",
@@ -24,15 +25,16 @@ WIRE_NAMES = {
 class Caller:
     """metadata: what came with the call, keys in lower case, text values only.
 
-    by_gateway: it speaks HTTP and JSON, and may not know how to speak gRPC.
+    by_gateway: it speaks HTTP and JSON, and may not know how to speak gRPC. peer: its address, for
+    the audit. common_name: of its certificate, where that says who it is. principal: who it is, as
+    the door found out (door.py).
     """
 
     metadata: Mapping[str, str] = field(default_factory=dict)
     by_gateway: bool = False
-
-    @property
-    def token(self) -> str:
-        return self.metadata.get("token", "") or self.metadata.get("authorization", "")
+    peer: str = ""
+    common_name: str = ""
+    principal: bytes = NOBODY
 
     @property
     def requires_leader(self) -> bool:
@@ -46,8 +48,7 @@ ANYBODY = Caller()
 class Conversation(Protocol):
     """A stream as its handler sees it. Network thread only."""
 
-    @property
-    def caller(self) -> Caller: ...
+    caller: Caller
 
     async def receive(self) -> Any:
         """The next request, or None once the caller has sent its last one."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from raftd.rpc.clients.callers import text_metadata
 from raftd.rpc.clients.gate import SMALL_BYTES, UNREAD
 from raftd.rpc.etcd.calls import Caller, Hangup, Method
 from raftd.rpc.etcd.faults import Code, Fault, fault
@@ -53,26 +54,34 @@ class OpenStreams:
         self._stopping.set()
 
 
+Named = Callable[[Context], str]
+"""The common name of a call's certificate, where that says who calls."""
+
+
 def add_to(
-    server: Tolerant, methods: Iterable[Method], connections: Connections, streams: OpenStreams
+    server: Tolerant,
+    methods: Iterable[Method],
+    connections: Connections,
+    streams: OpenStreams,
+    named: Named,
 ) -> None:
     """`server` answers these methods from now on."""
     by_service = groupby(methods, lambda method: method.path.rpartition("/")[0].strip("/"))
     for service, its_methods in by_service:
         handlers = {
-            method.path.rpartition("/")[2]: _handler(method, connections, streams)
+            method.path.rpartition("/")[2]: _handler(method, connections, streams, named)
             for method in its_methods
         }
         server.add_registered_method_handlers(service, handlers)
 
 
-def _handler(method: Method, connections: Connections, streams: OpenStreams) -> Any:
+def _handler(method: Method, connections: Connections, streams: OpenStreams, named: Named) -> Any:
     parse = method.request.FromString
     if method.unary is not None:
-        answer = _unary(method.unary, connections)
+        answer = _unary(method.unary, connections, named)
         return grpc.unary_unary_rpc_method_handler(answer, parse, bytes)
     assert method.streaming is not None
-    converse = _stream(method.streaming, connections, streams)
+    converse = _stream(method.streaming, connections, streams, named)
     if method.client_streams:
 
         async def of_many(_requests: object, context: Context) -> None:
@@ -87,13 +96,13 @@ def _packed(answer: Any) -> bytes:
     return packed
 
 
-def _unary(handle: Any, connections: Connections) -> Any:
+def _unary(handle: Any, connections: Connections, named: Named) -> Any:
     async def answer(request: Any, context: Context) -> bytes:
         connection = connections.of(context.peer())
         try:
             if connections.unread and connection.full:
                 raise Fault(Code.RESOURCE_EXHAUSTED, UNREAD)
-            made = await handle(request, caller_of(context))
+            made = await handle(request, caller_of(context, named))
             return _readable(_packed(made), connection, context)
         except Fault as error:
             await context.abort(error.code, error.text)
@@ -113,14 +122,14 @@ def _readable(packed: bytes, connection: Connection, context: Context) -> bytes:
     return packed
 
 
-def caller_of(context: Context) -> Caller:
-    pairs = context.invocation_metadata() or ()
-    return Caller({key: value for key, value in pairs if isinstance(value, str)})
+def caller_of(context: Context, named: Named) -> Caller:
+    return Caller(text_metadata(context), peer=context.peer(), common_name=named(context))
 
 
-def _stream(handle: Any, connections: Connections, streams: OpenStreams) -> Any:
+def _stream(handle: Any, connections: Connections, streams: OpenStreams, named: Named) -> Any:
     async def converse(request: Any, context: Context) -> None:
-        talk = GrpcConversation(context, connections.of(context.peer()), request)
+        caller = caller_of(context, named)
+        talk = GrpcConversation(context, connections.of(context.peer()), request, caller)
         try:
             await streams.serve(lambda: handle(talk))
         except Fault as error:
@@ -135,12 +144,14 @@ def _stream(handle: Any, connections: Connections, streams: OpenStreams) -> Any:
 class GrpcConversation:
     """One stream. request: of a stream with one request only, else None."""
 
-    def __init__(self, context: Context, connection: Connection, request: Any) -> None:
+    def __init__(
+        self, context: Context, connection: Connection, request: Any, caller: Caller
+    ) -> None:
         self._context = context
         self._connection = connection
         self._single = request is not None
         self._request = request
-        self.caller = caller_of(context)
+        self.caller = caller
 
     async def receive(self) -> Any:
         """The next request, or None at the end. Raises Fault if it is not one."""

@@ -27,14 +27,14 @@ class KVService:
     async def Range(self, request: pb.RangeRequest, caller: Caller) -> pb.RangeResponse:
         checks.check_range(request)
         txn = translate.one(translate.range_op(request))
-        result = await self._read(txn, request.serializable)
+        result = await self._read(txn, request.serializable, caller)
         answer = result.responses[0]
         assert isinstance(answer, RangeAnswer)
         return translate.range_answer(self._headers.make(result.revision), answer)
 
     async def Put(self, request: pb.PutRequest, caller: Caller) -> pb.PutResponse:
         checks.check_put(request)
-        result = await self._write(translate.one(translate.put_op(request)))
+        result = await self._write(translate.one(translate.put_op(request)), caller)
         answer = result.responses[0]
         assert isinstance(answer, PutAnswer)
         return translate.put_answer(self._headers.make(result.revision), answer)
@@ -43,7 +43,7 @@ class KVService:
         self, request: pb.DeleteRangeRequest, caller: Caller
     ) -> pb.DeleteRangeResponse:
         checks.check_delete(request)
-        result = await self._write(translate.one(translate.delete_op(request)))
+        result = await self._write(translate.one(translate.delete_op(request)), caller)
         answer = result.responses[0]
         assert isinstance(answer, DeleteAnswer)
         return translate.delete_answer(self._headers.make(result.revision), answer)
@@ -52,24 +52,26 @@ class KVService:
         checks.check_txn(request)
         txn = translate.txn_op(request)
         if txn.writes:
-            result = await self._write(txn)
+            result = await self._write(txn, caller)
         else:
-            result = await self._read(txn, _serializable(request))
+            result = await self._read(txn, _serializable(request), caller)
         return translate.txn_answer(self._headers.make(result.revision), result)
 
     async def Compact(self, request: pb.CompactionRequest, caller: Caller) -> pb.CompactionResponse:
         if request.revision < 0:
             raise fault("compacted")
-        answer = await self._backend.write(leases.encode_compact(request.revision))
+        command = leases.encode_compact(request.revision)
+        answer = await self._backend.write(command, caller.principal)
         revision = leases.decode_compact_answer(answer).revision
         return pb.CompactionResponse(header=self._headers.make(revision))
 
-    async def _read(self, txn: wire.Txn, serializable: bool) -> TxnResult:
+    async def _read(self, txn: wire.Txn, serializable: bool, caller: Caller) -> TxnResult:
         query = translate.encoded(txn)
-        return decode_txn_answer(await self._backend.read(query, serializable))
+        return decode_txn_answer(await self._backend.read(query, serializable, caller.principal))
 
-    async def _write(self, txn: wire.Txn) -> TxnResult:
-        return decode_txn_answer(await self._backend.write(translate.encoded(txn)))
+    async def _write(self, txn: wire.Txn, caller: Caller) -> TxnResult:
+        command = translate.encoded(txn)
+        return decode_txn_answer(await self._backend.write(command, caller.principal))
 
 
 def _serializable(request: pb.TxnRequest) -> bool:

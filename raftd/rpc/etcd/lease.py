@@ -10,6 +10,7 @@ from raftd.rpc.etcd.calls import Caller, Conversation
 from raftd.rpc.etcd.faults import fault
 from raftd.rpc.etcd.header import Headers
 from raftd.wire import leases as wire
+from raftd.wire.principal import NOBODY
 
 LEASE_BITS = 63
 """A number that the server draws is positive."""
@@ -35,7 +36,7 @@ class LeaseService:
             raise fault("lease_ttl_too_large")
         lease = request.ID or self._draw(LEASE_BITS) or 1
         ttl_s = max(request.TTL, self._ttl_min_s)
-        answer = await self._backend.write(wire.encode_lease_grant(lease, ttl_s))
+        answer = await self._backend.write(wire.encode_lease_grant(lease, ttl_s), caller.principal)
         revision, granted_s = wire.decode_grant_answer(answer)
         return pb.LeaseGrantResponse(header=self._headers.make(revision), ID=lease, TTL=granted_s)
 
@@ -44,21 +45,22 @@ class LeaseService:
     ) -> pb.LeaseRevokeResponse:
         if not request.ID:
             raise fault("lease_not_found")
-        answer = await self._backend.write(wire.encode_lease_revoke(request.ID))
+        answer = await self._backend.write(wire.encode_lease_revoke(request.ID), caller.principal)
         revision = wire.decode_revoke_answer(answer).revision
         return pb.LeaseRevokeResponse(header=self._headers.make(revision))
 
     async def LeaseKeepAlive(self, talk: Conversation) -> None:
         """One answer a request. An unknown lease is no error: its answer has the TTL 0."""
         while (request := await talk.receive()) is not None:
-            await talk.send(await self.renew(request.ID))
+            await talk.send(await self.renew(request.ID, talk.caller.principal))
 
-    async def renew(self, lease: int) -> pb.LeaseKeepAliveResponse:
+    async def renew(self, lease: int, principal: bytes = NOBODY) -> pb.LeaseKeepAliveResponse:
         """Raises Fault."""
         if not lease:
-            status = wire.decode_status_answer(await self._backend.read(wire.encode_status(), True))
+            answer = await self._backend.read(wire.encode_status(), True, principal)
+            status = wire.decode_status_answer(answer)
             return self._renewed(status.revision, 0, 0)
-        answer = await self._backend.ask_leader(wire.encode_lease_renew(lease))
+        answer = await self._backend.ask_leader(wire.encode_lease_renew(lease), principal)
         revision, ttl_s = wire.decode_renew_answer(answer)
         return self._renewed(revision, lease, ttl_s)
 
@@ -72,7 +74,8 @@ class LeaseService:
         if not request.ID:
             raise fault("lease_not_found")
         query = wire.encode_lease_time_to_live(request.ID, request.keys)
-        found = wire.decode_time_to_live_answer(await self._backend.ask_leader(query))
+        answer = await self._backend.ask_leader(query, caller.principal)
+        found = wire.decode_time_to_live_answer(answer)
         return pb.LeaseTimeToLiveResponse(
             header=self._headers.make(found.revision),
             ID=request.ID,
@@ -84,7 +87,7 @@ class LeaseService:
     async def LeaseLeases(
         self, request: pb.LeaseLeasesRequest, caller: Caller
     ) -> pb.LeaseLeasesResponse:
-        answer = await self._backend.read(wire.encode_lease_list(), False)
+        answer = await self._backend.read(wire.encode_lease_list(), False, caller.principal)
         revision, leases = wire.decode_list_answer(answer)
         return pb.LeaseLeasesResponse(
             header=self._headers.make(revision),

@@ -20,6 +20,7 @@ from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.rpc.etcd.translate import encoded, one
 from raftd.wire import leases
+from raftd.wire.principal import OWN
 from raftd.wire.txn import RangeOp
 from raftd.wire.txn_answers import RangeAnswer, decode_txn_answer
 
@@ -64,7 +65,7 @@ class MaintenanceService:
 
     async def Status(self, request: pb.StatusRequest, caller: Caller) -> pb.StatusResponse:
         state, identity = self._node.state(), self._node.identity
-        answer = await self._backend.read(leases.encode_status(), True)
+        answer = await self._backend.read(leases.encode_status(), True, OWN)
         store = leases.decode_status_answer(answer)
         size_bytes = store.size_bytes + store.history_bytes
         return pb.StatusResponse(
@@ -93,7 +94,7 @@ class MaintenanceService:
 
     async def HashKV(self, request: pb.HashKVRequest, caller: Caller) -> pb.HashKVResponse:
         """A CRC over all keys at a revision: equal on equal members. It is not etcd's number."""
-        answer = await self._backend.read(leases.encode_status(), True)
+        answer = await self._backend.read(leases.encode_status(), True, OWN)
         status = leases.decode_status_answer(answer)
         revision = request.revision or status.revision
         crc, start = 0, b"\0"
@@ -112,7 +113,7 @@ class MaintenanceService:
 
     async def _page(self, start: bytes, revision: int) -> RangeAnswer:
         query = encoded(one(RangeOp(start, b"\0", PAGE_KEYS, revision)))
-        page = decode_txn_answer(await self._backend.read(query, True)).responses[0]
+        page = decode_txn_answer(await self._backend.read(query, True, OWN)).responses[0]
         assert isinstance(page, RangeAnswer)
         return page
 

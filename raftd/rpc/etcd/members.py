@@ -18,6 +18,7 @@ from raftd.rpc.etcd.faults import Code, Fault, fault, of_outcome
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.wire import leases
+from raftd.wire.principal import OWN
 
 NOT_HERE = "etcdserver: a member of raftd has an id of its own: use `raftctl member`"
 
@@ -42,7 +43,7 @@ class ClusterService:
         self, request: pb.MemberListRequest, caller: Caller
     ) -> pb.MemberListResponse:
         if request.linearizable:
-            await self._backend.read(leases.encode_status(), False)
+            await self._backend.read(leases.encode_status(), False, OWN)
         return pb.MemberListResponse(header=self._headers.make(0), members=self.members(caller))
 
     def members(self, caller: Caller) -> list[pb.Member]:

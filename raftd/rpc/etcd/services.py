@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from random import SystemRandom
 
 from raftd.rpc.api import Node
+from raftd.rpc.clients.callers import auth_of
 from raftd.rpc.clients.gate import Gate
+from raftd.rpc.clients.passwords import Passwords
 from raftd.rpc.directory import Directory
-from raftd.rpc.etcd import calls, grpc_host
+from raftd.rpc.etcd import grpc_host
+from raftd.rpc.etcd.auth import AuthService
 from raftd.rpc.etcd.backend import Backend, Forwarder
+from raftd.rpc.etcd.door import Door
 from raftd.rpc.etcd.election import ElectionService
 from raftd.rpc.etcd.gateway.gateway import Gateway
 from raftd.rpc.etcd.gateway.server import GatewayLimits, HttpServer
@@ -66,6 +70,8 @@ class EtcdServices:
     ) -> None:
         self._settings = settings
         self._streams = OpenStreams()
+        self._passwords = Passwords()
+        self._named = gate.callers.common_name
         headers = Headers(node)
         self._backend = Backend(gate, forwarder, refused)
         looks = LeaderLooks(
@@ -79,19 +85,28 @@ class EtcdServices:
         cluster = ClusterService(node, directory, self._backend, headers, scheme)
         self._services: tuple[object, ...] = (
             kv,
-            WatchService(store.watches, lambda: store.revision, headers, looks),
+            WatchService(
+                store.watches, lambda: store.revision, headers, looks, callers=gate.callers
+            ),
             leases,
             cluster,
             MaintenanceService(node, self._backend, headers, store),
             LockService(kv, queues),
             ElectionService(kv, queues),
         )
-        gateway = Gateway(calls.methods(self._services), lambda: _unhealthy(node))
+        auth = auth_of(store)
+        if auth is not None:
+            self._services += (
+                AuthService(self._backend, headers, auth, gate.callers, self._passwords),
+            )
+        self._door = Door(gate.callers, gate.audit)
+        gateway = Gateway(self._door.methods(self._services), lambda: _unhealthy(node))
         self._http = HttpServer(gateway.handle, settings.gateway)
 
     def add_to(self, server: Tolerant, connections: Connections) -> None:
         """Have the client port serve etcd's methods."""
-        grpc_host.add_to(server, calls.methods(self._services), connections, self._streams)
+        methods = self._door.methods(self._services)
+        grpc_host.add_to(server, methods, connections, self._streams, self._named)
 
     async def start(self) -> int:
         """Open the gateway's port, if there is to be one. Returns it, or 0. Raises BindError."""
@@ -115,6 +130,7 @@ class EtcdServices:
     async def stop(self) -> None:
         """The gateway's port closes."""
         await self._http.stop()
+        self._passwords.close()
 
 
 def _unhealthy(node: Node) -> str:

@@ -52,6 +52,19 @@ _REFUSALS = {
     refusals.LEASE_EXISTS: "lease_exists",
     refusals.TOO_MANY_LEASES: "too_many_requests",
     refusals.TOO_LONG: "request_too_large",
+    refusals.ROOT_USER_MISSING: "root_user_missing",
+    refusals.ROOT_ROLE_MISSING: "root_role_missing",
+    refusals.USER_EXISTS: "user_exists",
+    refusals.USER_EMPTY: "user_empty",
+    refusals.USER_NOT_FOUND: "user_not_found",
+    refusals.ROLE_EXISTS: "role_exists",
+    refusals.ROLE_NOT_FOUND: "role_not_found",
+    refusals.ROLE_NOT_GRANTED: "role_not_granted",
+    refusals.PERMISSION_NOT_GRANTED: "permission_not_granted",
+    refusals.PERMISSION_DENIED: "permission_denied",
+    refusals.INVALID_AUTH_MANAGEMENT: "invalid_auth_management",
+    refusals.OLD_REVISION: "old_auth_revision",
+    refusals.TOO_MUCH_AUTH: "too_many_requests",
 }
 
 

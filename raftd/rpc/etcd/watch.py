@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from raftd.rpc.clients.callers import EVERYBODY, Callers
 from raftd.rpc.etcd.calls import Conversation
 from raftd.rpc.etcd.faults import fault
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import Hub
 from raftd.rpc.etcd.leading import LeaderLooks
+from raftd.rpc.etcd.watch_rights import WatchRights
 from raftd.rpc.etcd.watcher import NOTES_MAX, StreamWatchers
 
 PROGRESS_SECONDS = 600.0
@@ -28,8 +30,10 @@ class WatchService:
         headers: Headers,
         looks: LeaderLooks,
         progress_seconds: float = PROGRESS_SECONDS,
+        callers: Callers = EVERYBODY,
     ) -> None:
         """revision: the store's at this moment."""
+        self._callers = callers
         self._hub = hub
         self._revision = revision
         self._headers = headers
@@ -38,7 +42,8 @@ class WatchService:
 
     async def Watch(self, talk: Conversation) -> None:
         """Until the caller has gone. Raises Fault when a leader is required and there is none."""
-        watchers = StreamWatchers(self._hub, self._revision, self._headers)
+        rights = WatchRights(self._callers, talk.caller.principal)
+        watchers = StreamWatchers(self._hub, self._revision, self._headers, rights)
         tasks = [
             asyncio.ensure_future(self._read(talk, watchers)),
             asyncio.ensure_future(self._write(talk, watchers)),

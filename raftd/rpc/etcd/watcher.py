@@ -12,6 +12,7 @@ from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import Change, Delivery, Hub, Taken
 from raftd.rpc.etcd.translate import key_value
+from raftd.rpc.etcd.watch_rights import WatchRights
 
 NOTES_MAX = 128
 """Answers to requests that wait to be sent: past it the stream is not read."""
@@ -36,17 +37,25 @@ TOO_MANY_HERE = f"etcdserver: too many watchers on this member, the limit is {NO
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One of them. quiet: nothing was sent since progress was last due."""
+    """One of them. keys: key and range_end. quiet: nothing was sent since progress was last due."""
 
     number: int
     taken: Taken
     progress: bool
     fragment: bool
+    keys: tuple[bytes, bytes]
     quiet: bool = True
 
 
 class StreamWatchers:
-    def __init__(self, hub: Hub, revision: Callable[[], int], headers: Headers) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        revision: Callable[[], int],
+        headers: Headers,
+        rights: WatchRights | None = None,
+    ) -> None:
+        self._rights = rights or WatchRights()
         self._hub = hub
         self._revision = revision
         self._headers = headers
@@ -103,11 +112,13 @@ class StreamWatchers:
             no_delete=pb.WatchCreateRequest.NODELETE in request.filters,
             prev_kv=request.prev_kv,
         )
-        watcher = Watcher(number, taken, request.progress_notify, request.fragment)
+        watcher = Watcher(number, taken, request.progress_notify, request.fragment, (key, end))
         self._watchers[number] = watcher
         self._is_ready(number)
 
     def _refusal(self, request: pb.WatchCreateRequest, key: bytes, end: bytes) -> str:
+        if refused := self._rights.refusal(key, end):
+            return refused
         if request.start_revision < 0:
             return COMPACTED
         if end not in (b"", b"\0") and key >= end:
@@ -139,6 +150,15 @@ class StreamWatchers:
             self._ended.discard(number)
             self._note(number, canceled=True)
 
+    def _end_forbidden(self) -> None:
+        """Those whose keys may not be read any more hear nothing more, and are told."""
+        for watcher in list(self._watchers.values()):
+            if why := self._rights.refusal(*watcher.keys):
+                watcher.taken.cancel()
+                del self._watchers[watcher.number]
+                self._ready.pop(watcher, None)
+                self._note(watcher.number, canceled=True, cancel_reason=why)
+
     def _note(self, number: int, **fields: Any) -> None:
         header = self._headers.make(self._revision())
         self._notes.append(pb.WatchResponse(header=header, watch_id=number, **fields))
@@ -169,6 +189,8 @@ class StreamWatchers:
 
     def _take(self, watcher: Watcher) -> Iterator[pb.WatchResponse]:
         """What the hub has for it. After a cancel there may be nothing to take any more."""
+        if self._rights.moved():
+            self._end_forbidden()
         if self._watchers.get(watcher.number) is watcher:
             yield from self._taken(watcher, watcher.taken.take(EVENTS_MAX, BYTES_MAX))
 
@@ -220,6 +242,8 @@ class StreamWatchers:
     def _progress(self) -> Iterator[pb.WatchResponse]:
         """One answer for all watchers, once each of them has been told everything up to there."""
         revision = self._revision()
+        if self._rights.moved():
+            self._end_forbidden()
         for watcher in list(self._watchers.values()):
             delivery = watcher.taken.take(EVENTS_MAX, BYTES_MAX)
             if delivery.revisions or delivery.more or delivery.compacted:

@@ -18,7 +18,9 @@ from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
 from raftd.rpc.peers.lines import Line
 from raftd.rpc.peers.link import readable
+from raftd.wire.batch import PRINCIPAL_BYTES_MAX
 from raftd.wire.errors import WireError
+from raftd.wire.principal import NOBODY
 from raftd.wire.results import decode_results, encode_results
 
 FORWARD_SECONDS = 7.0
@@ -39,16 +41,21 @@ Done = Callable[[Outcome], None]
 class Forwarded(Protocol):
     """What takes forwarded calls here: the clients' gate. Raises WireError for malformed ones."""
 
-    def submit(self, batch: bytes, done: Done) -> None: ...
+    def submit(self, batch: bytes, done: Done, principal: bytes) -> None: ...
 
-    def query(self, queries: Sequence[bytes], stale: bool, done: Done) -> None: ...
+    def query(
+        self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes
+    ) -> None: ...
 
 
 class Forward(NamedTuple):
-    """What is forwarded: a batch of commands, or queries."""
+    """What is forwarded: a batch of commands, or queries. principal: whose, as in wire.principal;
+    who may call on the peer port is trusted to have found out.
+    """
 
     batch: bytes = b""
     queries: Sequence[bytes] = ()
+    principal: bytes = NOBODY
 
 
 def encode_outcome(outcome: Outcome, envelope: pb.Envelope) -> pb.ForwardReply:
@@ -91,11 +98,15 @@ async def forwarded(to: Forwarded, request: pb.ForwardRequest) -> Outcome:
         if not waiting.done():  # the follower may have given up meanwhile
             waiting.set_result(outcome)
 
+    principal = request.principal
+    if len(principal) > PRINCIPAL_BYTES_MAX:
+        limit = PRINCIPAL_BYTES_MAX
+        raise Rejected(f"a principal of {len(principal)} bytes, the limit is {limit}")
     try:
         if request.batch:
-            to.submit(request.batch, done)
+            to.submit(request.batch, done, principal)
         else:
-            to.query(list(request.queries), False, done)
+            to.query(list(request.queries), False, done, principal)
     except WireError as error:
         raise Rejected(str(error)) from None
     return await waiting
@@ -115,7 +126,9 @@ async def forward(
         envelope = envelopes.request_to(leader)
     except Mismatch as error:
         return Refused(Refusal.NOT_LEADER, str(error), None)
-    request = pb.ForwardRequest(envelope=envelope, batch=what.batch, queries=what.queries)
+    request = pb.ForwardRequest(
+        envelope=envelope, batch=what.batch, queries=what.queries, principal=what.principal
+    )
     call = asyncio.ensure_future(line.hold(line.stub.Forward(request, timeout=FORWARD_SECONDS)))
     try:
         while not call.done():

@@ -32,7 +32,8 @@ class Gateway:
             return HttpReply(404, b"Not Found\n", PLAIN)
         if request.method != "POST":
             return _not_allowed()
-        caller = Caller({"authorization": request.headers.get("authorization", "")}, True)
+        token = request.headers.get("authorization", "")
+        caller = Caller({"authorization": token}, True, "gateway")
         try:
             if method.unary is not None:
                 answer = await method.unary(reply.parse(method.request, request.body), caller)

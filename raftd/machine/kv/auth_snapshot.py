@@ -1,0 +1,89 @@
+"""Users, roles and permissions in a snapshot of the store [frozen format, little-endian].
+
+block       enabled u8, auth revision u64, secret length u8, secret,
+            users u32, per user in order of names: serial u64, hash length u16, roles u16,
+            name length u16, name, hash, per role: length u16, name
+            roles u32, per role in order of names: permissions u32, name length u16, name,
+            per permission: access u8, key length u16, range_end length u16, key, range_end
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from struct import error as StructError
+from typing import Final
+
+from raftd.machine.kv.auth import Auth, User
+from raftd.machine.kv.permissions import Permission
+from raftd.machine.protocol import SnapshotFormatError
+from raftd.wire.auth import Access
+
+HEAD: Final = Struct("<BQB")
+COUNT: Final = Struct("<I")
+USER: Final = Struct("<QHHH")
+ROLE: Final = Struct("<IH")
+NAME: Final = Struct("<H")
+PERMISSION: Final = Struct("<BHH")
+
+
+def dump(auth: Auth) -> bytes:
+    parts = [HEAD.pack(auth.enabled, auth.revision, len(auth.secret)), auth.secret]
+    parts.append(COUNT.pack(len(auth.users)))
+    for name, user in sorted(auth.users.items()):
+        encoded = name.encode()
+        sizes = len(user.hash), len(user.roles), len(encoded)
+        parts += (USER.pack(user.serial, *sizes), encoded, user.hash)
+        for role in user.roles:
+            parts += (NAME.pack(len(role.encode())), role.encode())
+    parts.append(COUNT.pack(len(auth.roles)))
+    for name, permissions in sorted(auth.roles.items()):
+        encoded = name.encode()
+        parts += (ROLE.pack(len(permissions), len(encoded)), encoded)
+        for key, range_end, access in permissions:
+            parts += (PERMISSION.pack(access, len(key), len(range_end)), key, range_end)
+    return b"".join(parts)
+
+
+def load(block: bytes, auth: Auth) -> None:
+    """Replace all of `auth` by what `dump` wrote. Raises SnapshotFormatError."""
+    auth.clear()
+    reader = _Reader(block)
+    try:
+        enabled, auth.revision, secret_bytes = reader.take(HEAD)
+        auth.enabled, auth.secret = enabled != 0, reader.bytes(secret_bytes)
+        for _ in range(*reader.take(COUNT)):
+            serial, hash_bytes, roles, name_bytes = reader.take(USER)
+            name = reader.bytes(name_bytes).decode()
+            user = auth.users[name] = User(reader.bytes(hash_bytes), serial)
+            user.roles = [reader.bytes(*reader.take(NAME)).decode() for _ in range(roles)]
+        for _ in range(*reader.take(COUNT)):
+            permissions, name_bytes = reader.take(ROLE)
+            name = reader.bytes(name_bytes).decode()
+            auth.roles[name] = [_permission(reader) for _ in range(permissions)]
+    except (StructError, UnicodeDecodeError, ValueError) as error:
+        raise SnapshotFormatError(f"key-value snapshot: users and roles: {error}") from None
+    if reader.at != len(block):
+        raise SnapshotFormatError("key-value snapshot: more bytes after users and roles")
+
+
+def _permission(reader: _Reader) -> Permission:
+    access, key_bytes, end_bytes = reader.take(PERMISSION)
+    return Permission(reader.bytes(key_bytes), reader.bytes(end_bytes), Access(access))
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.at = 0
+
+    def take(self, head: Struct) -> tuple[int, ...]:
+        fields = head.unpack_from(self._data, self.at)
+        self.at += head.size
+        return fields
+
+    def bytes(self, size: int) -> bytes:
+        part = self._data[self.at : self.at + size]
+        if len(part) != size:
+            raise ValueError("they end too early")
+        self.at += size
+        return part

@@ -1,0 +1,105 @@
+"""Passwords as slow hashes, made and compared on a thread of their own.
+
+A hash takes some 50 ms and 16 MiB on purpose. It is never made where commands are applied, and
+never on the network thread, which would keep no promise meanwhile.
+
+    hash    version u8 = 1, log2 of N u8, r u8, p u8, salt 16 bytes, scrypt's 32 bytes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from struct import Struct
+from typing import Final, TypeVar
+
+HEAD: Final = Struct("<BBBB")
+VERSION: Final = 1
+COST: Final = 14
+"""log2 of N: with r = 8 a guess costs 16 MiB and some 50 ms, as scrypt's author advises for logins,
+and about as long as etcd's bcrypt. The hash says what it was made with, so this may rise."""
+BLOCK: Final = 8
+LANES: Final = 1
+COST_MAX: Final = 20
+SALT_BYTES: Final = 16
+KEY_BYTES: Final = 32
+WAITING_MAX: Final = 64
+"""Hashes that wait for the thread; one more is refused, so a flood of logins costs that only."""
+PASSWORD_BYTES_MAX: Final = 4096
+
+Value = TypeVar("Value")
+
+
+class TooManyLogins(Exception):
+    """WAITING_MAX hashes wait already."""
+
+
+def make(password: str, salt: bytes) -> bytes:
+    """Any thread but the network's."""
+    return _hash(password, COST, BLOCK, LANES, salt)
+
+
+def matches(password: str, hash: bytes) -> bool:
+    """Any thread but the network's. A hash that this program cannot read matches nothing."""
+    if len(hash) != HEAD.size + SALT_BYTES + KEY_BYTES:
+        return False
+    version, cost, block, lanes = HEAD.unpack_from(hash)
+    if version != VERSION or not 1 <= cost <= COST_MAX or not block or not lanes:
+        return False
+    salt = hash[HEAD.size : HEAD.size + SALT_BYTES]
+    return hmac.compare_digest(_hash(password, cost, block, lanes, salt), hash)
+
+
+def _hash(password: str, cost: int, block: int, lanes: int, salt: bytes) -> bytes:
+    key = hashlib.scrypt(
+        password.encode("utf-8", "surrogatepass"),
+        salt=salt,
+        n=1 << cost,
+        r=block,
+        p=lanes,
+        maxmem=256 * block * (1 << cost) + (1 << 20),
+        dklen=KEY_BYTES,
+    )
+    return HEAD.pack(VERSION, cost, block, lanes) + salt + key
+
+
+class Passwords:
+    """Thread raft-password does the work; the methods: network thread."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, "raft-password")
+        self._waiting = 0
+
+    async def make(self, password: str) -> bytes:
+        """A new salt, and the hash. Raises TooManyLogins."""
+        return await self._run(lambda: make(password, secrets.token_bytes(SALT_BYTES)))
+
+    async def matches(self, password: str, hash: bytes) -> bool:
+        """hash: empty where there is no such user: that takes as long, and is never true.
+
+        Raises TooManyLogins.
+        """
+        return await self._run(lambda: self._compare(password, hash))
+
+    def _compare(self, password: str, hash: bytes) -> bool:
+        if hash:
+            return matches(password, hash)
+        make(password, bytes(SALT_BYTES))
+        return False
+
+    async def _run(self, work: Callable[[], Value]) -> Value:
+        if self._waiting >= WAITING_MAX:
+            raise TooManyLogins
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """What waits is given up; a hash that is being made is waited for by nobody."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

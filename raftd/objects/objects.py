@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, Unpack
 
@@ -64,13 +66,17 @@ class Objects:
             vars(self)[name] = handle_of(each.cls, Place(channel, name))
 
     @classmethod
-    def open(cls, config: Config, **options: Unpack[Options]) -> Self:
+    def open(cls, config: Config | str | Path, **options: Unpack[Options]) -> Self:
         """With a node of the cluster in this process; `start` starts it.
 
-        options: of raftd.client. Raises ConfigError, one line a problem.
+        config: or the path of a file with it (and RAFTD_* in the environment, as for `raftd
+        serve`). options: of raftd.client. Raises ConfigError, one line a problem.
         """
+        from raftd.config import load
         from raftd.embed import RaftNode
 
+        if isinstance(config, str | Path):
+            config = load(Path(config), os.environ, {}, Path.cwd()).config
         node = RaftNode(config, ObjectsMachine(cls.declared))
         first = config.peers[config.id].client
         others = [each.client for id, each in config.peers.items() if id != config.id]

@@ -71,7 +71,7 @@ class VoteReply(_message.Message):
     def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., granted: _Optional[bool] = ..., pre: _Optional[bool] = ..., removed: _Optional[bool] = ...) -> None: ...
 
 class AppendRequest(_message.Message):
-    __slots__ = ("envelope", "number", "term", "prev_index", "prev_term", "commit", "entry_terms", "entry_types", "entry_payloads", "entries_crc")
+    __slots__ = ("envelope", "number", "term", "prev_index", "prev_term", "commit", "entry_terms", "entry_types", "entry_payloads", "entries_crc", "mark_index", "mark_number", "compared_index", "differing")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,10 @@ class AppendRequest(_message.Message):
     ENTRY_TYPES_FIELD_NUMBER: _ClassVar[int]
     ENTRY_PAYLOADS_FIELD_NUMBER: _ClassVar[int]
     ENTRIES_CRC_FIELD_NUMBER: _ClassVar[int]
+    MARK_INDEX_FIELD_NUMBER: _ClassVar[int]
+    MARK_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_INDEX_FIELD_NUMBER: _ClassVar[int]
+    DIFFERING_FIELD_NUMBER: _ClassVar[int]
     envelope: Envelope
     number: int
     term: int
@@ -92,10 +96,30 @@ class AppendRequest(_message.Message):
     entry_types: _containers.RepeatedScalarFieldContainer[EntryType]
     entry_payloads: _containers.RepeatedScalarFieldContainer[bytes]
     entries_crc: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., commit: _Optional[int] = ..., entry_terms: _Optional[_Iterable[int]] = ..., entry_types: _Optional[_Iterable[_Union[EntryType, str]]] = ..., entry_payloads: _Optional[_Iterable[bytes]] = ..., entries_crc: _Optional[int] = ...) -> None: ...
+    mark_index: int
+    mark_number: int
+    compared_index: int
+    differing: _containers.RepeatedCompositeFieldContainer[Differing]
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., prev_index: _Optional[int] = ..., prev_term: _Optional[int] = ..., commit: _Optional[int] = ..., entry_terms: _Optional[_Iterable[int]] = ..., entry_types: _Optional[_Iterable[_Union[EntryType, str]]] = ..., entry_payloads: _Optional[_Iterable[bytes]] = ..., entries_crc: _Optional[int] = ..., mark_index: _Optional[int] = ..., mark_number: _Optional[int] = ..., compared_index: _Optional[int] = ..., differing: _Optional[_Iterable[_Union[Differing, _Mapping]]] = ...) -> None: ...
+
+class Differing(_message.Message):
+    __slots__ = ("node", "what")
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    what: str
+    def __init__(self, node: _Optional[str] = ..., what: _Optional[str] = ...) -> None: ...
+
+class DigestPart(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: bytes
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class AppendReply(_message.Message):
-    __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "durable", "conflict_term", "conflict_index", "unfit", "room", "joining")
+    __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "durable", "conflict_term", "conflict_index", "unfit", "room", "joining", "digest", "digest_index", "digest_number")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     NOT_ADMITTED_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +131,9 @@ class AppendReply(_message.Message):
     UNFIT_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
     JOINING_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_INDEX_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_NUMBER_FIELD_NUMBER: _ClassVar[int]
     envelope: Envelope
     number: int
     not_admitted: bool
@@ -118,7 +145,10 @@ class AppendReply(_message.Message):
     unfit: bool
     room: int
     joining: bool
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ..., unfit: _Optional[bool] = ..., room: _Optional[int] = ..., joining: _Optional[bool] = ...) -> None: ...
+    digest: _containers.RepeatedCompositeFieldContainer[DigestPart]
+    digest_index: int
+    digest_number: int
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ..., unfit: _Optional[bool] = ..., room: _Optional[int] = ..., joining: _Optional[bool] = ..., digest: _Optional[_Iterable[_Union[DigestPart, _Mapping]]] = ..., digest_index: _Optional[int] = ..., digest_number: _Optional[int] = ...) -> None: ...
 
 class SnapshotMeta(_message.Message):
     __slots__ = ("index", "term", "voters", "learners", "size_bytes", "crc", "configuration")

@@ -56,6 +56,10 @@ def _state(state: RaftState) -> Iterator[Metric]:
     yield _gauge("applied_index", "last entry applied", state.applied_index)
     yield _gauge("snapshot_index", "last entry in the newest snapshot", state.snapshot_index)
     yield _gauge("log_bytes", "log held in memory", state.log_bytes)
+    verdict = state.verdict
+    yield _gauge("states_compared_index", "where all states were last compared", verdict.index)
+    yield _gauge("states_differing", "members whose state differs", len(verdict.differing))
+    yield _gauge("state_differs", "1 if this node's does", bool(verdict.about(state.node)))
     lag = GaugeMetricFamily("raftd_peer_lag", "entries a follower lacks", labels=["peer"])
     age = GaugeMetricFamily(
         "raftd_peer_contact_age_seconds", "since a follower answered", labels=["peer"]

@@ -5,11 +5,10 @@ an input: the core withholds every promise (a vote, an acknowledgement, its own 
 a term that it shows, a record) until `persisted` covers the write that the promise rests on. The
 daemon and the simulator drive this same class; their duties are in `effects.py`.
 
-Where things are, by the paper's words: the state in `state.py`, the rule for terms and the switch
-by kind of message in `step.py`, the five transitions in `roles.py`; RequestVote in `election.py`
-(asking) and `voting.py` (giving), AppendEntries in `leader.py` and `follower.py`, InstallSnapshot
-in `install_snapshot.py`; then `reads.py`, `transfer.py`, `membership.py`; Hello is in
-`admission.py`. What time causes is in `timers.py`, what the disk causes in `durability.py`.
+By the paper's words: the state in `state.py`, the rule for terms and the switch by kind of message
+in `step.py`, the five transitions in `roles.py`; RequestVote in `election.py` (asking), `voting.py`
+(giving), AppendEntries in `leader.py`, `follower.py`, InstallSnapshot in `install_snapshot.py`.
+Hello is in `admission.py`. What time causes is in `timers.py`, what the disk in `durability.py`.
 
 Not thread-safe: the driver holds one lock round every call. `now` is seconds on a monotonic clock.
 """
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 
 from raftd.core import (
     admission,
+    agreement,
     changes,
     durability,
     election,
@@ -38,14 +38,10 @@ from raftd.core import (
     transfer,
 )
 from raftd.core.changes import Change
+from raftd.core.comparing import StateDigest, Verdict
 from raftd.core.effects import BrokenInvariant, Effects, Token
 from raftd.core.log import RaftLog
-from raftd.core.messages import (
-    Channel,
-    Reply,
-    Request,
-    SnapshotRequest,
-)
+from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
 from raftd.core.state import Rng
 from raftd.core.types import (
     Configuration,
@@ -186,15 +182,12 @@ class RaftCore:
         return self._done(fx, now)
 
     def read(self, now: float, token: Token) -> Effects:
-        """A linearizable read (dissertation 6.4): `reads` gives the index, or it has `failed`.
-
-        A follower asks its leader. Raises NotLeader when none is known.
+        """A linearizable read (dissertation 6.4): `reads` gives the index, or it has `failed`. A
+        follower asks its leader. Raises NotLeader when none is known.
         """
         fx = Effects()
-        if self._s.leadership is not None:
-            reads.add(self._s, fx, token)
-        else:
-            reads.forward(self._s, fx, token)
+        ask = reads.forward if self._s.leadership is None else reads.add
+        ask(self._s, fx, token)
         return self._done(fx, now)
 
     def change(self, change: Change, now: float) -> Effects:
@@ -207,8 +200,7 @@ class RaftCore:
 
     def transfer(self, target: NodeId | None, now: float) -> Effects:
         """Hand leadership to `target`, or to whoever has most (dissertation 3.10). Ends with a role
-        event or, after an election timeout, a transfer event. Raises NotLeader, Unavailable.
-        """
+        or, after an election timeout, a transfer event. Raises NotLeader, Unavailable."""
         fx = Effects()
         transfer.begin(self._s, fx, target, now)
         return self._done(fx, now)
@@ -250,8 +242,7 @@ class RaftCore:
     def snapshot_is_rotten(self, meta: SnapshotMeta, what: str, now: float) -> Effects:
         """The file of our newest snapshot has changed on disk, or is gone: `what` says how.
 
-        Nothing happens if it is not the newest any more. The driver takes another one; until it
-        says `snapshot_taken` none is sent.
+        Nothing happens if a newer one is there. Until `snapshot_taken` none is sent.
         """
         fx = Effects()
         snapshots.note_rotten(self._s, fx, meta, what)
@@ -265,6 +256,10 @@ class RaftCore:
         s.applied_index = max(s.applied_index, index)
         snapshots.restored(s, index)
         return Effects()
+
+    def digested(self, digest: StateDigest, now: float) -> Effects:
+        """The machine's state was digested at a mark of `effects.mark`."""
+        return agreement.digested(self._s, digest, now)
 
     def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
         """The snapshot files that must stay, ascending: marked, sent, or not restored yet."""
@@ -310,6 +305,10 @@ class RaftCore:
         return self._s.snapshot
 
     @property
+    def verdict(self) -> Verdict:
+        return self._s.agreement.verdict
+
+    @property
     def identity(self) -> Identity:
         return self._s.identity
 
@@ -333,9 +332,8 @@ class RaftCore:
         return picture.closer_look(self._s, now, request)
 
     def _done(self, fx: Effects, now: float) -> Effects:
-        """Hand what is committed to the machine, in order and once.
-
-        Not past a snapshot that is not marked yet, and not if this node contradicts itself.
+        """Hand what is committed to the machine, in order and once: not past a snapshot that is not
+        marked yet, and not if this node contradicts itself.
         """
         s = self._s
         if not s.settled and s.configurations[-1][0] <= s.commit_index:
@@ -347,4 +345,6 @@ class RaftCore:
                 invariants.check(s)
             fx.committed = s.log.between(s.handed_index + 1, s.commit_index)
             s.handed_index = s.commit_index
+        if s.agreement.due is not None:
+            agreement.place(s, fx)
         return fx

@@ -86,6 +86,9 @@ def _vote_reply(m: VoteReply) -> str:
 
 def _append(m: AppendRequest) -> str:
     head = f"term={m.term} prev={m.prev_index}/{m.prev_term} commit={m.commit} #{m.number}"
+    head += f" mark={m.mark.index}" if m.mark else ""
+    if m.verdict is not None and m.verdict.differing:
+        head += " differing=" + ",".join(node for node, _ in m.verdict.differing)
     return f"Append {head} {entries(m.entries)}" if not m.is_heartbeat else f"Heartbeat {head}"
 
 
@@ -93,7 +96,8 @@ def _append_reply(m: AppendReply) -> str:
     conflict = "" if m.ok else f" conflict={m.conflict_index}/{m.conflict_term}"
     head = f"AppendReply term={m.term} {'ok' if m.ok else 'no'}"
     of_itself = (" unfit" if m.unfit else "") + (f" room={m.room.name}" if m.room else "")
-    return f"{head} durable={m.durable}{conflict}{of_itself} #{m.number}"
+    digest = f" digest at {m.digest.mark.index}" if m.digest else ""
+    return f"{head} durable={m.durable}{conflict}{of_itself} #{m.number}{digest}"
 
 
 def _snapshot(m: SnapshotRequest) -> str:

@@ -13,7 +13,9 @@
 8. `wake`: ask `next_request` for each of these (peer, channel), until it says None.
 9. `configuration`: other members are in force. Close the links to those who are gone; the addresses
    of the others may have changed.
-10. After anything: ask `wake_at` when to `tick` next.
+10. `mark`: digest the machine's state as it is once everything up to that index is applied and
+   nothing after; the index is that of an entry in `committed`, or the one before. Say `digested`.
+11. After anything: ask `wake_at` when to `tick` next.
 
 Effects of one call must be handed over before the next call enters the core, in this object's
 order per list, with nothing awaited in between: a call cancelled halfway would lose a write that
@@ -25,6 +27,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from raftd.core.comparing import Mark
 from raftd.core.events import EventKind
 from raftd.core.messages import Channel, Reply, SnapshotRequest
 from raftd.core.types import Configuration, Entry, Index, NodeId, Role, SnapshotMeta, Term, Write
@@ -90,6 +93,7 @@ class Effects:
     assigned: list[tuple[Index, Term]] = field(default_factory=list)
     install: SnapshotMeta | None = None
     committed: list[Entry] = field(default_factory=list)
+    mark: Mark | None = None
     chunks: list[tuple[Token, SnapshotRequest]] = field(default_factory=list)
     reads: list[tuple[Token, Index]] = field(default_factory=list)
     failed: list[tuple[Token, NotLeader]] = field(default_factory=list)

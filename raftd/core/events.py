@@ -48,6 +48,8 @@ class EventKind(StrEnum):
     SNAPSHOT_INSTALLED = "snapshot_installed", Level.NEWS
     SNAPSHOT_RESTARTED = "snapshot_restarted", Level.NEWS
     SNAPSHOT_ROTTEN = "snapshot_rotten", Level.TROUBLE
+    STATE_DIFFERS = "state_differs", Level.TROUBLE
+    STATE_AGREES = "state_agrees", Level.NEWS
 
     # told by the node round it
     SNAPSHOT_FAILED = "snapshot_failed", Level.TROUBLE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raftd.core import membership, roles, snapshots
+from raftd.core import agreement, membership, roles, snapshots
 from raftd.core.effects import BrokenInvariant, Effects, Token
 from raftd.core.events import EventKind
 from raftd.core.messages import AppendReply, AppendRequest, NotAdmitted, Room
@@ -13,6 +13,7 @@ from raftd.core.types import Index, NodeId, Role
 def on_append(s: State, fx: Effects, request: AppendRequest, now: float, token: Token) -> None:
     """AppendEntries of our own term's leader, or of a term that `step` has just adopted."""
     hear_leader(s, fx, request.leader, now)
+    agreement.hear(s, fx, request)
     append(s, fx, request, now, token)
 
 
@@ -59,12 +60,14 @@ def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Tok
         _store(s, fx, request, now)
     s.verified_index = max(s.verified_index, last)
     s.commit_index = max(s.commit_index, min(request.commit, s.verified_index))
-    number = request.number
+    number, digest = request.number, agreement.own_digest(s, request)
 
     def make() -> AppendReply:
         durable = durable_for_leader(s)
         unfit, room = s.unfit, snapshots.room(s)
-        return AppendReply(s.current_term, True, durable, 0, 0, number, unfit, room, not s.may_vote)
+        return AppendReply(
+            s.current_term, True, durable, 0, 0, number, unfit, room, not s.may_vote, digest
+        )
 
     # A resend has nothing to write and must still wait for the write that covers its entries. An
     # empty request says nothing of entries, and a heartbeat never waits for a disk.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from raftd.core import membership
+from raftd.core import agreement, membership
 from raftd.core.effects import BrokenInvariant, Effects, NotLeader, Unavailable
 from raftd.core.messages import AppendReply, AppendRequest, Channel, Room
 from raftd.core.progress import Mode, Progress
@@ -69,6 +69,8 @@ def next_heartbeat(s: State, peer: NodeId, now: float) -> AppendRequest | None:
         s.commit_index,
         number=number,
         pulled_at=now,
+        mark=agreement.mark_out(s),
+        verdict=s.agreement.verdict,
     )
 
 
@@ -118,6 +120,7 @@ def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
         s.commit_index,
         number=number,
         pulled_at=now,
+        mark=agreement.mark_out(s),
     )
 
 
@@ -145,6 +148,8 @@ def on_append_reply(
         progress.losses = 0
     progress.heard(sent.number, sent.pulled_at)
     progress.told(sent.number, reply)
+    if reply.digest is not None:
+        agreement.on_reply(s, peer, reply)
     in_window = not sent.is_heartbeat and progress.settled(sent.number)
     if progress.matched(reply.durable):
         progress.pinned(sent.pulled_at)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from raftd.core.comparing import Mark, StateDigest, Verdict
 from raftd.core.types import Entry, Identity, Incarnation, Index, NodeId, SnapshotMeta, Term
 
 
@@ -54,7 +55,10 @@ class VoteReply:
 
 @dataclass(frozen=True, slots=True)
 class AppendRequest:
-    """AppendEntries (Figure 2). Without entries it is a heartbeat and may overtake appends."""
+    """AppendEntries (Figure 2). Without entries it is a heartbeat and may overtake appends.
+
+    mark: every member is to digest its state there. verdict: in heartbeats, what was found last.
+    """
 
     term: Term
     leader: NodeId
@@ -64,6 +68,8 @@ class AppendRequest:
     commit: Index
     number: int = 0
     pulled_at: float = field(default=0.0, compare=False)
+    mark: Mark | None = None
+    verdict: Verdict | None = None
 
     @property
     def is_heartbeat(self) -> bool:
@@ -87,6 +93,7 @@ class AppendReply:
     that the follower holds at prev_index; term 0 and last index + 1 when its log is too short).
     unfit: this node says of itself that it should not lead. room: what it takes at present.
     joining: it is not admitted yet, and could not vote.
+    digest: of its state, at the request's mark.
     """
 
     term: Term
@@ -98,6 +105,7 @@ class AppendReply:
     unfit: bool = False
     room: Room = Room.ALL
     joining: bool = False
+    digest: StateDigest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ def state_of(s: State, now: float) -> RaftState:
         refused_by=admission.refused_by(s),
         configuration=s.configuration,
         peers=_peer_states(s, now),
+        verdict=s.agreement.verdict,
     )
 
 

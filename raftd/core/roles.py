@@ -175,6 +175,7 @@ def become_leader(s: State, fx: Effects, now: float) -> None:
     first = s.log.last_index + 1
     progress = {peer: new_progress(s, peer, now) for peer in s.peers()}
     s.leadership = Leadership(since=now, first_index=first, progress=progress)
+    s.leadership.check_at = now + s.settings.state_check_interval
     s.event(fx, EventKind.ROLE, f"candidate -> leader of term {s.current_term}")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from raftd.core.comparing import Agreement, Check
 from raftd.core.effects import Effects, Event, Token
 from raftd.core.events import EventKind
 from raftd.core.log import RaftLog
@@ -86,6 +87,8 @@ class Leadership:
     watched_at: float = 0.0  # the last look at who is silent
     watched_from: float = 0.0  # silence counts from here: the end of our own last stall
     hand_over_at: float = float("inf")  # unfit to lead: hand over then, to one who is not
+    check: Check | None = None
+    check_at: float = 0.0  # when the next one begins
 
 
 @dataclass(slots=True)
@@ -142,6 +145,7 @@ class State:
     compact_after: the marker on whose write the compaction up to it waits.
     orphan_bytes: 0 as soon as `installs_out` is empty.
     unfit, pin_bytes_max: what the driver said last. removed: never false again.
+    agreement: its mark is due only until the machine is handed what is behind it.
     settled: true only while the configuration in force is committed.
     pull_number: only grows; no two requests of a node share one.
     identity, settings, rng: never change. peers_known: `peers()` of the configuration in force.
@@ -190,6 +194,7 @@ class State:
     settled: bool = False  # what follows from the configuration's being committed was done
     removed: bool = False  # this node knows that it is no member any more, and never will be
     unfit: bool = False  # the driver says that this node should not lead
+    agreement: Agreement = field(default_factory=Agreement)
     # -- writes and what waits for them --
     next_seq: WriteSeq = 1
     durable_seq: WriteSeq = 0

@@ -8,7 +8,7 @@ otherwise grant each other a vote while the leader's heartbeats wait to be read.
 
 from __future__ import annotations
 
-from raftd.core import admission, contact, election, leader, snapshots, transfer
+from raftd.core import admission, agreement, contact, election, leader, snapshots, transfer
 from raftd.core.effects import Effects
 from raftd.core.messages import Channel
 from raftd.core.progress import Progress
@@ -67,10 +67,11 @@ def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:
         contact.check_disk(s, fx, lead, now)
     if s.leadership is not None:
         transfer.hand_over_if_unfit(s, fx, lead, now)
+        agreement.go_on(s, fx, lead, now)
 
 
 def _leader_due(s: State, lead: Leadership, now: float) -> float:
-    due = min(contact.disk_deadline(s, lead), lead.hand_over_at)
+    due = min(contact.disk_deadline(s, lead), lead.hand_over_at, agreement.check_due(lead))
     for progress in lead.progress.values():
         due = min(due, _progress_due(progress))
     if lead.transfer is not None:

@@ -12,6 +12,7 @@ from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from raftd.core import quorum
+from raftd.core.comparing import NOTHING_COMPARED, Verdict
 
 NodeId = str
 Index = int
@@ -262,6 +263,7 @@ class Settings:
     hand_over_after: float = 2.0
     log_bytes_max: int = 1 << 30
     hello_retry: float = 0.1
+    state_check_interval: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,3 +310,4 @@ class RaftState:
     refused_by: tuple[tuple[NodeId, str], ...]
     configuration: Configuration
     peers: tuple[PeerState, ...]
+    verdict: Verdict = NOTHING_COMPARED

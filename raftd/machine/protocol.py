@@ -152,6 +152,23 @@ class SeesEvents(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsParts(Protocol):
+    def parts(self) -> Sequence[tuple[str, Iterable[bytes]]]:
+        """Freeze the present state as `capture` does, for comparing it with that of other nodes.
+
+        (name, chunks) a part: nodes whose states are equal must give equal bytes under an equal
+        name, however the chunks are cut. What not all nodes hold has a name that says which of it.
+        Without this, `capture` is the one part. Called every few seconds.
+        """
+        ...
+
+
+def parts_of(machine: StateMachine) -> Sequence[tuple[str, Iterable[bytes]]]:
+    """What it tells, or all that it captures."""
+    return machine.parts() if isinstance(machine, TellsParts) else [("state", machine.capture())]
+
+
 class Change(NamedTuple):
     """What one revision did to one key. record, previous: None for a key that is not there."""
 

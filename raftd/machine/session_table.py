@@ -17,6 +17,7 @@ session  id u64, floor u64, kept u32, then the kept answers
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct
 from typing import Final
@@ -33,6 +34,8 @@ TAKEN: Final = Struct("<Q")
 SESSION_HEAD: Final = Struct("<BHQQI")
 SESSION_HEAD_1: Final = Struct("<QQI")
 KEPT_HEAD: Final = Struct("<QIBI")
+PARTS: Final = 1024
+"""Kept answers that are joined at a time."""
 RESULT_AT: Final = 12
 """From here on a kept answer is byte for byte a result as wire.results encodes it."""
 _KEPT: Final = {VERSION_1: frozenset((OK, MACHINE_ERROR))}
@@ -109,6 +112,16 @@ def key_of(session: bytes) -> bytes:
 
 def dump(sessions: Table, taken_ms: int) -> bytes:
     """The whole table: a join of what is kept anyway."""
+    return b"".join(_parts(sessions, taken_ms))
+
+
+def frozen(sessions: Table, taken_ms: int) -> Iterator[bytes]:
+    """The bytes of `dump`, in chunks that are joined when asked for, on any thread."""
+    parts = _parts(sessions, taken_ms)
+    return (b"".join(parts[at : at + PARTS]) for at in range(0, len(parts), PARTS))
+
+
+def _parts(sessions: Table, taken_ms: int) -> list[bytes]:
     parts = [TABLE_HEAD.pack(MAGIC, VERSION, len(sessions)), TAKEN.pack(taken_ms)]
     for session in sessions.values():
         id, principal, applied = session.id, session.principal, session.applied
@@ -117,7 +130,7 @@ def dump(sessions: Table, taken_ms: int) -> bytes:
         parts.append(id)
         parts.append(principal)
         parts += applied.values()
-    return b"".join(parts)
+    return parts
 
 
 def load(data: bytes) -> tuple[Table, int]:

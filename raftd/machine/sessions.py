@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import length_hint
 from typing import BinaryIO
 from zlib import crc32
@@ -43,6 +43,7 @@ from raftd.machine.protocol import (
     SeesEvents,
     StateMachine,
     describe,
+    parts_of,
 )
 from raftd.machine.session_table import FORMAT_1, KEPT_HEAD, RESULT_AT, Limits, Session, Table
 from raftd.wire import batch as wire
@@ -54,10 +55,8 @@ log = logging.getLogger(__name__)
 
 
 class Sessions:
-    """The node's MachineHost: all methods on the machine's owner thread.
-
-    limits: constants of the format; only a test passes others, and then to every replica.
-    """
+    """The node's MachineHost: all methods on the machine's owner thread. limits: constants of the
+    format; only a test passes others, and then to every replica."""
 
     def __init__(self, machine: StateMachine, limits: Limits = FORMAT_1) -> None:
         self.machine = machine
@@ -125,14 +124,11 @@ class Sessions:
             return wire.MACHINE_ERROR, answers.message(failed)
 
     def capture(self) -> tuple[bytes, Iterable[bytes]]:
-        """(sessions' bytes, chunks of the machine's), both of this moment.
-
-        The chunks may be iterated on another thread while applying goes on.
-        """
+        """(sessions' bytes, chunks of the machine's), of this moment. Chunks: for any thread."""
         return tables.dump(self._sessions, self._taken_ms), self.machine.capture()
 
     def sessions(self) -> bytes:
-        """The sessions' bytes of this moment: they belong to the state of the same moment."""
+        """The sessions' bytes of this moment."""
         return tables.dump(self._sessions, self._taken_ms)
 
     def attach(self, node: NodeHandle) -> None:
@@ -153,6 +149,11 @@ class Sessions:
             self.machine.on_event(event)
         except Exception:
             log.exception("the machine's on_event raised; the event was: %s", event)
+
+    def parts(self) -> Sequence[tuple[str, Iterable[bytes]]]:
+        """(name, chunks) of each part of the state as of now; chunks as those of `capture`."""
+        held = tables.frozen(self._sessions, self._taken_ms)
+        return [("sessions", held), *parts_of(self.machine)]
 
     def restore(self, sessions: bytes, body: BinaryIO) -> None:
         """Replace sessions (b"": none) and state; seconds for millions of keys.

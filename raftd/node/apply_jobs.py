@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from raftd.core.comparing import Mark
 from raftd.core.effects import Event
 from raftd.core.types import Entry, Index, SnapshotMeta, Term
 from raftd.node.outcomes import Done, Outcome
 from raftd.wire.principal import NOBODY
 
 Captured = tuple[Index, Term, bytes, Iterable[bytes]]
+Parts = Sequence[tuple[str, Iterable[bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,13 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeParts:
+    """Freeze the state as of now, to be digested for a mark."""
+
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """An event, for a machine that watches."""
 
@@ -54,7 +63,7 @@ class Call:
     call: Callable[[], None]
 
 
-Job = ApplyEntries | Install | Query | Capture | Tell | Call
+Job = ApplyEntries | Install | Query | Capture | TakeParts | Tell | Call
 
 
 @dataclass(slots=True)
@@ -66,3 +75,20 @@ class Slice:
     index: Index = 0
     bytes: int = 0
     jumped_to: Index = 0
+
+
+def round_mark(mark: Mark, entries: Sequence[Entry]) -> list[Job]:
+    """What is before a mark, the mark, what is behind it."""
+    behind = mark.index + 1 - entries[0].index if entries else 0
+    jobs: list[Job] = [ApplyEntries(entries[:behind])] if entries[:behind] else []
+    jobs.append(TakeParts(mark))
+    return [*jobs, ApplyEntries(entries[behind:])] if entries[behind:] else jobs
+
+
+def in_words(job: Job | None, applied: Index) -> str:
+    """What the machine "has been" at with this job, `applied` entries being behind it."""
+    if isinstance(job, ApplyEntries):
+        return f"applying entry {applied + 1}"
+    if isinstance(job, Query):
+        return "answering a query"
+    return "freezing its state" if isinstance(job, Capture | TakeParts) else "told an event"

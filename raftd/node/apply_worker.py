@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from raftd.core.comparing import Mark
 from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
 from raftd.node.apply_jobs import (
@@ -25,26 +26,21 @@ from raftd.node.apply_jobs import (
     Captured,
     Install,
     Job,
+    Parts,
     Query,
     Slice,
+    TakeParts,
     Tell,
+    in_words,
+    round_mark,
 )
 from raftd.node.outcomes import Answered
 from raftd.node.ownership import NOT_OURS, Ownership
 from raftd.node.ports import Clock, FatalPort, NodeHandle
 from raftd.node.supervision import Worker
 
-__all__ = [
-    "ApplyEntries",
-    "ApplyWorker",
-    "Capture",
-    "Captured",
-    "Install",
-    "Job",
-    "Query",
-    "Slice",
-    "Tell",
-]
+__all__ = ["ApplyEntries", "ApplyWorker", "Capture", "Captured", "Install", "Job", "Query"]
+__all__ += ["Slice", "Tell"]
 
 SLICE_SECONDS = 0.001
 """How long a quick machine may hold the network thread at a time."""
@@ -61,15 +57,17 @@ class ApplyWorker:
         fatal: FatalPort,
         report: Callable[[Slice], None],
         restore: Callable[[SnapshotMeta, Callable[[], None]], None],
+        digest: Callable[[Mark, Parts], None] = lambda mark, parts: None,
     ) -> None:
-        """report: called on the owner's thread after each slice. restore(meta, then): put the
-        snapshot into the machine, on any thread, then call `then` there.
+        """report, and digest with the state at a mark: called on the owner's thread. restore(meta,
+        then): put the snapshot into the machine, on any thread, then call `then` there.
         """
         self.ownership = ownership
         self._machine = NOT_OURS  # ours within a slice
         self._clock = clock
         self._report = report
         self._restore = restore
+        self._digest = digest
         self._lock = threading.Lock()
         self._ready = threading.Condition(self._lock)
         self._jobs: deque[Job] = deque()
@@ -112,7 +110,10 @@ class ApplyWorker:
             self.put(Install(fx.install))
         for event in fx.events:
             self.tell(event)
-        if fx.committed:
+        if fx.mark is not None:
+            for job in round_mark(fx.mark, fx.committed):
+                self.put(job)
+        elif fx.committed:
             self.put(ApplyEntries(fx.committed))
 
     def tell(self, event: Event) -> None:
@@ -206,14 +207,10 @@ class ApplyWorker:
 
     def doing(self) -> str:
         """What the machine is at, in words: it "has been ...". Any thread."""
-        restoring, job = self._restoring, self._doing
+        restoring = self._restoring
         if restoring is not None:
             return f"restoring the snapshot at {restoring.index}"
-        if isinstance(job, ApplyEntries):
-            return f"applying entry {self.applied_index + 1}"
-        if isinstance(job, Query):
-            return "answering a query"
-        return "freezing its state for a snapshot" if isinstance(job, Capture) else "told an event"
+        return in_words(self._doing, self.applied_index)
 
     def _one(self, job: Job, done: Slice, deadline: float) -> None:
         self._doing = job
@@ -225,6 +222,9 @@ class ApplyWorker:
         elif isinstance(job, Capture):
             sessions, chunks = self._machine.capture()
             job.done((self.applied_index, self.applied_term, sessions, chunks))
+        elif isinstance(job, TakeParts):
+            if job.mark.index == self.applied_index:
+                self._digest(job.mark, self._machine.parts())
         elif isinstance(job, Tell):
             self._events_seen += 1
             self._machine.on_event(job.event)

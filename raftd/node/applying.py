@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from raftd.core.comparing import Mark
 from raftd.core.effects import Effects
 from raftd.core.events import EventKind
 from raftd.core.types import Index, SnapshotMeta
+from raftd.node.apply_jobs import Parts
 from raftd.node.apply_worker import ApplyWorker, Job, Slice
 from raftd.node.driver import CoreDriver
 from raftd.node.outcomes import Refusal, Refused
@@ -31,10 +33,11 @@ class Applying:
         snapshot_worker: SnapshotWorker,
         clock: Clock,
         fatal: FatalPort,
+        digest: Callable[[Mark, Parts], None],
     ) -> None:
         self.waiters = Waiters()
         """Who waits for an entry to be applied."""
-        self.worker = ApplyWorker(ownership, clock, fatal, self._report, self._restore)
+        self.worker = ApplyWorker(ownership, clock, fatal, self._report, self._restore, digest)
         self._driver = driver
         self._snapshot_worker = snapshot_worker
         self._busy = False

@@ -197,7 +197,7 @@ class CoreDriver:
         if fx.install is not None:
             self._machine.jump(fx.install.index)
             self._snapshots.retain()
-        if fx.install is not None or fx.committed or fx.events:
+        if fx.install is not None or fx.committed or fx.events or fx.mark is not None:
             self._machine.go_on()
         if fx.persist or fx.released:
             if self.leading:

@@ -3,7 +3,7 @@
 `rpc/api.py` and `raftd/embed.py` talk to `Node`; what the core decides is carried out by
 `driver.py`. Duties know those built before them and nothing built later, so there is no circle:
 
-    driver, applying, snapshot_policy, room, log, wellbeing, clients
+    driver, digests, applying, snapshot_policy, room, log, wellbeing, clients
 """
 
 from __future__ import annotations
@@ -16,16 +16,10 @@ from raftd.core.core import RaftCore
 from raftd.core.effects import Event
 from raftd.core.messages import Channel, Reply, Request, SnapshotRequest
 from raftd.core.state import Rng
-from raftd.core.types import (
-    Configuration,
-    Identity,
-    RaftState,
-    Recovered,
-    Settings,
-    SnapshotMeta,
-)
+from raftd.core.types import Configuration, Identity, RaftState, Recovered, Settings, SnapshotMeta
 from raftd.node.applying import Applying
 from raftd.node.clients import Clients
+from raftd.node.digest_calls import DigestCalls
 from raftd.node.disk_room import DiskRoom
 from raftd.node.driver import CoreDriver
 from raftd.node.events import EventFeed, EventReader, EventRing
@@ -41,6 +35,7 @@ from raftd.node.ports import Clock, FatalPort, LogStore, MachineHost, PeerTransp
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshot_policy import SnapshotPolicy
 from raftd.node.snapshot_worker import SnapshotWorker
+from raftd.node.state_digests import StateDigests
 from raftd.node.suspects import Suspects
 from raftd.node.wal_worker import WalWorker
 from raftd.node.wellbeing import Wellbeing
@@ -73,9 +68,8 @@ class Node:
         observer: Callable[[Event], None],
         make_core: MakeCore = RaftCore,
     ) -> None:
-        """log: open already; `recovered` is what it found. observer: sees every event.
-
-        make_core: for tests that watch the core. Raises BrokenInvariant if `recovered` has a gap.
+        """log: open already; `recovered` is what it found. observer: sees every event. make_core:
+        for tests that watch the core. Raises BrokenInvariant if `recovered` has a gap.
         """
         core = make_core(identity, core_settings, configuration, recovered, rng, clock.now())
         self._core = core
@@ -88,7 +82,10 @@ class Node:
         self._snapshot_worker = snapshot_worker = SnapshotWorker(
             snapshots, ownership, fatal, driver.post, core_settings.snapshot_chunk_bytes
         )
-        self._applying = applying = Applying(driver, ownership, snapshot_worker, clock, fatal)
+        self._digests = digests = StateDigests(driver, fatal)
+        self._applying = applying = Applying(
+            driver, ownership, snapshot_worker, clock, fatal, digests.begin
+        )
         self._apply = applying.worker
         self._snapshot_policy = snapshot_policy = SnapshotPolicy(
             driver, applying, snapshot_worker, node_settings, self.measures, rng.random()
@@ -105,7 +102,7 @@ class Node:
             room.room_changed,
         )
         self._wellbeing = well = Wellbeing(
-            driver, applying, snapshot_policy, self._wal, snapshot_worker, node_settings
+            driver, applying, snapshot_policy, self._wal, snapshot_worker, node_settings, digests
         )
         self._clients = Clients(driver, applying, room, well, node_settings)
         self._suspects = Suspects(driver)
@@ -117,9 +114,11 @@ class Node:
             driver.on_event(self.film.event)
         driver.on_role(lambda: self.measures.leader_seen(core.leader_id))
         self._members = MemberChanges(driver, applying)
+        self._digest_calls = DigestCalls(driver, applying, snapshot_worker)
         self._hand_over = HandOver(driver, node_settings.transfer_seconds)
         self._apply.offer(Hosting(driver, applying, snapshot_policy, self._clients))
-        self._workers = [self._wal.worker, snapshot_worker.slow.worker, snapshot_worker.bulk.worker]
+        self._jobs = (snapshot_worker.slow, snapshot_worker.bulk, digests.jobs)
+        self._workers = [self._wal.worker, *(jobs.worker for jobs in self._jobs)]
         if self._apply.worker is not None:
             self._workers.append(self._apply.worker)
 
@@ -145,10 +144,11 @@ class Node:
         self._driver.stop(why)
         self._clients.stop(why)
         self._snapshot_policy.stop(why)
+        self._digest_calls.stop(why)
         self._hand_over.stop(why)
         self._wal.stop()
-        self._snapshot_worker.slow.stop()
-        self._snapshot_worker.bulk.stop()
+        for jobs in self._jobs:
+            jobs.stop()
         self._apply.stop()
         ended = [worker.join(STOP_SECONDS) for worker in self._workers]
         if self._apply.worker is None or ended[-1]:
@@ -211,7 +211,7 @@ class Node:
 
     def digest(self, done: Done) -> None:
         """Answered(applied index, [(0, SHA-256 of sessions and machine)])."""
-        self._driver.guarded("a digest", lambda: self._snapshot_policy.digest(done))
+        self._driver.guarded("a digest", lambda: self._digest_calls.ask(done))
 
     def subscribe(self, from_start: bool) -> EventFeed:
         """A reader of the node's events: from the oldest that is kept, or from now on."""
@@ -297,6 +297,10 @@ class Node:
     def problems(self) -> Sequence[str]:
         """Why this node is not healthy, one line each, worst first. Any thread."""
         return self._wellbeing.problems()
+
+    def refusal(self) -> str:
+        """Why nothing that clients ask is answered here; empty when it is. Cheap."""
+        return self._wellbeing.refusal()
 
     def serving(self) -> bool:
         """May clients be sent here? Cheap: asked on every health check."""

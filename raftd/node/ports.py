@@ -264,6 +264,10 @@ class MachineHost(Protocol):
         """(sessions' bytes, chunks of the machine's bytes) as of now. Quick: chunks come later."""
         ...
 
+    def parts(self) -> Sequence[tuple[str, Iterable[bytes]]]:
+        """The state as of now as (name, chunks) a part: equal names, equal bytes on all nodes."""
+        ...
+
     def restore(self, sessions: bytes, body: BinaryIO) -> None:
         """Replace the whole state. raft-snapshot, to which the owner has lent the machine."""
         ...
@@ -306,15 +310,5 @@ class Clock(Protocol):
         ...
 
 
-__all__ = [
-    "Clock",
-    "FatalPort",
-    "Identity",
-    "IncomingSnapshot",
-    "LogStore",
-    "MachineHost",
-    "NodeHandle",
-    "PeerTransport",
-    "SnapshotSink",
-    "SnapshotStore",
-]
+__all__ = ["Clock", "FatalPort", "Identity", "IncomingSnapshot", "LogStore", "MachineHost"]
+__all__ += ["NodeHandle", "PeerTransport", "SnapshotSink", "SnapshotStore"]

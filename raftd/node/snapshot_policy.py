@@ -16,7 +16,7 @@ from raftd.node.applying import Applying
 from raftd.node.driver import CoreDriver
 from raftd.node.held_snapshots import HeldSnapshots
 from raftd.node.measures import Measures
-from raftd.node.outcomes import Answered, Applied, Done, Refusal, Refused, answer
+from raftd.node.outcomes import Applied, Done, Refusal, Refused, answer
 from raftd.node.scrub import Scrubber
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshot_worker import SnapshotWorker
@@ -24,8 +24,7 @@ from raftd.node.snapshot_worker import SnapshotWorker
 RETRY_SECONDS = 10.0
 """After a snapshot that could not be written. Meanwhile the log grows, up to log_memory_limit."""
 
-DIGESTS_MAX = 16
-"""Digests being computed: each is a walk over the whole state."""
+DIFFERS = "the state of this node differs from the other members': ask another node"
 
 STAGGER = 0.25
 """Nodes wait up to this much longer than the settings say, so that they do not all snapshot at
@@ -71,8 +70,6 @@ class SnapshotPolicy:
         self._wanted: list[Done] = []
         self.held = HeldSnapshots(driver, self.retain)
         applying.on_applied(self.applied)
-        self._digests: dict[int, Done] = {}
-        self._digest = 0
 
     # -- our own --
 
@@ -85,7 +82,9 @@ class SnapshotPolicy:
     def for_room(self) -> None:
         """Room is short on the disk: a snapshot lets segments of the log go, if it has any news."""
         state = self._driver.state()
-        if self._running or self._pausing or not self._knows_members(state.applied_index):
+        if self._running or self._pausing or self._differs:
+            return
+        if not self._knows_members(state.applied_index):
             return
         if state.applied_index > state.snapshot_index:
             self._take()
@@ -96,7 +95,15 @@ class SnapshotPolicy:
         """
         return bool(self._core.configuration_at(index).voters)
 
+    @property
+    def _differs(self) -> bool:
+        """What is wrong in memory would be what a restart begins with: no snapshot of it."""
+        core = self._core
+        return bool(core.verdict.differing) and bool(core.verdict.about(core.identity.node))
+
     def _is_due(self, applied: Index) -> bool:
+        if self._differs:
+            return False
         if self._rotten:  # also if nothing is new
             return not self._pausing
         entries = applied - self._core.snapshot_index
@@ -223,8 +230,8 @@ class SnapshotPolicy:
         """Applied(index, term, b"") of the newest snapshot: of one taken now, if anything is
         new.
         """
-        if self._driver.stopped:
-            done(Refused(Refusal.UNAVAILABLE, self._driver.stopped))
+        if self._driver.stopped or self._differs:
+            done(Refused(Refusal.UNAVAILABLE, self._driver.stopped or DIFFERS))
             return
         state = self._driver.state()
         if state.applied_index <= state.snapshot_index:
@@ -237,40 +244,13 @@ class SnapshotPolicy:
         if not self._running:
             self._take()
 
-    def digest(self, done: Done) -> None:
-        """Answered(applied index, [(0, SHA-256 of sessions and machine)])."""
-        if self._driver.stopped:
-            done(Refused(Refusal.UNAVAILABLE, self._driver.stopped))
-            return
-
-        if len(self._digests) >= DIGESTS_MAX:
-            text = f"{DIGESTS_MAX} digests are being computed: try again later"
-            done(Refused(Refusal.OVERLOADED, text))
-            return
-        self._digest += 1
-        number = self._digest
-        self._digests[number] = done
-
-        def captured(what: Captured) -> None:
-            self._snapshot_worker.digest(what, lambda value: self._digested(number, what[0], value))
-
-        self._applying.put(Capture(captured))
-        self._applying.go_on()
-
-    def _digested(self, number: int, index: Index, value: bytes) -> None:
-        done = self._digests.pop(number, None)
-        if done is not None:
-            done(Answered(index, [(0, value)]))
-
     def retain(self) -> None:
         """Drop the files of snapshots that nobody needs any more."""
         self._snapshot_worker.retain((*self._driver.snapshots_in_use(), *self.held.metas))
 
     def stop(self, why: str) -> None:
         self.scrubber.stop()
-        waiting = [*self._wanted, *self._digests.values()]
-        self._wanted = []
-        self._digests.clear()
+        waiting, self._wanted = self._wanted, []
         answer(waiting, Refused(Refusal.UNAVAILABLE, why))
 
     # -- a leader's, and for a follower --

@@ -18,6 +18,7 @@ from raftd.node.health import Ailment
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshot_policy import SnapshotPolicy
 from raftd.node.snapshot_worker import SnapshotWorker
+from raftd.node.state_digests import StateDigests
 from raftd.node.wal_worker import WalWorker
 
 LOOK_SECONDS = 0.25
@@ -62,8 +63,10 @@ class Wellbeing:
         wal: WalWorker,
         snapshot_worker: SnapshotWorker,
         settings: NodeSettings,
+        digests: StateDigests,
     ) -> None:
         self._driver = driver
+        self._digests = digests
         self._core = driver.core
         self._clock = clock = driver.clock
         self._worker = applying.worker
@@ -77,6 +80,7 @@ class Wellbeing:
             "raft-wal": Standstill(wal.progress),
             "raft-snapshot": Standstill(snapshot_worker.slow.progress),
             "raft-bulk": Standstill(snapshot_worker.bulk.progress),
+            "raft-digest": Standstill(digests.jobs.progress),
         }
         self._looked = clock.now()
         self._stalled = False
@@ -87,6 +91,7 @@ class Wellbeing:
             self._of_log,
             self._of_threads,
             self._of_disk,
+            digests.ailments,
         ]
 
     def add(self, source: Callable[[], Iterator[Ailment]]) -> None:
@@ -118,7 +123,7 @@ class Wellbeing:
 
     def refusal(self) -> str:
         """Why nothing that is asked now would be answered; empty when it would."""
-        return self._machine_text() if self._stalled else ""
+        return self._machine_text() if self._stalled else self._digests.refusal()
 
     # -- the look --
 

@@ -86,6 +86,10 @@ class ClientNode(Protocol):
         """Why this node is not healthy, one line each, worst first; empty when it is."""
         ...
 
+    def refusal(self) -> str:
+        """Why nothing that clients ask is answered here; empty when it is. Cheap."""
+        ...
+
     def serving(self) -> bool:
         """May load balancers send clients here? Cheap: asked on every health check."""
         ...

@@ -74,11 +74,11 @@ REPLICATION = (
             "follower",
             "    def make() -> AppendReply:\n        durable = durable_for_leader(s)\n"
             "        unfit, room = s.unfit, snapshots.room(s)\n"
-            "        return AppendReply(s.current_term, True",
+            "        return AppendReply(\n            s.current_term, True",
             "    def make() -> AppendReply:\n"
             "        durable = durable_for_leader(s) if request.entries else s.verified_index\n"
             "        unfit, room = s.unfit, snapshots.room(s)\n"
-            "        return AppendReply(s.current_term, True",
+            "        return AppendReply(\n            s.current_term, True",
         ),
         by="ack-is-durable",
     ),

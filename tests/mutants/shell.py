@@ -171,4 +171,34 @@ SHELL = (
         ),
         by="state-machine-safety exactly-once",
     ),
+    _shell(
+        "state-rots-in-memory",
+        "a byte of the applied state that changes by itself is found",
+        node(
+            "apply_worker",
+            "            if watched:\n                self._machine.on_applied(entry.index)\n",
+            "            if watched:\n"
+            "                run = self._machine._host.machine._table._runs[0]\n"
+            "                if run and int(self._clock.now() * 1e4) % 50 == 0:\n"
+            "                    key, record = next(iter(run.items()))\n"
+            "                    run[key] = record[:-1] + bytes([record[-1] ^ 1])\n"
+            "                self._machine.on_applied(entry.index)\n",
+        ),
+        by="states-agree",
+    ),
+    _shell(
+        "digested-after-the-mark",
+        "all members digest their states at the same index",
+        node(
+            "apply_worker",
+            "            if job.mark.index == self.applied_index:\n",
+            "            if job.mark.index <= self.applied_index:\n",
+        ),
+        node(
+            "apply_jobs",
+            "behind = mark.index + 1 - entries[0].index if entries else 0",
+            "behind = len(entries)",
+        ),
+        by="states-agree",
+    ),
 )

@@ -116,6 +116,9 @@ class FakeHost:
     def sessions(self) -> bytes:
         return b"sessions"
 
+    def parts(self) -> Sequence[tuple[str, Iterable[bytes]]]:
+        return [("state", [b"|".join(self.payloads)])]
+
     def attach(self, node: NodeHandle) -> None:
         raise AssertionError("it does not watch")
 

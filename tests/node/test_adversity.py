@@ -12,7 +12,7 @@ import pytest
 
 from raftd.core.messages import SnapshotRequest
 from raftd.core.types import Configuration, SnapshotMeta
-from raftd.node import snapshot_policy
+from raftd.node import digest_calls, snapshot_policy
 from raftd.node.errors import NodeStopped
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused, Unknown
 from raftd.node.settings import NodeSettings
@@ -184,7 +184,7 @@ def test_digests_are_bounded() -> None:
             await bench.until(lambda: len(outcomes) == 1000)
             done = [outcome for outcome in outcomes if isinstance(outcome, Answered)]
             refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
-            assert len(done) >= snapshot_policy.DIGESTS_MAX
+            assert len(done) >= digest_calls.DIGESTS_MAX
             assert len(done) + len(refused) == 1000
             assert all(outcome.refusal is Refusal.OVERLOADED for outcome in refused)
 

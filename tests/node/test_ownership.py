@@ -98,6 +98,10 @@ class Jealous:
         self._call("sessions")
         return b""
 
+    def parts(self) -> list[tuple[str, Iterable[bytes]]]:
+        self._call("parts")
+        return []
+
     def restore(self, sessions: bytes, body: BinaryIO) -> None:
         self._call("restore")
         time.sleep(0.001)

@@ -167,6 +167,9 @@ class FakeNode(FakeSnapshots):
     def problems(self) -> Sequence[str]:
         return () if self.healthy else ("no leader for 3 s",)
 
+    def refusal(self) -> str:
+        return ""
+
     def serving(self) -> bool:
         return self.healthy
 

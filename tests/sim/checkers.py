@@ -11,8 +11,7 @@ one-vote-per-term          a node gives one vote a term, ever
 committed-is-durable       what is committed is synced on a majority
 own-term-commit            a leader commits by counting only an entry of its own term (Figure 8)
 only-the-leader-appends    appends and snapshots of a term come from its one leader
-ack-is-durable             no acknowledgement of an entry that is not synced, or that a queued
-write undoes
+ack-is-durable             no acknowledgement of what is not synced, or what a queued write undoes
 vote-is-durable            no vote before it is synced
 term-is-durable            no message shows a term that is not synced
 record-is-durable          no Hello claims a record that is not synced
@@ -26,6 +25,7 @@ recovery                   a restart finds exactly what was synced (and whole wr
 commit-is-verified         a follower commits only what its leader's log holds too
 queue-order                the log gets all writes in the order in which the core asked for them
 persisted-is-synced        the core hears that a write is durable when it is
+states-agree               members that compare their states find no difference
 answers                    a caller hears once, and an Applied is its own entry with its results
 everybody-answered         in a healed cluster nobody waits for an answer for ever
 batches-noted              every batch in the log says when its leader took it

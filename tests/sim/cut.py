@@ -61,6 +61,7 @@ KINDS: Final[dict[str, tuple[tuple[str, str, Any], ...]]] = {
     "restore-time": (("rare", "restore_seconds", 0.0),),
     "members": (("members", "every", 0.0),),
     "operator": (("shell", "operator_every", 0.0),),
+    "state-check": (("shell", "state_check", 0.0),),
 }
 """By name: which part of the plan, which field of it, and its value where the kind is off."""
 

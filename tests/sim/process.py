@@ -130,6 +130,8 @@ class Process(ABC):
         """Every event of the core."""
         if event.kind is EventKind.REMOVED:
             self.node.cluster.membership.removed(self.node)
+        elif event.kind is EventKind.STATE_DIFFERS:
+            self.checkers.fail("states-agree", f"{self.node.name}: {event.detail}")
 
     def operate(self, rng: random.Random) -> None:
         """An operator asks for something. Nobody can, of a driver that has no such door."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raftd.core.types import Settings
 
@@ -30,12 +30,19 @@ class ShellPlan:
     """Probability that a write begins a time without room, on top of the disk's own."""
     operator_every: float = 0.0
     """Mean seconds between digests and snapshots that an operator asks for; 0 = never."""
+    state_check: float = 0.0
+    """Seconds between two comparisons of all states; 0 = never."""
+
+    def core(self, settings: Settings) -> Settings:
+        """The core's, with what belongs to the shell."""
+        limit, interval = self.log_memory_limit_bytes, self.state_check
+        return replace(settings, log_bytes_max=limit, state_check_interval=interval)
 
 
 def draw_shell(rng: random.Random, settings: Settings) -> ShellPlan:
     # Where a snapshot cannot make the log small the door would stay closed for ever.
     shrinks = settings.keep_entries <= 10 and settings.pin_bytes_max <= 1 << 10
-    return ShellPlan(
+    plan = ShellPlan(
         inline=rng.random() < 0.7,
         quick=rng.random() < 0.7,
         turn_delay=rng.choice((0.0, 0.0, 0.0005, 0.003)),
@@ -47,3 +54,5 @@ def draw_shell(rng: random.Random, settings: Settings) -> ShellPlan:
         operator_every=rng.choice((0.0, 0.5, 2.0)),
         no_space=rng.choice((0.0, 0.0, 0.0, 0.05)),
     )
+    plan.state_check = {0.0: 0.3, 0.5: 1.0, 2.0: 0.0}[plan.operator_every]  # no further draw
+    return plan

@@ -11,7 +11,6 @@ import asyncio
 import errno
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from raftd.core.effects import Event
@@ -30,7 +29,7 @@ from tests.sim.machine_side import MachineSide
 from tests.sim.network import Call
 from tests.sim.process import Process
 from tests.sim.stopping import Stop
-from tests.sim.threads import ApplyThread, JobThread, Thread, WalThread
+from tests.sim.threads import ApplyThread, DigestThread, JobThread, Thread, WalThread
 from tests.sim.watched import WatchedCore, WatchedHost
 from tests.sim.watched_files import WatchedLog, WatchedSnapshots
 
@@ -107,7 +106,7 @@ class ShippedProcess(Process):
         snapshots = WatchedSnapshots(self)
         self.raftd = raftd = RaftdNode(
             identity=identity,
-            core_settings=replace(plan.settings, log_bytes_max=plan.shell.log_memory_limit_bytes),
+            core_settings=plan.shell.core(plan.settings),
             node_settings=self._settings(),
             configuration=node.first_configuration,
             recovered=self.stores.recovered,
@@ -129,6 +128,7 @@ class ShippedProcess(Process):
             self.wal,
             self.snapshot_thread,
             JobThread(self, "raft-bulk", self.snapshot_worker.bulk),
+            DigestThread(self, "raft-digest", raftd._digests.jobs),
         ]
         if raftd._apply.worker is not None:
             self._threads.append(ApplyThread(self, raftd._apply))

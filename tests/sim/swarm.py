@@ -44,6 +44,7 @@ COVERAGE = (
     ("unknown writes judged", "unknown writes judged"),
     ("inline writes", "inline writes"),
     ("outcomes unknown", "submit unknown"),
+    ("states digested", "states digested"),
     ("idle seeds", "idle seeds"),
 )
 """What a campaign must have reached, under the name in the summary and in the counters."""

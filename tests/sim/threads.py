@@ -263,6 +263,30 @@ class JobThread(Thread):
             self._cut(self._worker._jobs[0], "snapshots")
 
 
+class DigestThread(JobThread):
+    """What it does is in memory: no disk holds it up, and nothing is lost with it."""
+
+    def _look(self) -> None:
+        if self._worker._stopping:
+            self._end()
+        elif self._worker._jobs:
+            self._after(self._process.wake_seconds(), self._work)
+        else:
+            self._asleep = True
+
+    def _work(self) -> None:
+        self._world.events += 1
+        self._world.stats["states digested"] += 1
+        if self._worker._stopping:
+            self._end()
+        else:
+            self._worker.step()
+            self._after(self._process.spent, self._look)
+
+    def cut_short(self) -> None:
+        """A hash in memory has nothing to cut."""
+
+
 class ApplyThread(Thread):
     """The owner of a machine that is not quick."""
 

@@ -224,6 +224,9 @@ class WatchedHost:
     def sessions(self) -> bytes:
         return self._host.sessions()
 
+    def parts(self) -> Sequence[tuple[str, Iterable[bytes]]]:
+        return self._host.parts()
+
     def digest_of(self, sessions: bytes, chunks: Iterable[bytes]) -> bytes:
         return self._host.digest_of(sessions, chunks)
 

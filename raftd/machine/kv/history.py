@@ -56,9 +56,14 @@ class FrozenHistory:
         return sum(map(len, self._chunks[:-1])) + self._last - self._skip
 
     def __iter__(self) -> Iterator[Item]:
+        for piece in self.pieces():
+            yield from piece
+
+    def pieces(self) -> Iterator[list[Item]]:
+        """All items in order, some hundreds at a time."""
         for number, chunk in enumerate(self._chunks):
             end = self._last if number + 1 == len(self._chunks) else len(chunk)
-            yield from islice(chunk, self._skip if number == 0 else 0, end)
+            yield chunk[self._skip if number == 0 else 0 : end]
 
 
 class History:

@@ -48,6 +48,14 @@ class Frozen:
         self.runs = runs
         self._orders = orders
 
+    def ordered(self) -> Iterator[tuple[list[bytes], Run]]:
+        """Sorted keys and the run that they are in, in order. Sorted once, for several walks."""
+        for at, run in enumerate(self.runs):
+            order = self._orders[at]
+            if order is None:
+                order = self._orders[at] = sorted(run)
+            yield order, run
+
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         """(key, record) in order of the keys."""
         for run, order in zip(self.runs, self._orders, strict=True):

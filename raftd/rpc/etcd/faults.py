@@ -96,6 +96,11 @@ def fault(name: str) -> Fault:
     return Fault(code, f"etcdserver: {text}")
 
 
+def refused_here(why: str) -> Fault:
+    """This member answers nothing; another one may."""
+    return Fault(Code.UNAVAILABLE, f"etcdserver: {why}")
+
+
 def of_outcome(outcome: Outcome) -> Fault:
     """Why a write was not answered. A write of unknown outcome is never called not done."""
     assert not isinstance(outcome, Applied | Answered)

@@ -14,7 +14,7 @@ from raftd.node.outcomes import Answered, Applied, Outcome, Refused
 from raftd.rpc.api import Node
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import Caller, Conversation
-from raftd.rpc.etcd.faults import fault
+from raftd.rpc.etcd.faults import fault, refused_here
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.identity import member_named, member_number
@@ -125,6 +125,8 @@ class MaintenanceService:
         """
         if await talk.receive() is None:
             return
+        if why := self._node.refusal():
+            raise refused_here(why)
         header = self._headers.make(self._store.revision)
         for blob in with_digest(self._store.capture()):
             await talk.send(pb.SnapshotResponse(header=header, blob=blob, version=VERSION))

@@ -86,7 +86,12 @@ class EtcdServices:
         self._services: tuple[object, ...] = (
             kv,
             WatchService(
-                store.watches, lambda: store.revision, headers, looks, callers=gate.callers
+                store.watches,
+                lambda: store.revision,
+                headers,
+                looks,
+                node.refusal,
+                callers=gate.callers,
             ),
             leases,
             cluster,

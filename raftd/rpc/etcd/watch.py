@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 from raftd.rpc.clients.callers import EVERYBODY, Callers
 from raftd.rpc.etcd.calls import Conversation
-from raftd.rpc.etcd.faults import fault
+from raftd.rpc.etcd.faults import fault, refused_here
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import Hub
 from raftd.rpc.etcd.leading import LeaderLooks
 from raftd.rpc.etcd.watch_rights import WatchRights
 from raftd.rpc.etcd.watcher import NOTES_MAX, StreamWatchers
 
+LOOK_SECONDS = 0.25
 PROGRESS_SECONDS = 600.0
 """A watcher that wants to hear of progress does so when nothing was sent to it for so long."""
 
@@ -29,21 +30,28 @@ class WatchService:
         revision: Callable[[], int],
         headers: Headers,
         looks: LeaderLooks,
+        refusal: Callable[[], str] = lambda: "",
         progress_seconds: float = PROGRESS_SECONDS,
         callers: Callers = EVERYBODY,
     ) -> None:
-        """revision: the store's at this moment."""
+        """revision: the store's at this moment. refusal: why this member serves nothing, or ""."""
         self._callers = callers
         self._hub = hub
         self._revision = revision
         self._headers = headers
         self._looks = looks
+        self._refusal = refusal
+        self._open: set[StreamWatchers] = set()
+        self._look: asyncio.TimerHandle | None = None
         self._progress_seconds = progress_seconds
 
     async def Watch(self, talk: Conversation) -> None:
         """Until the caller has gone. Raises Fault when a leader is required and there is none."""
         rights = WatchRights(self._callers, talk.caller.principal)
         watchers = StreamWatchers(self._hub, self._revision, self._headers, rights)
+        self._open.add(watchers)
+        if self._look is None:
+            self._look_at_member()
         tasks = [
             asyncio.ensure_future(self._read(talk, watchers)),
             asyncio.ensure_future(self._write(talk, watchers)),
@@ -57,10 +65,21 @@ class WatchService:
             for task in done:
                 task.result()
         finally:
+            self._open.discard(watchers)
             watchers.close()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+
+    def _look_at_member(self) -> None:
+        """While there are streams: those that wait hear of it, too, when nothing is served here."""
+        self._look = None
+        if not self._open:
+            return
+        if self._refusal():
+            for watchers in self._open:
+                watchers.wake()
+        self._look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_at_member)
 
     async def _read(self, talk: Conversation, watchers: StreamWatchers) -> None:
         while (request := await talk.receive()) is not None:
@@ -74,7 +93,11 @@ class WatchService:
         due = loop.time() + self._progress_seconds
         while True:
             for answer in watchers.answers():
+                if why := self._refusal():
+                    raise refused_here(why)
                 await talk.send(answer)
+            if why := self._refusal():
+                raise refused_here(why)
             try:
                 async with asyncio.timeout_at(due):
                     await watchers.wait()

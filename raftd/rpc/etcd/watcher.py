@@ -78,6 +78,10 @@ class StreamWatchers:
         """Until there may be something in `answers`."""
         await self._something.wait()
 
+    def wake(self) -> None:
+        """There may be nothing to send, and yet something to look at."""
+        self._something.set()
+
     def close(self) -> None:
         for watcher in self._watchers.values():
             watcher.taken.cancel()

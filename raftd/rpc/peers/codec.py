@@ -20,7 +20,7 @@ from raftd.core.types import (
     Identity,
     NodeId,
 )
-from raftd.rpc.peers import checks
+from raftd.rpc.peers import checks, codec_digest
 from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.codec_configuration import (
     check_configuration_payload,
@@ -60,6 +60,10 @@ def encode_append(request: m.AppendRequest, envelope: pb.Envelope) -> pb.AppendR
         prev_term=request.prev_term,
         commit=request.commit,
     )
+    if request.mark is not None:
+        message.mark_index, message.mark_number = request.mark.index, request.mark.number
+    if request.verdict is not None:
+        codec_digest.verdict_out(request.verdict, message)
     if request.entries:
         _, terms, types, payloads = zip(*request.entries)
         message.entry_terms.extend(terms)
@@ -133,7 +137,11 @@ def decode_append(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
         raise _bad_append(message)
     payloads = list(message.entry_payloads)
     entries = _entries_in(message, payloads) if payloads or message.entry_terms else ()
-    return m.AppendRequest(term, sender, prev_index, prev_term, entries, commit, message.number)
+    number = message.number
+    request = m.AppendRequest(term, sender, prev_index, prev_term, entries, commit, number)
+    if message.mark_index or message.compared_index:
+        request = codec_digest.with_checks(request, message)
+    return request
 
 
 def decode_heartbeat(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:

@@ -10,7 +10,7 @@ from typing import Any
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core import messages as m
-from raftd.rpc.peers import checks
+from raftd.rpc.peers import checks, codec_digest
 from raftd.rpc.peers.codec import identity, records_in, records_out
 
 # --- out -----------------------------------------------------------------------------------------
@@ -35,7 +35,7 @@ def _vote_out(reply: m.VoteReply, number: int, envelope: pb.Envelope) -> pb.Vote
 
 
 def encode_append_reply(reply: m.AppendReply, number: int, envelope: pb.Envelope) -> pb.AppendReply:
-    return pb.AppendReply(
+    message = pb.AppendReply(
         envelope=envelope,
         number=number,
         term=reply.term,
@@ -47,6 +47,9 @@ def encode_append_reply(reply: m.AppendReply, number: int, envelope: pb.Envelope
         room=reply.room,
         joining=reply.joining,
     )
+    if reply.digest is not None:
+        codec_digest.digest_out(reply.digest, message)
+    return message
 
 
 def _snapshot_out(reply: m.SnapshotReply, number: int, envelope: pb.Envelope) -> pb.SnapshotReply:
@@ -119,6 +122,7 @@ def decode_append_reply(message: pb.AppendReply) -> m.AppendReply | m.NotAdmitte
         unfit=message.unfit,
         room=_room_in(message.room),
         joining=message.joining,
+        digest=codec_digest.digest_in(message) if message.digest else None,
     )
 
 

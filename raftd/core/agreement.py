@@ -1,0 +1,190 @@
+"""Do all members hold the same state? A leader has it digested at one index on all, and compares.
+
+Theory of operation. The leader marks its last index and says so in all that it sends. What could
+commit an entry behind that index leaves later, so every follower knows the mark before it may apply
+past it: none misses it, whatever the load, and nothing is added to the log. The machine is digested
+as it is there (part by part: what a part stands for is the machine's affair), the answers to
+heartbeats bring the digests back, and a part in which somebody differs is judged by a majority of
+the voters. Who is not of the majority differs; where there is none, nobody can say who is right,
+and all who differ are named. The leader's heartbeats carry the verdict, so all nodes can tell it,
+and the next leader goes on with it. What follows from it is the driver's: see `Differing`.
+
+A byte that changed in memory is in no log and in no answer: only reading the state anew finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from raftd.core.comparing import Check, Differing, Mark, StateDigest, Verdict
+from raftd.core.effects import Effects
+from raftd.core.events import EventKind
+from raftd.core.messages import AppendReply, AppendRequest
+from raftd.core.state import Leadership, State
+from raftd.core.types import Configuration, NodeId
+
+PATIENCE_SECONDS = 2.0
+"""After the leader's own digest, for those of the others; longer if its own took longer."""
+CHECK_SECONDS_MAX = 60.0
+"""A check whose own digest has not come by then is given up."""
+NO_MAJORITY = "no majority holds the same"
+
+
+# -- a leader --
+
+
+def check_due(lead: Leadership) -> float:
+    """When to come back."""
+    return lead.check_at if lead.check is None else lead.check.deadline
+
+
+def go_on(s: State, fx: Effects, lead: Leadership, now: float) -> None:
+    """Begin a check that is due, or end the one under way. With every tick of a leader."""
+    check = lead.check
+    if check is None:
+        if now >= lead.check_at:
+            _begin(s, lead, now)
+    elif now >= check.deadline or not _awaited(s, lead, check, now):
+        _end(s, fx, lead, check, now)
+
+
+def _begin(s: State, lead: Leadership, now: float) -> None:
+    interval = s.settings.state_check_interval
+    if not interval or not s.peers():
+        lead.check_at = now + (interval or float("inf"))
+        return
+    mark = Mark(s.log.last_index, s.current_term, s.next_number())
+    lead.check = Check(mark, now, now + CHECK_SECONDS_MAX)
+    _mark(s, mark)
+
+
+def _awaited(s: State, lead: Leadership, check: Check, now: float) -> list[NodeId]:
+    """Who may still answer: this node, and those that are in contact and hold the log up to there.
+
+    One that is down, or joins, holds up nobody.
+    """
+    horizon = now - s.settings.election_timeout_min
+    others = [
+        p.peer
+        for p in lead.progress.values()
+        if p.match >= check.mark.index and p.contact is not None and p.contact > horizon
+    ]
+    return [node for node in (s.me, *others) if node not in check.reports]
+
+
+def on_reply(s: State, peer: NodeId, reply: AppendReply) -> None:
+    """A follower's digest."""
+    check = s.leadership.check if s.leadership is not None else None
+    digest = reply.digest
+    if check is not None and digest is not None and digest.mark == check.mark:
+        check.reports[peer] = digest
+
+
+def _end(s: State, fx: Effects, lead: Leadership, check: Check, now: float) -> None:
+    """The next one comes after a rest as long as what this one took, or later."""
+    took = max(check.own_seconds, 0.0)
+    lead.check = None
+    lead.check_at = max(check.begun + s.settings.state_check_interval, now + took)
+    if len(check.reports) < 2:
+        return
+    found = judge(s.configuration, check.reports)
+    members = s.configuration.members()
+    unheard = [
+        known
+        for known in s.agreement.verdict.differing
+        if known.node in members and known.node not in check.reports
+    ]
+    differing = tuple(sorted((*found, *unheard)))
+    _take(s, fx, Verdict(check.mark.index, differing))
+
+
+def judge(
+    configuration: Configuration, reports: Mapping[NodeId, StateDigest]
+) -> tuple[Differing, ...]:
+    """Who differs from a majority of the voters, and in which parts.
+
+    A part that only some report is compared among those.
+    """
+    parts: dict[str, dict[bytes, list[NodeId]]] = {}
+    for node, digest in reports.items():
+        for name, value in digest.parts:
+            parts.setdefault(name, {}).setdefault(value, []).append(node)
+    found: dict[NodeId, list[str]] = {}
+    for name, groups in sorted(parts.items()):
+        if len(groups) == 1:
+            continue
+        right = [nodes for nodes in groups.values() if configuration.has_majority(nodes)]
+        for nodes in groups.values():
+            for node in () if nodes in right else nodes:
+                found.setdefault(node, []).append(name if right else f"{name} ({NO_MAJORITY})")
+    return tuple(Differing(node, ", ".join(names)) for node, names in sorted(found.items()))
+
+
+# -- everybody --
+
+
+def hear(s: State, fx: Effects, request: AppendRequest) -> None:
+    """What our term's leader says beside the log."""
+    if request.mark is not None:
+        _mark(s, request.mark)
+    if request.verdict is not None:
+        heard = request.term, request.number
+        if heard > s.agreement.heard:  # heartbeats may overtake each other
+            s.agreement.heard = heard
+            _take(s, fx, request.verdict)
+
+
+def _mark(s: State, mark: Mark) -> None:
+    known = s.agreement
+    if mark != known.mark:
+        known.mark, known.digest = mark, None
+        known.due = mark
+
+
+def place(s: State, fx: Effects) -> None:
+    """Whether the machine comes to the mark with what `fx` hands out, or stands there now."""
+    mark = s.agreement.due
+    assert mark is not None, "asked only while a mark is due"
+    if mark.index < s.handed_index - len(fx.committed):
+        s.agreement.due = None  # a snapshot, or a restart, jumped over it
+    elif mark.index <= s.handed_index:
+        fx.mark, s.agreement.due = mark, None
+
+
+def digested(s: State, digest: StateDigest, now: float) -> Effects:
+    """The machine's state at a mark; nothing if another mark has come meanwhile."""
+    if digest.mark != s.agreement.mark:
+        return Effects()
+    s.agreement.digest = digest
+    check = s.leadership.check if s.leadership is not None else None
+    if check is not None and check.mark == digest.mark:
+        check.reports[s.me] = digest
+        check.own_seconds = now - check.begun
+        check.deadline = now + max(PATIENCE_SECONDS, 3 * check.own_seconds)
+    return Effects()
+
+
+def own_digest(s: State, request: AppendRequest) -> StateDigest | None:
+    """What the answer to `request` brings to the leader."""
+    digest = s.agreement.digest
+    return digest if request.mark is not None and digest and digest.mark == request.mark else None
+
+
+def mark_out(s: State) -> Mark | None:
+    """What a leader's messages say of the check under way."""
+    check = s.leadership.check if s.leadership is not None else None
+    return None if check is None else check.mark
+
+
+def _take(s: State, fx: Effects, verdict: Verdict) -> None:
+    before, s.agreement.verdict = s.agreement.verdict, verdict
+    if before.differing == verdict.differing:
+        return
+    known = {known.node: known.what for known in before.differing}
+    for node, what in verdict.differing:
+        if known.pop(node, None) != what:
+            text = f"the state of {node} differs at entry {verdict.index}: {what}"
+            s.event(fx, EventKind.STATE_DIFFERS, text, node)
+    for node in known:
+        text = f"the state of {node} agrees again, at entry {verdict.index}"
+        s.event(fx, EventKind.STATE_AGREES, text, node)

@@ -1,0 +1,184 @@
+"""Members compare their states: the mark is met by all, and a majority says who differs."""
+
+from __future__ import annotations
+
+from raftd.core.agreement import NO_MAJORITY, judge
+from raftd.core.comparing import Differing, Mark, StateDigest
+from raftd.core.effects import Effects
+from raftd.core.events import EventKind
+from raftd.core.types import Configuration, Index, NodeId, Settings
+from tests.core.commands import Script
+from tests.core.env import ScriptNode
+
+THREE = Configuration(("n1", "n2", "n3"))
+INTERVAL = 1.0
+
+
+class Comparing(Script):
+    """Digests a node's applied payloads at each mark; `rotten` nodes digest something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings(
+            election_timeout_min=1.0,
+            election_timeout_max=1.0,
+            heartbeat_interval=0.1,
+            state_check_interval=INTERVAL,
+        )
+        self.rotten: set[NodeId] = set()
+        self.old: set[NodeId] = set()
+        """Nodes that do not digest, as those of an older version."""
+        self.marks: list[tuple[NodeId, Mark, Index]] = []
+        """(node, mark, how much it had applied there)"""
+
+    def _take(self, node: ScriptNode, effects: Effects) -> None:
+        mark = effects.mark
+        if mark is not None:
+            committed = effects.committed
+            inside = [entry.index for entry in committed if entry.index <= mark.index]
+            before = committed[0].index - 1 if committed else node.core._s.handed_index
+            self.marks.append((node.name, mark, max([before, *inside])))
+        super()._take(node, effects)
+        if mark is not None and node.name not in self.old:
+            value = b"rotten" if node.name in self.rotten else b"%d" % mark.index
+            node.core.digested(StateDigest(mark, (("state", value),)), self.now)
+
+    def check(self) -> None:
+        """Time passes until a comparison is over."""
+        for _ in range(int(INTERVAL / 0.1) + 6):
+            for name in self.nodes:
+                self.do_tick(name, "0.03")
+                self.do_stabilize()
+
+    def differing(self) -> dict[NodeId, list[NodeId]]:
+        return {
+            name: [node for node, _ in of.core.verdict.differing] for name, of in self.nodes.items()
+        }
+
+
+def formed() -> Comparing:
+    script = Comparing()
+    for line in ("cluster 3", "boot", "elect n1 n2 n3", "stabilize"):
+        script.run(line)
+    return script
+
+
+def test_all_agree() -> None:
+    script = formed()
+    script.run("propose n1 a b c")
+    script.check()
+    assert {name for name, _, _ in script.marks} == {"n1", "n2", "n3"}
+    assert all(of.core.verdict.index == 4 for of in script.nodes.values())
+    assert script.differing() == {"n1": [], "n2": [], "n3": []}
+
+
+def test_who_differs_is_known_to_all_and_so_is_that_it_agrees_again() -> None:
+    script = formed()
+    script.rotten = {"n3"}
+    script.check()
+    assert script.differing() == {"n1": ["n3"], "n2": ["n3"], "n3": ["n3"]}
+    told = [line for line in script.out if EventKind.STATE_DIFFERS in line]
+    assert len(told) == 3, told  # once a node, however often it is found
+    script.check()
+    script.check()
+    assert [line for line in script.out if EventKind.STATE_DIFFERS in line] == told
+    script.rotten = set()
+    script.check()
+    script.check()
+    assert script.differing() == {"n1": [], "n2": [], "n3": []}
+    assert len([line for line in script.out if EventKind.STATE_AGREES in line]) == 3
+
+
+def test_a_leader_that_differs_says_so_of_itself() -> None:
+    script = formed()
+    script.rotten = {"n1"}
+    script.check()
+    assert script.differing() == {"n1": ["n1"], "n2": ["n1"], "n3": ["n1"]}
+
+
+def test_the_next_leader_keeps_the_verdict() -> None:
+    script = formed()
+    script.rotten = {"n3"}
+    script.check()
+    script.old = {"n3"}  # it says nothing more
+    script.run("transfer n1 n2")
+    script.run("stabilize")
+    script.check()
+    script.check()
+    assert script.nodes["n2"].core.leader_id == "n2"
+    assert script.differing() == {"n1": ["n3"], "n2": ["n3"], "n3": ["n3"]}
+
+
+def test_nodes_that_do_not_digest_are_not_judged() -> None:
+    script = formed()
+    script.old = {"n2", "n3"}
+    script.check()
+    script.check()
+    assert all(of.core.verdict.index == 0 for of in script.nodes.values())
+
+
+def test_every_mark_is_met_at_its_index_also_under_load() -> None:
+    """Entries are appended all the time, messages are late: a follower may learn of the mark with
+    the very message that commits far past it.
+    """
+    script = formed()
+    for step in range(120):
+        script.run(f"propose n1 a{step} b{step}")
+        script.do_tick("n1", "0.03")
+        if step % 4 == 3:
+            script.do_stabilize()
+        else:
+            script.do_persist("n1")
+            script.do_deliver("n1>n2")
+            script.do_persist("n2")
+            script.do_deliver("n2=>n1")
+    script.do_stabilize()
+    marks = {(mark.index, mark.number) for _, mark, _ in script.marks}
+    assert len(marks) >= 3
+    for index, number in marks:
+        met = {name: at for name, mark, at in script.marks if mark.number == number}
+        assert met == {"n1": index, "n2": index, "n3": index}
+
+
+def test_a_mark_that_was_jumped_over_is_dropped() -> None:
+    script = formed()
+    script.do_tick("n1", "0.1")
+    script.do_stabilize()
+    agreement = script.nodes["n2"].core._s.agreement
+    mark = agreement.due = Mark(0, 1, 1)  # behind what it has handed out
+    script.run("propose n1 a")
+    script.run("stabilize")
+    assert agreement.due != mark
+    assert mark not in [met for _, met, _ in script.marks]
+
+
+def digest(**parts: bytes) -> StateDigest:
+    return StateDigest(Mark(7, 1, 1), tuple(parts.items()))
+
+
+def test_a_majority_of_the_voters_is_right() -> None:
+    reports = {"n1": digest(keys=b"a"), "n2": digest(keys=b"b"), "n3": digest(keys=b"a")}
+    assert judge(THREE, reports) == (Differing("n2", "keys"),)
+
+
+def test_a_learner_has_no_say_and_is_judged() -> None:
+    configuration = Configuration(("n1", "n2", "n3"), ("l1", "l2", "l3"))
+    reports = {node: digest(keys=b"a") for node in ("n1", "n2")}
+    reports |= {node: digest(keys=b"b") for node in ("l1", "l2", "l3")}
+    found = judge(configuration, reports)
+    assert [node for node, _ in found] == ["l1", "l2", "l3"]
+
+
+def test_without_a_majority_all_who_differ_are_named() -> None:
+    found = judge(THREE, {"n1": digest(keys=b"a"), "n2": digest(keys=b"b")})
+    what = f"keys ({NO_MAJORITY})"
+    assert found == (Differing("n1", what), Differing("n2", what))
+
+
+def test_a_part_is_compared_among_those_that_have_it() -> None:
+    reports = {
+        "n1": digest(keys=b"a", history_3=b"x"),
+        "n2": digest(keys=b"a", history_3=b"x"),
+        "n3": digest(keys=b"a", history_9=b"y"),
+    }
+    assert judge(THREE, reports) == ()

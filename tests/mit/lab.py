@@ -7,12 +7,13 @@ The service takes a snapshot when the test's rule says so; the log keeps no tail
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from raftd.core.effects import NotLeader, Unavailable
+from raftd.core.effects import Effects, NotLeader, Unavailable
 from raftd.core.types import Entry, Index, NodeId, Role, Term
 from raftd.storage.record import RECORD
 from raftd.wire import batch as wire
@@ -21,9 +22,9 @@ from tests.mit.records import RUNS, Figure, Run
 from tests.mit.service import Image, Witness, as_command, is_command, timers_of
 from tests.mit.tasks import Steps, Task
 from tests.sim.cluster import Cluster
-from tests.sim.light import LightProcess
 from tests.sim.node import Node
 from tests.sim.plan import NetworkPlan, Plan
+from tests.sim.process import Process
 
 ELECTION_SECONDS = 1.0
 """The labs' RaftElectionTimeout: how long the tests give an election."""
@@ -147,10 +148,8 @@ class Lab(Cluster):
     def name(self, server: int) -> NodeId:
         return self.names[server]
 
-    def process(self, server: int) -> LightProcess | None:
-        process = self.nodes[self.names[server]].process
-        assert process is None or isinstance(process, LightProcess)
-        return process
+    def process(self, server: int) -> Process | None:
+        return self.nodes[self.names[server]].process
 
     def node_died(self, node: Node) -> None:
         """Nobody is told, and nobody restarts it: the test does."""
@@ -211,18 +210,20 @@ class Lab(Cluster):
             return None
         payload = wire.encode_batch(b"", 0, [(0, as_command(value))])
         payload = wire.noted(payload, process.node.epoch_ms())
-        now = process.node.now()
-        try:
-            effects = process.core.propose([payload], now)
-        except (NotLeader, Unavailable):
-            return None
-        self.world.events += 1
-        index, term = effects.assigned[0]
-        number = self._number_of(process, index)
-        process.enter(effects)
-        return number, term
+        taken: list[tuple[int, Term]] = []
 
-    def _number_of(self, process: LightProcess, index: Index) -> int:
+        def propose(now: float) -> Effects:
+            effects = process.core.propose([payload], now)
+            index, term = effects.assigned[0]
+            taken.append((self._number_of(process, index), term))
+            return effects
+
+        self.world.events += 1
+        with contextlib.suppress(NotLeader, Unavailable):
+            process.at_once(process.raftd._driver.enter, propose)
+        return taken[0] if taken else None
+
+    def _number_of(self, process: Process, index: Index) -> int:
         log = process.core.log
         known = min(len(self._numbers) - 1, index)
         known = max(log.base_index, min(known, process.core.commit_index))
@@ -260,7 +261,7 @@ class Lab(Cluster):
         process = self.process(server)
         if process is None or not (self._snapshot_bytes or self._snapshot_every):
             return
-        if process.snapshot_worker.taking:
+        if process.raftd._snapshot_policy._running:
             self.world.after(SNAPSHOT_POLL, self.maybe_snapshot, name)
             return
         if self._snapshot_bytes and self._log_bytes(process) >= self._snapshot_bytes:
@@ -268,7 +269,7 @@ class Lab(Cluster):
         if server in self._snapshot_owed:
             self._snapshot_owed.discard(server)
             self.snapshots += 1
-            process.app.take_snapshot()
+            self.world.after(0.0, process.run, process.app.snapshot_now)
 
     # sizes
 
@@ -280,7 +281,7 @@ class Lab(Cluster):
         found = [self._log_bytes(p) for s in self.servers if (p := self.process(s)) is not None]
         return max(found, default=0)
 
-    def _log_bytes(self, process: LightProcess) -> int:
+    def _log_bytes(self, process: Process) -> int:
         log = process.core.log
         entries = log.between(log.first_index, log.last_index)
         return sum(RECORD.size + len(entry.payload) for entry in entries if is_command(entry))

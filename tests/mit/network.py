@@ -21,7 +21,7 @@ from tests.mit import sizes
 from tests.sim.network import Call, Network
 
 if TYPE_CHECKING:
-    from tests.sim.process import Process
+    from tests.sim.messages import Messages
 
 DELAY_MAX_MS = 26
 LOST = 0.1
@@ -79,7 +79,7 @@ class LabNetwork(Network):
 
     def send(
         self,
-        process: Process,
+        process: Messages,
         peer: NodeId,
         channel: Channel,
         request: Request,
@@ -115,7 +115,7 @@ class LabNetwork(Network):
             self.requests[call.peer] += 1
         node.run(node.process.receive, call)
 
-    def reply(self, process: Process, call: Call, reply: Reply) -> None:
+    def reply(self, process: Messages, call: Call, reply: Reply) -> None:
         if call.done:
             return
         me, back, world = process.node.name, call.sender.node.name, self._world

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from tests.mutants.patching import Patch
-from tests.mutants.planted import machine, plant
+from tests.mutants.planted import machine, node, plant
 
 ANSWERING = (
     plant(
         "range-before-applied",
         "a read is answered when the state has reached its read index",
-        Patch(
-            "tests.sim.application",
-            "            if index > self.applied:\n",
-            "            if index > self.applied and self._read_floor[token][1][0] != 17:\n",
+        node(
+            "apply_worker",
+            "        if job.index > self.applied_index:\n",
+            "        if job.index > self.applied_index and job.queries[0][0] != 17:\n",
+        ),
+        node(
+            "apply_worker",
+            "Answered(self.applied_index, results)",
+            "Answered(max(job.index, self.applied_index), results)",
         ),
         by="linearizable",
     ),

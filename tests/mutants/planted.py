@@ -32,13 +32,11 @@ class Mutant:
     patches: tuple[Patch, ...]
     invariants: tuple[str, ...] = ()
     scripts: tuple[str, ...] = ()
-    driver: str = "light"
-    """The simulator's: "node" for a bug in raftd/node, which the light one does not run; "store":
-    the campaign of tests/machine.
-    """
+    in_store: bool = False
+    """Looked for by the campaign of tests/machine, not by the simulator."""
 
 
-def plant(name: str, rule: str, *patches: Patch, by: str, driver: str = "light") -> Mutant:
+def plant(name: str, rule: str, *patches: Patch, by: str, in_store: bool = False) -> Mutant:
     """`by`: names with spaces between; one that begins with "script:" is a conversation."""
     names = by.split()
     return Mutant(
@@ -47,7 +45,7 @@ def plant(name: str, rule: str, *patches: Patch, by: str, driver: str = "light")
         patches,
         invariants=tuple(item for item in names if not item.startswith("script:")),
         scripts=tuple(item.removeprefix("script:") for item in names if item.startswith("script:")),
-        driver=driver,
+        in_store=in_store,
     )
 
 
@@ -69,7 +67,7 @@ def node(module: str, old: str, new: str) -> Patch:
 
 def in_store(name: str, rule: str, *patches: Patch, by: str) -> Mutant:
     """A bug of the built-in store, for the campaign without Raft."""
-    return plant(name, rule, *patches, by=by, driver="store")
+    return plant(name, rule, *patches, by=by, in_store=True)
 
 
 def in_kv(module: str, old: str, new: str) -> Patch:

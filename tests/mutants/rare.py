@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from tests.mutants.patching import Patch
-from tests.mutants.planted import Mutant, core, node, plant, storage
-
-
-def _rare(name: str, rule: str, *patches: Patch, by: str) -> Mutant:
-    return plant(name, rule, *patches, by=by, driver="node")
-
+from tests.mutants.planted import core, node, plant, storage
 
 RARE = (
-    _rare(
+    plant(
         "written-after-a-given-up-write",
         "after a write that was given up nothing is written",
         node(
@@ -21,7 +15,7 @@ RARE = (
         ),
         by="no-gap",
     ),
-    _rare(
+    plant(
         "nothing-released-on-a-full-disk",
         "what may go, goes while the log waits for room",
         node(
@@ -32,7 +26,7 @@ RARE = (
         storage("wal", "        self.release(INDEX_MAX)\n", ""),
         by="released-segments-go",
     ),
-    _rare(
+    plant(
         "query-behind-a-restore-answered",
         "a machine that is being restored has one owner, and answers nobody",
         node(
@@ -47,7 +41,7 @@ RARE = (
         ),
         by="one-owner",
     ),
-    _rare(
+    plant(
         "pin-renewed-by-the-same-bytes",
         "a pin moves with progress only",
         core(
@@ -57,7 +51,7 @@ RARE = (
         ),
         by="pin-needs-progress",
     ),
-    _rare(
+    plant(
         "pin-renewed-by-a-new-start",
         "what is begun again is no progress",
         core(
@@ -67,7 +61,7 @@ RARE = (
         ),
         by="pin-needs-progress",
     ),
-    _rare(
+    plant(
         "snapshot-sent-for-ever",
         "a snapshot that was refused gives way to a newer one, or to a new one",
         core(
@@ -77,7 +71,7 @@ RARE = (
         ),
         by="newer-snapshot-sent",
     ),
-    _rare(
+    plant(
         "hand-over-asked-for-once",
         "a hand-over is asked for until its deadline",
         core(
@@ -87,7 +81,7 @@ RARE = (
         ),
         by="hand-over-goes-on",
     ),
-    _rare(
+    plant(
         "more-than-was-announced-stored",
         "a chunk larger than announced ends nobody",
         core(
@@ -102,7 +96,7 @@ RARE = (
         ),
         by="strangers-end-nobody",
     ),
-    _rare(
+    plant(
         "no-limit-behind-the-leaders-door",
         "entries in memory are bounded on every node, whatever its machine and snapshots do",
         core(
@@ -112,13 +106,13 @@ RARE = (
         ),
         by="log-bounded",
     ),
-    _rare(
+    plant(
         "leftover-thrown-away-unread",
         "what a new segment's header proves is there, or the node refuses",
         storage("leftover", "    if checksums.get(newest) != header.seed:\n", "    if False:\n"),
         by="recovery",
     ),
-    _rare(
+    plant(
         "hung-sync-waited-for",
         "heartbeats go on while a sync hangs",
         node("wal_worker", "WAIT_SECONDS_MAX = 0.03\n", "WAIT_SECONDS_MAX = 3600.0\n"),

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.patching import Patch
-from tests.mutants.planted import Mutant, node, plant
-
-
-def _shell(name: str, rule: str, *patches: Patch, by: str) -> Mutant:
-    return plant(name, rule, *patches, by=by, driver="node")
-
+from tests.mutants.planted import node, plant
 
 NOT_TOLD = node(
     "clients",
@@ -17,7 +11,7 @@ NOT_TOLD = node(
 )
 
 SHELL = (
-    _shell(
+    plant(
         "persisted-before-an-inline-write",
         "`persisted` comes after the sync, never before",
         node(
@@ -27,7 +21,7 @@ SHELL = (
         ),
         by="persisted-is-synced",
     ),
-    _shell(
+    plant(
         "persisted-before-the-threads-write",
         "the same, from the raft-wal thread",
         node(
@@ -39,7 +33,7 @@ SHELL = (
         ),
         by="persisted-is-synced",
     ),
-    _shell(
+    plant(
         "queue-turned-round",
         "one queue, in the core's order",
         node(
@@ -49,7 +43,7 @@ SHELL = (
         ),
         by="queue-order",
     ),
-    _shell(
+    plant(
         "queued-outside-the-lock",
         "effects are queued before anything can enter the core again",
         node("driver", "                self._queue(fx)\n", ""),
@@ -61,7 +55,7 @@ SHELL = (
         ),
         by="queue-order liveness",
     ),
-    _shell(
+    plant(
         "thread-not-notified",
         "whoever queues and does not write wakes the thread",
         node(
@@ -72,13 +66,13 @@ SHELL = (
         ),
         by="liveness",
     ),
-    _shell(
+    plant(
         "failed-sync-retried",
         "after a failed sync the process ends",
         node("wal_worker", 'getattr(error, "retryable", False)', "True"),
         by="liveness",
     ),
-    _shell(
+    plant(
         "applied-during-a-restore",
         "while a snapshot is restored the machine is left alone",
         node(
@@ -88,13 +82,13 @@ SHELL = (
         ),
         by="core-asserts",
     ),
-    _shell(
+    plant(
         "read-not-held-for-its-index",
         "a read waits until its index is applied",
         node("apply_worker", "        if job.index > self.applied_index:", "        if False:"),
         by="read-index",
     ),
-    _shell(
+    plant(
         "held-read-forgotten",
         "a read that was held is answered when its index is applied",
         node(
@@ -102,20 +96,20 @@ SHELL = (
         ),
         by="liveness everybody-answered",
     ),
-    _shell(
+    plant(
         "waiters-kept-by-a-lost-leader",
         "who waits for what is not committed hears that leadership was lost",
         NOT_TOLD,
         by="everybody-answered",
     ),
-    _shell(
+    plant(
         "waiters-by-index-alone",
         "another term's entry at that index is no answer",
         NOT_TOLD,
         node("waiters", "        if waiter[0] == entry.term:", "        if True:"),
         by="answers",
     ),
-    _shell(
+    plant(
         "unknown-told-as-refused",
         "once it is in the log, nothing is certain",
         node(
@@ -130,7 +124,7 @@ SHELL = (
         ),
         by="linearizable exactly-once",
     ),
-    _shell(
+    plant(
         "refused-and-proposed",
         "what is refused at the door does not get in",
         node(
@@ -140,7 +134,7 @@ SHELL = (
         ),
         by="answers",
     ),
-    _shell(
+    plant(
         "answers-crossed",
         "each caller waits for its own entry",
         node(
@@ -150,7 +144,7 @@ SHELL = (
         ),
         by="answers",
     ),
-    _shell(
+    plant(
         "retained-only-the-newest",
         "a file stays while a mark or the machine needs it",
         node(
@@ -160,7 +154,7 @@ SHELL = (
         ),
         by="snapshot-files-kept",
     ),
-    _shell(
+    plant(
         "snapshot-of-another-index",
         "a snapshot is of the index at which it was captured",
         node(
@@ -171,7 +165,7 @@ SHELL = (
         ),
         by="state-machine-safety exactly-once",
     ),
-    _shell(
+    plant(
         "state-rots-in-memory",
         "a byte of the applied state that changes by itself is found",
         node(
@@ -186,7 +180,7 @@ SHELL = (
         ),
         by="states-agree",
     ),
-    _shell(
+    plant(
         "digested-after-the-mark",
         "all members digest their states at the same index",
         node(

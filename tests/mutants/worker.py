@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from tests.mutants.catalogue import MUTANTS
@@ -55,7 +54,7 @@ def _scripts(found: dict[str, Any], names: tuple[str, ...]) -> None:
 
 def _seeds(found: dict[str, Any], mutant: Mutant, seeds: range) -> None:
     """Until an invariant of the mutant's own is broken; others on the way are counted."""
-    run = _campaign if mutant.driver == "store" else _simulator(mutant.driver)
+    run = _campaign if mutant.in_store else _simulator
     for seed in seeds:
         events, invariant, detail = run(seed)
         found["seeds"] += 1
@@ -68,15 +67,11 @@ def _seeds(found: dict[str, Any], mutant: Mutant, seeds: range) -> None:
             found["detail"] = detail[:600]
 
 
-def _simulator(driver: str) -> Callable[[int], tuple[int, str, str]]:
-    from tests.sim.cut import Cut
+def _simulator(seed: int) -> tuple[int, str, str]:
     from tests.sim.swarm import run_seed
 
-    def run(seed: int) -> tuple[int, str, str]:
-        result = run_seed(seed, cut=Cut(driver=driver))
-        return result.events, result.invariant, result.detail
-
-    return run
+    result = run_seed(seed)
+    return result.events, result.invariant, result.detail
 
 
 def _campaign(seed: int) -> tuple[int, str, str]:

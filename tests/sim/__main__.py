@@ -11,7 +11,6 @@ from pathlib import Path
 from tests.sim import ledger, states
 from tests.sim.cut import KINDS, Cut
 from tests.sim.film import film
-from tests.sim.shell_plan import DRIVERS
 from tests.sim.shrink import shrink
 from tests.sim.swarm import EVENTS, Campaign, Result, report, run_many, run_seed
 
@@ -60,12 +59,6 @@ def parser_of() -> argparse.ArgumentParser:
         action="store_true",
         help="make a failing seed smaller, say how to run it",
     )
-    add(
-        "--driver",
-        choices=(*DRIVERS, "both"),
-        default="both",
-        help="raftd/node as it ships, the light one, or what each seed draws (default %(default)s)",
-    )
     less = parser.add_argument_group("less than the seed's plan, as --shrink prints it")
     add = less.add_argument
     add("--without", type=_kinds, default=(), metavar="KIND,...", help=", ".join(KINDS))
@@ -79,7 +72,7 @@ def parser_of() -> argparse.ArgumentParser:
 def _options() -> argparse.Namespace:
     parser = parser_of()
     options = parser.parse_args()
-    if options.log and replace(cut_of(options), driver="") != Cut():
+    if options.log and cut_of(options) != Cut():
         parser.error("--log keeps results of whole plans: leave out --without and the like")
     return options
 
@@ -94,8 +87,7 @@ def _kinds(text: str) -> tuple[str, ...]:
 
 def cut_of(options: argparse.Namespace) -> Cut:
     """What the options leave out of each seed's plan."""
-    driver = "" if options.driver == "both" else options.driver
-    return Cut(options.without, options.nodes, options.clients, options.ops, options.dice, driver)
+    return Cut(options.without, options.nodes, options.clients, options.ops, options.dice)
 
 
 class _Stop(Exception):
@@ -116,8 +108,7 @@ class _Shown:
 
     def known(self, seed: int) -> bool:
         """Its result is in the file already; it counts, and is not run again."""
-        driver = cut_of(self._options).driver
-        if seed not in self._done or (driver and self._done[seed].driver != driver):
+        if seed not in self._done:
             return False
         self.campaign.add(self._done[seed])
         return True

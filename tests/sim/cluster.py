@@ -30,7 +30,8 @@ from tests.sim.workload import Client
 from tests.sim.world import TRACE_LINES, Violation, World
 
 if TYPE_CHECKING:
-    from tests.sim.process import Answer, Process
+    from tests.sim.doors import Answer
+    from tests.sim.process import Process
 
 SECONDS_MAX = 90.0
 """Simulated; a seed whose cluster cannot move has too few events otherwise."""
@@ -199,8 +200,7 @@ class Cluster:
             self._set_calm(False)
         self.faults.begin()
         self.membership.begin()
-        if self.plan.driver == "node":
-            self.troubles.begin()
+        self.troubles.begin()
         world = self.world
         self.until(lambda: world.events >= events or world.now > SECONDS_MAX)
         Liveness(self).run()

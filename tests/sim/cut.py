@@ -34,13 +34,11 @@ KINDS: Final[dict[str, tuple[tuple[str, str, Any], ...]]] = {
     "stall": (("disk", "stall", 0.0),),
     "sync-error": (("disk", "sync_error", 0.0),),
     "no-space": (("disk", "no_space", 0.0), ("shell", "no_space", 0.0)),
-    "short-commits": (("disk", "commit_max", 1_000),),
     "snapshots": (("", "snapshot_entries", 0),),
     "expiry": (("", "sessions_max", 10_000),),
     "learners": (("", "learners", 0),),
     "pull-delay": (("", "pull_delay", 0.0),),
     "apply-delay": (("", "apply_delay", 0.0),),
-    "propose-delay": (("", "propose_delay", 0.0),),
     "client-width": (("", "client_width", 1),),
     "batches": (("", "batches", 0.0),),
     "ranges": (("", "ranges", 0.0),),
@@ -70,23 +68,17 @@ DICE_APART: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is left out; 0 leaves a number as it was drawn. dice: the same plan, other accidents.
-
-    driver: one of DRIVERS, instead of the one that the seed draws.
-    """
+    """What is left out; 0 leaves a number as it was drawn. dice: the same plan, other accidents."""
 
     without: tuple[str, ...] = ()
     nodes: int = 0
     clients: int = 0
     ops: int = 0
     dice: int = 0
-    driver: str = ""
 
     def apply(self, plan: Plan) -> None:
         """Changes `plan`."""
-        plan.driver = self.driver or plan.driver
-        if plan.driver == "node":
-            suit(plan)
+        suit(plan)
         for kind in self.without:
             for part, name, value in KINDS[kind]:
                 setattr(_part(plan, part), name, value)
@@ -100,7 +92,7 @@ class Cut:
     def options(self) -> str:
         """Those of the command line, with a space before each."""
         text = f" --without {','.join(self.without)}" if self.without else ""
-        for name in ("nodes", "clients", "ops", "dice", "driver"):
+        for name in ("nodes", "clients", "ops", "dice"):
             if getattr(self, name):
                 text += f" --{name} {getattr(self, name)}"
         return text
@@ -111,11 +103,7 @@ def active(plan: Plan) -> list[str]:
     return [
         kind
         for kind, fields in KINDS.items()
-        if any(
-            getattr(_part(plan, part), name) != value
-            for part, name, value in fields
-            if part not in ("shell", "rare") or plan.driver == "node"
-        )
+        if any(getattr(_part(plan, part), name) != value for part, name, value in fields)
     ]
 
 

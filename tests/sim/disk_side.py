@@ -7,17 +7,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from raftd.core.types import Write
-from raftd.storage.errors import NoSpace
-from tests.sim.disk_worker import probe
+from raftd.storage.errors import CorruptSnapshot, NoSpace
 
 if TYPE_CHECKING:
-    from tests.sim.shipped import ShippedProcess
+    from tests.sim.process import Process
 
 FULL_SECONDS_MAX = 1.0
+PROBE = 0.004
+"""Share of the syncs after which a recovery of the synced bytes alone is tried."""
 
 
 class DiskSide:
-    def __init__(self, process: ShippedProcess) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._world = process.world
         self._node = process.node
@@ -46,7 +47,23 @@ class DiskSide:
         self._world.stats["syncs"] += 1
         self._world.trace(node.name, f"synced #{writes[-1].seq}")
         process.checkers.synced(node.name, writes)
-        probe(process)
+        if node.disk.rng.random() < PROBE:
+            self._probe()
+
+    def _probe(self) -> None:
+        """What would a recovery find, had the power gone right now?"""
+        process, node, world = self._process, self._node, self._world
+        try:
+            found = node.image.synced_only(
+                node.cluster.cluster_id, node.name, process.plan.segment_bytes
+            )
+        except CorruptSnapshot:
+            if not node.rotten:
+                raise
+            world.stats["recoveries refused for rot"] += 1
+            return
+        process.checkers.probed(node.name, found)
+        world.stats["recoveries probed"] += 1
 
     @contextmanager
     def ill_will(self) -> Iterator[None]:

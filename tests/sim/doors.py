@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from raftd.core.changes import Change
 from raftd.core.messages import Channel, SnapshotRequest
 from raftd.core.types import Configuration, Index, NodeId
 from raftd.node.outcomes import Answered, Applied, Outcome, Refused
-from tests.sim.process import PULLS_MAX, Answer
+from tests.sim.messages import PULLS_MAX
 
 if TYPE_CHECKING:
-    from tests.sim.shipped import ShippedProcess
+    from tests.sim.process import Process
+
+
+Answer = Callable[[str, Any], None]
+"""How a client hears: ("ok", ...), ("refused", leader hint) or ("unknown", None)."""
 
 
 class Transport:
     """The PeerTransport: woken, it pulls a turn later until there is nothing, and sends."""
 
-    def __init__(self, process: ShippedProcess) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._pulls: set[tuple[NodeId, Channel]] = set()
 
@@ -64,10 +68,10 @@ class Transport:
         process.snapshot_worker.read_chunk(request, read)
 
 
-class ShippedDoor:
+class Door:
     """Clients and operators: every outcome is looked at, and counted, on its way to who asked."""
 
-    def __init__(self, process: ShippedProcess) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._asked = 0
         self._open: dict[int, str] = {}
@@ -77,6 +81,7 @@ class ShippedDoor:
         return self._process.raftd._apply.applied_index
 
     def waiting(self) -> int:
+        """How many have asked and not heard."""
         return len(self._open)
 
     def _once(self, what: str, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:

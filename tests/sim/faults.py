@@ -32,7 +32,7 @@ class Faults:
     def begin(self) -> None:
         plan = self._cluster.plan.faults
         self._active = True
-        if self._cluster.plan.driver == "node" and self._cluster.plan.shell.operator_every:
+        if self._cluster.plan.shell.operator_every:
             self._operate()
         for every, fault in (
             (plan.crash_every, self._crash),
@@ -129,8 +129,6 @@ class Faults:
         node.clock.jump(self._world.now, self._rng.choice((0.05, 0.5, 5.0)) * self._rng.random())
         self._world.stats["clock jumps"] += 1
         note(self._cluster, "clock-jump", node)
-        if node.process is not None:
-            node.process.clock_jumped()
 
     def _wipe(self) -> None:
         """A disk is lost and replaced under the old id. Once a seed; that node counts as down

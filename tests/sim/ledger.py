@@ -19,6 +19,7 @@ def load(path: Path) -> dict[int, Result]:
             held = json.loads(line)
         except json.JSONDecodeError:
             continue
+        held.pop("driver", None)  # of files from when there were two drivers
         held["stats"] = Counter(held["stats"])
         results[held["seed"]] = Result(**held)
     return results
@@ -27,7 +28,6 @@ def load(path: Path) -> dict[int, Result]:
 def append(path: Path, result: Result) -> None:
     held = {
         "seed": result.seed,
-        "driver": result.driver,
         "events": result.events,
         "seconds": result.seconds,
         "cpu_seconds": result.cpu_seconds,

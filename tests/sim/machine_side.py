@@ -9,14 +9,14 @@ from raftd.core.types import SnapshotMeta
 from raftd.node.snapshot_worker import SnapshotWorker
 
 if TYPE_CHECKING:
-    from tests.sim.shipped import ShippedProcess
+    from tests.sim.process import Process
 
 QUERY_SHARE = 0.2
 """Of what an entry costs, for a query or a capture."""
 
 
 class MachineSide:
-    def __init__(self, process: ShippedProcess) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._plan = process.plan
         self.away = False

@@ -22,8 +22,8 @@ from tests.sim.plan import NetworkPlan
 from tests.sim.world import World
 
 if TYPE_CHECKING:
+    from tests.sim.messages import Messages
     from tests.sim.node import Node
-    from tests.sim.process import Process
 
 CHUNKS_LOST = 0.7
 HANDOVERS_LOST = 0.8
@@ -37,7 +37,7 @@ class Call:
 
     def __init__(
         self,
-        sender: Process,
+        sender: Messages,
         peer: NodeId,
         channel: Channel,
         request: Request,
@@ -115,7 +115,7 @@ class Network:
 
     def send(
         self,
-        process: Process,
+        process: Messages,
         peer: NodeId,
         channel: Channel,
         request: Request,
@@ -208,7 +208,7 @@ class Network:
             return
         node.run(node.process.receive, call)
 
-    def reply(self, process: Process, call: Call, reply: Reply) -> None:
+    def reply(self, process: Messages, call: Call, reply: Reply) -> None:
         """Called by the replier's driver; the answer may be lost like anything else."""
         if call.done:
             return

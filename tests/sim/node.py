@@ -7,16 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from raftd.core.types import Configuration, Incarnation, NodeId
 from tests.sim.disk import Disk
-from tests.sim.light import LightProcess
 from tests.sim.process import Process
-from tests.sim.shipped import ShippedProcess
 from tests.sim.stores import DiskImage
 
 if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
-
-
-DRIVERS: dict[str, type[Process]] = {"light": LightProcess, "node": ShippedProcess}
 
 
 EPOCH_MS = 1_700_000_000_000
@@ -102,8 +97,6 @@ class Node:
         self.resumed_at = self.world.now
         self.world.trace(self.name, "resumed")
         backlog, self._backlog = self._backlog, []
-        if self.process is not None:
-            self.process.woken()
         for call, args in backlog:
             self.world.after(self.disk.rng.random() * 0.002, self.run, call, *args)
 
@@ -116,7 +109,7 @@ class Node:
             return
         self.lives += 1
         self.world.trace(self.name, "start")
-        process = DRIVERS[self.cluster.plan.driver](self)
+        process = Process(self)
         if process.begin():
             self.process = process
             process.go()

@@ -15,12 +15,15 @@ from dataclasses import dataclass, field, fields, replace
 from raftd.core.types import Settings
 from tests.sim.members_plan import MembersPlan, draw_members
 from tests.sim.rare_plan import RarePlan, draw_rare
-from tests.sim.shell_plan import DRIVERS, ShellPlan, draw_shell
+from tests.sim.shell_plan import ShellPlan, draw_shell
 from tests.sim.store_plan import StorePlan, draw_store
 
 DIVERGING = 0.2
 CRAWLING = 0.28
 """Shares of the seeds, cumulative."""
+
+UNUSED = (0, 1)
+"""Drawn for what there is no more, so that each seed keeps the plan that it always had."""
 
 
 @dataclass(slots=True)
@@ -53,8 +56,6 @@ class DiskPlan:
     crash_recovering: float = 0.0
     slow_nodes: float = 0.0
     """Share of the nodes whose syncs take ten to fifty times as long."""
-    commit_max: int = 1_000
-    """Writes that one commit takes from the queue."""
 
 
 @dataclass(slots=True)
@@ -78,8 +79,6 @@ class FaultPlan:
 
 @dataclass(slots=True)
 class Plan:
-    driver: str = "light"
-    """"light", or "node": what ships in raftd/node."""
     nodes: int = 3
     learners: int = 0
     settings: Settings = field(default_factory=Settings)
@@ -112,7 +111,6 @@ class Plan:
     sessions_max: int = 10_000
     pull_delay: float = 0.0
     apply_delay: float = 0.0
-    propose_delay: float = 0.0
     calm_start: bool = True
 
     def summary(self) -> str:
@@ -136,10 +134,10 @@ class Plan:
 
 
 def draw(seed: int) -> Plan:
-    """The plan of a seed. The driver and what is only for it have a stream of their own."""
+    """The plan of a seed."""
     plan = _draw_cluster(seed)
     rng = random.Random(f"{seed}/shell")
-    plan.driver = rng.choice(DRIVERS)
+    rng.choice(UNUSED)
     plan.shell = draw_shell(rng, plan.settings)
     plan.rare = draw_rare(random.Random(f"{seed}/rare"), plan.nodes)
     plan.members = draw_members(random.Random(f"{seed}/members"))
@@ -167,7 +165,7 @@ def _draw_cluster(seed: int) -> Plan:
     plan.sessions_max = rng.choice((10_000, 10_000, 2, 4))
     plan.pull_delay = rng.choice((0.0, 0.0, 0.0005, 0.005))
     plan.apply_delay = rng.choice((0.0, 0.0, 0.001, 0.02))
-    plan.propose_delay = rng.choice((0.0, 0.001))
+    rng.choice(UNUSED)
     plan.calm_start = rng.random() < 0.7
     profile = rng.random()
     if profile < DIVERGING and plan.nodes > 2:
@@ -230,9 +228,10 @@ def _diverge(plan: Plan, rng: random.Random) -> None:
 
 
 def _crawl(plan: Plan, rng: random.Random) -> None:
-    """Disks that take longer than messages do, one write at a time: queues in which terms meet."""
+    """Disks that take longer than messages do: queues in which terms meet."""
     disk = plan.disk
-    disk.sync_mean, disk.commit_max = rng.choice((0.03, 0.1)), rng.choice((1, 2))
+    disk.sync_mean = rng.choice((0.03, 0.1))
+    rng.choice(UNUSED)
     disk.stall, disk.stall_max = 0.02, 0.5
     plan.network.delay_mean = rng.choice((0.001, 0.005))
     plan.settings = replace(plan.settings, disk_stall_refuse=5.0, disk_stall_step_down=10.0)
@@ -285,7 +284,7 @@ def _network(rng: random.Random) -> NetworkPlan:
 
 
 def _disk(rng: random.Random) -> DiskPlan:
-    return DiskPlan(
+    plan = DiskPlan(
         sync_mean=rng.choice((0.0002, 0.0015, 0.01, 0.04)),
         stall=rng.choice((0.0, 0.0, 0.002, 0.02)),
         stall_max=rng.choice((0.5, 2.0)),
@@ -294,8 +293,9 @@ def _disk(rng: random.Random) -> DiskPlan:
         power_loss=rng.choice((0.5, 1.0)),
         crash_recovering=rng.choice((0.0, 0.3)),
         slow_nodes=rng.choice((0.0, 0.0, 0.3)),
-        commit_max=rng.choice((1, 2, 1_000, 1_000)),
     )
+    rng.choice((*UNUSED, *UNUSED))
+    return plan
 
 
 def _faults(rng: random.Random, nodes: int) -> FaultPlan:

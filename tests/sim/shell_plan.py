@@ -1,4 +1,4 @@
-"""Which driver a seed runs, and how the node that ships is set under it."""
+"""How the node that ships is set and treated by a seed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from dataclasses import dataclass, replace
 
 from raftd.core.types import Settings
 
-DRIVERS = ("light", "node")
-
 
 @dataclass(slots=True)
 class ShellPlan:
-    """How raftd/node is set and treated; the light driver knows nothing of it."""
-
     inline: bool = True
     quick: bool = True
     """The machine lives on the network thread, or on one of its own."""

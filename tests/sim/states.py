@@ -23,8 +23,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from raftd.core.types import Role, SnapshotMeta
+from tests.sim.process import Process
 from tests.sim.rare_plan import FAULTS, LASTING, STATES
-from tests.sim.shipped import ShippedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +68,7 @@ lost and rot only when all are admitted, or the cluster could not form."""
 def states_of(node: Node, cluster: Cluster) -> list[str]:
     """Of a node whose process lives."""
     process = node.process
-    if not isinstance(process, ShippedProcess):
+    if process is None:
         return []
     found = [_role(process)]
     found += [name for name, holds in _DOING.items() if holds(process)]
@@ -90,13 +90,13 @@ def count(cluster: Cluster, fault: str, met: list[str]) -> None:
 def is_in(node: Node, state: str) -> bool:
     """One of STATES, of a node whose process lives."""
     process = node.process
-    if not isinstance(process, ShippedProcess):
+    if process is None:
         return False
     doing = _DOING.get(state)
     return doing(process) if doing is not None else _role(process) == state
 
 
-def _role(process: ShippedProcess) -> str:
+def _role(process: Process) -> str:
     role = process.core.role
     return role.value if role in (Role.LEADER, Role.FOLLOWER) else "candidate"
 
@@ -109,21 +109,21 @@ def sent_by(node: Node) -> list[SnapshotMeta]:
     return [one.sending.meta for one in progress if one.sending is not None]
 
 
-def _sends(process: ShippedProcess) -> bool:
+def _sends(process: Process) -> bool:
     return bool(sent_by(process.node))
 
 
-def _hands_over(process: ShippedProcess) -> bool:
+def _hands_over(process: Process) -> bool:
     lead = process.core._s.leadership
     return lead is not None and lead.transfer is not None
 
 
-def _receives(process: ShippedProcess) -> bool:
+def _receives(process: Process) -> bool:
     incoming = process.stores.snapshots._incoming
     return incoming is not None and not incoming[1].finished
 
 
-_DOING: dict[str, Callable[[ShippedProcess], bool]] = {
+_DOING: dict[str, Callable[[Process], bool]] = {
     "not-admitted": lambda p: not p.core._s.may_vote,
     "wal-writes": lambda p: p.wal.writes,
     "wal-queue": lambda p: bool(p.raftd._wal._writes),
@@ -147,7 +147,7 @@ def under(node: Node, cluster: Cluster) -> list[str]:
         found.append("full")
     if disk.hung:
         found.append("hung-sync")
-    if isinstance(process, ShippedProcess) and now < process.machine.hangs_until:
+    if process is not None and now < process.machine.hangs_until:
         found.append("hung-machine")
     if disk.no_files:
         found.append("no-files")

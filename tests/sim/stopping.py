@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from tests.sim.bell import Died
 
 if TYPE_CHECKING:
-    from tests.sim.shipped import ShippedProcess
+    from tests.sim.process import Process
 
 GRACE_SECONDS = 10.0
 """A supervisor's patience; then it kills."""
 
 
 class Stop:
-    def __init__(self, process: ShippedProcess) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._resume = threading.Semaphore(0)
         self._paused = threading.Semaphore(0)

@@ -19,7 +19,6 @@ from raftd.machine.kv.retention import Keep
 from raftd.machine.kv.store import KvStore
 from raftd.machine.session_table import Limits
 from raftd.machine.sessions import Sessions
-from raftd.node.ports import IncomingSnapshot
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import StorageError
 from raftd.storage.framing import BATCH_HEADER, MARK, Batch, find_batches
@@ -145,13 +144,6 @@ class DiskImage:
         finally:
             self.fs.before = None
 
-    def fill_disk(self) -> None:
-        """No room for anything new until `make_room`."""
-        self.fs.before = _refuse({errno.ENOSPC: GROWING})
-
-    def fail_next_sync(self) -> None:
-        self.fs.before = _refuse({errno.EIO: SYNCING})
-
     def refuse(self, *, room: bool, files: bool, sync: bool) -> None:
         """Until `make_room` there is: no room, no descriptor for one more file, no good sync."""
         names = {errno.ENOSPC: GROWING * room, errno.EMFILE: OPENING * files}
@@ -264,11 +256,3 @@ class Stores:
         store = KvStore(KEEP, chunk=4)
         store.watches.queue_events_max = WATCH_QUEUE
         self.host = Sessions(store, limits)
-
-    def restore(self, meta: SnapshotMeta) -> None:
-        sessions, body = self.snapshots.open_body(meta)
-        with body:
-            self.host.restore(sessions, body)
-
-    def receive(self, sender: NodeId, meta: SnapshotMeta) -> IncomingSnapshot:
-        return self.snapshots.receive(sender, meta)

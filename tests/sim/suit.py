@@ -10,7 +10,7 @@ from tests.sim.rare_plan import OF_SNAPSHOTS
 
 
 def suit(plan: Plan) -> None:
-    """Change `plan`, as its rare faults want it. Of the node driver's plans only."""
+    """Change `plan`, as its rare faults want it."""
     rare, rng = plan.rare, random.Random(plan.rare.dice)
     if rare.has("hung-machine") and rng.random() < 0.75:
         plan.shell.quick = False

@@ -64,7 +64,6 @@ class Result:
     trace: list[str] = field(default_factory=list)
     trace_hash: str = ""
     cut: Cut = WHOLE
-    driver: str = ""
 
 
 def run_seed(
@@ -82,7 +81,7 @@ def run_seed(
     began = time.process_time()
     cluster = Cluster(cut.world_seed(seed), plan, hashing=hashing, trace_lines=lines)
     watch(cluster)
-    result = Result(seed, cut=cut, driver=plan.driver)
+    result = Result(seed, cut=cut)
     try:
         cluster.run(events)
     except Violation as error:

@@ -10,14 +10,14 @@ from tests.sim.cluster import Cluster
 from tests.sim.cut import Cut
 from tests.sim.node import Node
 from tests.sim.plan import Plan
+from tests.sim.process import Process
 from tests.sim.rare_plan import FAULTS, LASTING, RarePlan
-from tests.sim.shipped import ShippedProcess
 from tests.sim.suit import suit
 
 
 def _formed(**changes: object) -> Cluster:
     """Three nodes with a leader, nobody in a hurry."""
-    cluster = Cluster(7, Plan(driver="node", clients=0, **changes))  # type: ignore[arg-type]
+    cluster = Cluster(7, Plan(clients=0, **changes))  # type: ignore[arg-type]
     for node in cluster.nodes.values():
         cluster.world.at(0.0, node.start)
     cluster.until(lambda: cluster._formed() or cluster.world.now > 10)
@@ -31,8 +31,8 @@ def _pass(cluster: Cluster, seconds: float) -> None:
     cluster.until(lambda: cluster.world.now >= end)
 
 
-def _process(node: Node) -> ShippedProcess:
-    assert isinstance(node.process, ShippedProcess)
+def _process(node: Node) -> Process:
+    assert node.process is not None
     return node.process
 
 
@@ -120,10 +120,10 @@ def test_the_table_names_what_never_met() -> None:
 
 
 def test_plans_suit_their_faults() -> None:
-    plan = Plan(driver="node", rare=RarePlan(pair=("full", "stop"), force_every=1.0))
+    plan = Plan(rare=RarePlan(pair=("full", "stop"), force_every=1.0))
     suit(plan)
     assert plan.segment_bytes == 1 << 10
-    cut = Plan(driver="node", rare=RarePlan(kinds=("full",), force_every=1.0))
+    cut = Plan(rare=RarePlan(kinds=("full",), force_every=1.0))
     Cut(without=("rare-pair", "rare-kinds")).apply(cut)
     assert not cut.rare.force_every
     assert not cut.rare.kinds

@@ -16,7 +16,7 @@ from tests.sim.swarm import report, run_seed
 
 SEED = 48
 EVENTS = 2_000
-LIGHT = Cut(driver="light")
+WHOLE = Cut()
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def _skips_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_skips_a_key")
 def test_a_planted_bug_becomes_small() -> None:
     said: list[str] = []
-    small = shrink(SEED, EVENTS, LIGHT, said.append, dice=0)
+    small = shrink(SEED, EVENTS, WHOLE, said.append, dice=0)
     assert small is not None
     assert small.result.invariant == "linearizable"
     assert small.events < EVENTS // 10
     assert 0 < small.cut.ops <= 5, small.cut
     assert small.cut.clients == 1
     plan = draw(SEED)
-    LIGHT.apply(plan)
+    WHOLE.apply(plan)
     before = len(active(plan))
     small.cut.apply(plan)
     assert len(active(plan)) <= before // 3
@@ -58,7 +58,7 @@ def test_a_planted_bug_becomes_small() -> None:
 
 
 def test_a_seed_that_does_not_fail() -> None:
-    assert shrink(SEED, 300, LIGHT, lambda _: None) is None
+    assert shrink(SEED, 300, WHOLE, lambda _: None) is None
 
 
 def test_every_kind_can_be_left_out_and_is_gone_then() -> None:

@@ -23,17 +23,19 @@ from raftd.node.wal_worker import (
 )
 from raftd.storage.errors import StorageError
 from tests.sim.bell import Bell
-from tests.sim.disk_worker import CUT_SHORT_CALLS
 from tests.storage.memory_fs import PowerCut
 
 if TYPE_CHECKING:
-    from tests.sim.shipped import ShippedProcess
+    from tests.sim.process import Process
+
+CUT_SHORT_CALLS = 14
+"""A crash in the middle of an operation comes at one of its first so many file system calls."""
 
 
 class Thread(ABC):
     """In the place of raftd.node.supervision.Worker."""
 
-    def __init__(self, process: ShippedProcess, name: str) -> None:
+    def __init__(self, process: Process, name: str) -> None:
         self._process = process
         self._world = process.world
         self._disk = process.node.disk
@@ -109,7 +111,7 @@ class Thread(ABC):
 
 
 class WalThread(Thread):
-    def __init__(self, process: ShippedProcess, wal: WalWorker) -> None:
+    def __init__(self, process: Process, wal: WalWorker) -> None:
         super().__init__(process, "raft-wal")
         self._wal = wal
         wal._ready = Bell(self.rung)
@@ -231,7 +233,7 @@ class WalThread(Thread):
 
 
 class JobThread(Thread):
-    def __init__(self, process: ShippedProcess, name: str, worker: JobWorker) -> None:
+    def __init__(self, process: Process, name: str, worker: JobWorker) -> None:
         super().__init__(process, name)
         self._worker = worker
         worker._ready = Bell(self.rung, process.costs)
@@ -290,7 +292,7 @@ class DigestThread(JobThread):
 class ApplyThread(Thread):
     """The owner of a machine that is not quick."""
 
-    def __init__(self, process: ShippedProcess, worker: ApplyWorker) -> None:
+    def __init__(self, process: Process, worker: ApplyWorker) -> None:
         super().__init__(process, "raft-apply")
         self._worker = worker
         worker._ready = Bell(self.rung, lock=worker._lock)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.sim.rare_plan import FAULTS, LASTING
-from tests.sim.shipped import ShippedProcess
 from tests.sim.states import count, is_in, sent_by, states_of
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Troubles:
         for node in self._cluster.nodes.values():
             node.disk.mend()
             process = node.process
-            if isinstance(process, ShippedProcess):
+            if process is not None:
                 process.machine.hangs_until = 0.0
 
     def _later(self, every: float, what: Callable[[], None]) -> None:
@@ -147,7 +146,7 @@ class Troubles:
 
     def _hang_machine(self, node: Node, seconds: float) -> None:
         process = node.process
-        assert isinstance(process, ShippedProcess)
+        assert process is not None
         if self._cluster.plan.shell.quick:
             seconds = min(seconds, QUICK_HANGS_MAX)
         process.machine.hangs_until = self._world.now + seconds
@@ -212,7 +211,7 @@ class Troubles:
 
     def _snapshot(self, node: Node, _: float) -> bool:
         process = node.process
-        if not isinstance(process, ShippedProcess) or node.paused or is_in(node, "stopping"):
+        if process is None or node.paused or is_in(node, "stopping"):
             return False
         process.run(process.app.snapshot_now)
         return True

@@ -1,9 +1,7 @@
 """The core and the ports of raftd/node as they are, with the checkers looking on.
 
 Every method does what it stands for and shows it: what the core hands out before the node sees it,
-what the disk holds when it holds it, what the machine is given. The checks are those of the light
-driver; only where they are called from is new.
-"""
+what the disk holds when it holds it, what the machine is given."""
 
 from __future__ import annotations
 
@@ -31,15 +29,15 @@ from tests.sim.leading import HandOvers, Pins
 from tests.sim.watched_files import WatchedSnapshots
 
 if TYPE_CHECKING:
-    from tests.sim.shipped import ShippedProcess
+    from tests.sim.process import Process
 
 
 class WatchedCore(RaftCore):
     """Every call's effects are looked at before anybody acts on them."""
 
-    process: ShippedProcess
+    process: Process
 
-    def watch(self, process: ShippedProcess) -> WatchedCore:
+    def watch(self, process: Process) -> WatchedCore:
         self.process = process
         self.handed: deque[Entry] = deque()
         """Committed entries that the machine has not been seen to apply."""
@@ -183,7 +181,7 @@ class WatchedHost:
 
     watches = True
 
-    def __init__(self, process: ShippedProcess, snapshots: WatchedSnapshots) -> None:
+    def __init__(self, process: Process, snapshots: WatchedSnapshots) -> None:
         self._process = process
         self._host: Sessions = process.stores.host
         self._snapshots = snapshots

@@ -19,13 +19,13 @@ from raftd.storage.errors import CorruptSnapshot
 from raftd.storage.snapshots import SnapshotFiles
 
 if TYPE_CHECKING:
-    from tests.sim.shipped import ShippedProcess
+    from tests.sim.process import Process
 
 
 class WatchedLog:
     """The LogStore of one process: the log that ships, on a disk that is slow, full or dying."""
 
-    def __init__(self, process: ShippedProcess) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._wal = process.stores.wal
 
@@ -66,7 +66,7 @@ class WatchedLog:
 class WatchedSnapshots:
     """The SnapshotStore of one process."""
 
-    def __init__(self, process: ShippedProcess) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._store: SnapshotFiles = process.stores.snapshots
         self.opened: SnapshotMeta | None = None

@@ -62,17 +62,17 @@ class SimWatcher:
         name: NodeId = self._rng.choice(self._cluster.names)
         node = self._cluster.nodes[name]
         if node.process is not None and not node.paused:
-            node.process.on_network(self._subscribe, node.process)
+            node.process.run(self._subscribe, node.process)
 
     def _leave(self) -> None:
         process, watcher = self._process, self._watcher
         self._process = self._watcher = None
         if process is not None and watcher is not None:
-            process.on_network(watcher.cancel)
+            process.run(watcher.cancel)
 
     def _subscribe(self, process: Process) -> None:
         store = process.stores.host.machine
-        if self._watcher is not None or not isinstance(store, KvStore) or process.machine_is_away():
+        if self._watcher is not None or not isinstance(store, KvStore) or process.machine.away:
             return
         start = self._judge.seen + 1 if self._judge is not None else 0
         self._process = process
@@ -99,11 +99,11 @@ class SimWatcher:
     def _on_network(self, process: Process, watcher: Watcher) -> None:
         self._taking = False
         if self._watcher is watcher and process.alive:
-            process.on_network(self._take, process, watcher)
+            process.run(self._take, process, watcher)
 
     def _take(self, process: Process, watcher: Watcher) -> None:
         judge = self._judge
-        if self._watcher is not watcher or judge is None or process.machine_is_away():
+        if self._watcher is not watcher or judge is None or process.machine.away:
             return
         delivery = watcher.take(self._rng.choice((1, 4, 64)))
         naive = self._cluster.checkers.store

@@ -1,9 +1,9 @@
 """Elections in the simulator, many of them: how long, and how many vote messages, to a new leader.
 
-The pure core of the daemon on simulated clocks, disks and network, so a variant is judged by the
-algorithm alone. One cluster runs through a number of elections: each time the leader falls silent
-(as by SIGSTOP, nobody is told) or dies (as by SIGKILL, its peers see their connections break), and
-the measure is taken when another node leads a later term.
+The node that ships, on simulated clocks, disks and network. One cluster runs through a number of
+elections: each time the leader falls silent (as by SIGSTOP, nobody is told) or dies (as by SIGKILL,
+its peers see their connections break), and the measure is taken when another node leads a later
+term.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def _no_checks(checkers: Any) -> None:
     """The simulator's judges are not asked here: they cost most of its time."""
     for name in dir(checkers):
         if not name.startswith("_") and callable(getattr(checkers, name)):
-            setattr(checkers, name, lambda *_: None)
+            setattr(checkers, name, lambda *_, **__: None)
 
 
 def _no_restarts(faults: Any) -> None:

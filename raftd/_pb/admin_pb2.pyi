@@ -7,10 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StatusRequest(_message.Message):
-    __slots__ = ("with_digest",)
+    __slots__ = ("with_digest", "places")
     WITH_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
     with_digest: bool
-    def __init__(self, with_digest: _Optional[bool] = ...) -> None: ...
+    places: bool
+    def __init__(self, with_digest: _Optional[bool] = ..., places: _Optional[bool] = ...) -> None: ...
 
 class PeerStatus(_message.Message):
     __slots__ = ("id", "peer_address", "client_address", "match", "next", "mode", "inflight", "contact_age_seconds", "voter", "lag")

@@ -54,14 +54,18 @@ def _run(args: argparse.Namespace) -> int:
         from raftd.client.routing import parse_endpoints
 
         parse_endpoints(endpoints)  # before gRPC is loaded
+        from raftd.cli.raftctl_login import login_of
         from raftd.client import Client
         from raftd.client.settings import Options
 
+        user, password = login_of(args)
         options: Options = {
             "timeout": args.timeout,
             "ca": _file(args, "cacert"),
             "cert": _file(args, "cert"),
             "key": _file(args, "key"),
+            "user": user,
+            "password": password,
         }
         with Client(endpoints, **options) as client:
             code = int(_handler(args.handler)(args, client))

@@ -78,6 +78,15 @@ def _common(*, top: bool) -> _Parser:
             f"--{name}", dest=f"tls_{name}", metavar="FILE", default=None if top else hidden,
             help=f"{what} (or RAFTCTL_{name.upper()})",
         )  # fmt: skip
+    options.add_argument(
+        "--user", metavar="NAME[:PASSWORD]", default=None if top else hidden,
+        help="who this is (or RAFTCTL_USER); the password better comes from RAFTCTL_PASSWORD, from "
+        "--password-file or from the terminal: others can see a command line",
+    )  # fmt: skip
+    options.add_argument(
+        "--password-file", metavar="FILE", default=None if top else hidden,
+        help="holds the password in its first line, mode 600 (or RAFTCTL_PASSWORD_FILE)",
+    )  # fmt: skip
     return options
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from raftd.client.errors import LockLost as LockLost
     from raftd.client.errors import MachineError as MachineError
     from raftd.client.errors import NotAcquired as NotAcquired
+    from raftd.client.errors import NotAllowed as NotAllowed
     from raftd.client.errors import NotDone as NotDone
     from raftd.client.errors import OutcomeUnknown as OutcomeUnknown
     from raftd.client.errors import Overloaded as Overloaded
@@ -48,6 +49,7 @@ _ERRORS = (
     "LockLost",
     "MachineError",
     "NotAcquired",
+    "NotAllowed",
     "NotDone",
     "OutcomeUnknown",
     "Overloaded",

@@ -13,6 +13,7 @@ from raftd.client.errors import (
     Compacted,
     Invalid,
     MachineError,
+    NotAllowed,
     NotDone,
     OutcomeUnknown,
     ProtocolError,
@@ -22,7 +23,7 @@ from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import TIMEOUT_MAX
 from raftd.wire import batch
 from raftd.wire.errors import WireError
-from raftd.wire.refusals import COMPACTED, refusal_of
+from raftd.wire.refusals import COMPACTED, DENIALS, refusal_of
 from raftd.wire.session_id import opened_at
 
 BULK_COUNT = 512
@@ -145,6 +146,8 @@ def _error(status: int, data: bytes, call: PendingCall, offset: int) -> RaftdErr
     if status == batch.MACHINE_ERROR:
         if refusal_of(text) == COMPACTED:
             return Compacted(f"{text}: read a later one", endpoint=call.endpoint)
+        if refusal_of(text) in DENIALS:
+            return NotAllowed(text, endpoint=call.endpoint)
         why = text or "the state machine refused, without a reason"
         return MachineError(why, endpoint=call.endpoint)
     if status == batch.INVALID:

@@ -23,6 +23,7 @@ from raftd.client.errors import (
     RaftdError,
     Unavailable,
 )
+from raftd.client.login import Login
 from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
 from raftd.client.routing import Router
 from raftd.client.session import SessionState
@@ -49,7 +50,8 @@ class Context:
         self.room = room
         self.watch = watch
         self.router = Router(settings.endpoints, settings.random or Random())
-        self.transport = Transport(settings.tls, kind=settings.transport)
+        login = Login(settings.user, settings.password) if settings.user else None
+        self.transport = Transport(settings.tls, kind=settings.transport, login=login)
         self.session = SessionState()
         self._opening = asyncio.Lock()
         self._members_due = 0.0
@@ -120,6 +122,7 @@ class Context:
 
         refusals: how often in a row a node said that it is busy.
         """
+        self.transport.logged_out(verdict.code)
         if verdict.next is Next.REDIRECT and (verdict.leader_id or verdict.leader_address):
             await self._follow(address, verdict)
         elif verdict.next is Next.REDIRECT:
@@ -142,8 +145,8 @@ class Context:
         async def ask(endpoint: str) -> None:
             with suppress(AttemptFailed, aio.AioRpcError):
                 node = await self.transport.reach(endpoint, LEARN_SECONDS)
-                status = await nodes.status_at(node, endpoint, LEARN_SECONDS)
-                self.router.learn(endpoint, status.node_id)
+                found = await nodes.places_at(node, endpoint, LEARN_SECONDS)
+                self.router.learn(endpoint, found.node_id)
 
         await asyncio.gather(*(ask(endpoint) for endpoint in self.router.endpoints))
 
@@ -165,10 +168,8 @@ class Context:
     async def _ask_members(self, address: str) -> None:
         with suppress(AttemptFailed, aio.AioRpcError):
             node = await self.transport.reach(address, LEARN_SECONDS)
-            status = await nodes.status_at(node, address, LEARN_SECONDS)
-            self.router.heard_of(
-                [status.client_address, *(peer.client_address for peer in status.peers)]
-            )
+            found = await nodes.places_at(node, address, LEARN_SECONDS)
+            self.router.heard_of(found.client_addresses)
 
     def doubt_after(self, error: aio.AioRpcError) -> None:
         """A unary call failed: if it had no answer in time, its connection may be dead."""

@@ -199,13 +199,17 @@ class Engine:
 
     async def _ask_once(self, question: Question[Answer], address: str, seconds: float) -> Answer:
         """Raises AttemptFailed."""
-        context = self.context
-        try:
-            node = await context.transport.reach(address, min(seconds, context.connect_timeout))
-            return await question(node, address, seconds)
-        except aio.AioRpcError as error:
-            context.doubt_after(error)
-            raise AttemptFailed(judge_rpc(error)) from None
+        context, fresh = self.context, False
+        while True:
+            try:
+                node = await context.transport.reach(address, min(seconds, context.connect_timeout))
+                return await question(node, address, seconds)
+            except aio.AioRpcError as error:
+                context.doubt_after(error)
+                verdict = judge_rpc(error)
+            if fresh or not context.transport.logged_out(verdict.code):
+                raise AttemptFailed(verdict)
+            fresh = True  # a token that had served its time: once more with a new one
 
     async def events(self, endpoint: str | None, *, from_start: bool) -> AsyncIterator[Event]:
         """One node's events. Raises Unavailable when it cannot be reached, or ends the stream."""

@@ -9,6 +9,7 @@
       SessionExpired   ... because the session that protected the retry is gone
     Refused          certainly not, and asking again will not help
       Invalid          a limit or field that no node would accept
+      NotAllowed       the client's user may not do that, or is not who it says
       MachineError     the state machine's own deterministic answer
       Compacted        what is asked for is older than the history that is kept
       LockLost         what was held is not held any more: its lease has ended
@@ -88,6 +89,10 @@ class Refused(RaftdError):
 
 class Invalid(Refused):
     """A field or limit is wrong; `message` names it."""
+
+
+class NotAllowed(Refused):
+    """The user may not do that, or the password is wrong, or nobody was named and must be."""
 
 
 class MachineError(Refused):

@@ -75,6 +75,14 @@ class NodeStatus(NamedTuple):
     voter: bool = True
 
 
+class Places(NamedTuple):
+    """Who a node is, and where clients reach the members that it knows, itself first."""
+
+    node_id: str
+    cluster_id: str
+    client_addresses: list[str]
+
+
 class Digest(NamedTuple):
     """Hash of the applied state at an index: equal on all nodes that have applied just as much."""
 
@@ -130,6 +138,13 @@ async def status_at(node: NodeChannel, endpoint: str, timeout: float) -> NodeSta
         reply.admitted, tuple(reply.waiting_for), peers, reply.healthy, tuple(reply.problems),
         reply.peer_address, reply.client_address, not reply.learner,
     )  # fmt: skip
+
+
+async def places_at(node: NodeChannel, endpoint: str, timeout: float) -> Places:
+    """For anybody to ask, also where only operators may ask for more."""
+    reply = await node.admin.Status(pb.StatusRequest(places=True), timeout=timeout)
+    addresses = [reply.client_address, *(peer.client_address for peer in reply.peers)]
+    return Places(reply.node_id, reply.cluster_id, addresses)
 
 
 async def digest_at(node: NodeChannel, endpoint: str, timeout: float) -> Digest:

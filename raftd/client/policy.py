@@ -16,6 +16,7 @@ from raftd.client.errors import (
     AnswerTooLong,
     Invalid,
     MachineError,
+    NotAllowed,
     NotDone,
     Overloaded,
     ProtocolError,
@@ -63,6 +64,8 @@ _NEXT = {
     pb.DEADLINE: Next.PAUSE,
     pb.DONE_ANSWER_TOO_LONG: Next.GIVE_UP,
     pb.FLOOR_AHEAD: Next.GIVE_UP,
+    pb.UNAUTHENTICATED: Next.PAUSE,
+    pb.PERMISSION_DENIED: Next.GIVE_UP,
 }
 _ALWAYS_CERTAIN = frozenset(
     (
@@ -72,6 +75,8 @@ _ALWAYS_CERTAIN = frozenset(
         pb.SEQUENCE_REUSED,
         pb.MACHINE_ERROR,
         pb.FLOOR_AHEAD,
+        pb.UNAUTHENTICATED,
+        pb.PERMISSION_DENIED,
     )
 )
 """The protocol says so whatever the flag: the call itself did not execute the command."""
@@ -118,11 +123,11 @@ def judge_rpc(error: grpc.RpcError) -> Verdict:
         return Verdict(
             Next.GIVE_UP, True, f"{message}; is this the client port of a raftd?", code=pb.INVALID
         )
-    if status in (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.PERMISSION_DENIED,
-    ):
+    if status is grpc.StatusCode.UNAUTHENTICATED:
+        return Verdict(Next.PAUSE, True, message, code=pb.UNAUTHENTICATED)
+    if status is grpc.StatusCode.PERMISSION_DENIED:
+        return Verdict(Next.GIVE_UP, True, message, code=pb.PERMISSION_DENIED)
+    if status is grpc.StatusCode.INVALID_ARGUMENT:
         return Verdict(Next.GIVE_UP, True, message, code=pb.INVALID)
     return Verdict(Next.ROTATE, False, message)
 
@@ -134,6 +139,8 @@ def error_of(verdict: Verdict, endpoint: str) -> RaftdError:
         return MachineError(verdict.message, endpoint=endpoint)
     if verdict.code == pb.INVALID:
         return Invalid(text, endpoint=endpoint)
+    if verdict.code in (pb.PERMISSION_DENIED, pb.UNAUTHENTICATED):
+        return NotAllowed(text, endpoint=endpoint)
     if verdict.code == pb.DONE_ANSWER_TOO_LONG:
         return AnswerTooLong(text, endpoint=endpoint)
     if verdict.code in (pb.SEQUENCE_STALE, pb.SEQUENCE_REUSED, pb.FLOOR_AHEAD):

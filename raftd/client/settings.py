@@ -20,6 +20,7 @@ TRANSPORTS = ("grpcio", "h2")
 preferred = "grpcio"
 """What carries gRPC where a client names no transport. Tests may choose another one."""
 TLS_FILES = ("ca", "cert", "key")
+LOGIN = ("user", "password")
 TIMEOUT_MAX = threading.TIMEOUT_MAX
 """Seconds that a lock can wait."""
 
@@ -38,6 +39,8 @@ class Options(TypedDict, total=False):
     cert: str
     key: str
     transport: str
+    user: str
+    password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ class Settings:
     ca: PEM file of the authority that signs the nodes' certificates; with it the connections are
     TLS. cert, key: the client's own certificate, where the nodes ask for one. Files that have
     changed count for connections made afterwards.
+
+    user, password: who this is, where the cluster asks (docs/security.md); both empty: nobody, or
+    whom the certificate names.
 
     transport: what carries gRPC, "grpcio" or "h2" (in the client's own loop, by the package ngh2);
     the nodes need not agree.
@@ -69,6 +75,8 @@ class Settings:
     cert: str = ""
     key: str = ""
     transport: str = field(default_factory=lambda: preferred)
+    user: str = ""
+    password: str = field(default="", repr=False)
 
     @property
     def tls(self) -> TlsFiles | None:
@@ -81,7 +89,7 @@ def checked_settings(endpoints: str | Sequence[str], options: Options) -> Settin
     settings = Settings(tuple(parse_endpoints(endpoints)), **options)
     for one in fields(Settings):
         value: Any = getattr(settings, one.name)
-        if one.name in ("endpoints", "clock", "random", "transport", *TLS_FILES):
+        if one.name in ("endpoints", "clock", "random", "transport", *TLS_FILES, *LOGIN):
             continue
         if not isinstance(value, int | float) or not 0 < value <= TIMEOUT_MAX:
             text = f"expected a number above 0, {TIMEOUT_MAX:.0f} at most"
@@ -90,6 +98,8 @@ def checked_settings(endpoints: str | Sequence[str], options: Options) -> Settin
         raise Invalid(f"transport {settings.transport!r}: expected {' or '.join(TRANSPORTS)}")
     if settings.transport == "h2" and not available():
         raise Invalid("transport h2 needs the package ngh2: pip install ngh2, or use grpcio")
+    if settings.password and not settings.user:
+        raise Invalid("password is set without user: expected both")
     _check_tls(settings)
     return settings
 

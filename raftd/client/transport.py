@@ -14,7 +14,9 @@ import grpc
 from grpc import aio
 
 from raftd._pb.admin_pb2_grpc import AdminStub
+from raftd._pb.client_pb2 import UNAUTHENTICATED
 from raftd._pb.client_pb2_grpc import CommandsStub
+from raftd.client.login import Login
 from raftd.client.policy import AttemptFailed, Next, Verdict
 from raftd.h2.channel import Channel
 from raftd.h2.settings import ChannelSettings, ConnectionSettings
@@ -121,9 +123,17 @@ class Transport:
     """address -> NodeChannel, opened when first asked for."""
 
     def __init__(
-        self, tls: TlsFiles | None = None, names: Names = SHARED, kind: str = "grpcio"
+        self,
+        tls: TlsFiles | None = None,
+        names: Names = SHARED,
+        kind: str = "grpcio",
+        login: Login | None = None,
     ) -> None:
-        """tls: None for plain text. names: who looks names up. kind: see Settings.transport."""
+        """tls: None for plain text. names: who looks names up. kind: see Settings.transport.
+
+        login: None: calls show no token.
+        """
+        self._login = login
         self._tls = tls
         self._kind = kind
         self._credentials: Any = None
@@ -143,7 +153,18 @@ class Transport:
         await self._find(address, timeout)
         node = self.get(address)
         await ready(address, node.channel, timeout, self._tls is not None)
+        if self._login is not None:
+            await self._login.ready(node.channel)
         return node
+
+    def logged_out(self, code: int) -> bool:
+        """A node has refused a call with this code of a Failure. True: with a new token, which the
+        next `reach` asks for, it may go better.
+        """
+        if code != UNAUTHENTICATED or self._login is None:
+            return False
+        self._login.forget()
+        return True
 
     async def _find(self, address: str, timeout: float) -> None:
         """Look the name up when a channel is to be made; an old answer is better than none."""
@@ -235,6 +256,8 @@ class Transport:
         target = self._names.known(address) or NOWHERE
         make = open_h2_channel if self._kind == "h2" else open_channel
         channel = make(address, target, self._newest_credentials())
+        if self._login is not None:
+            channel = self._login.showing(channel)
         return NodeChannel(channel, CommandsStub(channel), AdminStub(channel))
 
 

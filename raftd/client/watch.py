@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from grpc import aio
 
+from raftd._pb import client_pb2
 from raftd._pb import etcd_pb2 as pb
 from raftd.client.errors import Compacted, Invalid
 from raftd.client.operations import Data, data
-from raftd.client.policy import AttemptFailed, Next, error_of, judge_rpc
+from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
 from raftd.wire.kv_results import KeyValue
+from raftd.wire.refusals import DENIALS, OLD_REVISION, USER_EMPTY, refusal_of
 from raftd.wire.spans import prefix_end
 
 if TYPE_CHECKING:
@@ -178,6 +180,10 @@ class Watcher:
                 verdict = None
             else:
                 verdict = None
+            if verdict is not None and engine.context.transport.logged_out(verdict.code):
+                verdict = None
+            elif verdict is not None and verdict.code == client_pb2.UNAUTHENTICATED:
+                verdict = verdict._replace(next=Next.GIVE_UP)
             if verdict is not None and verdict.next is Next.GIVE_UP:
                 self._hang_up()
                 raise error_of(verdict, self._address)
@@ -224,7 +230,7 @@ class Watcher:
                     "oldest that is left: read again, and watch from there",
                     oldest=answer.compact_revision,
                 )
-            raise Invalid(answer.cancel_reason or "the node cancelled the watch")
+            raise AttemptFailed(_cancelled(answer.cancel_reason))
         self._parts += [_event(event) for event in answer.events]
         if answer.fragment:
             return []
@@ -234,6 +240,16 @@ class Watcher:
         elif not answer.created or not self._next:  # a progress report, or where "from now" is
             self._next = max(self._next, answer.header.revision + 1)
         return events
+
+
+def _cancelled(reason: str) -> Verdict:
+    """Who somebody is may be said anew, with a new token; what they may do not."""
+    text = reason or "the node cancelled the watch"
+    words = refusal_of(text.rpartition("etcdserver: ")[2])
+    if words in (USER_EMPTY, OLD_REVISION):
+        return Verdict(Next.GIVE_UP, True, text, code=client_pb2.UNAUTHENTICATED)
+    code = client_pb2.PERMISSION_DENIED if words in DENIALS else client_pb2.INVALID
+    return Verdict(Next.GIVE_UP, True, text, code=code)
 
 
 def _event(event: pb.Event) -> WatchEvent:

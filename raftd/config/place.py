@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from raftd.config.kinds import (
     ADDRESSES,
+    DURATION,
     FLAG,
     LISTEN,
     NODE_ID,
@@ -125,6 +126,19 @@ class Place:
         PATH, "", "who signs the certificates of clients; empty: clients need none"
     )
     client_crl: str = setting(PATH, "", "certificates that client_ca has revoked")
+    client_cert_auth: bool = setting(
+        FLAG,
+        False,
+        "the common name of a client's certificate is the name of its user, where it shows no "
+        "token; needs client_ca; not at the gateway",
+    )
+    token_ttl: float = setting(
+        DURATION,
+        300.0,
+        "for so long a token serves that nobody uses; the same on every node",
+        low=1,
+        high=30 * 86_400,
+    )
     client_tls_optional: bool = setting(
         FLAG, False, "while clients are given TLS: plain text is taken at their ports too"
     )

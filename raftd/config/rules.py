@@ -184,6 +184,8 @@ def _security(config: Config) -> Iterator[Problem]:
             yield f"{port}_tls_optional", f"true: expected a {cert} to migrate to"
     if config.peer_cert and not config.peer_ca:
         yield "peer_ca", "is missing; expected a file, as nodes check each other's certificates"
+    if config.client_cert_auth and not config.client_ca:
+        yield "client_cert_auth", "true: expected a client_ca that signs the certificates"
     if config.client_crl and not config.client_ca:
         yield "client_crl", "is set without client_ca: expected both, or neither"
     if config.admin_tls and not config.client_cert:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from raftd.client import Client, RaftdError
-from raftd.client.nodes import NodeStatus, status_at
+from raftd.client.nodes import Places, places_at
 from raftd.client.settings import Options
 from raftd.config import Config
 
@@ -29,8 +29,8 @@ def cluster_to_join(config: Config) -> str:
     deadline = time.monotonic() + FIND_SECONDS
     with Client(config.join, **_options(config)) as client:
         while True:
-            answers = client.ask_each(status_at, timeout=ASK_SECONDS).values()
-            found = {each.cluster_id for each in answers if isinstance(each, NodeStatus)}
+            answers = client.ask_each(places_at, timeout=ASK_SECONDS).values()
+            found = {each.cluster_id for each in answers if isinstance(each, Places)}
             if len(found) == 1:
                 return found.pop()
             if found:

@@ -28,6 +28,7 @@ from raftd.node.measures import Measures
 from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.ports import FatalPort
+from raftd.rpc.clients.callers import CallerSettings
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.services import EtcdSettings
@@ -225,6 +226,7 @@ class NodeThread:
             client_connections_max=most.clients,
             link=link,
             client_tls=self._security.client,
+            callers=CallerSettings(config.token_ttl, config.client_cert_auth),
             client_tls_optional=config.client_tls_optional,
             etcd=EtcdSettings(
                 config.listen_gateway,

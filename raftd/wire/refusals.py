@@ -31,6 +31,9 @@ INVALID_AUTH_MANAGEMENT: Final = "invalid auth management"
 OLD_REVISION: Final = "revision of auth store is old"
 TOO_MUCH_AUTH: Final = "too many users, roles or permissions"
 
+DENIALS: Final = frozenset((USER_EMPTY, PERMISSION_DENIED, OLD_REVISION))
+"""What the store says to whoever may not do what they ask for."""
+
 
 def refusal_of(message: str) -> str:
     """The text by which a refusal is known, without the details."""

@@ -44,6 +44,8 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             await errors.abort(context, failed.failure)
 
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusReply:
+        if request.places:
+            return self._places()
         await self._admit("Status", context)
         reply = self._status()
         if request.with_digest:
@@ -161,6 +163,18 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             uptime_seconds=self._now() - self._started,
             healthy=not problems,
             problems=problems,
+        )
+
+    def _places(self) -> pb.StatusReply:
+        """What a client has to know to find its way."""
+        node, directory = self._gate.node, self._gate.directory
+        own, members = node.identity.node, node.state().configuration.members()
+        places = [(peer, directory.get(peer)) for peer in members if peer != own]
+        return pb.StatusReply(
+            cluster_id=node.identity.cluster,
+            node_id=own,
+            client_address=directory.client_address(own),
+            peers=[pb.PeerStatus(id=peer, client_address=at.client_address) for peer, at in places],
         )
 
     def _peers(self, state: RaftState, own: str) -> list[pb.PeerStatus]:

@@ -24,7 +24,7 @@ from raftd.wire.batch import (
 )
 from raftd.wire.errors import WireError
 from raftd.wire.principal import NOBODY
-from raftd.wire.refusals import OLD_REVISION, PERMISSION_DENIED, USER_EMPTY
+from raftd.wire.refusals import DENIALS, USER_EMPTY
 from raftd.wire.results import MACHINE_ERROR
 
 Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
@@ -49,7 +49,8 @@ class ClientLimits:
 SMALL_BYTES = 4096
 """A smaller answer to a unary call is not counted: the number of calls bounds those."""
 
-_DENIALS = frozenset(text.encode() for text in (PERMISSION_DENIED, USER_EMPTY, OLD_REVISION))
+_DENIALS = frozenset(text.encode() for text in DENIALS)
+_NOBODY = f"{USER_EMPTY}: give a user and a password"
 
 UNREAD = "too many answers wait to be read: read them, or ask for less"
 
@@ -76,9 +77,12 @@ class Gate:
     # --- who calls ------------------------------------------------------------------------------
 
     def principal(self, context: Context) -> bytes:
-        """Raises CallFailed for a token that does not count."""
+        """Raises CallFailed for a token that does not count, and for nobody where auth is on."""
         try:
-            return self.callers.of(context)
+            principal = self.callers.of(context)
+            if principal == NOBODY and self.callers.asked:
+                raise self._refused("a call", NOBODY, context, errors.denied(_NOBODY))
+            return principal
         except NotTrusted as error:
             raise self._refused(
                 "a call", NOBODY, context, errors.unauthenticated(str(error))

@@ -28,11 +28,11 @@ class Who(Enum):
     ROOT = "who has the role root"
 
 
-OPEN: Final = frozenset(
-    ("Auth/Authenticate", "Auth/UserGet", "Auth/RoleGet", "Cluster/MemberList", "Watch/Watch")
-)
-"""Calls that nobody is turned away from here. Each looks by itself, but for two: a client has to
-find the members before it can log in, and to log in."""
+UNASKED: Final = frozenset(("Auth/Authenticate", "Cluster/MemberList"))
+"""Calls of whoever has no token, or one that has served its time: a client has to find the members
+before it can log in, and to log in."""
+OPEN: Final = UNASKED | {"Auth/UserGet", "Auth/RoleGet", "Watch/Watch"}
+"""Calls that nobody is turned away from here; the others of these look by themselves."""
 LOOKS: Final = frozenset(
     f"{service}/{call}"
     for service, names in {
@@ -78,7 +78,8 @@ class Door:
         async def checked(request: Any, caller: Caller) -> Any:
             known = caller
             try:
-                known = self._known(caller)
+                if call not in UNASKED:
+                    known = self._known(caller)
                 self._demand(who, known)
                 answer = await handle(request, known)
             except Fault as error:

@@ -86,14 +86,23 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             self._early.append(data)  # with the end of a TLS handshake
             return
-        self.vigil.heard = now = self.loop.time()
-        self._control = 0
-        self._body = -len(data)
+        self.vigil.heard = self.loop.time()
+        self._control, self._body = 0, -len(data)
+        if self._receive(data):
+            self._end_chunk()
+
+    def _receive(self, data: bytes) -> bool:
+        """False: the connection has come to its end by it."""
         try:
             self.engine.receive(data)
         except EngineError as error:
             self.end(str(error))
-            return
+            return False
+        return True
+
+    def _end_chunk(self) -> None:
+        """How much of it belonged to no message?"""
+        now = self.loop.time()
         if self._control and not self._frames.add(self._control, now):
             self.end("a flood of frames that belong to no message")
         elif self._body < 0 and not self._beside.add(-self._body, now):

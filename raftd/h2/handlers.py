@@ -18,18 +18,28 @@ log = logging.getLogger("raftd.h2")
 
 OnUnary = Callable[[bytes, ServerCall], None]
 OnStream = Callable[[ServerCall], None]
+Begin = Callable[[ServerCall, Callable[[], None]], None]
+"""When does a call with one request begin? It calls the callback, now or later, or ends the call.
+"""
+
+
+def at_once(call: ServerCall, go: Callable[[], None]) -> None:
+    go()
 
 
 class UnaryCallback:
     """`on_request(message, call)` once the request is whole; it calls `call.answer` or `finish`."""
 
-    def __init__(self, on_request: OnUnary) -> None:
+    def __init__(self, on_request: OnUnary, begin: Begin = at_once) -> None:
         self._on_request = on_request
+        self._begin = begin
 
     def begin(self, call: ServerCall) -> None:
-        call.on_whole = lambda: self._whole(call)
+        call.on_whole = lambda: self._begin(call, lambda: self._whole(call))
 
     def _whole(self, call: ServerCall) -> None:
+        if call.over:
+            return  # its caller gave it up while it waited
         request = only_message(call)
         if request is not None:
             self._on_request(request, call)
@@ -60,9 +70,10 @@ class Servicer:
     A unary request is parsed when it is whole, and its coroutine runs in a task of its own.
     """
 
-    def __init__(self, path: str, handler: Any) -> None:
+    def __init__(self, path: str, handler: Any, begin: Begin = at_once) -> None:
         """handler: a grpc.RpcMethodHandler."""
         self._path = path
+        self._begin = begin
         self._parse = handler.request_deserializer or _same
         self._serialize = handler.response_serializer or _same
         self._stream_in = bool(handler.request_streaming)
@@ -79,9 +90,11 @@ class Servicer:
         if self._stream_in:
             self._start(call, None)
         else:
-            call.on_whole = lambda: self._whole(call)
+            call.on_whole = lambda: self._begin(call, lambda: self._whole(call))
 
     def _whole(self, call: ServerCall) -> None:
+        if call.over:
+            return  # its caller gave it up while it waited
         request = only_message(call)
         if request is not None:
             self._start(call, request)

@@ -16,10 +16,19 @@ from typing import Any
 
 from raftd.h2.budget import Budget
 from raftd.h2.either import EitherPort
-from raftd.h2.handlers import OnStream, OnUnary, Servicer, StreamCallback, UnaryCallback
+from raftd.h2.handlers import (
+    Begin,
+    OnStream,
+    OnUnary,
+    Servicer,
+    StreamCallback,
+    UnaryCallback,
+    at_once,
+)
 from raftd.h2.handshake import Handshake
+from raftd.h2.intake import Intake
 from raftd.h2.listening import BACKLOG, bound, unix_path
-from raftd.h2.server_call import Handler
+from raftd.h2.server_call import Handler, ServerCall
 from raftd.h2.server_connection import ServerConnection
 from raftd.h2.settings import ServerLimits
 
@@ -49,6 +58,9 @@ class Server:
         self.limits = limits
         self.loop = asyncio.get_running_loop()
         self.budget = Budget(limits.held_bytes_max)
+        self.intake = Intake(self.loop)
+        self.begin: Begin = at_once
+        """When a call with one request begins. To be set before the first comes."""
         self.connections: set[ServerConnection] = set()
         self.calls = 0
         self.stopping = False
@@ -70,18 +82,21 @@ class Server:
         """Called by generated code (`add_XServicer_to_server`)."""
         for name, handler in handlers.items():
             path = f"/{service}/{name}"
-            self._methods[path.encode()] = Servicer(path, handler)
+            self._methods[path.encode()] = Servicer(path, handler, self._begin)
 
     def add_generic_rpc_handlers(self, handlers: Sequence[object]) -> None:
         """Nothing: the same methods come through `add_registered_method_handlers`, with names."""
 
     def add_unary(self, path: str, on_request: OnUnary) -> None:
         """`on_request(message, call)` answers at once or later: `call.answer`, `call.finish`."""
-        self._methods[path.encode()] = UnaryCallback(on_request)
+        self._methods[path.encode()] = UnaryCallback(on_request, self._begin)
 
     def add_stream(self, path: str, on_open: OnStream) -> None:
         """`on_open(call)` sets what it wants to be told: on_message, on_request_end, on_over."""
         self._methods[path.encode()] = StreamCallback(on_open)
+
+    def _begin(self, call: ServerCall, go: Callable[[], None]) -> None:
+        self.begin(call, go)
 
     def method(self, path: bytes) -> Handler | None:
         return self._methods.get(path)

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import grpc
 
 from raftd.h2.budget import Budget
-from raftd.h2.connection import Connection
 from raftd.h2.engine import Headers, StreamGone
+from raftd.h2.intake import Intake, TakenInTurns
 from raftd.h2.server_call import Handler, ServerCall
 from raftd.h2.settings import ServerLimits
 
@@ -20,6 +20,7 @@ class Owner(Protocol):
 
     limits: ServerLimits
     budget: Budget
+    intake: Intake
     loop: asyncio.AbstractEventLoop
     calls: int
     stopping: bool
@@ -37,11 +38,11 @@ FIELD_BYTES = 32
 """What RFC 9113 counts for each header field beside its bytes."""
 
 
-class ServerConnection(Connection):
+class ServerConnection(TakenInTurns):
     """One client's."""
 
     def __init__(self, server: Owner) -> None:
-        super().__init__(server.limits.connection, server.budget, server.loop)
+        super().__init__(server.limits.connection, server.budget, server.loop, server.intake)
         self._server = server
         self._refused = False
         self.under_way: Any = None
@@ -70,6 +71,7 @@ class ServerConnection(Connection):
             self._server.left(self)
 
     def accept(self, stream_id: int, headers: Headers, end: bool) -> None:
+        self._calls += 1
         server, fields = self._server, dict(headers)
         size = sum([len(name) + len(value) + FIELD_BYTES for name, value in headers])
         call = ServerCall(self, stream_id, headers)

@@ -25,6 +25,7 @@ from raftd._pb import (
     raft_pb2,
     raft_pb2_grpc,
 )
+from raftd.h2.server import Server as H2Server
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import Node
 from raftd.rpc.clients.admin_service import AdminService
@@ -35,6 +36,7 @@ from raftd.rpc.clients.gate import ClientLimits, Gate
 from raftd.rpc.clients.health import HealthService
 from raftd.rpc.clients.transport import client_server, open_client_port
 from raftd.rpc.directory import Directory
+from raftd.rpc.etcd.faults import TOO_MANY
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.services import EtcdServices, EtcdSettings
 from raftd.rpc.peers.link_watch import LinkWatch
@@ -48,6 +50,7 @@ from raftd.rpc.plumbing.ports import H2, PortServer
 from raftd.rpc.plumbing.quiet import hush_cut_calls
 from raftd.rpc.plumbing.readers import keep_callers_out_of_the_log
 from raftd.rpc.plumbing.reflected import ReflectedPool
+from raftd.rpc.plumbing.turns import Turns, begin_in_turn
 from raftd.tls.contexts import Tls
 
 PROTOCOL = 1
@@ -141,6 +144,8 @@ class Servers:
             self._gate,
             settings.link.security,
         )
+        self._turns = Turns()
+        self._connections.on_commands = self._turns.streamed
         self._streams = StreamRegistry()
         self._health = HealthService(node.serving, CLIENT_SERVICES)
         self._admin = AdminService(self._gate, now, peers.meet)
@@ -174,12 +179,15 @@ class Servers:
             settings.client_connections_max,
             self._guard.note_cut,
         )
-        ours: Any = Tolerant(server, self._connections)
+        if isinstance(server, H2Server):
+            begin_in_turn(server, self._turns)
+        ours: Any = Tolerant(server, self._connections, self._turns)
         client_pb2_grpc.add_CommandsServicer_to_server(
             CommandsService(self._gate, self._streams), ours
         )
         if self._etcd is not None:
             self._etcd.add_to(ours, self._connections)
+            self._turns.said.update(dict.fromkeys(self._etcd.names, TOO_MANY))
         admin_pb2_grpc.add_AdminServicer_to_server(self._admin, ours)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:

@@ -16,6 +16,7 @@ from raftd.h2.client_call import ClientCall
 from raftd.h2.client_connection import ClientConnection
 from raftd.h2.engine import EngineLimits
 from raftd.h2.handlers import StreamCallback, UnaryCallback
+from raftd.h2.intake import Intake
 from raftd.h2.messages import GZIP, Unframer, framed
 from raftd.h2.server_call import Handler, ServerCall
 from raftd.h2.server_connection import ServerConnection
@@ -95,6 +96,10 @@ class Transport:
     def is_closing(self) -> bool:
         return self.closed
 
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
     def close(self) -> None:
         self.closed = True
 
@@ -110,6 +115,8 @@ class Host:
     def __init__(self) -> None:
         self.loop = Loop()
         self.budget = Budget(16 << 10)
+        loop: Any = self.loop
+        self.intake = Intake(loop, lambda: 0.0)
         self.calls = 0
 
     def entered(self, _: object) -> bool:

@@ -96,8 +96,11 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
         gate, limits, callers = self._gate, self._gate.limits, self._gate.callers
         who, known = NOBODY, 0
 
+        on_commands = gate.connections.on_commands
+
         def on_frame(frame: pb.PipelineRequest) -> None:
             nonlocal who, known
+            on_commands()
             number, payload = frame.number, frame.batch
             size = len(payload)
             principal = who

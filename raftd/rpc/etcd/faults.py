@@ -90,6 +90,9 @@ FAULTS: Final[dict[str, tuple[grpc.StatusCode, str]]] = {
 """By our own short names: (status, text behind the prefix `etcdserver: `)."""
 
 
+TOO_MANY: Final = "etcdserver: too many requests"
+
+
 def fault(name: str) -> Fault:
     """One of FAULTS."""
     code, text = FAULTS[name]

@@ -108,6 +108,12 @@ class EtcdServices:
         gateway = Gateway(self._door.methods(self._services), lambda: _unhealthy(node))
         self._http = HttpServer(gateway.handle, settings.gateway)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the services, as on the wire."""
+        paths = [method.path for method in self._door.methods(self._services)]
+        return sorted({path.strip("/").partition("/")[0] for path in paths})
+
     def add_to(self, server: Tolerant, connections: Connections) -> None:
         """Have the client port serve etcd's methods."""
         methods = self._door.methods(self._services)

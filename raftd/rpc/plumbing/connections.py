@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from raftd.rpc.plumbing.turns import Row
+
 End = tuple[str, int]
 """Host, as a plain number where it is one, and port."""
 
@@ -68,6 +70,8 @@ class Connection:
     acked: int = 0
     closed: bool = False
     cut: str = ""
+    row: Row = field(default_factory=Row)
+    """Of its calls that have not begun."""
     waiting: set[Callable[[], None]] = field(default_factory=set)
     """Each is called once when something was read."""
 
@@ -123,6 +127,8 @@ class Connections:
         self.now = now
         self.unread = 0
         self._turn_began: float | None = None
+        self.on_commands: Callable[[], None] = lambda: None
+        """Called when a stream of a client has brought commands or queries."""
         self.parsed_bytes = 0
         """Of the last message. Its own size: made anew it would cost as much as to send it."""
         self._evicted = 0.0

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 
 from raftd.h2.context import Context
+from raftd.h2.server_connection import ServerConnection
 from raftd.h2.stream import STREAM_HIGH_BYTES
 from raftd.rpc.plumbing.connections import Connection
 from raftd.rpc.plumbing.malformed import MALFORMED, TEXT
@@ -55,6 +56,8 @@ class DirectStream(ServerStream[FrameT, AnswerT], Generic[FrameT, AnswerT]):
 
     def _start(self) -> tuple[asyncio.Task[None], ...]:
         call = self._call
+        if isinstance(call.connection, ServerConnection):
+            call.connection.first = True
         call.on_room = self._left
         call.on_request_end = self._no_more
         call.on_message = self._arrived

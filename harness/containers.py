@@ -89,15 +89,21 @@ def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> floa
 
 @dataclass
 class Containers:
-    """One cluster of a compose file, under names and host ports of its own. One thread."""
+    """One cluster of a compose file, under names and host ports of its own. One thread.
+
+    overlay: a further file, with services of its own that may come later.
+    """
 
     file: str
     services: Sequence[str]
     name: str
+    overlay: str = ""
+    later: Sequence[str] = ()
     ports: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ports = dict(zip(self.services, free_ports(len(self.services))))
+        names = [*self.services, *self.later]
+        self.ports = dict(zip(names, free_ports(len(names))))
 
     # -- compose ---------------------------------------------------------------------------
 
@@ -108,7 +114,8 @@ class Containers:
         return {**os.environ, **mine}
 
     def compose(self, *words: str, timeout: float = COMMAND_SECONDS) -> str:
-        command = [*compose_command(), "-p", self.name, "-f", self.file, *words]
+        files = ["-f", self.file] + (["-f", self.overlay] if self.overlay else [])
+        command = [*compose_command(), "-p", self.name, *files, *words]
         return run(command, timeout, self.environment())
 
     def remove(self) -> None:

@@ -22,15 +22,21 @@ LINE_SECONDS = 300.0
 PATIENCE_SECONDS = 30.0
 """A reader who types looks at the answer first, and repeats what says that it may be repeated."""
 
-TO_REPEAT = {"raftctl health": (1, 3), "raftctl": (3,)}
-"""Exit codes: not healthy (yet), not reached; certainly not done."""
+TO_REPEAT = {"raftctl health": (1, 3), "raftctl member": (3, 5), "raftctl": (3,)}
+"""Exit codes: not healthy (yet), not reached; not yet a member, or behind; certainly not done."""
 
 
 def main() -> int:
     if why := missing():
         print(f"compose-docs: skipped: {why}")
         return 0
-    three = Containers("docker-compose.yml", ["n1", "n2", "n3"], f"raftd-docs-{os.getpid()}")
+    three = Containers(
+        "docker-compose.yml",
+        ["n1", "n2", "n3"],
+        f"raftd-docs-{os.getpid()}",
+        "docker-compose.join.yml",
+        ["n4"],
+    )
     services = [f"m{number}" for number in range(1, 6)]
     five = Containers("docker-compose.5.yml", services, f"raftd-docs-{os.getpid()}-five")
     begun = time.monotonic()

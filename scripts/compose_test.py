@@ -23,8 +23,10 @@ from typing import NamedTuple
 from harness.containers import Containers, ContainerTrouble, compose_command, missing, wait_until
 from harness.writers import Writers, WrongState
 from raftd.client import Client, RaftdError
+from scripts import compose_members
 from scripts.compose_faults import FIVE, THREE, Fault
 from scripts.compose_image import build, check_image
+from scripts.compose_members import JOIN_FILE, NEW
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -70,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         build()
         check_image()
         if arguments.nodes in ("3", "both"):
-            _cluster("docker-compose.yml", ["n1", "n2", "n3"], _only(THREE, arguments.fault))
+            _cluster("docker-compose.yml", ["n1", "n2", "n3"], _only(THREE, arguments.fault), True)
         if arguments.nodes in ("5", "both"):
             services = [f"m{number}" for number in range(1, 6)]
             _cluster("docker-compose.5.yml", services, _only(FIVE, arguments.fault))
@@ -105,12 +107,17 @@ def _removed_in_the_end(cluster: Containers) -> Iterator[None]:
         cluster.remove()
 
 
-def _cluster(file: str, services: Sequence[str], faults: Sequence[Fault]) -> None:
-    cluster = Containers(file, services, f"raftd-test-{os.getpid()}-{len(services)}")
+def _cluster(
+    file: str, services: Sequence[str], faults: Sequence[Fault], exchange: bool = False
+) -> None:
+    """exchange: in the end one more joins, and the first one leaves."""
+    name = f"raftd-test-{os.getpid()}-{len(services)}"
+    later = (JOIN_FILE, [NEW]) if exchange else ("", ())
+    cluster = Containers(file, services, name, *later)
     print(f"\n{len(services)} nodes ({file})")
     with _removed_in_the_end(cluster), Client(cluster.endpoints, timeout=CALL_SECONDS) as client:
         begun = time.monotonic()
-        cluster.compose("up", "-d", "--no-build")
+        cluster.compose("up", "-d", "--no-build", *services)
         started = time.monotonic()
         client.put(b"first", b"write", timeout=FIRST_SECONDS)
         served = time.monotonic()
@@ -123,6 +130,8 @@ def _cluster(file: str, services: Sequence[str], faults: Sequence[Fault]) -> Non
         writers = Writers([client] * THREADS, pace_seconds=PACE_SECONDS).start()
         wait_until(lambda: len(writers.book.acked) >= 100, 20, "the first 100 writes")
         rows = [_one(cluster, client, writers, fault) for fault in faults]
+        if exchange:
+            compose_members.exchange(cluster, client, writers)
         writers.stop()
         _table(rows)
         _verify(cluster, client, writers)

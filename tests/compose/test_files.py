@@ -119,6 +119,19 @@ def test_both_files_describe_the_same_kind_of_node() -> None:
     assert three == five
 
 
+def test_the_node_that_joins_is_one_of_the_kind() -> None:
+    """As the others, but for whom it knows: itself, and whom to ask."""
+    (node,) = compose("docker-compose.join.yml")["services"].values()
+    other = compose("docker-compose.yml")["services"]["n1"]
+    differ = {key for key in {*node, *other} if node.get(key) != other.get(key)}
+    assert differ == {"build", "container_name", "environment", "ports", "volumes"}
+    config = load(None, {**image_environment(), **node["environment"]}, {}, Path()).config
+    assert list(config.peers) == ["n4"]
+    assert config.join == "raftd-n1:7002,raftd-n2:7002,raftd-n3:7002"
+    token = other["environment"]["RAFTD_CLUSTER_TOKEN"]
+    assert node["environment"]["RAFTD_CLUSTER_TOKEN"] == token
+
+
 def test_the_image_builds_with_the_classic_builder() -> None:
     text = dockerfile()
     for only_buildkit in ("--mount", "--link", "--chmod", "<<", "# syntax"):

@@ -19,7 +19,9 @@ from raftd.storage.making import begin_with, make_directory, refuse_used
 from raftd.storage.snapshot_file import SnapshotHeader, read_header
 from raftd.storage.snapshots import SnapshotFiles
 from raftd.storage.wal import SEGMENT_BYTES, Wal
-from raftd.wire.backup import BackupReader, BadBackup, Head
+from raftd.wire.backup import BadBackup, Head
+from raftd.wire.backup_files import Reader, reader_of
+from raftd.wire.etcd_snapshot import EtcdSnapshotReader
 
 HEADER_BYTES_MAX = 2 << 20
 """A snapshot's header with the largest configuration fits."""
@@ -58,11 +60,9 @@ def restore(
     """
     refuse_used(fs, root)
     with open(path, "rb") as file:
-        reader = BackupReader(file, path)
-        header = _header(reader.chunks(), path)
+        reader = reader_of(file, path)
+        before, sessions_bytes = _before_the_store(reader, path)
     head, sha256 = reader.head, reader.sha256
-    if (header.index, header.term) != (head.index, head.term):
-        raise BadBackup(f"{path}: the snapshot in it is of another index: use another copy")
     cluster = restored_cluster_id(sha256, fresh_cluster)
     configuration = founding.configuration
 
@@ -70,8 +70,8 @@ def restore(
         sink = snapshots.create(head.index, head.term, configuration, b"")
         try:
             with open(path, "rb") as file:
-                reader = BackupReader(file, path)
-                for data in _without(reader.chunks(), header.size + header.sessions_bytes):
+                reader = reader_of(file, path)
+                for data in _without(reader.chunks(), before):
                     sink.write(data)
                 if reader.sha256 != sha256:
                     raise BadBackup(f"{path} changed while it was read: restore it once more")
@@ -83,7 +83,19 @@ def restore(
 
     made = IdentityFile(Identity(cluster, node, incarnation), founding)
     make_directory(fs, root, made, fill, segment_bytes)
-    return Restored(head, cluster, header.sessions_bytes > 0)
+    return Restored(head, cluster, sessions_bytes > 0)
+
+
+def _before_the_store(reader: Reader, path: str) -> tuple[int, int]:
+    """(bytes before the store's own, those of sessions). Reads all of it. Raises BadBackup."""
+    if isinstance(reader, EtcdSnapshotReader):
+        for _ in reader.chunks():
+            pass
+        return 0, 0
+    header, head = _header(reader.chunks(), path), reader.head
+    if (header.index, header.term) != (head.index, head.term):
+        raise BadBackup(f"{path}: the snapshot in it is of another index: use another copy")
+    return header.size + header.sessions_bytes, header.sessions_bytes
 
 
 def _header(chunks: Iterator[bytes], name: str) -> SnapshotHeader:

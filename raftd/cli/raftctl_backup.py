@@ -12,7 +12,9 @@ from typing import Any
 from raftd.cli.progress import Progress
 from raftd.cli.raftctl_output import complain, show_json
 from raftd.storage.fs import OsFileSystem
-from raftd.wire.backup import BackupReader, BackupWriter, BadBackup, Head
+from raftd.wire.backup import BackupWriter, BadBackup, Head
+from raftd.wire.backup_files import reader_of
+from raftd.wire.etcd_snapshot import NOBODY
 
 YES, NO, USAGE, NOT_DONE = 0, 1, 2, 3
 PARTIAL_SUFFIX = ".partial"
@@ -50,7 +52,7 @@ def verify(args: Namespace, _: None) -> int:
     """0: whole; 1: damaged or no backup; 2: cannot be read."""
     try:
         with open(args.file, "rb") as file:
-            reader = BackupReader(file, args.file)
+            reader = reader_of(file, args.file)
             with Progress(sys.stderr, reader.head.size_bytes) as progress:
                 done = 0
                 for chunk in reader.chunks():
@@ -111,8 +113,8 @@ def _tell(args: Namespace, head: Head, sha256: str, word: str) -> None:
         }
         show_json(found) if args.file != "-" else None
         return
-    text = (
-        f"{word}: {args.file}: cluster {head.cluster} at index {head.index} of term {head.term}, "
-        f"from {head.node}, {head.size_bytes} bytes, sha256 {sha256}"
-    )
+    of = f"cluster {head.cluster} at index {head.index} of term {head.term}, from {head.node}"
+    if head.cluster == NOBODY:
+        of = "a store, as `etcdctl snapshot save` keeps it"
+    text = f"{word}: {args.file}: {of}, {head.size_bytes} bytes, sha256 {sha256}"
     print(text, file=sys.stderr if args.file == "-" else sys.stdout)

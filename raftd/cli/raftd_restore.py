@@ -18,14 +18,17 @@ def add_to(commands: Any) -> None:
     restore = commands.add_parser(
         "restore",
         help="make a data directory of a backup, for a node of a new cluster",
-        description="Make data_dir of a file that `raftctl backup` wrote, for a node of a NEW "
-        "cluster whose voters are `peers`. Restore the same file on each of them, with the "
-        "settings that `raftd serve` will be given, then start them all. Keys, history, leases "
-        "and revisions go on where they were; client sessions are void. data_dir has to be new "
-        "or empty. Exit codes: 0 done, 1 the backup is damaged, 2 usage or configuration.",
+        description="Make data_dir of a file that `raftctl backup` wrote, or `etcdctl snapshot "
+        "save` on a member of raftd, for a node of a NEW cluster whose voters are `peers`. Restore "
+        "the same file on each of them, with the settings that `raftd serve` will be given, then "
+        "start them all. Keys, history, leases and revisions go on where they were; client "
+        "sessions are void. data_dir has to be new or empty. Exit codes: 0 done, 1 the backup is "
+        "damaged, 2 usage or configuration.",
         allow_abbrev=False,
     )
-    restore.add_argument("file", metavar="FILE", help="a file of `raftctl backup`")
+    restore.add_argument(
+        "file", metavar="FILE", help="a file of `raftctl backup`, or of `etcdctl snapshot save`"
+    )
     restore.add_argument(
         "--json", action="store_true", help="tell what was made as one JSON object"
     )
@@ -40,6 +43,7 @@ def _restore(arguments: argparse.Namespace) -> int:
     from raftd.storage.errors import StorageError
     from raftd.storage.fs import OsFileSystem
     from raftd.wire.backup import BadBackup
+    from raftd.wire.etcd_snapshot import NOBODY
 
     config = settings_flags.read(arguments).config
     try:
@@ -64,10 +68,11 @@ def _restore(arguments: argparse.Namespace) -> int:
         found = {"data_dir": config.data_dir, "node_id": config.id, "cluster_id": done.cluster}
         print(json.dumps({**found, "index": head.index, "term": head.term, "of": head.cluster}))
         return OK
-    print(
-        f"restored: {config.data_dir} is node {config.id} of the new cluster {done.cluster}, "
-        f"with all that {head.node} of cluster {head.cluster} had at index {head.index}"
-    )
+    had = f"{head.node} of cluster {head.cluster} had at index {head.index}"
+    if head.cluster == NOBODY:
+        had = f"the member had that `etcdctl snapshot save` asked ({head.size_bytes} bytes)"
+    made = f"{config.data_dir} is node {config.id} of the new cluster {done.cluster}"
+    print(f"restored: {made}, with all that {had}")
     print(
         f"next: restore the same file on every voter ({', '.join(sorted(config.peers))}), then "
         "start them"

@@ -146,7 +146,10 @@ class BackupReader:
         first = self._take(_FIRST.size)
         magic, version, length = _FIRST.unpack(first)
         if magic != MAGIC:
-            raise BadBackup(f"{self._name} does not start like a backup: name a file of `backup`")
+            raise BadBackup(
+                f"{self._name} does not start like a backup: name a file of `raftctl "
+                "backup`, or of `etcdctl snapshot save` from a member of raftd"
+            )
         if version > VERSION:
             raise BadBackup(
                 f"{self._name} has format version {version}, this raftd knows up to {VERSION}: "

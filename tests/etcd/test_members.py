@@ -12,6 +12,7 @@ from raftd.core.changes import ChangeKind
 from raftd.node.outcomes import Applied, Refusal, Refused
 from raftd.rpc.clients.gate import ClientLimits, Gate
 from raftd.rpc.directory import Directory, PeerAddress
+from raftd.rpc.etcd import members
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import ANYBODY, Caller
 from raftd.rpc.etcd.faults import Fault
@@ -75,5 +76,56 @@ def test_what_cannot_be_done_is_said(
             await cluster.MemberRemove(pb.MemberRemoveRequest(ID=number), ANYBODY)
         with pytest.raises(Fault, match=r"can only promote a learner member|not found"):
             await cluster.MemberPromote(pb.MemberPromoteRequest(ID=number), ANYBODY)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [[], ["http://a:1", "http://b:2"], ["a:1"], ["ftp://a:1"], ["http://a"], ["http://a:1/x"]],
+)
+def test_a_member_has_one_url(urls: list[str]) -> None:
+    async def test(cluster: ClusterService, node: FakeNode) -> None:
+        with pytest.raises(Fault, match="given member URLs are invalid"):
+            await cluster.MemberAdd(pb.MemberAddRequest(peerURLs=urls), ANYBODY)
+        with pytest.raises(Fault, match="given member URLs are invalid"):
+            await cluster.MemberUpdate(pb.MemberUpdateRequest(ID=N2, peerURLs=urls), ANYBODY)
+        assert not node.changes
+
+    run(test)
+
+
+def test_another_members_url_is_refused() -> None:
+    async def test(cluster: ClusterService, node: FakeNode) -> None:
+        with pytest.raises(Fault, match="Peer URLs already exists"):
+            await cluster.MemberAdd(pb.MemberAddRequest(peerURLs=["http://p:1"]), ANYBODY)
+        n3 = pb.MemberUpdateRequest(ID=member_number(CLUSTER, "n3"), peerURLs=["http://p:1"])
+        with pytest.raises(Fault, match="Peer URLs already exists"):
+            await cluster.MemberUpdate(n3, ANYBODY)
+        assert not node.changes
+
+    run(test)
+
+
+def test_who_does_not_join_is_not_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "JOIN_SECONDS", 0.0)
+
+    async def test(cluster: ClusterService, node: FakeNode) -> None:
+        with pytest.raises(Fault, match="no member is at q:9: start it with `join`"):
+            await cluster.MemberAdd(pb.MemberAddRequest(peerURLs=["http://q:9"]), ANYBODY)
+        node.leader = "n3"
+        with pytest.raises(Fault, match="not leader"):
+            await cluster.MemberAdd(pb.MemberAddRequest(peerURLs=["http://q:9"]), ANYBODY)
+
+    run(test)
+
+
+def test_a_member_moves() -> None:
+    async def test(cluster: ClusterService, node: FakeNode) -> None:
+        node.control = Applied(7, 3, b"")
+        moved = pb.MemberUpdateRequest(ID=N2, peerURLs=["https://q:9"])
+        await cluster.MemberUpdate(moved, ANYBODY)
+        (change,) = node.changes
+        assert (change.kind, change.member.peer_address) == (ChangeKind.UPDATE, "q:9")
 
     run(test)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterable, Iterator
-from hashlib import sha256
-from struct import Struct
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.core.types import Role
@@ -20,6 +17,7 @@ from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.rpc.etcd.translate import encoded, one
 from raftd.wire import leases
+from raftd.wire.etcd_snapshot import snapshot_blobs
 from raftd.wire.principal import OWN
 from raftd.wire.txn import RangeOp
 from raftd.wire.txn_answers import RangeAnswer, decode_txn_answer
@@ -28,22 +26,7 @@ VERSION = "3.5.21"
 """Of the etcd whose API this is, not raftd's own: clients read it to know what they may ask."""
 PAGE_KEYS = 1000
 BLOB_BYTES = 32 << 10
-PAGE_BYTES = 512
-LENGTH = Struct("<Q")
 TRANSFER_SECONDS = 5.0
-
-
-def with_digest(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """What Snapshot sends, in blobs."""
-    digest, size = sha256(), 0
-    for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-        yield from (chunk[at : at + BLOB_BYTES] for at in range(0, len(chunk), BLOB_BYTES))
-    end = bytes(-(size + LENGTH.size) % PAGE_BYTES) + LENGTH.pack(size)
-    digest.update(end)
-    yield end
-    yield digest.digest()
 
 
 class MaintenanceService:
@@ -118,17 +101,13 @@ class MaintenanceService:
         return page
 
     async def Snapshot(self, talk: Conversation) -> None:
-        """This member's store in raftd's own format, and the SHA-256 of it as the last message.
-
-        etcdctl wants whole pages of 512 bytes before the SHA-256. So zeros follow the store's
-        bytes, and the length of those (u64, little-endian) ends the last page.
-        """
+        """This member's store, as in wire/etcd_snapshot: `raftd restore` reads what is saved."""
         if await talk.receive() is None:
             return
         if why := self._node.refusal():
             raise refused_here(why)
         header = self._headers.make(self._store.revision)
-        for blob in with_digest(self._store.capture()):
+        for blob in snapshot_blobs(self._store.capture(), BLOB_BYTES):
             await talk.send(pb.SnapshotResponse(header=header, blob=blob, version=VERSION))
 
     async def MoveLeader(

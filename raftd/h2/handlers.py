@@ -12,6 +12,7 @@ import grpc
 import grpc.aio
 
 from raftd.h2.context import Context
+from raftd.h2.running import Running
 from raftd.h2.server_call import ServerCall
 
 log = logging.getLogger("raftd.h2")
@@ -67,7 +68,7 @@ def only_message(call: ServerCall) -> bytes | None:
 class Servicer:
     """A method of a generated service, as gRPC's own asyncio server would carry it out.
 
-    A unary request is parsed when it is whole, and its coroutine runs in a task of its own.
+    A unary request is parsed when it is whole, and its coroutine begins at once, without a task.
     """
 
     def __init__(self, path: str, handler: Any, begin: Begin = at_once) -> None:
@@ -101,7 +102,13 @@ class Servicer:
 
     def _start(self, call: ServerCall, request: bytes | None) -> None:
         context = Context(call, self._parse, self._serialize)
-        task = call.loop.create_task(self._run(context, request))
+        work = self._run(context, request)
+        if not self._stream_in and not self._stream_out:
+            running = Running(call.loop, work)
+            call.on_over = running.give_up
+            running.begin()
+            return
+        task = call.loop.create_task(work)
         call.on_over = lambda: _cancel(task)
         _RUNNING.add(task)
         task.add_done_callback(_RUNNING.discard)

@@ -12,11 +12,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
 from raftd.rpc.clients.gate import Gate
 from raftd.rpc.etcd.faults import Fault, fault, of_outcome
+from raftd.rpc.etcd.reads import Reads
 from raftd.rpc.peers.forwarding import Forward
 from raftd.wire.batch import BATCH_BYTES_MAX, encode_batch
 from raftd.wire.principal import NOBODY
@@ -66,6 +68,9 @@ class Backend:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Write] = deque()
         self._bytes = 0
+        most = gate.limits.queries_max
+        self._reads = Reads(partial(gate.query, stale=False), most)
+        self._stale = Reads(partial(gate.query, stale=True), most)
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -123,15 +128,9 @@ class Backend:
     async def _ask(
         self, query: bytes, serializable: bool, principal: bytes, deadline: float
     ) -> Outcome:
-        waiting: asyncio.Future[Outcome] = self._loop.create_future()
-        self._gate.query(
-            (query,), serializable, lambda outcome: _settle(waiting, outcome), principal
-        )
-        if waiting.done():
-            return waiting.result()
+        reads = self._stale if serializable else self._reads
         try:
-            async with asyncio.timeout_at(deadline):
-                return await waiting
+            return await reads.add(query, principal, deadline)
         except TimeoutError:
             raise fault("timeout") from None
 

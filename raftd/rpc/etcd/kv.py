@@ -10,6 +10,7 @@ from raftd.rpc.etcd.faults import fault
 from raftd.rpc.etcd.header import Headers
 from raftd.wire import leases
 from raftd.wire import txn as wire
+from raftd.wire.kv import decode_put
 from raftd.wire.txn_answers import (
     DeleteAnswer,
     PutAnswer,
@@ -34,6 +35,10 @@ class KVService:
 
     async def Put(self, request: pb.PutRequest, caller: Caller) -> pb.PutResponse:
         checks.check_put(request)
+        if translate.is_plain(request):
+            command = translate.plain_put(request)
+            done = decode_put(await self._backend.write(command, caller.principal))
+            return pb.PutResponse(header=self._headers.make(done.revision))
         result = await self._write(translate.one(translate.put_op(request)), caller)
         answer = result.responses[0]
         assert isinstance(answer, PutAnswer)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.faults import Code, Fault, fault
-from raftd.wire import refusals, txn_answers
+from raftd.wire import kv, refusals, txn_answers
 from raftd.wire import txn as wire
 from raftd.wire.errors import WireError
 from raftd.wire.kv_results import KeyValue
@@ -119,6 +119,19 @@ def _bounds(least: int, most: int) -> tuple[int, int]:
     if most < 0:
         return REVISION_MAX, 0
     return max(0, least), most
+
+
+def is_plain(request: pb.PutRequest) -> bool:
+    """A key and a value, and nothing else asked: most of what a store does, by its quickest way."""
+    return not (request.lease or request.prev_kv or request.ignore_value or request.ignore_lease)
+
+
+def plain_put(request: pb.PutRequest) -> bytes:
+    """The store's command. Raises Fault if it is over a limit of the format."""
+    try:
+        return kv.encode_put(request.key, request.value)
+    except WireError:
+        raise fault("request_too_large") from None
 
 
 def put_op(request: pb.PutRequest) -> wire.PutOp:

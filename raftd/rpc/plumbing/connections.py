@@ -72,6 +72,8 @@ class Connection:
     cut: str = ""
     row: Row = field(default_factory=Row)
     """Of its calls that have not begun."""
+    names: list[str] = field(default_factory=list)
+    """What gRPC calls it; there is one way to write an end, as far as is known."""
     waiting: set[Callable[[], None]] = field(default_factory=set)
     """Each is called once when something was read."""
 
@@ -134,6 +136,8 @@ class Connections:
         self._evicted = 0.0
         self.doomed: set[Connection] = set()
         self._open: dict[End, Connection] = {}
+        self._named: dict[str, Connection] = {}
+        """The same by the names that gRPC gave them: taking one apart is work, at every call."""
 
     def tired(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Frames have had their share of this turn of the loop: the others come in the next.
@@ -152,10 +156,14 @@ class Connections:
 
     def of(self, peer: str) -> Connection:
         """peer: as a call's context names it."""
-        end = end_of(peer)
-        found = self._open.get(end)
+        found = self._named.get(peer)
         if found is None:
-            found = self._open[end] = Connection(end, self, moved=self.now())
+            end = end_of(peer)
+            found = self._open.get(end)
+            if found is None:
+                found = self._open[end] = Connection(end, self, moved=self.now())
+            self._named[peer] = found
+            found.names.append(peer)
         return found
 
     def seen(self, end: End) -> int:
@@ -214,3 +222,5 @@ class Connections:
             found = self._open.get(end)
             if found is not None and not found.unread:
                 self.doomed.discard(self._open.pop(end))
+                for name in found.names:
+                    del self._named[name]

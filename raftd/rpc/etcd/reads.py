@@ -1,0 +1,121 @@
+"""Queries of many callers, asked together. Network thread only.
+
+Those of one turn of the loop are one batch, and what comes while a batch is under way is the next
+one: many callers then share one read index, which costs a message to the leader and one from there
+to each member. A batch that takes long holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from raftd.node.outcomes import Answered, Done, Outcome
+
+QUERIES_MAX = 256
+PATIENCE_SECONDS = 0.005
+"""So long the next batch waits for the one before."""
+
+
+class Ask(Protocol):
+    """Takes queries of one principal; may call back at once."""
+
+    def __call__(self, queries: Sequence[bytes], *, done: Done, principal: bytes) -> None: ...
+
+
+class _Read(NamedTuple):
+    query: bytes
+    principal: bytes
+    deadline: float
+    answer: asyncio.Future[Outcome]
+
+
+class Reads:
+    """Queries of two principals are never asked together. Made in the running loop."""
+
+    def __init__(self, ask: Ask, queries_max: int) -> None:
+        """queries_max: that `ask` takes at a time."""
+        self._ask = ask
+        self._most = min(QUERIES_MAX, queries_max)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[_Read] = []
+        self._timer: asyncio.Handle | None = None
+        self._under_way = 0
+
+    def add(self, query: bytes, principal: bytes, deadline: float) -> asyncio.Future[Outcome]:
+        """What becomes of it: an Answered with one result, or what ended the batch.
+
+        deadline: on the loop's clock; the answer is a TimeoutError then.
+        """
+        read = _Read(query, principal, deadline, self._loop.create_future())
+        self._waiting.append(read)
+        if self._timer is None:
+            if self._under_way:
+                self._timer = self._loop.call_later(PATIENCE_SECONDS, self._send)
+            else:
+                self._timer = self._loop.call_soon(self._send)
+        return read.answer
+
+    def _send(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            reads, others = self._of_one_principal()
+            self._waiting = others
+            if reads:
+                self._begin(reads)
+
+    def _of_one_principal(self) -> tuple[list[_Read], list[_Read]]:
+        """(the next batch, the others), without those that nobody waits for any more."""
+        waiting = [read for read in self._waiting if not read.answer.done()]
+        whose = waiting[0].principal if waiting else b""
+        reads: list[_Read] = []
+        others: list[_Read] = []
+        for read in waiting:
+            mine = read.principal == whose and len(reads) < self._most
+            (reads if mine else others).append(read)
+        return reads, others
+
+    def _begin(self, reads: list[_Read]) -> None:
+        self._under_way += 1
+        timer: asyncio.TimerHandle | None = None
+
+        def expire() -> None:
+            nonlocal timer
+            now = self._loop.time()
+            for read in reads:
+                if read.deadline <= now and not read.answer.done():
+                    read.answer.set_exception(TimeoutError())
+            late = [read.deadline for read in reads if read.deadline > now]
+            timer = self._loop.call_at(min(late), expire) if late else None
+
+        def done(outcome: Outcome) -> None:
+            if timer is not None:
+                timer.cancel()
+            self._under_way -= 1
+            _tell(reads, outcome)
+            if self._waiting and not self._under_way:
+                self._send()
+
+        timer = self._loop.call_at(min(read.deadline for read in reads), expire)
+        try:
+            self._ask([read.query for read in reads], done=done, principal=reads[0].principal)
+        except Exception as error:  # noqa: BLE001  whoever asked is told
+            timer.cancel()
+            self._under_way -= 1
+            for read in reads:
+                if not read.answer.done():
+                    read.answer.set_exception(error)
+
+
+def _tell(reads: Sequence[_Read], outcome: Outcome) -> None:
+    if not isinstance(outcome, Answered):
+        for read in reads:
+            if not read.answer.done():
+                read.answer.set_result(outcome)
+        return
+    for read, result in zip(reads, outcome.results, strict=True):
+        if not read.answer.done():
+            read.answer.set_result(Answered(outcome.applied_index, [result]))

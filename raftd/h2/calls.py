@@ -125,6 +125,28 @@ class AioCall:
             raise self._error()
         return self._parsed(message)
 
+    def settle(self, told: Callable[[Any, BaseException | None], None]) -> None:
+        """In place of awaiting a unary call: `told(answer, None)` or `told(None, error)`, once.
+
+        Before anything is awaited. It may be called while the call is being cancelled.
+        """
+        raw = self.raw
+
+        def over() -> None:
+            raw.on_status = None
+            if raw.code is grpc.StatusCode.OK and raw.inbox:
+                told(self._parsed(raw.take()), None)
+                return
+            raw.inbox.clear()
+            if raw.code is grpc.StatusCode.OK:
+                raw.details, raw.code = "the response has no message", grpc.StatusCode.INTERNAL
+            told(None, self._error())
+
+        if raw.code is None:
+            raw.on_status = over
+        else:
+            raw.loop.call_soon(over)
+
     # --- streams ----------------------------------------------------------------------------
 
     async def read(self) -> Any:

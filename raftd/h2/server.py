@@ -39,9 +39,10 @@ CHECK_SHARE = 8
 
 CHECK_SECONDS_MIN = 0.05
 
-CLOSING_TURNS = 3
+CLOSING_TURNS = 8
 """A transport that was cut closes its socket in the next turn of the loop, one under TLS in the one
-after it; and nobody may turn the loop any more once the server has stopped."""
+after it, and one that was just being accepted in the fifth; and nobody may turn the loop any more
+once the server has stopped."""
 
 
 SHUTDOWN_SECONDS = 1.0

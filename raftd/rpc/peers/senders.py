@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import grpc.aio
@@ -14,6 +13,7 @@ from raftd.core import messages as m
 from raftd.rpc.peers import codec, codec_replies
 from raftd.rpc.peers.lines import Line
 from raftd.rpc.peers.link import Link, readable
+from raftd.rpc.plumbing.unary_calls import settle
 
 CONTROL_INFLIGHT_MAX = 64
 CHUNK_BYTES_MIN = 32 << 10
@@ -41,7 +41,7 @@ class ControlSender:
         self._on_contact = on_contact
         self._on_silence = on_silence
         self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[m.Reply]] = set()
+        self._open: set[Any] = set()
         self._scheduled = False
         self._line = line
         self._heard = self._loop.time()
@@ -83,64 +83,71 @@ class ControlSender:
     def _pull(self) -> None:
         self._scheduled = False
         link = self._link
-        while not link.closed and len(self._tasks) < CONTROL_INFLIGHT_MAX:
+        while not link.closed and len(self._open) < CONTROL_INFLIGHT_MAX:
             request = link.node.pull(link.peer, m.Channel.CONTROL)
             if request is None:
                 return
-            task = self._loop.create_task(self._call(request))
-            self._tasks.add(task)
-            task.add_done_callback(partial(self._settled, request, self._loop.time()))
+            self._begin(request)
 
-    async def _call(self, request: m.Request) -> m.Reply:
-        link = self._link
+    def _begin(self, request: m.Request) -> None:
+        sent_at = self._loop.time()
+        try:
+            call = self._line.hold(self._called(request))
+        except Exception as error:  # noqa: BLE001  `Link.failed` stops the node if none of it may be
+            self._loop.call_soon(self._settled, request, sent_at, error, None)
+            return
+        self._open.add(call)
+
+        def told(message: Any, error: BaseException | None) -> None:
+            full = len(self._open) >= CONTROL_INFLIGHT_MAX
+            self._open.discard(call)
+            reply = None
+            if error is None:
+                try:
+                    reply = self._understood(request, message)
+                except Exception as refused:  # noqa: BLE001  as above
+                    error = refused
+            self._settled(request, sent_at, error, reply)
+            if full:
+                self.wake()
+
+        settle(call, told)
+
+    def _called(self, request: m.Request) -> Any:
+        """The call that carries the request. Raises Mismatch."""
+        link, stub = self._link, self._line.stub
         if isinstance(request, m.HelloRequest):
-            return await self._say_hello(request)
-        name, encode, decode, timeout = self._calls[type(request)]
-        method = getattr(self._line.stub, name)
-        call: Awaitable[Any] = self._line.hold(
-            method(encode(request, link.envelopes.request_to(link.peer)), timeout=timeout)
-        )
-        message = readable(await call)
+            message = codec.encode_hello(request, link.envelopes.hello_to(link.peer), link.about)
+            return stub.Hello(message, timeout=link.settings.control_timeout)
+        name, encode, _, timeout = self._calls[type(request)]
+        message = encode(request, link.envelopes.request_to(link.peer))
+        return getattr(stub, name)(message, timeout=timeout)
+
+    def _understood(self, request: m.Request, answer: Any) -> m.Reply:
+        """Raises Mismatch, Rejected."""
+        link, message = self._link, readable(answer)
+        if isinstance(request, m.HelloRequest):
+            link.envelopes.check_hello_reply(message.envelope, link.peer)
+            hello = codec_replies.decode_hello_reply(message)
+            link.learn(hello, message.about)
+            return hello
         link.envelopes.check_reply(message.envelope, link.peer)
-        reply: m.Reply = decode(message)
+        reply: m.Reply = self._calls[type(request)][2](message)
         return reply
 
-    async def _say_hello(self, request: m.HelloRequest) -> m.Reply:
+    def _settled(
+        self, request: m.Request, sent_at: float, error: BaseException | None, reply: m.Reply | None
+    ) -> None:
         link = self._link
-        envelope = link.envelopes.hello_to(link.peer)
-        call = self._line.hold(
-            self._line.stub.Hello(
-                codec.encode_hello(request, envelope, link.about),
-                timeout=link.settings.control_timeout,
-            )
-        )
-        message = readable(await call)
-        link.envelopes.check_hello_reply(message.envelope, link.peer)
-        reply = codec_replies.decode_hello_reply(message)
-        link.learn(reply, message.about)
-        return reply
-
-    def _settled(self, request: m.Request, sent_at: float, task: asyncio.Task[m.Reply]) -> None:
-        """A task's own callback runs even if the task was cancelled before its first step."""
-        full = len(self._tasks) >= CONTROL_INFLIGHT_MAX
-        self._tasks.discard(task)
-        link = self._link
-        error = None if task.cancelled() else task.exception()
-        if error is not None or task.cancelled():
-            link.failed(request, error)
-            self._judge_silence(sent_at, error)
-        else:
-            self._heard = self._loop.time()
-            reply = task.result()
-            believed = link.replied(request, reply)
-            if (
-                believed
-                and isinstance(request, m.AppendRequest)
-                and isinstance(reply, m.AppendReply)
-            ):
-                self._on_contact()
-        if full:
-            self.wake()
+        if reply is None:
+            given_up = isinstance(error, asyncio.CancelledError)
+            link.failed(request, None if given_up else error)
+            self._judge_silence(sent_at, None if given_up else error)
+            return
+        self._heard = self._loop.time()
+        believed = link.replied(request, reply)
+        if believed and isinstance(request, m.AppendRequest) and isinstance(reply, m.AppendReply):
+            self._on_contact()
 
     def _judge_silence(self, sent_at: float, error: BaseException | None) -> None:
         """A deadline that passed with nothing heard meanwhile: perhaps it is the connection."""
@@ -152,11 +159,10 @@ class ControlSender:
             self._heard = self._loop.time()  # a refusal is a sign of life
 
     async def close(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # the tasks' callbacks settle their requests
+        for call in list(self._open):
+            call.cancel()
+        while self._open:  # on grpcio they are told a turn later
+            await asyncio.sleep(0.001)
 
 
 class ChunkSize:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = POOL.AddSerializedFile(b'\n\x15raftd/_pb/admin.proto\x12\x0eraftd.admin.v1\"4\n\rStatusRequest\x12\x13\n\x0bwith_digest\x18\x01 \x01(\x08\x12\x0e\n\x06places\x18\x02 \x01(\x08\"\xbc\x01\n\nPeerStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cpeer_address\x18\x02 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x03 \x01(\t\x12\r\n\x05match\x18\x04 \x01(\x04\x12\x0c\n\x04next\x18\x05 \x01(\x04\x12\x0c\n\x04mode\x18\x06 \x01(\t\x12\x10\n\x08inflight\x18\x07 \x01(\r\x12\x1b\n\x13\x63ontact_age_seconds\x18\x08 \x01(\x01\x12\r\n\x05voter\x18\t \x01(\x08\x12\x0b\n\x03lag\x18\n \x01(\x04\"\xa9\x04\n\x0bStatusReply\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x0c\n\x04term\x18\x06 \x01(\x04\x12\x11\n\tleader_id\x18\x07 \x01(\t\x12\x16\n\x0eleader_address\x18\x08 \x01(\t\x12\x13\n\x0b\x66irst_index\x18\t \x01(\x04\x12\x12\n\nlast_index\x18\n \x01(\x04\x12\x15\n\rdurable_index\x18\x0b \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x0c \x01(\x04\x12\x15\n\rapplied_index\x18\r \x01(\x04\x12\x16\n\x0esnapshot_index\x18\x0e \x01(\x04\x12\x11\n\tlog_bytes\x18\x0f \x01(\x04\x12\x10\n\x08\x61\x64mitted\x18\x10 \x01(\x08\x12\x13\n\x0bwaiting_for\x18\x11 \x03(\t\x12)\n\x05peers\x18\x12 \x03(\x0b\x32\x1a.raftd.admin.v1.PeerStatus\x12\x0e\n\x06\x64igest\x18\x13 \x01(\x0c\x12\x14\n\x0c\x64igest_index\x18\x14 \x01(\x04\x12\x16\n\x0e\x63lient_address\x18\x15 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x16 \x01(\x01\x12\x0f\n\x07healthy\x18\x17 \x01(\x08\x12\x14\n\x0cpeer_address\x18\x19 \x01(\t\x12\x0f\n\x07learner\x18\x1a \x01(\x08\x12\x10\n\x08problems\x18\x18 \x03(\t\"\x0f\n\rDigestRequest\"4\n\x0b\x44igestReply\x12\x15\n\rapplied_index\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"#\n\rEventsRequest\x12\x12\n\nfrom_start\x18\x01 \x01(\x08\"\x92\x01\n\nEventReply\x12\x19\n\x11monotonic_seconds\x18\x01 \x01(\x01\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x11\n\tleader_id\x18\x05 \x01(\t\x12\x0c\n\x04peer\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x0e\n\x06number\x18\x08 \x01(\x04\"\x14\n\x12SnapshotNowRequest\"!\n\x10SnapshotNowReply\x12\r\n\x05index\x18\x01 \x01(\x04\"t\n\rMemberRequest\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x14\n\x0cpeer_address\x18\x03 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x04 \x01(\t\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\"*\n\x0bMemberReply\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\"!\n\x0fTransferRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\"0\n\rTransferReply\x12\x11\n\tleader_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x04\"\x0f\n\rBackupRequest\"o\n\nBackupHead\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x04\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12\x0b\n\x03\x63rc\x18\x06 \x01(\x07\"E\n\x0b\x42\x61\x63kupReply\x12(\n\x04head\x18\x01 \x01(\x0b\x32\x1a.raftd.admin.v1.BackupHead\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x32\x8f\x04\n\x05\x41\x64min\x12\x44\n\x06Status\x12\x1d.raftd.admin.v1.StatusRequest\x1a\x1b.raftd.admin.v1.StatusReply\x12\x44\n\x06\x44igest\x12\x1d.raftd.admin.v1.DigestRequest\x1a\x1b.raftd.admin.v1.DigestReply\x12\x45\n\x06\x45vents\x12\x1d.raftd.admin.v1.EventsRequest\x1a\x1a.raftd.admin.v1.EventReply0\x01\x12S\n\x0bSnapshotNow\x12\".raftd.admin.v1.SnapshotNowRequest\x1a .raftd.admin.v1.SnapshotNowReply\x12\x46\n\x06\x42\x61\x63kup\x12\x1d.raftd.admin.v1.BackupRequest\x1a\x1b.raftd.admin.v1.BackupReply0\x01\x12J\n\x08Transfer\x12\x1f.raftd.admin.v1.TransferRequest\x1a\x1d.raftd.admin.v1.TransferReply\x12J\n\x0c\x43hangeMember\x12\x1d.raftd.admin.v1.MemberRequest\x1a\x1b.raftd.admin.v1.MemberReplyb\x06proto3')
+DESCRIPTOR = POOL.AddSerializedFile(b'\n\x15raftd/_pb/admin.proto\x12\x0eraftd.admin.v1\"4\n\rStatusRequest\x12\x13\n\x0bwith_digest\x18\x01 \x01(\x08\x12\x0e\n\x06places\x18\x02 \x01(\x08\"\xbc\x01\n\nPeerStatus\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cpeer_address\x18\x02 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x03 \x01(\t\x12\r\n\x05match\x18\x04 \x01(\x04\x12\x0c\n\x04next\x18\x05 \x01(\x04\x12\x0c\n\x04mode\x18\x06 \x01(\t\x12\x10\n\x08inflight\x18\x07 \x01(\r\x12\x1b\n\x13\x63ontact_age_seconds\x18\x08 \x01(\x01\x12\r\n\x05voter\x18\t \x01(\x08\x12\x0b\n\x03lag\x18\n \x01(\x04\"\xc0\x04\n\x0bStatusReply\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x0c\n\x04term\x18\x06 \x01(\x04\x12\x11\n\tleader_id\x18\x07 \x01(\t\x12\x16\n\x0eleader_address\x18\x08 \x01(\t\x12\x13\n\x0b\x66irst_index\x18\t \x01(\x04\x12\x12\n\nlast_index\x18\n \x01(\x04\x12\x15\n\rdurable_index\x18\x0b \x01(\x04\x12\x14\n\x0c\x63ommit_index\x18\x0c \x01(\x04\x12\x15\n\rapplied_index\x18\r \x01(\x04\x12\x16\n\x0esnapshot_index\x18\x0e \x01(\x04\x12\x11\n\tlog_bytes\x18\x0f \x01(\x04\x12\x10\n\x08\x61\x64mitted\x18\x10 \x01(\x08\x12\x13\n\x0bwaiting_for\x18\x11 \x03(\t\x12)\n\x05peers\x18\x12 \x03(\x0b\x32\x1a.raftd.admin.v1.PeerStatus\x12\x0e\n\x06\x64igest\x18\x13 \x01(\x0c\x12\x14\n\x0c\x64igest_index\x18\x14 \x01(\x04\x12\x16\n\x0e\x63lient_address\x18\x15 \x01(\t\x12\x16\n\x0euptime_seconds\x18\x16 \x01(\x01\x12\x0f\n\x07healthy\x18\x17 \x01(\x08\x12\x14\n\x0cpeer_address\x18\x19 \x01(\t\x12\x0f\n\x07learner\x18\x1a \x01(\x08\x12\x15\n\repoch_seconds\x18\x1e \x01(\x01\x12\x10\n\x08problems\x18\x18 \x03(\t\"\x0f\n\rDigestRequest\"4\n\x0b\x44igestReply\x12\x15\n\rapplied_index\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"#\n\rEventsRequest\x12\x12\n\nfrom_start\x18\x01 \x01(\x08\"\x92\x01\n\nEventReply\x12\x19\n\x11monotonic_seconds\x18\x01 \x01(\x01\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x11\n\tleader_id\x18\x05 \x01(\t\x12\x0c\n\x04peer\x18\x06 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\x12\x0e\n\x06number\x18\x08 \x01(\x04\"\x14\n\x12SnapshotNowRequest\"!\n\x10SnapshotNowReply\x12\r\n\x05index\x18\x01 \x01(\x04\"t\n\rMemberRequest\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12\x14\n\x0cpeer_address\x18\x03 \x01(\t\x12\x16\n\x0e\x63lient_address\x18\x04 \x01(\t\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\r\n\x05\x66orce\x18\x06 \x01(\x08\"*\n\x0bMemberReply\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\"!\n\x0fTransferRequest\x12\x0e\n\x06target\x18\x01 \x01(\t\"0\n\rTransferReply\x12\x11\n\tleader_id\x18\x01 \x01(\t\x12\x0c\n\x04term\x18\x02 \x01(\x04\"\x0f\n\rBackupRequest\"o\n\nBackupHead\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x04\x12\x0c\n\x04term\x18\x04 \x01(\x04\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12\x0b\n\x03\x63rc\x18\x06 \x01(\x07\"E\n\x0b\x42\x61\x63kupReply\x12(\n\x04head\x18\x01 \x01(\x0b\x32\x1a.raftd.admin.v1.BackupHead\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x32\x8f\x04\n\x05\x41\x64min\x12\x44\n\x06Status\x12\x1d.raftd.admin.v1.StatusRequest\x1a\x1b.raftd.admin.v1.StatusReply\x12\x44\n\x06\x44igest\x12\x1d.raftd.admin.v1.DigestRequest\x1a\x1b.raftd.admin.v1.DigestReply\x12\x45\n\x06\x45vents\x12\x1d.raftd.admin.v1.EventsRequest\x1a\x1a.raftd.admin.v1.EventReply0\x01\x12S\n\x0bSnapshotNow\x12\".raftd.admin.v1.SnapshotNowRequest\x1a .raftd.admin.v1.SnapshotNowReply\x12\x46\n\x06\x42\x61\x63kup\x12\x1d.raftd.admin.v1.BackupRequest\x1a\x1b.raftd.admin.v1.BackupReply0\x01\x12J\n\x08Transfer\x12\x1f.raftd.admin.v1.TransferRequest\x1a\x1d.raftd.admin.v1.TransferReply\x12J\n\x0c\x43hangeMember\x12\x1d.raftd.admin.v1.MemberRequest\x1a\x1b.raftd.admin.v1.MemberReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,33 +36,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PEERSTATUS']._serialized_start=96
   _globals['_PEERSTATUS']._serialized_end=284
   _globals['_STATUSREPLY']._serialized_start=287
-  _globals['_STATUSREPLY']._serialized_end=840
-  _globals['_DIGESTREQUEST']._serialized_start=842
-  _globals['_DIGESTREQUEST']._serialized_end=857
-  _globals['_DIGESTREPLY']._serialized_start=859
-  _globals['_DIGESTREPLY']._serialized_end=911
-  _globals['_EVENTSREQUEST']._serialized_start=913
-  _globals['_EVENTSREQUEST']._serialized_end=948
-  _globals['_EVENTREPLY']._serialized_start=951
-  _globals['_EVENTREPLY']._serialized_end=1097
-  _globals['_SNAPSHOTNOWREQUEST']._serialized_start=1099
-  _globals['_SNAPSHOTNOWREQUEST']._serialized_end=1119
-  _globals['_SNAPSHOTNOWREPLY']._serialized_start=1121
-  _globals['_SNAPSHOTNOWREPLY']._serialized_end=1154
-  _globals['_MEMBERREQUEST']._serialized_start=1156
-  _globals['_MEMBERREQUEST']._serialized_end=1272
-  _globals['_MEMBERREPLY']._serialized_start=1274
-  _globals['_MEMBERREPLY']._serialized_end=1316
-  _globals['_TRANSFERREQUEST']._serialized_start=1318
-  _globals['_TRANSFERREQUEST']._serialized_end=1351
-  _globals['_TRANSFERREPLY']._serialized_start=1353
-  _globals['_TRANSFERREPLY']._serialized_end=1401
-  _globals['_BACKUPREQUEST']._serialized_start=1403
-  _globals['_BACKUPREQUEST']._serialized_end=1418
-  _globals['_BACKUPHEAD']._serialized_start=1420
-  _globals['_BACKUPHEAD']._serialized_end=1531
-  _globals['_BACKUPREPLY']._serialized_start=1533
-  _globals['_BACKUPREPLY']._serialized_end=1602
-  _globals['_ADMIN']._serialized_start=1605
-  _globals['_ADMIN']._serialized_end=2132
+  _globals['_STATUSREPLY']._serialized_end=863
+  _globals['_DIGESTREQUEST']._serialized_start=865
+  _globals['_DIGESTREQUEST']._serialized_end=880
+  _globals['_DIGESTREPLY']._serialized_start=882
+  _globals['_DIGESTREPLY']._serialized_end=934
+  _globals['_EVENTSREQUEST']._serialized_start=936
+  _globals['_EVENTSREQUEST']._serialized_end=971
+  _globals['_EVENTREPLY']._serialized_start=974
+  _globals['_EVENTREPLY']._serialized_end=1120
+  _globals['_SNAPSHOTNOWREQUEST']._serialized_start=1122
+  _globals['_SNAPSHOTNOWREQUEST']._serialized_end=1142
+  _globals['_SNAPSHOTNOWREPLY']._serialized_start=1144
+  _globals['_SNAPSHOTNOWREPLY']._serialized_end=1177
+  _globals['_MEMBERREQUEST']._serialized_start=1179
+  _globals['_MEMBERREQUEST']._serialized_end=1295
+  _globals['_MEMBERREPLY']._serialized_start=1297
+  _globals['_MEMBERREPLY']._serialized_end=1339
+  _globals['_TRANSFERREQUEST']._serialized_start=1341
+  _globals['_TRANSFERREQUEST']._serialized_end=1374
+  _globals['_TRANSFERREPLY']._serialized_start=1376
+  _globals['_TRANSFERREPLY']._serialized_end=1424
+  _globals['_BACKUPREQUEST']._serialized_start=1426
+  _globals['_BACKUPREQUEST']._serialized_end=1441
+  _globals['_BACKUPHEAD']._serialized_start=1443
+  _globals['_BACKUPHEAD']._serialized_end=1554
+  _globals['_BACKUPREPLY']._serialized_start=1556
+  _globals['_BACKUPREPLY']._serialized_end=1625
+  _globals['_ADMIN']._serialized_start=1628
+  _globals['_ADMIN']._serialized_end=2155
 # @@protoc_insertion_point(module_scope)

@@ -39,7 +39,7 @@ class PeerStatus(_message.Message):
     def __init__(self, id: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., match: _Optional[int] = ..., next: _Optional[int] = ..., mode: _Optional[str] = ..., inflight: _Optional[int] = ..., contact_age_seconds: _Optional[float] = ..., voter: _Optional[bool] = ..., lag: _Optional[int] = ...) -> None: ...
 
 class StatusReply(_message.Message):
-    __slots__ = ("cluster_id", "node_id", "incarnation", "version", "role", "term", "leader_id", "leader_address", "first_index", "last_index", "durable_index", "commit_index", "applied_index", "snapshot_index", "log_bytes", "admitted", "waiting_for", "peers", "digest", "digest_index", "client_address", "uptime_seconds", "healthy", "peer_address", "learner", "problems")
+    __slots__ = ("cluster_id", "node_id", "incarnation", "version", "role", "term", "leader_id", "leader_address", "first_index", "last_index", "durable_index", "commit_index", "applied_index", "snapshot_index", "log_bytes", "admitted", "waiting_for", "peers", "digest", "digest_index", "client_address", "uptime_seconds", "healthy", "peer_address", "learner", "epoch_seconds", "problems")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +65,7 @@ class StatusReply(_message.Message):
     HEALTHY_FIELD_NUMBER: _ClassVar[int]
     PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     LEARNER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_SECONDS_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
     cluster_id: str
     node_id: str
@@ -91,8 +92,9 @@ class StatusReply(_message.Message):
     healthy: bool
     peer_address: str
     learner: bool
+    epoch_seconds: float
     problems: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, cluster_id: _Optional[str] = ..., node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ..., first_index: _Optional[int] = ..., last_index: _Optional[int] = ..., durable_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., log_bytes: _Optional[int] = ..., admitted: _Optional[bool] = ..., waiting_for: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., digest: _Optional[bytes] = ..., digest_index: _Optional[int] = ..., client_address: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., healthy: _Optional[bool] = ..., peer_address: _Optional[str] = ..., learner: _Optional[bool] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, cluster_id: _Optional[str] = ..., node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ..., first_index: _Optional[int] = ..., last_index: _Optional[int] = ..., durable_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., log_bytes: _Optional[int] = ..., admitted: _Optional[bool] = ..., waiting_for: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., digest: _Optional[bytes] = ..., digest_index: _Optional[int] = ..., client_address: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., healthy: _Optional[bool] = ..., peer_address: _Optional[str] = ..., learner: _Optional[bool] = ..., epoch_seconds: _Optional[float] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DigestRequest(_message.Message):
     __slots__ = ()

@@ -9,11 +9,15 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from raftd.client.errors import RaftdError
-from raftd.client.nodes import NodeStatus
+from raftd.client.nodes import NodeStatus, Peer
 
 BEHIND_ENTRIES = 1000
 """A follower that lacks more than this is worth a sentence."""
 SILENT_SECONDS = 5.0
+UNREACHED_SECONDS = 2.0
+"""A leader does not reach a node, which answers whoever asks here."""
+CLOCK_SECONDS = 5.0
+"""By so much clocks differ that are not set by anybody: an answer may take a second or two."""
 
 
 class Diagnosis(NamedTuple):
@@ -36,19 +40,15 @@ def explain(
     meant for another network.
     """
     nodes = [report for report in reports.values() if isinstance(report, NodeStatus)]
-    sentences = [
-        f"{endpoint} cannot be reached: {report.message}"
-        for endpoint, report in reports.items()
-        if isinstance(report, RaftdError)
-    ]
+    sentences = _unreached(reports, nodes)
     if not nodes:
         advice = "No node answered: check the endpoints, and that the daemons run."
         return Diagnosis(False, [*sentences, advice])
     too_few = _too_few(nodes, len(reports), len(reports) + len(out_of_sight))
     sentences += too_few + _strangers(nodes) + _waiting(nodes)
     sentences += _leadership(nodes, len(reports), hopeless=bool(too_few))
-    sentences += _behind(nodes) + _problems(nodes)
-    unseen = _unseen(nodes, out_of_sight)
+    sentences += _behind(nodes) + _clocks(nodes) + _problems(nodes)
+    unseen = _versions(nodes) + _unseen(nodes, out_of_sight)
     leader = max(nodes, key=lambda node: (node.role == "leader", bool(node.leader_id), node.term))
     if sentences or not (leader.leader_id or leader.role == "leader"):
         return Diagnosis(False, sentences + unseen)
@@ -59,6 +59,55 @@ def explain(
         f"have answered, commit index {leader.commit_index}."
     )
     return Diagnosis(True, [well, *unseen])
+
+
+def _unreached(
+    reports: Mapping[str, NodeStatus | RaftdError], nodes: list[NodeStatus]
+) -> list[str]:
+    """Endpoints without an answer, by the names of the members that advertise them."""
+    names = {peer.client_address: peer.id for node in nodes for peer in node.peers}
+    settled = any(node.leader_id and node.admitted for node in nodes)
+    sentences = []
+    for endpoint, report in reports.items():
+        if not isinstance(report, RaftdError):
+            continue
+        who = f"{names[endpoint]} at {endpoint}" if endpoint in names else endpoint
+        sentence = f"{who} cannot be reached: {report.message}"
+        if settled and endpoint not in names:
+            sentence += (
+                " (No member advertises this address: if its node was removed, leave it out of the "
+                "endpoints.)"
+            )
+        sentences.append(sentence)
+    return sentences
+
+
+def _versions(nodes: list[NodeStatus]) -> list[str]:
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        found.setdefault(node.version, []).append(node.node_id)
+    if len(found) < 2:
+        return []
+    who = "; ".join(f"{version}: {', '.join(sorted(ids))}" for version, ids in found.items())
+    return [f"The nodes run {len(found)} versions of raftd ({who}): finish the upgrade."]
+
+
+def _clocks(nodes: list[NodeStatus]) -> list[str]:
+    """Whose wall clock is not that of the others. Two that differ are both named."""
+    known = sorted(
+        (node.clock_ahead, node.node_id) for node in nodes if node.clock_ahead is not None
+    )
+    if len(known) < 2:
+        return []
+    middle = known[(len(known) - 1) // 2][0]
+    return [
+        f"The clock of {name} is {abs(ahead - middle):.0f} s "
+        f"{'ahead of' if ahead > middle else 'behind'} that of the other nodes: certificates, "
+        "history_age and the times in logs go by it. Set it right (NTP); elections and leases do "
+        "not need it."
+        for ahead, name in known
+        if abs(ahead - middle) > CLOCK_SECONDS
+    ]
 
 
 def _unseen(nodes: list[NodeStatus], out_of_sight: Collection[str]) -> list[str]:
@@ -185,14 +234,28 @@ def _behind(nodes: list[NodeStatus]) -> list[str]:
         if commit - node.commit_index > BEHIND_ENTRIES
     ]
     for leader in (node for node in nodes if node.role == "leader"):
-        for peer in leader.peers:
-            if _age(peer.contact_age) >= SILENT_SECONDS:
-                sentences.append(
-                    f"{leader.node_id} has not heard from {peer.id} for {peer.contact_age:.1f} s."
-                )
-            elif peer.mode == "snapshot":
-                sentences.append(f"{peer.id} is being sent a snapshot by {leader.node_id}.")
+        sentences += [told for peer in leader.peers if (told := _lacking(leader, peer, nodes))]
     return sentences
+
+
+def _lacking(leader: NodeStatus, peer: Peer, nodes: list[NodeStatus]) -> str:
+    """What a leader sees of one other member; empty if that is all right."""
+    age = _age(peer.contact_age)
+    if age >= UNREACHED_SECONDS and peer.id in {node.node_id for node in nodes}:
+        return (
+            f"{leader.node_id} does not reach {peer.id} at {peer.peer_address}, which answers "
+            "here: look at the network from the one to the other, and at the addresses of peers."
+        )
+    if age >= SILENT_SECONDS:
+        return f"{leader.node_id} has not heard from {peer.id} for {age:.1f} s."
+    sending = f"is being sent a snapshot by {leader.node_id}." if peer.mode == "snapshot" else ""
+    if peer.lag <= BEHIND_ENTRIES:
+        return f"{peer.id} {sending}" if sending else ""
+    what = peer.id if peer.voter else f"{peer.id}, a learner,"
+    lacks = f"{what} lacks {peer.lag} entries of {leader.node_id}'s log"
+    if sending:
+        return f"{lacks}, and {sending} If that lasts, its disk or the network is too slow."
+    return f"{lacks}: its disk, its machine or the network is too slow for what is written."
 
 
 def _problems(nodes: list[NodeStatus]) -> list[str]:

@@ -6,6 +6,7 @@ aio.AioRpcError.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -48,7 +49,8 @@ class Peer(NamedTuple):
 class NodeStatus(NamedTuple):
     """One node's own view.
 
-    Indexes are log positions; role: follower, pre-candidate, candidate, leader.
+    Indexes are log positions; role: follower, pre-candidate, candidate, leader. clock_ahead:
+    seconds by which its wall clock is ahead of this machine's; None: it did not say.
     """
 
     endpoint: str
@@ -73,6 +75,7 @@ class NodeStatus(NamedTuple):
     peer_address: str = ""
     client_address: str = ""
     voter: bool = True
+    clock_ahead: float | None = None
 
 
 class Places(NamedTuple):
@@ -137,6 +140,7 @@ async def status_at(node: NodeChannel, endpoint: str, timeout: float) -> NodeSta
         reply.durable_index, reply.commit_index, reply.applied_index, reply.snapshot_index,
         reply.admitted, tuple(reply.waiting_for), peers, reply.healthy, tuple(reply.problems),
         reply.peer_address, reply.client_address, not reply.learner,
+        reply.epoch_seconds - time.time_ns() / 1e9 if reply.epoch_seconds else None,
     )  # fmt: skip
 
 

@@ -9,9 +9,11 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from raftd.config import Config
+from raftd.node.health import Ailment
 from raftd.rpc.peers.security import SECRET_BYTES_MIN, PeerSecurity
 from raftd.rpc.plumbing.ports import h2_available
 from raftd.tls.contexts import Tls
@@ -51,12 +53,25 @@ class Security:
             except TlsProblem as problem:
                 LOG.error("TLS: nothing is changed: %s", problem)
 
+    def ailments(self) -> Iterator[Ailment]:
+        """Certificates that nobody accepts any more. Any thread."""
+        for port, left in self.days_left(time.time_ns() / 1e9).items():
+            if left < 0:
+                yield Ailment(
+                    f"{port}_cert: the certificate has expired, {_span(-left)} ago: who connects "
+                    f"anew refuses it; replace the files of {port}_cert and {port}_key"
+                )
+
     def days_left(self, epoch_seconds: float) -> dict[str, float]:
         """By `peer` and `client`: until the certificate in use expires."""
         ports = {"peer": self.peers.tls, "client": self.client}
         return {
             name: days_left(tls.certificate, epoch_seconds) for name, tls in ports.items() if tls
         }
+
+
+def _span(days: float) -> str:
+    return f"{days:.0f} days" if days >= 2 else f"{days * 1440:.0f} min"
 
 
 def security_of(config: Config) -> Security:

@@ -238,6 +238,8 @@ class NodeThread:
         )
         machine = self._machine.machine
         store = machine if isinstance(machine, WatchedStore) else None
+        node.add_ailments(peers.ailments)
+        node.add_ailments(self._security.ailments)
         servers = Servers(
             node, peers, where, advertised, settings, fatal, now, store, self._clock.epoch_ms
         )

@@ -13,6 +13,7 @@ from raftd.node.disk_room import DiskRoom
 from raftd.node.driver import CoreDriver
 from raftd.node.errors import NodeStopped
 from raftd.node.outcomes import Done, Outcome, Refusal, Refused, Unknown, answer
+from raftd.node.overload import Overload
 from raftd.node.settings import NodeSettings
 from raftd.node.turn_queue import TurnQueue
 from raftd.node.wellbeing import Wellbeing
@@ -37,6 +38,8 @@ class Clients:
         self._room = room
         self._wellbeing = wellbeing
         self._queue = TurnQueue(settings)
+        self._overload = Overload(driver.clock)
+        wellbeing.add(self._overload.ailments)
         self._waiters = applying.waiters
         self._led = False
         driver.on_role(self._role_changed)
@@ -54,7 +57,7 @@ class Clients:
         """
         refused = self._refuse_at_once(len(batch))
         if refused is not None:
-            done(refused)
+            done(self._overload.note(refused))
         elif self._queue.batch(batch, done, principal):
             self._driver.soon(self._propose)
 
@@ -130,7 +133,8 @@ class Clients:
         elif why := self._wellbeing.refusal():
             done(Refused(Refusal.UNAVAILABLE, why))
         elif self._queue.full(queries, self._applying.worker.backlog):
-            done(Refused(Refusal.OVERLOADED, "too many reads are waiting: try again later"))
+            full = Refused(Refusal.OVERLOADED, "too many reads are waiting: try again later")
+            done(self._overload.note(full))
         elif stale:
             self._applying.put(Query(0, queries, done, principal))
             self._applying.go_on()

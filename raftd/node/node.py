@@ -91,22 +91,18 @@ class Node:
             driver, applying, snapshot_worker, node_settings, self.measures, rng.random()
         )
         self._room = room = DiskRoom(driver, applying, snapshot_policy, snapshot_worker)
+        observe_sync, inline = self.measures.syncs.observe, node_settings.inline_writes
         self._wal = WalWorker(
-            log,
-            clock,
-            fatal,
-            driver.persisted,
-            driver.post,
-            node_settings.inline_writes,
-            self.measures.syncs.observe,
+            log, clock, fatal, driver.persisted, driver.post, inline, observe_sync,
             room.room_changed,
-        )
+        )  # fmt: skip
         self._wellbeing = well = Wellbeing(
             driver, applying, snapshot_policy, self._wal, snapshot_worker, node_settings, digests
         )
         self._clients = Clients(driver, applying, room, well, node_settings)
         self._suspects = Suspects(driver)
         well.add(room.ailments)
+        self.add_ailments = well.add  # of what is beside the node: see there
         well.add(lambda: map(Ailment, self._suspects.problems()))
         driver.on_event(self._events.add)
         driver.on_event(observer)

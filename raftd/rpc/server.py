@@ -39,6 +39,7 @@ from raftd.rpc.directory import Directory
 from raftd.rpc.etcd.faults import TOO_MANY
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.services import EtcdServices, EtcdSettings
+from raftd.rpc.peers.checks import PROTOCOL
 from raftd.rpc.peers.link_watch import LinkWatch
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.raft_service import RaftService
@@ -52,8 +53,6 @@ from raftd.rpc.plumbing.readers import keep_callers_out_of_the_log
 from raftd.rpc.plumbing.reflected import ReflectedPool
 from raftd.rpc.plumbing.turns import Turns, begin_in_turn
 from raftd.tls.contexts import Tls
-
-PROTOCOL = 1
 
 CLIENT_SERVICES = frozenset(
     service.full_name

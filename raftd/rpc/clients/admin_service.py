@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from raftd import __version__
@@ -161,6 +162,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             peer_address=directory.get(identity.node).peer_address,
             learner=not state.configuration.is_voter(identity.node),
             uptime_seconds=self._now() - self._started,
+            epoch_seconds=time.time_ns() / 1e9,
             healthy=not problems,
             problems=problems,
         )

@@ -16,6 +16,9 @@ RECORDS_MAX = 1024
 MEMBERS_MAX = 1024
 TEXT_MAX = 1024
 
+PROTOCOL = 1
+"""What this raftd says and understands between nodes."""
+
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -28,6 +31,15 @@ def check_term(field: str, value: int, least: int = 1) -> int:
     if not least <= value <= TERM_MAX:
         raise Rejected(f"{field} {value} is outside {least}..2^62")
     return value
+
+
+def check_protocol(oldest: int, software: str) -> None:
+    """oldest: what the other side understands at least, as it says in its Hello."""
+    if oldest > PROTOCOL:
+        raise Rejected(
+            f"{software[:40]!r} speaks protocol {oldest} or later, and protocol {PROTOCOL} is "
+            "spoken here: run one version of raftd on all nodes"
+        )
 
 
 def check_leap(term: int, own: int) -> None:

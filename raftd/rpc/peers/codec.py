@@ -226,6 +226,7 @@ def decode_timeout_now(message: pb.TimeoutNowRequest, sender: NodeId) -> m.Timeo
 
 
 def decode_hello(message: pb.HelloRequest, sender: NodeId) -> m.HelloRequest:
+    checks.check_protocol(message.about.protocol_oldest, message.about.software)
     return m.HelloRequest(
         identity=identity(message.envelope),
         records=records_in(message.records),

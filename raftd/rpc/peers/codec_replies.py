@@ -158,6 +158,7 @@ def decode_timeout_now_reply(message: pb.TimeoutNowReply) -> m.TimeoutNowReply |
 
 
 def decode_hello_reply(message: pb.HelloReply) -> m.HelloReply:
+    checks.check_protocol(message.about.protocol_oldest, message.about.software)
     return m.HelloReply(
         identity=identity(message.envelope),
         records=records_in(message.records),

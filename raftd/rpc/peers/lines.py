@@ -34,6 +34,8 @@ class Line:
     ) -> None:
         """on_unknown: told in one line that the name has no address, once until it has one."""
         self.renewals = 0
+        self.unknown = ""
+        """Why the name has no address, as of the last look-up; empty if it has one."""
         self._address = address
         self._settings = settings
         self._names = names
@@ -118,13 +120,14 @@ class Line:
         try:
             target = await asyncio.wrap_future(self._names.look_up(self._address))
         except OSError as error:
+            self.unknown = str(error)
             if self._on_unknown is not None and not self._told:
                 self._told = True
                 self._on_unknown(str(error))
             return
         finally:
             self._looking = False
-        self._told = False
+        self._told, self.unknown = False, ""
         if target != self._target and not self._closed:
             self._target = target
             self._replace()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.peers.checks import Rejected, check_leap
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
 from raftd.rpc.peers.transport import LinkSettings
+from raftd.rpc.peers.trouble import Trouble
 from raftd.rpc.plumbing.quiet import QuietLog
 from raftd.rpc.plumbing.streams import ENDINGS
 
@@ -62,10 +63,12 @@ class Link:
     fatal: FatalPort
     log: QuietLog
     closed: bool = False
+    trouble: Trouble = field(default_factory=Trouble)
     refused_at: float = float("-inf")  # the peer, or whoever is at its address, refused a call
 
     def replied(self, sent: Request, reply: Reply) -> bool:
         """False if no correct peer can say this: `sent` then got no reply."""
+        self.trouble.answered()
         try:
             if not isinstance(reply, HelloReply | NotAdmitted):
                 check_leap(reply.term, self.node.term)
@@ -96,11 +99,17 @@ class Link:
             if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
                 self.refused_at = asyncio.get_running_loop().time()
             if error.code() in _SILENT:
+                if error.code() is not grpc.StatusCode.CANCELLED:
+                    self._failed(f"{error.code().name}: {error.details() or ''}")
                 return  # a peer that is down is what Raft is for: the node's own events tell of it
             text = f"{error.code().name}: {(error.details() or '')[:DETAILS_MAX]}"
         else:
             text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        self._failed(str(error) if isinstance(error, Mismatch) else text)
         self.log.warning((self.peer, text[:80]), f"{what} to {self.peer}: {text}")
+
+    def _failed(self, reason: str) -> None:
+        self.trouble.failed(reason, asyncio.get_running_loop().time())
 
     def learn(self, reply: HelloReply, about: pb.About) -> None:
         """A peer that accepts us says where it can be reached."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 
@@ -13,6 +13,7 @@ from raftd._pb import raft_pb2_grpc
 from raftd.core.messages import Channel
 from raftd.core.types import Configuration, Member, NodeId
 from raftd.names import NOWHERE, SHARED, Names
+from raftd.node.health import Ailment
 from raftd.node.outcomes import Outcome, Refusal, Refused
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import CannotMeet, PeerNode
@@ -98,6 +99,12 @@ class Peers:
         self._closing.discard(closing)
         if not closing.cancelled() and (error := closing.exception()) is not None:
             self._fatal.fatal("closing the links to a peer failed", error)
+
+    def ailments(self) -> Iterator[Ailment]:
+        """Whom this node calls without an answer, and why. Any thread."""
+        for peer, outlet in list(self._outlets.items()):
+            if why := outlet.why():
+                yield Ailment(f"{peer} does not answer at {outlet.address}: {why}")
 
     async def probe(self, peer: NodeId) -> bool:
         """Does `peer` answer on a new connection, within probe_timeout, that it leads?"""
@@ -215,6 +222,11 @@ class Outlet:
         }
         self._loop = asyncio.get_running_loop()
         self._look()
+
+    def why(self) -> str:
+        """Why the peer does not answer; empty if it does. Any thread."""
+        found = self.link.trouble.why(self._loop.time())
+        return self.lines[Channel.CONTROL].unknown or found if found else ""
 
     def _unknown(self, why: str) -> None:
         self.link.log.warning((self.link.peer, "name"), f"{self.link.peer}: {why}; asking on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,21 @@ def test_certificates_of_a_node_are_watched(
     assert "nothing is changed: peer_cert" in caplog.text
     with pytest.raises(SecurityProblem, match="expected a PEM file"):
         security_of(config)
+
+
+def test_a_certificate_that_ends_while_the_node_runs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority(tmp_path)
+    files = node_files(tmp_path, "n1")
+    security = security_of(
+        Config(id="n1", peer_cert=files.cert, peer_key=files.key, peer_ca=files.ca)
+    )
+    assert list(security.ailments()) == []
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 3 * 86_400 * 10**9)
+    (found,) = security.ailments()
+    assert found.text.startswith("peer_cert: the certificate has expired, 2 days ago")
 
 
 @pytest.mark.parametrize(

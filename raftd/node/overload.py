@@ -8,7 +8,7 @@ from raftd.node.health import Ailment
 from raftd.node.outcomes import Refusal, Refused
 from raftd.node.ports import Clock
 
-TOLD_SECONDS = 10.0
+TOLD_SECONDS = 5.0
 """For so long after the last one."""
 
 

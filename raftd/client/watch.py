@@ -103,6 +103,8 @@ class Watcher:
     ) -> None:
         """start_revision 0: from now on. puts, deletes: which events are wanted."""
         self._next = start_revision
+        """To be asked for next. What was read and not taken yet lies before it."""
+        self._handed = max(0, start_revision - 1)
         self._span = span
         self._filters = [
             *([] if puts else [pb.WatchCreateRequest.NOPUT]),
@@ -119,7 +121,7 @@ class Watcher:
     @property
     def revision(self) -> int:
         """Everything up to it has been handed over; 0: not known before the first answer."""
-        return max(0, self._next - 1)
+        return self._handed
 
     async def take(self, engine: Engine, timeout: float | None) -> list[WatchEvent]:
         """Events of one or more whole revisions; none after `timeout` seconds without any.
@@ -137,7 +139,9 @@ class Watcher:
         self._reading = None
         if reading.cancelled():
             raise EngineEnded
-        return reading.result()
+        events = reading.result()
+        self._handed = self._next - 1
+        return events
 
     def close(self) -> None:
         if self._reading is not None:
@@ -239,6 +243,7 @@ class Watcher:
             self._next = events[-1].revision + 1
         elif not answer.created or not self._next:  # a progress report, or where "from now" is
             self._next = max(self._next, answer.header.revision + 1)
+            self._handed = self._next - 1
         return events
 
 

@@ -56,6 +56,24 @@ def test_what_a_watcher_hears(cluster: FakeCluster, connect: Connect) -> None:
         assert watch.revision == 5
 
 
+def test_what_was_read_and_not_taken_is_not_handed_over(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    """Who goes on elsewhere from `revision` + 1 would lose it."""
+    client = connect(cluster)
+    with client.watch("a", start_revision=2) as watch:
+        assert watch.take(0.05) == []
+        begun(cluster)
+        assert watch.revision == 1
+        client.put("a", "x")
+        reading = watch._watcher._reading
+        assert reading is not None
+        wait_until(reading.done, "the event to be read")
+        assert watch.revision == 1
+        assert told(some(watch, 1)) == [(b"a", b"x", 2, False)]
+        assert watch.revision == 2
+
+
 def test_a_prefix_from_the_past_with_what_was_there_before(
     cluster: FakeCluster, connect: Connect
 ) -> None:

@@ -22,6 +22,7 @@ class Anchors:
     def __init__(self, known: Sequence[Op], writer: Mapping[int, Op]) -> None:
         self._seen: dict[int, dict[bytes, Item]] = {}
         self._witnesses: dict[int, Op] = {}
+        self._gone: dict[int, list[bytes]] = {}
         self._revision_of: dict[tuple[bytes, bytes], int] = {}
         versions: dict[bytes, dict[int, int]] = {}
         told = any(_tells_version(op) for op in known)
@@ -32,6 +33,8 @@ class Anchors:
                 pinned.setdefault(key, set()).add(op.level)
                 if writer.get(op.revision or 0) is op:
                     self._pinned_by_write.add((key, op.revision or 0))
+            if op.kind == GET and op.done and op.found is None:
+                self._gone.setdefault(op.level, []).append(op.key)
             for key, item in shown_by(op):
                 if item is None:
                     versions.setdefault(key, {}).setdefault(op.level, 0)
@@ -50,6 +53,10 @@ class Anchors:
         self._witnesses.setdefault(revision, op)
         if item.value is not None:
             self._revision_of.setdefault((key, item.value), revision)
+
+    def gone_at(self, revision: int) -> Sequence[bytes]:
+        """Keys that watchers saw deleted at this revision."""
+        return self._gone.get(revision, ())
 
     def seen_at(self, revision: int) -> Mapping[bytes, Item]:
         """Keys that answers showed as last put at this revision, which no answer made."""

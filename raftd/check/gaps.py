@@ -68,6 +68,8 @@ class Gaps:
         maybe = self.timeline.maybe.get(revision, [])
         if seen:
             suspects = [*maybe, *self._naming.get(next(iter(seen)), ())]
+        elif gone := self._anchors.gone_at(revision):
+            suspects = [*maybe, *self._naming.get(gone[0], ())]
         else:
             early = bisect_right(self.unknown, limit, key=lambda op: op.call)
             suspects = [*maybe, *self.unknown[:early]]

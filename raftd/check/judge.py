@@ -22,6 +22,9 @@ METHODS: Final = ("auto", "revisions", "search")
 STEPS_DEFAULT: Final = 100_000_000
 """Minutes of work; a usual history of a million operations takes a few million steps."""
 
+STEPS_AGAIN: Final = 200_000
+"""Without what watchers saw, to say what is wrong in fewer words."""
+
 LINEARIZABLE: Final = "LINEARIZABLE"
 NOT_LINEARIZABLE: Final = "NOT LINEARIZABLE"
 UNDECIDED: Final = "UNDECIDED"
@@ -104,7 +107,7 @@ def judge(
     lacking = revisions.lacking(ops)
     if method == "auto":
         verdict.method = "search" if lacking is not None else "revisions"
-    ops += rules.ends(history.ops)
+    ops += rules.ends(history.ops, seen)
     past = next((op for op in ops if op.at is not None), None)
     if _breaks_a_rule(verdict, history):
         pass
@@ -163,7 +166,8 @@ def _by_revisions(
     seen = watching.witnesses(history.watches)
     result = revisions.check([*ops, *seen], model, initial, history.revision, steps)
     if result.linearizable is False and seen:  # is it a watcher that tells what never happened?
-        alone = revisions.check(ops, model, initial, history.revision, steps)
+        few = min(steps, STEPS_AGAIN)
+        alone = revisions.check(ops, model, initial, history.revision, few)
         if alone.linearizable:
             events = watching.events_of(alone.writers, model, initial)
             if _breaks_a_watch_rule(verdict, history, events):

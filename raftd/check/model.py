@@ -71,7 +71,7 @@ class Model:
         changes: Changes = {}
         for key in op.keys:
             cell = lookup(key)
-            if cell is not None and cell.lease == op.lease:
+            if cell is not None and (cell.lease == op.lease or cell.lease in op.also):
                 if op.done is False:
                     raise Mismatch(f"there was no such lease, but {shown(key)} was under it", key)
                 changes[key] = None

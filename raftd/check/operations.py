@@ -109,7 +109,8 @@ class Op:
     at: for a get or a range, the past revision that it asks about. lease: that a put attaches its
     key to, or that a grant, renewal or revocation is about; ttl: its time to live, in the unit of
     call and ret. token: the fencing token of a hold, which lasts from call to ret. keys: filled by
-    the judge, all that a transaction or the end of a lease can touch.
+    the judge, all that a transaction or the end of a lease can touch. also: other leases that end
+    at the same revision.
 
     key: for a range, the prefix. value: what is written; None in a cas deletes. after, limit: of a
     range (0: no limit). operations: of a batch.
@@ -148,6 +149,7 @@ class Op:
     ttl: float = 0.0
     token: int = 0
     keys: tuple[bytes, ...] = ()
+    also: tuple[int, ...] = ()
 
     @property
     def level(self) -> int:

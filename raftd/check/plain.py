@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 from raftd.check.anchors import shown_by
-from raftd.check.operations import Op, may_put, shown
+from raftd.check.operations import DELETE, PUT, Op, may_put, shown
 from raftd.check.timeline import Fault, Timeline
 
 
@@ -18,7 +18,7 @@ def plain_fault(known: Sequence[Op], timeline: Timeline) -> Fault | None:
     """The one at the lowest revision, or None. known: answered operations."""
     touched: dict[bytes, list[int]] = {}
     for revision in sorted(timeline.writer):
-        for key in timeline.writer[revision].named():
+        for key in _written_by(timeline.writer[revision]):
             touched.setdefault(key, []).append(revision)
     worst: tuple[int, Fault] | None = None
     for op in known:
@@ -51,3 +51,11 @@ def _contradictions(
         if writer is not None and not may_put(writer, key, item.value):
             what = f"it shows {shown(key)}={shown(item.value)} of revision {mod}"
             yield f"{what}, which was made by another write", writer
+
+
+def _written_by(op: Op) -> list[bytes]:
+    """Keys that it put, or that were gone after it."""
+    if op.txn is None:
+        return op.named()
+    branch = op.txn.then if op.done else op.txn.otherwise
+    return [part.key for part in branch if part.kind in (PUT, DELETE) and not part.prefix]

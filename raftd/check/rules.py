@@ -80,16 +80,26 @@ def _under(ops: Iterable[Op]) -> dict[int, set[bytes]]:
     return under
 
 
-def ends(ops: Sequence[Op]) -> list[Op]:
-    """For each lease with keys, that it may end by itself, and when at the earliest."""
+def ends(ops: Sequence[Op], seen: Iterable[Op]) -> list[Op]:
+    """For each lease with keys, that it may end by itself, and when at the earliest. seen: what
+    watchers saw; leases that they saw end at one revision may do so together.
+    """
     under, earliest = _under(ops), _earliest(ops)
+    groups: set[tuple[int, ...]] = {(lease,) for lease in earliest if lease in under}
+    lease_of = {key: lease for lease, keys in under.items() for key in keys}
+    together: dict[int, set[int]] = {}
+    for op in seen:
+        if op.found is None and op.key in lease_of and lease_of[op.key] in earliest:
+            together.setdefault(op.level, set()).add(lease_of[op.key])
+    groups |= {tuple(sorted(leases)) for leases in together.values()}
     return [
         Op(
-            REVOKE, b"", call, outcome=UNKNOWN, client="(the cluster)", lease=lease,
-            ttl=granted.ttl, keys=tuple(sorted(under[lease])),
+            REVOKE, b"", max(earliest[lease][0] for lease in leases), outcome=UNKNOWN,
+            client="(the cluster)", lease=leases[0], also=leases[1:],
+            ttl=earliest[leases[0]][1].ttl,
+            keys=tuple(sorted(key for lease in leases for key in under[lease])),
         )
-        for lease, (call, granted) in earliest.items()
-        if lease in under
+        for leases in sorted(groups)
     ]  # fmt: skip
 
 

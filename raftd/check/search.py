@@ -217,7 +217,7 @@ class Search:
             if op.call > limit:
                 return
             number = count + at
-            alike = (op.kind, op.key, op.value, op.expect, op.operations, op.txn, op.lease)
+            alike = (op.kind, op.key, op.value, op.expect, op.operations, op.txn, op.lease, op.also)
             if mask >> number & 1 or alike in tried:
                 continue
             tried.add(alike)

@@ -56,7 +56,7 @@ def witnesses(notices: Sequence[Notice]) -> list[Op]:
         for change in notice.changes:
             name = (change.revision, change.key, change.item)
             op = Op(GET, change.key, -INFINITY, notice.time, OK, who, notice.line)
-            op.found, op.revision = change.item, change.revision
+            op.found, op.revision, op.done = change.item, change.revision, True
             if name not in found or notice.time < found[name].ret:
                 found[name] = op
         if notice.kind == PROGRESS and notice.revision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 from raftd.check.history import History
@@ -118,16 +119,16 @@ class Honest:
         self._finish(op, {op.key: None} if op.done else {})
 
     def _txn(self, number: int) -> None:
-        """Compare one key; put two and read one of them, or delete one in a transaction within."""
-        op, (one, two) = self._op(TXN), self._random.sample(KEYS, 2)
-        cell = self._cells.get(one)
+        """Compare one key; put two others and read one, or delete one in a transaction within."""
+        op, (one, two, three) = self._op(TXN), self._random.sample(KEYS, 3)
+        cell = self._cells.get(three)
         version = cell.version if cell is not None else 0
         wanted = self._random.choice((version, 1))
         inner = Txn((), (Part(DELETE, two),), ())
         value, lease = b"t%d" % number, self._lease()
         puts = (Part(PUT, one, value, lease), Part(PUT, two, value), Part(GET, one))
         op.txn = Txn(
-            (Compare(one, "version", "=", number=wanted or 0),), puts, (Part(TXN, txn=inner),)
+            (Compare(three, "version", "=", number=wanted or 0),), puts, (Part(TXN, txn=inner),)
         )
         op.done = wanted == version
         if op.done:
@@ -190,8 +191,9 @@ class Honest:
 
     def spoil(self, history: History) -> str:
         """One thing that a watcher of all keys was told, or was not told, is made wrong."""
-        deliveries = [n for n in history.watches if n.watch == "w0" and n.kind == EVENTS]
-        one = self._random.choice(deliveries[:-1])
+        told = [n for n in history.watches if n.watch == "w0"]
+        deliveries = [a for a, b in pairwise(told) if a.kind == EVENTS and b.kind != BEGIN]
+        one = self._random.choice(deliveries)  # what is left out before a beginning nobody misses
         at = history.watches.index(one)
         what = self._random.randrange(4)
         if what == 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.nodes import ROOT
 from raftd.check.history import read
+from raftd.check.notices import Notice
 from raftd.check.operations import OK, READS, Op
 
 STOP_SECONDS = 30
@@ -46,8 +47,11 @@ class Workers:
         readers: int,
         seed: int,
         own: int = 4,
+        watchers: int = 0,
+        holders: int = 0,
     ) -> None:
         self.ops: list[Op] = []
+        self.watches: list[Notice] = []
         self._files = [base / f"history-{number}.jsonl" for number in range(count)]
         self._read_bytes = [0] * count
         self._processes = []
@@ -55,7 +59,7 @@ class Workers:
             command = [sys.executable, "-m", "tests.chaos.worker", "--out", str(path)]
             command += ["--endpoints", ",".join(endpoints), "--number", str(number)]
             command += ["--seed", str(seed), "--mixed", str(mixed), "--readers", str(readers)]
-            command += ["--own", str(own)]
+            command += ["--own", str(own), "--watchers", str(watchers), "--holders", str(holders)]
             process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE)
             self._processes.append(process)
 
@@ -70,7 +74,9 @@ class Workers:
                 data = file.read()
             data = data[: data.rfind(b"\n") + 1]
             self._read_bytes[number] += len(data)
-            fresh += read(data.decode().splitlines()).ops
+            history = read(data.decode().splitlines())
+            fresh += history.ops
+            self.watches += history.watches
         self.ops += fresh
         return fresh
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from harness.proxied import ProxiedCluster
 from raftd.check.history import History
 from raftd.check.judge import LINEARIZABLE, Verdict, judge
 from raftd.check.operations import READS, Op
-from raftd.check.writing import header_line, line_of
+from raftd.check.writing import header_line, line_of, notice_line
 from tests.chaos import final
 from tests.chaos.catalogue import FAULTS, HANGS, NAMES, Misbehaved, missing
 from tests.chaos.final import Findings
@@ -42,6 +42,8 @@ class Options:
     processes: int = 2
     mixed: int = 4
     readers: int = 2
+    watchers: int = 3
+    holders: int = 2
     program: str = ""
 
 
@@ -68,7 +70,10 @@ class Report:
         lines = [*self.verdict.lines(), *self.findings.lines()]
         lines.append(f"{self.phases} phases; longest silence {seconds:.2f} s, in {name}")
         if self.hung:
-            lines.append(f"{self.hung} client processes had calls that never came back")
+            lines.append(
+                f"{self.hung} client processes had calls that never came back, or watchers that "
+                "never saw the end"
+            )
         return lines + self.trouble
 
 
@@ -105,6 +110,8 @@ class Chaos:
                 count=options.processes,
                 mixed=options.mixed,
                 readers=options.readers,
+                watchers=options.watchers,
+                holders=options.holders,
                 seed=options.seed,
             )
             wait_until(
@@ -202,13 +209,17 @@ class Chaos:
             self._trouble.append(f"at the end: {error}")
             findings = Findings()
         ops = sorted([*workers.ops, *findings.ops], key=lambda op: op.call)
-        self._save(ops)
-        verdict = judge(History(ops))
+        history = History(ops, workers.watches)
+        self._save(history)
+        verdict = judge(history)
         return Report(verdict, findings, hung, self._phases, self._longest, self._trouble)
 
-    def _save(self, ops: Sequence[Op]) -> None:
+    def _save(self, history: History) -> None:
         with (self._options.base / "history.jsonl").open("w") as out:
             out.write(header_line() + "\n")
-            for number, op in enumerate(ops, 2):
+            for number, op in enumerate(history.ops, 2):
                 op.line = number
                 out.write(line_of(op) + "\n")
+            for number, notice in enumerate(history.watches, len(history.ops) + 2):
+                notice.line = number
+                out.write(notice_line(notice) + "\n")

@@ -14,12 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from raftd.check.operations import INFINITY, Expect, Item, Op
-from raftd.check.writing import line_of
-from raftd.client import Client, OutcomeUnknown, RaftdError
+from raftd.client import Client
 from raftd.wire import kv
+from tests.chaos import transactions
+from tests.chaos.book import Book
+from tests.chaos.company import Company
 
 HOT_KEYS = 6
 """Few, so that operations meet."""
@@ -28,23 +29,6 @@ OWN_PREFIX = b"own/"
 CALL_SECONDS = 3.0
 THINK_SECONDS = 0.02
 BIG_BYTES = 4096
-
-
-class Book:
-    """One file for all threads. `now` is read outside of its lock."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._lock = threading.Lock()
-
-    def write(self, op: Op) -> None:
-        line = line_of(op) + "\n"
-        with self._lock:
-            self._out.write(line)
-
-    def flush(self) -> None:
-        with self._lock:
-            self._out.flush()
 
 
 class Caller:
@@ -63,8 +47,10 @@ class Caller:
         self._acts: list[Callable[[], None]] = [self._get, self._range]
         self._weights = [10, 2]
         if not reads:
-            self._acts += [self._put, self._cas, self._delete, self._batch, self._own]
-            self._weights = [8, 1, 8, 4, 2, 3, own]
+            self._acts += [self._put, self._cas, self._delete, self._batch, self._own, self._txn]
+            self._weights = [8, 1, 8, 4, 2, 3, own, 5]
+        self._acts.append(self._past)
+        self._weights.append(2)
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -156,6 +142,35 @@ class Caller:
 
         self._do(op, act)
 
+    def _txn(self) -> None:
+        keys = [b"hot/%d" % number for number in range(HOT_KEYS)]
+        op = self._op("txn", b"")
+        op.txn = txn = transactions.drawn(self._draw, keys, self._seen, self._value())
+
+        def act() -> None:
+            answer = self._client.txn(
+                when=transactions.compares(txn),
+                then=transactions.operations(txn.then),
+                otherwise=transactions.operations(txn.otherwise),
+            )
+            op.revision, op.done = answer.revision, answer.succeeded
+            op.branch = transactions.branch(txn, answer.succeeded, answer.responses)
+
+        self._do(op, act)
+
+    def _past(self) -> None:
+        """A hot key as it was; what is compacted by now is refused, which is a failure."""
+        op = self._op("get", self._hot())
+        op.at = at = max(1, self._book.revision - self._draw.randrange(300))
+
+        def act() -> None:
+            answer = self._client.get(op.key, revision=at)
+            op.revision = answer.revision
+            op.found = _item(answer.kv)
+
+        if self._book.revision:
+            self._do(op, act)
+
     # -- how ------------------------------------------------------------------------------------
 
     def _op(
@@ -164,18 +179,9 @@ class Caller:
         return Op(kind, key, 0.0, client=self._name, value=value, expect=expect)
 
     def _do(self, op: Op, act: Callable[[], None]) -> None:
-        op.call = time.monotonic()
         self.pending = op
-        try:
-            act()
-        except OutcomeUnknown:
-            pass  # as it is: unknown, without a return
-        except RaftdError:
-            op.ret, op.outcome = time.monotonic(), "fail"
-        else:
-            op.ret, op.outcome = time.monotonic(), "ok"
+        self._book.do(op, act)
         self.pending = None
-        self._book.write(op)
 
     def _hot(self) -> bytes:
         return b"hot/%d" % self._draw.randrange(HOT_KEYS)
@@ -220,16 +226,19 @@ def main() -> int:
             client = Client(known, timeout=CALL_SECONDS)
             seed = f"{arguments.seed} {name}"
             callers.append(Caller(name, client, book, seed, reads=reads, own=arguments.own))
+        company = Company(arguments, endpoints, book)
         threads = [
             threading.Thread(target=caller.run, args=(stop,), daemon=True) for caller in callers
         ]
         for thread in threads:
             thread.start()
+        company.start()
         flusher = threading.Thread(target=_flush, args=(book, stop), daemon=True)
         flusher.start()
         sys.stdin.read()
         stop.set()
-        code = _finish(threads, callers, book)
+        code = company.finish() or _finish(threads, callers, book)
+        book.flush()
         for caller in callers:
             caller.close()
         return code
@@ -265,6 +274,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", default="1")
     parser.add_argument("--mixed", type=int, default=4)
     parser.add_argument("--readers", type=int, default=2)
+    parser.add_argument("--watchers", type=int, default=0)
+    parser.add_argument("--holders", type=int, default=0, help="of locks; as many of leases")
     parser.add_argument("--own", type=int, default=4, help="how often keys of one's own")
     return parser
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from harness.cluster import Cluster
 from harness.hanging import VARIABLE
 from harness.naming import Naming
-from harness.nodes import ROOT, Node, config_text
+from harness.nodes import ROOT, Node, config_text, make_nodes
 from harness.proxy import Delay, Edge, Proxies
 
 CLIENTS = "clients"
+MEMBERS = "members"
+"""All others, on their way to a node that joined later: they have one edge together."""
+JOINERS_MAX = 60
 
 
 class ProxiedCluster(Cluster):
@@ -34,7 +37,10 @@ class ProxiedCluster(Cluster):
         hanging: bool = False,
     ) -> None:
         ids = [f"n{number}" for number in range(1, size + 1)]
-        self.naming = Naming(base / "names", ids) if named else None
+        later = [f"n{number}" for number in range(size + 1, size + JOINERS_MAX)]
+        self.naming = Naming(base / "names", [*ids, *later]) if named else None
+        self._base = base
+        self._later = iter(later)
         self.proxies = Proxies(seed)
         self._edges: dict[tuple[str, str], Edge] = {}
         self._program = program
@@ -49,15 +55,41 @@ class ProxiedCluster(Cluster):
                     self._add(source.id, target.id, target.ports.peer)
             self._add(CLIENTS, target.id, target.ports.client)
         for node, may_hang in zip(self.nodes, cycle((self._hanging, False))):
-            node.environment = {"PYTHONPATH": str(ROOT)}
-            node.program = self._program or node.program
-            node.wrapper = self.naming.wrapper() if self.naming else ()
+            self._equip(node)
             own = dict(settings)
             if may_hang:
                 node.environment[VARIABLE] = str(node.directory / "hang")
                 own["machine"] = "harness.hanging:HangingStore"
             node.directory.mkdir(parents=True, exist_ok=True)
             node.config_path.write_text(config_text(node, self.nodes, own, self._addresses))
+
+    def _equip(self, node: Node) -> None:
+        node.environment = {"PYTHONPATH": str(ROOT)}
+        node.program = self._program or node.program
+        node.wrapper = self.naming.wrapper() if self.naming else ()
+
+    def join(self, settings: Mapping[str, str]) -> Node:
+        """Start a node with a new id and an empty disk that joins. It reaches the others by the
+        addresses that the cluster tells it, which are edges of others.
+        """
+        (node,) = make_nodes(self._base, [next(self._later)])
+        for source, port in ((MEMBERS, node.ports.peer), (CLIENTS, node.ports.client)):
+            self._add(source, node.id, port)
+        self._equip(node)
+        node.directory.mkdir(parents=True)
+        seeds = ",".join(self.client_endpoints())
+        common = {"log_format": "json", "cluster_token": "test"}
+        own = {**common, **settings, "join": seeds}
+        node.config_path.write_text(config_text(node, [node], own, self._joined))
+        node.start()
+        self.nodes.append(node)
+        return node
+
+    def _joined(self, node: Node, _: Node) -> tuple[str, str]:
+        ports = (self.edge(source, node.id).port for source in (MEMBERS, CLIENTS))
+        host = self.naming.host(node.id) if self.naming else "127.0.0.1"
+        peer, client = ports
+        return f"{host}:{peer}", f"127.0.0.1:{client}"
 
     def _add(self, source: str, target: str, port: int) -> None:
         self._edges[source, target] = self.proxies.add(source, target, port)
@@ -81,9 +113,11 @@ class ProxiedCluster(Cluster):
     def connected(self, pairs: Iterable[tuple[Node, Node]]) -> None:
         """Only these pairs reach each other, both ways; clients reach all."""
         kept = {(a.id, b.id) for a, b in pairs}
+        heard = {name for pair in kept for name in pair}
         for edge in self.peer_edges():
             names = (edge.source, edge.target)
-            if names in kept or names[::-1] in kept:
+            joined = edge.source == MEMBERS and edge.target in heard
+            if joined or names in kept or names[::-1] in kept:
                 edge.open()
             else:
                 edge.block()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.chaos import disk_faults, silences
+from tests.chaos import disk_faults, member_faults, silences
 from tests.chaos.disk_faults import Misbehaved
 from tests.chaos.faults import FAULTS
 
@@ -17,4 +17,7 @@ def missing() -> dict[str, str]:
     return disk_faults.missing() | silences.missing()
 
 
-__all__ = ["FAULTS", "HANGS", "NAMES", "Misbehaved", "missing"]
+OPERATORS = member_faults.NAMES
+
+
+__all__ = ["FAULTS", "HANGS", "NAMES", "OPERATORS", "Misbehaved", "missing"]

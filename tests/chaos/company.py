@@ -60,11 +60,15 @@ class Company:
         for thread in (*self._watching, *self._threads):
             thread.start()
 
+    def rest(self) -> None:
+        """Nobody changes anything from now on; watchers go on."""
+        self._stop.set()
+        deadline = time.monotonic() + END_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
     def finish(self) -> int:
         """0, or LOST: somebody was not given the end of what it watches."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(END_SECONDS)
         for prefix in sorted({witness.prefix for witness in self.witnesses}):
             self._put_last(prefix + self._last)
         deadline = time.monotonic() + END_SECONDS

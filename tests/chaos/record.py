@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from harness.nodes import ROOT
+from harness.nodes import ROOT, wait_until
 from raftd.check.history import read
 from raftd.check.notices import Notice
 from raftd.check.operations import OK, READS, Op
 
-STOP_SECONDS = 30
+STOP_SECONDS = 60
 
 
 @dataclass
@@ -80,14 +80,23 @@ class Workers:
         self.ops += fresh
         return fresh
 
-    def stop(self) -> int:
-        """Calls that never came back. Reads the rest."""
+    def stop(self, quiet: Callable[[], None] = lambda: None) -> int:
+        """Calls that never came back. Reads the rest. quiet: called when only watchers are left."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(b"rest\n")
+            process.stdin.flush()
+        wait_until(self._rested, STOP_SECONDS, "clients to end their calls")
+        quiet()
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.close()
         hung = sum(process.wait(STOP_SECONDS) != 0 for process in self._processes)
         self.catch_up()
         return hung
+
+    def _rested(self) -> bool:
+        return all(path.with_suffix(".rested").exists() for path in self._files)
 
     def kill(self) -> None:
         for process in self._processes:

@@ -14,8 +14,10 @@ from raftd.check.history import History
 from raftd.check.judge import LINEARIZABLE, Verdict, judge
 from raftd.check.operations import READS, Op
 from raftd.check.writing import header_line, line_of, notice_line
-from tests.chaos import final
+from raftd.client import Client, operations
+from tests.chaos import fencing, final
 from tests.chaos.catalogue import FAULTS, HANGS, NAMES, Misbehaved, missing
+from tests.chaos.fencing import Fencing
 from tests.chaos.final import Findings
 from tests.chaos.record import Workers, count
 
@@ -55,6 +57,7 @@ class Report:
     phases: int
     longest: tuple[float, str]
     trouble: list[str] = field(default_factory=list)
+    fencing: Fencing = field(default_factory=Fencing)
 
     @property
     def good(self) -> bool:
@@ -62,12 +65,14 @@ class Report:
             self.verdict.result == LINEARIZABLE
             and self.findings.good
             and not self.hung
+            and not self.fencing.stale
             and not self.trouble
         )
 
     def lines(self) -> list[str]:
         seconds, name = self.longest
-        lines = [*self.verdict.lines(), *self.findings.lines()]
+        lines = [*self.verdict.lines(), *self.findings.lines(), str(self.fencing)]
+        lines += self.fencing.stale[:10]
         lines.append(f"{self.phases} phases; longest silence {seconds:.2f} s, in {name}")
         if self.hung:
             lines.append(
@@ -201,7 +206,7 @@ class Chaos:
         for node in cluster.nodes:
             node.resume()
         cluster.start_all()
-        hung = workers.stop()
+        hung = workers.stop(self._wait_for_leases)
         try:
             cluster.wait_ready()
             findings = final.look(cluster, workers.ops)
@@ -212,7 +217,17 @@ class Chaos:
         history = History(ops, workers.watches)
         self._save(history)
         verdict = judge(history)
-        return Report(verdict, findings, hung, self._phases, self._longest, self._trouble)
+        fenced = fencing.look(ops)
+        return Report(verdict, findings, hung, self._phases, self._longest, self._trouble, fenced)
+
+    def _wait_for_leases(self) -> None:
+        """While watchers look on: who saw it knows which of them ended together."""
+
+        def ended() -> bool:
+            return not client.execute(operations.lease_list()).answer.leases
+
+        with Client(self._cluster.client_endpoints(), timeout=RECOVERY_SECONDS) as client:
+            wait_until(ended, RECOVERY_SECONDS, "leases to end", self._cluster.nodes)
 
     def _save(self, history: History) -> None:
         with (self._options.base / "history.jsonl").open("w") as out:

@@ -1,8 +1,8 @@
 """A process full of clients that writes down what it asked and what it was told.
 
-`python -m tests.chaos.worker --endpoints ... --out history.jsonl` runs until its standard input
-ends. Times are CLOCK_MONOTONIC: one clock for all processes of a machine. Every value is written
-once.
+`python -m tests.chaos.worker --endpoints ... --out history.jsonl` runs until a line comes on its
+standard input; then only watchers go on, until that ends. Times are CLOCK_MONOTONIC: one clock for
+all processes of a machine. Every value is written once.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ OWN_PREFIX = b"own/"
 CALL_SECONDS = 3.0
 THINK_SECONDS = 0.02
 BIG_BYTES = 4096
+RESTED = ".rested"
+"""The suffix of a file that says: nobody but watchers does anything any more."""
 
 
 class Caller:
@@ -235,9 +237,13 @@ def main() -> int:
         company.start()
         flusher = threading.Thread(target=_flush, args=(book, stop), daemon=True)
         flusher.start()
-        sys.stdin.read()
+        sys.stdin.readline()
         stop.set()
-        code = company.finish() or _finish(threads, callers, book)
+        company.rest()
+        hung = _finish(threads, callers, book)
+        Path(arguments.out).with_suffix(RESTED).touch()
+        sys.stdin.read()
+        code = company.finish() or hung
         book.flush()
         for caller in callers:
             caller.close()

@@ -44,7 +44,10 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--seconds", type=float, default=600, metavar="S", help="default 600")
     run.add_argument("--seed", type=int, default=1, help="of what is done when (default 1)")
     run.add_argument("--faults", default="", metavar="A,B", help="these, once, in this order")
-    run.add_argument("--planted", action="store_true", help="a daemon with a stale read")
+    run.add_argument(
+        "--planted", action="store_true", help="a daemon with a stale read, or another bug"
+    )
+    run.add_argument("--bug", default="", choices=("", "event", "lease", "token"))
     run.set_defaults(run=_run)
     cycles = verbs.add_parser("kills", help="kill -9, start, again and again, under load")
     cycles.add_argument("--cycles", type=int, default=500, metavar="N", help="default 500")
@@ -74,7 +77,7 @@ def _run(arguments: argparse.Namespace) -> int:
             seconds=options.seconds,
             seed=options.seed,
             faults=options.faults or ("isolate-leader", "pause-leader", "isolate-leader"),
-            program=PLANTED,
+            program=PLANTED + (f"_{arguments.bug}" if arguments.bug else ""),
         )
     try:
         report = Chaos(options, _say).run()

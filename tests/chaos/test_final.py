@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from raftd.check.operations import Item, Op
+from raftd.check.operations import Compare, Item, Op, Part, Txn
+from tests.chaos import fencing
 from tests.chaos.final import Contents, Findings, compare
 from tests.chaos.record import count
 
@@ -55,3 +56,20 @@ def test_silence_is_the_longest_gap_between_answers() -> None:
     ops += [Op("put", b"k", 3.0), Op("put", b"k", 3.0, 4.0, "fail"), Op("get", b"k", 3.0)]
     counts = count(ops, 0.0, 9.0)
     assert (counts.ok, counts.unknown, counts.fail, counts.silence) == (3, 1, 1, 5.0)
+
+
+def _write(token: int, revision: int, *, taken: bool = True) -> Op:
+    compare = Compare(b"lock/a/1", "create_revision", "=", number=token)
+    part = Part("put", b"guarded/lock/a", b"%d" % token)
+    op = Op("txn", b"", 0.0, 1.0, "ok", txn=Txn((compare,), (part,), ()))
+    op.revision, op.done = revision, taken
+    return op
+
+
+def test_an_older_token_that_was_accepted_is_found() -> None:
+    ops = [_write(7, 20), _write(5, 21, taken=False), _write(9, 30), _write(9, 31)]
+    found = fencing.look([*ops, Op("hold", b"lock/a", 0.0, 1.0, "ok", token=7)])
+    assert (found.holds, found.accepted, found.refused, found.stale) == (1, 3, 1, [])
+    late = fencing.look([*ops, _write(7, 32)])
+    assert len(late.stale) == 1
+    assert "token 7 after 9" in late.stale[0]

@@ -58,7 +58,7 @@ PROGRAMS = {
         threading.Thread(target=load, daemon=True).start()
         while not client.get("load"):
             pass
-        for _ in range(100):  # until a fork meets a call under way
+        for _ in range(40):  # until a fork meets a call under way
             in_child(lambda: client.get("load"))
         print("over")
         """,

@@ -6,6 +6,7 @@ python -m scripts.bench --only rounds honest   some parts
 python -m scripts.bench --only flat            ten million commands beside a fresh cluster: long
 python -m scripts.bench --only steady          ten minutes of full load: no election
 python -m scripts.bench --only growth profile  the tables of docs/performance.md
+python -m scripts.bench --only backup          a million keys are backed up while clients write
 
 Everything is on loopback with real daemons, real files and default settings; processes and files
 are gone afterwards, what was built stays under .run/bench. Results go to docs/bench (with --quick
@@ -25,14 +26,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from bench import bigstate, facts, failing, flat, growth, honesty, peers, profiling, report, series
+from bench import (
+    backups,
+    bigstate,
+    facts,
+    failing,
+    flat,
+    growth,
+    honesty,
+    peers,
+    profiling,
+    report,
+    series,
+)
 from bench.clusters import BASE, BenchTrouble, Cluster, Etcd, Raftd, etcd_load, raftd_load
 from bench.pysync import PySync
 from bench.report import Verdict
 from harness.nodes import ROOT, NodeTrouble
 
 USUAL = ("rounds", "honest", "fail", "big")
-LONG = ("flat", "steady", "growth", "profile")
+LONG = ("flat", "steady", "growth", "profile", "backup")
 SETTINGS = (
     "three nodes each on loopback, one disk, 256-byte values, every write synced on each node",
     "raftd: all defaults (sessions on); etcd: defaults, 8 GB quota, 4 connections, Go client",
@@ -155,6 +168,12 @@ class Bench:
         found = flat.measure(commands, warm, 5, 0.2 if self.quick else 1.0, self.say)
         self.document["flat"] = found
         self.verdicts += flat.verdicts(found)
+
+    def part_backup(self) -> None:
+        keys = self.options.keys or (20_000 if self.quick else 1_000_000)
+        found = backups.measure(keys, 0.3 if self.quick else 1.0, self.say)
+        self.document["backup"] = found
+        self.verdicts += backups.verdicts(found)
 
     def part_steady(self) -> None:
         seconds = self.options.seconds or (10 if self.quick else 600)

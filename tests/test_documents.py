@@ -81,7 +81,7 @@ def test_figure_2_shows_every_golden_conversation_of_the_paper() -> None:
     text = (ROOT / "docs/figure-2.md").read_text()
     ours = {"forged", "no_room", "peer_lost", "unfit_leader", "admission", "resend_before_durable"}
     ours |= {"unadmitted_counts_for_nothing", "link_lost_dead_leader"}
-    ours |= {"snapshot_refused_then_newer"}
+    ours |= {"snapshot_refused_then_newer", "preferred_leader"}
     members = {"join_and_promote", "leaving_candidate", "single_server_bug", "replace_joint"}
     members |= {"one_change_at_a_time", "removed_leader", "removed_follower"}
     named = {path.stem for path in SCRIPTS.glob("*.txt") if path.name in text}

@@ -119,7 +119,7 @@ class DigestPart(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class AppendReply(_message.Message):
-    __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "durable", "conflict_term", "conflict_index", "unfit", "room", "joining", "digest", "digest_index", "digest_number")
+    __slots__ = ("envelope", "number", "not_admitted", "term", "ok", "durable", "conflict_term", "conflict_index", "unfit", "room", "joining", "priority", "digest", "digest_index", "digest_number")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     NOT_ADMITTED_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +131,7 @@ class AppendReply(_message.Message):
     UNFIT_FIELD_NUMBER: _ClassVar[int]
     ROOM_FIELD_NUMBER: _ClassVar[int]
     JOINING_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     DIGEST_INDEX_FIELD_NUMBER: _ClassVar[int]
     DIGEST_NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -145,10 +146,11 @@ class AppendReply(_message.Message):
     unfit: bool
     room: int
     joining: bool
+    priority: int
     digest: _containers.RepeatedCompositeFieldContainer[DigestPart]
     digest_index: int
     digest_number: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ..., unfit: _Optional[bool] = ..., room: _Optional[int] = ..., joining: _Optional[bool] = ..., digest: _Optional[_Iterable[_Union[DigestPart, _Mapping]]] = ..., digest_index: _Optional[int] = ..., digest_number: _Optional[int] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ..., unfit: _Optional[bool] = ..., room: _Optional[int] = ..., joining: _Optional[bool] = ..., priority: _Optional[int] = ..., digest: _Optional[_Iterable[_Union[DigestPart, _Mapping]]] = ..., digest_index: _Optional[int] = ..., digest_number: _Optional[int] = ...) -> None: ...
 
 class SnapshotMeta(_message.Message):
     __slots__ = ("index", "term", "voters", "learners", "size_bytes", "crc", "configuration")

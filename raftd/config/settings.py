@@ -211,6 +211,16 @@ class Config(Place):
         low=0.1,
     )
 
+    priority: int = setting(
+        COUNT,
+        _CORE.priority,
+        "a node of a higher one leads when it can: another leader hands over to it",
+        high=1000,
+    )
+    prefer_after: float = setting(
+        DURATION, _CORE.prefer_after, "once it has been able to for so long", low=0.1
+    )
+
     inline_writes: bool = setting(
         FLAG,
         _NODE.inline_writes,

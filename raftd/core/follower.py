@@ -61,12 +61,13 @@ def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Tok
     s.verified_index = max(s.verified_index, last)
     s.commit_index = max(s.commit_index, min(request.commit, s.verified_index))
     number, digest = request.number, agreement.own_digest(s, request)
+    prefer = s.settings.priority
 
     def make() -> AppendReply:
         durable = durable_for_leader(s)
         unfit, room = s.unfit, snapshots.room(s)
         return AppendReply(
-            s.current_term, True, durable, 0, 0, number, unfit, room, not s.may_vote, digest
+            s.current_term, True, durable, 0, 0, number, unfit, room, not s.may_vote, digest, prefer
         )
 
     # A resend has nothing to write and must still wait for the write that covers its entries. An

@@ -93,7 +93,7 @@ class AppendReply:
     that the follower holds at prev_index; term 0 and last index + 1 when its log is too short).
     unfit: this node says of itself that it should not lead. room: what it takes at present.
     joining: it is not admitted yet, and could not vote.
-    digest: of its state, at the request's mark.
+    digest: of its state, at the request's mark. priority: how much it is preferred as leader.
     """
 
     term: Term
@@ -106,6 +106,7 @@ class AppendReply:
     room: Room = Room.ALL
     joining: bool = False
     digest: StateDigest | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,8 @@ class Progress:
     unfit: bool = False
     room: Room = Room.ALL
     joining: bool = True  # it is not known to be admitted: it must not become a voter
-    told_number: int = 0  # the request whose answer said the three above
+    priority: int = 0
+    told_number: int = 0  # the request whose answer said the four above
     losses: int = 0  # appends lost in a row, with no answer to one between
     sending: Sending | None = None
     last_sending: Sending | None = None  # the one before: what is begun again is no progress
@@ -91,7 +92,7 @@ class Progress:
         """What the follower says of itself; the answer to the newest request counts."""
         if number >= self.told_number:
             self.told_number, self.unfit, self.room = number, reply.unfit, reply.room
-            self.joining = reply.joining
+            self.joining, self.priority = reply.joining, reply.priority
 
     def matched(self, durable: Index) -> bool:
         """Raise match; True if it rose. Replies may come in any order, on any channel."""

@@ -87,6 +87,7 @@ class Leadership:
     watched_at: float = 0.0  # the last look at who is silent
     watched_from: float = 0.0  # silence counts from here: the end of our own last stall
     hand_over_at: float = float("inf")  # unfit to lead: hand over then, to one who is not
+    prefer_at: float = float("inf")  # hand over then, to one who is preferred
     check: Check | None = None
     check_at: float = 0.0  # when the next one begins
 

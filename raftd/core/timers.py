@@ -67,11 +67,13 @@ def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:
         contact.check_disk(s, fx, lead, now)
     if s.leadership is not None:
         transfer.hand_over_if_unfit(s, fx, lead, now)
+        transfer.hand_over_to_preferred(s, fx, lead, now)
         agreement.go_on(s, fx, lead, now)
 
 
 def _leader_due(s: State, lead: Leadership, now: float) -> float:
-    due = min(contact.disk_deadline(s, lead), lead.hand_over_at, agreement.check_due(lead))
+    due = min(contact.disk_deadline(s, lead), lead.hand_over_at, lead.prefer_at)
+    due = min(due, agreement.check_due(lead))
     for progress in lead.progress.values():
         due = min(due, _progress_due(progress))
     if lead.transfer is not None:

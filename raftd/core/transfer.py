@@ -1,4 +1,5 @@
-"""Leadership transfer (dissertation 3.10): asked for, or because this leader is unfit.
+"""Leadership transfer (dissertation 3.10): asked for, or because this leader is unfit, or because
+another node is preferred.
 
 A node is unfit while its driver says that it should not lead. The log of such a node may be fine
 and its heartbeats in time, so the paper's rules would let it lead for ever, while nothing that its
@@ -14,6 +15,9 @@ from raftd.core.messages import Channel, TimeoutNowReply, TimeoutNowRequest
 from raftd.core.progress import Progress
 from raftd.core.state import Leadership, State, Transfer, leadership
 from raftd.core.types import NodeId, Role
+
+PREFER_LAG_MAX = 1024
+"""Entries that a preferred node may lack: nothing is proposed until it has them."""
 
 
 def begin(s: State, fx: Effects, target: NodeId | None, now: float) -> None:
@@ -94,6 +98,34 @@ def hand_over_if_unfit(s: State, fx: Effects, lead: Leadership, now: float) -> N
         target = _successor(s, lead, now)
         if target is not None and lead.transfer is None:
             begin(s, fx, target, now)
+
+
+def hand_over_to_preferred(s: State, fx: Effects, lead: Leadership, now: float) -> None:
+    """To the voter of a higher priority than ours, once there has been one for `prefer_after`.
+
+    One that comes and goes must not take leadership along each time.
+    """
+    target = _preferred(s, lead, now)
+    if target is None:
+        lead.prefer_at = float("inf")
+    elif lead.prefer_at == float("inf"):
+        lead.prefer_at = now + s.settings.prefer_after
+    elif now >= lead.prefer_at:
+        lead.prefer_at = now + s.settings.prefer_after
+        if lead.transfer is None:
+            begin(s, fx, target, now)
+
+
+def _preferred(s: State, lead: Leadership, now: float) -> NodeId | None:
+    """Of those who could lead at once, and whose priority is above ours, the highest."""
+    able = [
+        p
+        for p in lead.progress.values()
+        if p.priority > s.settings.priority
+        and p.match + PREFER_LAG_MAX >= s.log.last_index
+        and _may_follow(s, p, now)
+    ]
+    return max(able, key=lambda p: (p.priority, p.match)).peer if able else None
 
 
 def _successor(s: State, lead: Leadership, now: float) -> NodeId | None:

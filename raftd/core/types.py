@@ -261,6 +261,8 @@ class Settings:
     disk_stall_refuse: float = 1.0
     disk_stall_step_down: float = 5.0
     hand_over_after: float = 2.0
+    priority: int = 0
+    prefer_after: float = 10.0
     log_bytes_max: int = 1 << 30
     hello_retry: float = 0.1
     state_check_interval: float = 0.0

@@ -202,6 +202,11 @@ class Script(Building):
         """fit n1 no: its driver says that it should not lead."""
         self.nodes[name].core.fit_to_lead(said == "yes")
 
+    def do_prefer(self, name: str, priority: str) -> None:
+        """prefer n2 1: its setting, from now on."""
+        state = self.nodes[name].core._s
+        state.settings = replace(state.settings, priority=int(priority))
+
     def do_link_lost(self, name: str, peer: str) -> None:
         self._take(self.nodes[name], self.nodes[name].core.link_lost(peer, self.now))
 

@@ -118,4 +118,16 @@ MEMBERS = (
         core("changes", "    _check_admitted(lead, change)\n", ""),
         by="liveness",
     ),
+    plant(
+        "hands-over-to-the-preferred-at-once",
+        "a preferred node leads after it has been able to for a while",
+        core(
+            "transfer",
+            "    if target is None:\n        lead.prefer_at",
+            "    if 0:\n        lead.prefer_at",
+        ),
+        core("transfer", 'lead.prefer_at == float("inf")', "0"),
+        core("transfer", "    elif now >= lead.prefer_at:", "    elif target is not None:"),
+        by="script:preferred_leader",
+    ),
 )

@@ -46,6 +46,7 @@ def encode_append_reply(reply: m.AppendReply, number: int, envelope: pb.Envelope
         unfit=reply.unfit,
         room=reply.room,
         joining=reply.joining,
+        priority=reply.priority,
     )
     if reply.digest is not None:
         codec_digest.digest_out(reply.digest, message)
@@ -122,6 +123,7 @@ def decode_append_reply(message: pb.AppendReply) -> m.AppendReply | m.NotAdmitte
         unfit=message.unfit,
         room=_room_in(message.room),
         joining=message.joining,
+        priority=message.priority,
         digest=codec_digest.digest_in(message) if message.digest else None,
     )
 

@@ -24,6 +24,7 @@ from pathlib import Path
 import raftd.own_process  # noqa: F401 - before the first import of grpc
 from bench.facts import cpu_seconds, percentile
 from raftd.client import AsyncClient, Client, RaftdError
+from raftd.client.settings import Options
 from raftd.wire import kv
 
 TIMEOUT = 30.0
@@ -194,10 +195,7 @@ def blocking(options: argparse.Namespace, callers: list[Caller], meter: Meter) -
         return jobs[options.op]
 
     count = len(callers) if options.own_clients else 1
-    clients = [
-        Client(options.endpoints, timeout=options.timeout, transport=options.transport)
-        for _ in range(count)
-    ]
+    clients = [Client(options.endpoints, **chosen(options)) for _ in range(count)]
     for number, client in enumerate(clients):
         client.put(b"warm-up-%d" % number, b"")  # connected, and the session is open
         client.get(b"warm-up-0")
@@ -217,11 +215,17 @@ def blocking(options: argparse.Namespace, callers: list[Caller], meter: Meter) -
         client.close()
 
 
+def chosen(options: argparse.Namespace) -> Options:
+    """What the client is made with; its transport only if one was named."""
+    made: Options = {"timeout": options.timeout}
+    if options.transport:
+        made["transport"] = options.transport
+    return made
+
+
 async def asynchronous(options: argparse.Namespace, callers: list[Caller], meter: Meter) -> None:
     job = {"aput": aput, "aget": aget}[options.op]
-    async with AsyncClient(
-        options.endpoints, timeout=options.timeout, transport=options.transport
-    ) as client:
+    async with AsyncClient(options.endpoints, **chosen(options)) as client:
         await client.put(b"warm-up", b"")
         await client.get(b"warm-up")
         until = meter.start() + options.seconds
@@ -270,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.load", description=__doc__)
     add = parser.add_argument
     add("--endpoints", required=True)
-    add("--transport", default="grpcio", help="the client's: grpcio or h2")
+    add("--transport", choices=["h2", "grpcio"], help="the client's; else its default")
     add("--op", required=True, choices=["put", "get", "bulk", "fill", "aput", "aget"])
     add("--callers", type=int, default=64)
     add("--own-clients", action="store_true", help="one client a caller: no coalescing")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from random import Random
 from typing import Any, TypedDict
 
@@ -15,10 +17,14 @@ from raftd.h2.ngh2_engine import available
 from raftd.tls.contexts import client_context
 from raftd.tls.files import TlsFiles, TlsProblem
 
+LOG = logging.getLogger("raftd.client")
+
 Clock = Callable[[], float]
 TRANSPORTS = ("grpcio", "h2")
-preferred = "grpcio"
-"""What carries gRPC where a client names no transport. Tests may choose another one."""
+preferred = ""
+"""What carries gRPC where a client names no transport: h2 where it can be had, unless a test has
+chosen here.
+"""
 TLS_FILES = ("ca", "cert", "key")
 LOGIN = ("user", "password")
 TIMEOUT_MAX = threading.TIMEOUT_MAX
@@ -43,6 +49,15 @@ class Options(TypedDict, total=False):
     password: str
 
 
+@cache
+def quickest() -> str:
+    """h2, or grpcio and one line about it."""
+    if available():
+        return "h2"
+    LOG.info("the package ngh2 cannot be loaded: transport grpcio is used")
+    return "grpcio"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All times in seconds.
@@ -59,8 +74,8 @@ class Settings:
     user, password: who this is, where the cluster asks (docs/security.md); both empty: nobody, or
     whom the certificate names.
 
-    transport: what carries gRPC, "grpcio" or "h2" (in the client's own loop, by the package ngh2);
-    the nodes need not agree.
+    transport: what carries gRPC, "h2" (in the client's own loop, by the package ngh2; the default
+    where that can be loaded) or "grpcio"; the nodes need not agree.
     """
 
     endpoints: tuple[str, ...]
@@ -74,7 +89,7 @@ class Settings:
     ca: str = ""
     cert: str = ""
     key: str = ""
-    transport: str = field(default_factory=lambda: preferred)
+    transport: str = field(default_factory=lambda: preferred or quickest())
     user: str = ""
     password: str = field(default="", repr=False)
 

@@ -94,10 +94,11 @@ class Place:
     )
 
     transport: str = setting(
-        choice("grpcio", "h2"),
-        "grpcio",
+        choice("h2", "grpcio"),
+        "h2",
         "what carries gRPC on this node; nodes and clients need not agree; h2: in the network "
-        "thread, for a fraction of the time; where its package is missing grpcio is used",
+        "thread; grpcio: by the library, at several times the cost, also where h2's package ngh2 "
+        "cannot be loaded",
     )
 
     cluster_secret_file: str = setting(

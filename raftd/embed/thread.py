@@ -304,7 +304,7 @@ def link_settings(config: Config, security: PeerSecurity = NOTHING_ASKED) -> Lin
 
 def _transport(wanted: str) -> str:
     if wanted == H2 and not h2_available():
-        LOG.warning("transport: h2 needs the package ngh2, which is not here: grpcio is used")
+        LOG.warning("transport: h2 needs the package ngh2, which cannot be loaded: grpcio is used")
         return GRPCIO
     return wanted
 

@@ -7,8 +7,9 @@ resets; flow control is ours: a window opens when the application has taken some
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from raftd.h2.engine import (
@@ -28,9 +29,14 @@ FIELDS_MAX = 256
 PING = b"raftd\0\0\0"
 
 
+@cache
 def available() -> bool:
-    """Whether the package is installed; it has no wheel for every system."""
-    return importlib.util.find_spec("ngh2") is not None
+    """Whether the package can be loaded; it has no wheel for every system."""
+    try:
+        importlib.import_module("ngh2")
+    except ImportError:
+        return False
+    return True
 
 
 class Ngh2Engine:

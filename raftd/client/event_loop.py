@@ -29,6 +29,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
 from raftd.client.errors import NotDone, WrongProcess
+from raftd.h2.client_connection import cut_all
 
 Result = TypeVar("Result")
 
@@ -126,6 +127,7 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await cut_all()
 
 
 def resolve(future: asyncio.Future[None]) -> None:

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from raftd.h2.budget import Budget
 from raftd.h2.connection import Connection
 from raftd.h2.settings import ChannelSettings
+
+_OPEN: WeakSet[ClientConnection] = WeakSet()
+CLOSING_TURNS = 3
+"""A transport that was cut closes its socket one turn of the loop later, under TLS two."""
+
+
+async def cut_all() -> None:
+    """Cut every connection of the running loop: it is about to end, whoever still has a channel.
+
+    A socket that nobody closed would be told of as a leak when the interpreter ends.
+    """
+    loop = asyncio.get_running_loop()
+    for connection in [one for one in _OPEN if one.loop is loop]:
+        connection.abort("the program ends")
+    for _ in range(CLOSING_TURNS):
+        await asyncio.sleep(0)
 
 
 class Owner(Protocol):
@@ -32,6 +49,7 @@ class ClientConnection(Connection):
         self._channel = channel
         self.ready: asyncio.Future[None] = channel.loop.create_future()
         self.over = asyncio.Event()
+        _OPEN.add(self)
 
     def connection_made(self, transport: Any) -> None:
         secure = transport.get_extra_info("ssl_object")
@@ -45,6 +63,7 @@ class ClientConnection(Connection):
 
     def on_lost(self, why: str) -> None:
         self.why = why
+        _OPEN.discard(self)
         self.over.set()
         if not self.ready.done():
             self.ready.set_exception(ConnectionError(why))

@@ -222,3 +222,31 @@ def test_what_waits_is_bounded_and_who_goes_is_not_written_for(
         assert await text_of(backend.write(b"late")) == "etcdserver: server stopped"
 
     run(test)
+
+
+def test_a_batch_is_of_one_principal_and_each_ones_writes_keep_their_order() -> None:
+    async def test(backend: Backend, node: FakeNode, _leader: Leader) -> None:
+        sent: list[tuple[bytes, list[bytes]]] = []
+
+        def submit(batch: bytes, done: Done, principal: bytes = b"") -> None:
+            sent.append((principal, [command for _, command in decode_batch(batch).commands]))
+            done(applied(batch))
+
+        node.submit = submit  # type: ignore[method-assign]
+        asked = [(b"1", b"ann"), (b"2", b"bob"), (b"3", b"ann"), (b"4", b""), (b"5", b"bob")]
+        answers = await asyncio.gather(*(backend.write(*each) for each in asked))
+        assert list(answers) == [b"did " + command for command, _ in asked]
+        assert sent == [(b"ann", [b"1", b"3"]), (b"bob", [b"2", b"5"]), (b"", [b"4"])]
+
+    run(test)
+
+
+def test_the_leader_is_told_whose_a_write_is() -> None:
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        node.on_submit = lambda _, done: done(NOT_LEADER)
+        node.leads, node.leader = False, "n2"
+        assert await backend.write(b"1", b"ann") == b"did 1"
+        assert await backend.ask_leader(b"q", b"bob") == b"answer"
+        assert [what.principal for _, what in leader.got] == [b"ann", b"bob"]
+
+    run(test)

@@ -11,7 +11,7 @@ from raftd.machine.kv import commands
 from raftd.machine.kv import snapshot as kv_snapshot
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineError, SnapshotFormatError
-from raftd.wire import kv, leases, txn, txn_answers
+from raftd.wire import auth, kv, leases, txn, txn_answers
 from raftd.wire.errors import WireError
 from tests.fuzz.target import Target
 
@@ -59,6 +59,7 @@ def kv_answer(data: bytes) -> None:
 
 
 STORE_ANSWERS: dict[int, Callable[[bytes], object]] = {
+    auth.AUTH: auth.decode_auth_answer,
     txn.TXN: txn_answers.decode_txn_answer,
     leases.COMPACT: leases.decode_compact_answer,
     leases.LEASE_GRANT: leases.decode_grant_answer,
@@ -79,6 +80,10 @@ def kv_command(data: bytes) -> None:
     elif operation in (kv.DELETE, kv.GET):
         encode = kv.encode_delete if operation == kv.DELETE else kv.encode_get
         assert encode(commands.decode_key(data)) == data
+    elif operation == auth.AUTH:
+        with contextlib.suppress(WireError):
+            kind, fields = auth.decode_auth(data)
+            assert auth.encode_auth(kind, *fields) == data
     elif operation == txn.TXN:
         with contextlib.suppress(WireError):
             assert txn.encode_txn(txn.decode_txn(data)) == data
@@ -160,7 +165,23 @@ def _lived() -> bytes:
     return b"".join(store.capture())
 
 
+def _with_users() -> bytes:
+    store = KvStore()
+    kind, permission = auth.Kind, (bytes((auth.Access.READ,)), b"a", b"b")
+    for command in (
+        auth.encode_auth(kind.USER_ADD, b"root", b"hash"),
+        auth.encode_auth(kind.ROLE_ADD, b"some"),
+        auth.encode_auth(kind.ROLE_GRANT, b"some", *permission),
+        auth.encode_auth(kind.USER_GRANT, b"root", b"root"),
+        auth.encode_auth(kind.USER_GRANT, b"root", b"some"),
+        auth.encode_auth(kind.ENABLE, bytes(32)),
+    ):
+        store.apply(command)
+    return b"".join(store.capture())
+
+
 SNAPSHOT = _lived()
+SNAPSHOT_3 = _with_users()
 
 TARGETS = (
     Target(
@@ -191,11 +212,15 @@ TARGETS = (
             kv.encode_range(b"k", 10, b"ka"),
             TRANSACTION,
             leases.encode_lease_grant(7, 60),
+            auth.encode_auth(auth.Kind.USER_ADD, b"ann", b"hash"),
+            auth.encode_auth(auth.Kind.ENABLE, bytes(32)),
         ),
         (
+            "raftd/machine/kv/auth.py",
             "raftd/machine/kv/commands.py",
             "raftd/machine/kv/store.py",
             "raftd/machine/kv/transactions.py",
+            "raftd/wire/auth.py",
             "raftd/wire/kv.py",
             "raftd/wire/txn.py",
         ),
@@ -204,8 +229,8 @@ TARGETS = (
         "store-snapshot",
         store_restore,
         (SnapshotFormatError,),
-        (SNAPSHOT, SNAPSHOT_1),
-        ("raftd/machine/kv/snapshot.py",),
-        (b"rkv1", b"rkv2"),
+        (SNAPSHOT, SNAPSHOT_1, SNAPSHOT_3),
+        ("raftd/machine/kv/auth_snapshot.py", "raftd/machine/kv/snapshot.py"),
+        (b"rkv1", b"rkv2", b"rkv3"),
     ),
 )

@@ -1,7 +1,7 @@
 """What the store of today wrote is read for ever: a log, its answers, and the snapshot after it.
 
-golden_v2.json was written by the first version with history; never write it anew. What version 1
-wrote is in test_replicas.py.
+golden_v2.json was written by the first version with history, golden_v3.json by the first with users
+and roles; never write them anew. What version 1 wrote is in test_replicas.py.
 """
 
 from __future__ import annotations
@@ -42,3 +42,18 @@ def test_a_snapshot_is_read_with_its_history_and_its_leases() -> None:
     assert [changes.revision for changes in told] == list(
         range(store.history.first, store.revision + 1)
     )
+
+
+WITH_USERS = json.loads((Path(__file__).parent / "golden_v3.json").read_text())
+
+
+def test_users_and_roles_come_to_the_same_snapshot_and_back() -> None:
+    store, snapshot = KvStore(), bytes.fromhex(WITH_USERS["snapshot"])
+    answers = [_told(store, bytes.fromhex(command)) for command in WITH_USERS["log"]]
+    assert answers == WITH_USERS["answers"]
+    assert b"".join(store.capture()) == snapshot
+    other = KvStore()
+    other.restore(io.BytesIO(snapshot))
+    assert b"".join(other.capture()) == snapshot
+    assert sorted(other.auth.users) == ["ann", "root"]
+    assert other.auth.enabled

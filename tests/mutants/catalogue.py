@@ -11,9 +11,21 @@ from tests.mutants.replication import REPLICATION
 from tests.mutants.sending import SENDING
 from tests.mutants.shell import SHELL
 from tests.mutants.store import STORE
+from tests.mutants.store_auth import AUTH
 from tests.mutants.storing import STORING
 
-_ALL = (*ELECTIONS, *MEMBERS, *REPLICATION, *STORING, *ANSWERING, *SHELL, *RARE, *SENDING, *STORE)
+_ALL = (
+    *ELECTIONS,
+    *MEMBERS,
+    *REPLICATION,
+    *STORING,
+    *ANSWERING,
+    *SHELL,
+    *RARE,
+    *SENDING,
+    *STORE,
+    *AUTH,
+)
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(_ALL, key=lambda mutant: (mutant.name not in FIRST_TEN, _ALL.index(mutant)))

@@ -75,11 +75,13 @@ def _simulator(seed: int) -> tuple[int, str, str]:
 
 
 def _campaign(seed: int) -> tuple[int, str, str]:
+    from tests.machine.auth_campaign import AuthCampaign
     from tests.machine.campaign import Campaign
     from tests.machine.watch_rules import BrokenRule
 
-    campaign = Campaign(seed)
+    campaign, auth = Campaign(seed), AuthCampaign(seed)
     try:
+        auth.run()
         campaign.run()
     except BrokenRule as broken:
         return campaign.stats["events"], broken.rule, broken.detail

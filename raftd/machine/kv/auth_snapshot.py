@@ -9,6 +9,8 @@ block       enabled u8, auth revision u64, secret length u8, secret,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from struct import Struct
 from struct import error as StructError
 from typing import Final
@@ -50,20 +52,33 @@ def load(block: bytes, auth: Auth) -> None:
     reader = _Reader(block)
     try:
         enabled, auth.revision, secret_bytes = reader.take(HEAD)
+        if enabled > 1 or auth.untouched:
+            raise ValueError(f"switch {enabled}, revision {auth.revision}")
         auth.enabled, auth.secret = enabled != 0, reader.bytes(secret_bytes)
         for _ in range(*reader.take(COUNT)):
             serial, hash_bytes, roles, name_bytes = reader.take(USER)
             name = reader.bytes(name_bytes).decode()
             user = auth.users[name] = User(reader.bytes(hash_bytes), serial)
             user.roles = [reader.bytes(*reader.take(NAME)).decode() for _ in range(roles)]
+            _check_order("roles of a user", user.roles)
+        _check_order("users", list(auth.users))
         for _ in range(*reader.take(COUNT)):
             permissions, name_bytes = reader.take(ROLE)
             name = reader.bytes(name_bytes).decode()
             auth.roles[name] = [_permission(reader) for _ in range(permissions)]
-    except (StructError, UnicodeDecodeError, ValueError) as error:
-        raise SnapshotFormatError(f"key-value snapshot: users and roles: {error}") from None
+            _check_order("permissions", [each[:2] for each in auth.roles[name]])
+        _check_order("roles", list(auth.roles))
+    except (StructError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise SnapshotFormatError(f"key-value snapshot: users and roles: {why}") from None
     if reader.at != len(block):
         raise SnapshotFormatError("key-value snapshot: more bytes after users and roles")
+
+
+def _check_order(what: str, names: Sequence[object]) -> None:
+    """Equal states have equal bytes, so what is read has to be in the one order."""
+    if any(not before < after for before, after in pairwise(names)):  # type: ignore[operator]
+        raise ValueError(f"{what} out of order")
 
 
 def _permission(reader: _Reader) -> Permission:

@@ -36,8 +36,8 @@ RARE = (
         ),
         node(
             "apply_worker",
-            "query, frame = self._machine.query,",
-            "query, frame = self.ownership._host.query,",
+            "query, frame, principal = self._machine.query,",
+            "query, frame, principal = self.ownership._host.query,",
         ),
         by="one-owner",
     ),

@@ -129,8 +129,8 @@ SHELL = (
         "what is refused at the door does not get in",
         node(
             "clients",
-            "            done(refused)\n        elif self._queue.batch",
-            "            done(refused)\n        if self._queue.batch",
+            "            done(self._overload.note(refused))\n        elif self._queue.batch",
+            "            done(self._overload.note(refused))\n        if self._queue.batch",
         ),
         by="answers",
     ),

@@ -215,6 +215,8 @@ def _add_history(add: Add) -> None:
     )  # fmt: skip
     compact = add("compact", "raftctl_history:compact", "forget the history before a revision")
     compact.add_argument("revision", type=_number, metavar="REVISION")
+    alarm = add("alarm", "raftctl_alarm:alarm", "alarms of the store; disarm: clear all")
+    alarm.add_argument("action", choices=("list", "disarm"), nargs="?", default="list")
 
 
 def _add_held(add: Add) -> None:

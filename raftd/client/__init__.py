@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from raftd.client.errors import Invalid as Invalid
     from raftd.client.errors import LockLost as LockLost
     from raftd.client.errors import MachineError as MachineError
+    from raftd.client.errors import NoSpace as NoSpace
     from raftd.client.errors import NotAcquired as NotAcquired
     from raftd.client.errors import NotAllowed as NotAllowed
     from raftd.client.errors import NotDone as NotDone
@@ -48,6 +49,7 @@ _ERRORS = (
     "Invalid",
     "LockLost",
     "MachineError",
+    "NoSpace",
     "NotAcquired",
     "NotAllowed",
     "NotDone",

@@ -13,6 +13,7 @@ from raftd.client.errors import (
     Compacted,
     Invalid,
     MachineError,
+    NoSpace,
     NotAllowed,
     NotDone,
     OutcomeUnknown,
@@ -23,7 +24,7 @@ from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import TIMEOUT_MAX
 from raftd.wire import batch
 from raftd.wire.errors import WireError
-from raftd.wire.refusals import COMPACTED, DENIALS, refusal_of
+from raftd.wire.refusals import COMPACTED, DENIALS, NO_SPACE, refusal_of
 from raftd.wire.session_id import opened_at
 
 BULK_COUNT = 512
@@ -146,6 +147,8 @@ def _error(status: int, data: bytes, call: PendingCall, offset: int) -> RaftdErr
     if status == batch.MACHINE_ERROR:
         if refusal_of(text) == COMPACTED:
             return Compacted(f"{text}: read a later one", endpoint=call.endpoint)
+        if refusal_of(text) == NO_SPACE:
+            return NoSpace(text, endpoint=call.endpoint)
         if refusal_of(text) in DENIALS:
             return NotAllowed(text, endpoint=call.endpoint)
         why = text or "the state machine refused, without a reason"

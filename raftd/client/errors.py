@@ -11,6 +11,7 @@
       Invalid          a limit or field that no node would accept
       NotAllowed       the client's user may not do that, or is not who it says
       MachineError     the state machine's own deterministic answer
+        NoSpace        ... which is that the store has reached its quota
       Compacted        what is asked for is older than the history that is kept
       LockLost         what was held is not held any more: its lease has ended
     AnswerTooLong    certainly done, once; but its answer passed a limit and is gone
@@ -97,6 +98,13 @@ class NotAllowed(Refused):
 
 class MachineError(Refused):
     """The state machine's deterministic refusal: every node gives the same one."""
+
+
+class NoSpace(MachineError):
+    """The store has reached `quota_bytes`: what makes it grow is refused until there is room.
+
+    Deletes, compactions and reads go on.
+    """
 
 
 class Compacted(Refused):

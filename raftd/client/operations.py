@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
 from raftd.client.errors import Invalid
+from raftd.wire import alarms as alarm_wire
 from raftd.wire import batch, kv, leases
 from raftd.wire.errors import WireError
 from raftd.wire.txn import encode_txn
@@ -155,6 +156,17 @@ def lease_list() -> Operation[leases.LeaseListResult]:
 def compact(revision: int) -> Operation[leases.CompactResult]:
     payload = encoded(leases.encode_compact, revision)
     return Operation("small", payload, leases.decode_compact_answer)
+
+
+def alarms() -> Operation[alarm_wire.AlarmsResult]:
+    """Those that are raised."""
+    return Operation("queries", alarm_wire.encode_alarms(), alarm_wire.decode_alarms_answer)
+
+
+def clear_alarm(kind: alarm_wire.Kind) -> Operation[alarm_wire.AlarmsResult]:
+    """Of all members; what is raised then."""
+    payload = alarm_wire.encode_alarm(alarm_wire.Action.CLEAR, alarm_wire.Alarm(kind, ""))
+    return Operation("small", payload, alarm_wire.decode_alarms_answer)
 
 
 def store_status() -> Operation[leases.StatusResult]:

@@ -59,6 +59,12 @@ class Config(Place):
         DURATION, _KEEP.age_s, "and none that is older than this; 0: no limit"
     )
 
+    quota_bytes: int = setting(
+        SIZE,
+        0,
+        "keys, values and history of the built-in store may have this much; beyond it an alarm "
+        "refuses what grows; deletes, compaction and reads go on; 0: no limit",
+    )
     heartbeat_interval: float = setting(
         DURATION,
         _CORE.heartbeat_interval,

@@ -265,7 +265,7 @@ def make_machine(config: Config) -> StateMachine:
     """Imports user code. Raises CannotStart."""
     if config.machine == "kv":
         keep = Keep(config.history_bytes, config.history_revisions, config.history_age)
-        return KvStore(keep)
+        return KvStore(keep, quota_bytes=config.quota_bytes)
     if config.machine_path:
         sys.path.insert(0, config.machine_path)
     try:

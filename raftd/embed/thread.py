@@ -22,8 +22,9 @@ from raftd.embed.descriptors import connections
 from raftd.embed.failing import Failing
 from raftd.embed.opening import CannotStart
 from raftd.embed.security import Security
+from raftd.machine.protocol import TellsTroubles
 from raftd.machine.sessions import Sessions
-from raftd.node.health import Signs
+from raftd.node.health import Ailment, Signs
 from raftd.node.measures import Measures
 from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
@@ -237,6 +238,8 @@ class NodeThread:
             ),
         )
         machine = self._machine.machine
+        if isinstance(machine, TellsTroubles):
+            node.add_ailments(lambda: map(Ailment, machine.troubles()))
         store = machine if isinstance(machine, WatchedStore) else None
         node.add_ailments(peers.ailments)
         node.add_ailments(self._security.ailments)

@@ -195,6 +195,13 @@ class TellsChanges(Protocol):
 
 
 @runtime_checkable
+class TellsTroubles(Protocol):
+    def troubles(self) -> Sequence[str]:
+        """What is wrong with the machine's state, a line each. Any thread; never blocks."""
+        ...
+
+
+@runtime_checkable
 class KnowsPrincipals(Protocol):
     """A machine that says who may do what; see raftd.wire.principal. Machine's thread."""
 

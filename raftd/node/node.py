@@ -72,12 +72,11 @@ class Node:
         for tests that watch the core. Raises BrokenInvariant if `recovered` has a gap.
         """
         core = make_core(identity, core_settings, configuration, recovered, rng, clock.now())
-        self._core = core
+        self._core, self._log = core, log
         self._driver = driver = CoreDriver(core, clock, fatal, loop)
         self._events = EventRing(clock)
         self.film = Film(core, clock) if node_settings.film else None
         self.measures = Measures(clock)
-        self._log = log
         ownership = Ownership(machine)
         self._snapshot_worker = snapshot_worker = SnapshotWorker(
             snapshots, ownership, fatal, driver.post, core_settings.snapshot_chunk_bytes
@@ -100,6 +99,7 @@ class Node:
             driver, applying, snapshot_policy, self._wal, snapshot_worker, node_settings, digests
         )
         self._clients = Clients(driver, applying, room, well, node_settings)
+        self.add_ailments = well.add
         self._suspects = Suspects(driver)
         well.add(room.ailments)
         self.add_ailments = well.add  # of what is beside the node: see there

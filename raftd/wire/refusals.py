@@ -15,6 +15,7 @@ LEASE_NOT_FOUND: Final = "requested lease not found"
 LEASE_EXISTS: Final = "lease already exists"
 TOO_MANY_LEASES: Final = "too many leases"
 NOT_PRIMARY: Final = "not the leader: only the leader counts the time of leases"
+NO_SPACE: Final = "mvcc: database space exceeded"
 TOO_LONG: Final = "the answer would be too long"
 
 ROOT_USER_MISSING: Final = "root user does not exist"

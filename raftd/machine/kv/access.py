@@ -18,6 +18,7 @@ from raftd.machine.protocol import MachineError
 from raftd.wire import kv as wire
 from raftd.wire import leases as lease_wire
 from raftd.wire import refusals
+from raftd.wire.alarms import ALARM, ALARMS
 from raftd.wire.auth import AUTH
 from raftd.wire.errors import WireError
 from raftd.wire.spans import FROM_KEY, prefix_span
@@ -25,7 +26,9 @@ from raftd.wire.txn import TXN, DeleteOp, Op, PutOp, RangeOp, Txn, decode_txn
 
 _FREE: Final = frozenset((lease_wire.LEASE_GRANT,))
 """Commands that any user may do."""
-_FREE_QUERIES: Final = frozenset((lease_wire.LEASE_RENEW, lease_wire.LEASE_LIST, lease_wire.STATUS))
+_FREE_QUERIES: Final = frozenset(
+    (lease_wire.LEASE_RENEW, lease_wire.LEASE_LIST, lease_wire.STATUS, ALARMS)
+)
 
 
 class Access:
@@ -64,7 +67,7 @@ class Access:
             return rights.may_write(FROM_KEY, FROM_KEY)
         if operation in _FREE:
             return True
-        if operation in (AUTH, lease_wire.LEASE_EXPIRE):
+        if operation in (AUTH, ALARM, lease_wire.LEASE_EXPIRE):
             return False
         raise commands.malformed(command)
 

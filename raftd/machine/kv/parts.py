@@ -19,6 +19,7 @@ from raftd.machine.kv.history import FrozenHistory, Item, changes_of
 from raftd.machine.kv.leases import FrozenLeases
 from raftd.machine.kv.snapshot import HEAD, LEASE, Captured
 from raftd.machine.kv.table import Frozen
+from raftd.wire.alarms import encode_items
 
 CHUNK_BYTES: Final = 256 << 10
 RECORD: Final = 1 << 31
@@ -34,6 +35,7 @@ def of(store: Captured) -> list[tuple[str, Iterable[bytes]]]:
         ("revisions", [_head(store)]),
         ("leases", map(_leases, [leases])),
         ("auth", [store.auth]),
+        ("alarms", [encode_items(store.alarms)]),
         ("keys", gathered(b"".join(order) for order, _ in table.ordered())),
         ("values", gathered(_records(table))),
         ("sizes of keys", gathered(_packed(map(len, order)) for order, _ in table.ordered())),

@@ -1,5 +1,8 @@
 """The store's bytes in a snapshot [frozen formats, little-endian].
 
+    version 4   as version 3 with the magic "rkv4", users and roles perhaps of length 0, and behind
+                them: count u16, length u32, the alarms that are raised (as in wire.alarms); written
+                while there are any
     version 3   as version 2 with the magic "rkv3", and behind `grants`: length u32, users and
                 roles (auth_snapshot.py); written where there ever was a user or a role, so that
                 programs without auth read the snapshots of stores without it
@@ -16,7 +19,7 @@ A version 1 knows nothing of what was before: its history begins at its revision
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import BinaryIO, Final, NamedTuple
 
@@ -24,17 +27,22 @@ from raftd.machine.kv import auth_snapshot
 from raftd.machine.kv.auth import Auth
 from raftd.machine.kv.history import Before, FrozenHistory, History, Item, changes_of
 from raftd.machine.kv.leases import FrozenLeases, Leases
+from raftd.machine.kv.quota import Alarms
 from raftd.machine.kv.table import Frozen, Table
 from raftd.machine.protocol import SnapshotFormatError
+from raftd.wire.alarms import Alarm, decode_items, encode_items
+from raftd.wire.errors import WireError
 from raftd.wire.kv import PAIR_HEAD, RECORD_HEAD
 from raftd.wire.txn_answers import LEASED_AT, LEASED_BIT, LEASED_HEAD
 
 MAGIC: Final = b"rkv2"
 MAGIC_3: Final = b"rkv3"
+MAGIC_4: Final = b"rkv4"
 MAGIC_1: Final = b"rkv1"
 HEAD: Final = Struct("<QQQQIQ")
 HEAD_1: Final = Struct("<QQ")
 AUTH_BYTES: Final = Struct("<I")
+ALARMS_BYTES: Final = Struct("<HI")
 LEASE: Final = Struct("<qqQ")
 ITEM_HEAD: Final = Struct("<I")
 CHUNK_BYTES: Final = 64 << 10
@@ -53,16 +61,20 @@ class Captured(NamedTuple):
     history: FrozenHistory
     auth: bytes = b""
     """As auth_snapshot writes it; empty where there never was a user or a role."""
+    alarms: Sequence[Alarm] = ()
 
 
 def chunks(store: Captured) -> Iterator[bytes]:
     """The snapshot in pieces of CHUNK_BYTES, or of one pair or one revision. Any thread."""
     leases = store.leases
     head = store.revision, store.history.compacted, store.first, store.keys
-    magic = MAGIC_3 if store.auth else MAGIC
+    magic = MAGIC_4 if store.alarms else MAGIC_3 if store.auth else MAGIC
     parts = [magic, HEAD.pack(*head, len(leases.granted_s), leases.grants)]
-    if store.auth:
+    if magic != MAGIC:
         parts += (AUTH_BYTES.pack(len(store.auth)), store.auth)
+    if magic == MAGIC_4:
+        raised = encode_items(store.alarms)
+        parts += (ALARMS_BYTES.pack(len(store.alarms), len(raised)), raised)
     size = 0
     for part in _parts(store):
         parts.append(part)
@@ -88,26 +100,32 @@ def _parts(store: Captured) -> Iterator[bytes]:
             yield pack(len(key), len(before or b"")) + key + (before or b"")
 
 
-def load(reader: BinaryIO, table: Table, history: History, leases: Leases, auth: Auth) -> None:
-    """Replace all four by what `chunks` wrote. Raises SnapshotFormatError; they are of no use
+def load(
+    reader: BinaryIO, table: Table, history: History, leases: Leases, auth: Auth, alarms: Alarms
+) -> None:
+    """Replace all five by what `chunks` wrote. Raises SnapshotFormatError; they are of no use
     then.
     """
     source = _Source(reader)
     leases.clear()
     auth.clear()
+    alarms.put(())
     magic = source.take(len(MAGIC))
     if magic == MAGIC_1:
         revision, keys = HEAD_1.unpack(source.take(HEAD_1.size))
         table.load(source.pairs(keys))
         _load_leases(source, 0, table, leases)
         history.clear(revision, revision)
-    elif magic in (MAGIC, MAGIC_3):
+    elif magic in (MAGIC, MAGIC_3, MAGIC_4):
         revision, compacted, first, keys, count, leases.grants = HEAD.unpack(source.take(HEAD.size))
         if not compacted <= revision or not max(compacted, 1) <= first <= revision + 1:
             raise _bad(f"revision {revision}, compacted {compacted}, first {first}")
-        if magic == MAGIC_3:
+        if magic != MAGIC:
             (size,) = AUTH_BYTES.unpack(source.take(AUTH_BYTES.size))
-            auth_snapshot.load(source.take(size), auth)
+            if size or magic == MAGIC_3:
+                auth_snapshot.load(source.take(size), auth)
+        if magic == MAGIC_4:
+            _load_alarms(source, alarms)
         table.load(source.pairs(keys))
         _load_leases(source, count, table, leases)
         history.clear(revision, compacted, first)
@@ -115,8 +133,16 @@ def load(reader: BinaryIO, table: Table, history: History, leases: Leases, auth:
             history.add(_load_item(source, table))
             history.roll()
     else:
-        raise _bad(f"starts with {magic!r}, this program reads {MAGIC_1!r} to {MAGIC_3!r}")
+        raise _bad(f"starts with {magic!r}, this program reads {MAGIC_1!r} to {MAGIC_4!r}")
     source.finish()
+
+
+def _load_alarms(source: _Source, alarms: Alarms) -> None:
+    count, size = ALARMS_BYTES.unpack(source.take(ALARMS_BYTES.size))
+    try:
+        alarms.put(decode_items(source.take(size), count))
+    except WireError as error:
+        raise _bad(str(error)) from None
 
 
 def _load_leases(source: _Source, count: int, table: Table, leases: Leases) -> None:

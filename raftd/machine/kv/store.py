@@ -24,15 +24,18 @@ from raftd.machine.kv.history import CHUNK, FIRST_REVISION, History, changes_of
 from raftd.machine.kv.leases import Leases
 from raftd.machine.kv.lessor import Lessor
 from raftd.machine.kv.older import Older
+from raftd.machine.kv.quota import NO_SPACE, Alarms, Quota, capped
 from raftd.machine.kv.reading import Reader
 from raftd.machine.kv.retention import DEFAULT, Keep, Retention
 from raftd.machine.kv.table import Table
 from raftd.machine.kv.transactions import Transactions, encode_done
 from raftd.machine.kv.watch import WatchHub
 from raftd.machine.protocol import Change, Changes, MachineError, NodeHandle
+from raftd.wire import alarms as alarm_wire
 from raftd.wire import kv as wire
 from raftd.wire import leases as lease_wire
 from raftd.wire import refusals
+from raftd.wire.alarms import Kind
 from raftd.wire.auth import AUTH, decode_auth, encode_auth_answer
 from raftd.wire.errors import WireError
 from raftd.wire.txn import TXN, DeleteOp, Txn, decode_txn
@@ -49,11 +52,14 @@ class KvStore:
 
     quick = True
 
-    def __init__(self, keep: Keep = DEFAULT, chunk: int = CHUNK) -> None:
-        """keep: how much history, while this node leads. chunk: revisions, for tests."""
+    def __init__(self, keep: Keep = DEFAULT, chunk: int = CHUNK, quota_bytes: int = 0) -> None:
+        """keep, quota_bytes (0: none): how much history and how much in all there may be, while
+        this node leads. chunk: revisions, for tests.
+        """
         self.history = History(chunk)
         self.leases = Leases()
         self.auth = Auth()
+        self.alarms = Alarms()
         self._access = Access(self.auth, self.leases)
         self._table = Table(self.history.add, self.leases.detach)
         self._put = self._table.put
@@ -63,6 +69,8 @@ class KvStore:
         self._older = Older(self._table, self._transactions)
         self._lessor = Lessor(self.leases)
         self.retention = Retention(keep, self.history, self._lessor)
+        self.quota = Quota(quota_bytes, self.alarms, self._lessor, lambda: self.size_bytes)
+        self._full_at = quota_bytes or float("inf")
         self.watches = WatchHub(self)
         self._restored = False
         self._tidy_at = self.history.tidy_at
@@ -94,7 +102,8 @@ class KvStore:
 
     def applying(self, principal: bytes) -> Callable[[bytes], bytes]:
         """`apply` for the commands of one batch, with a check before each where auth is on."""
-        return partial(self._apply_as, principal) if self.auth.enabled else self.apply
+        apply = partial(self._apply_as, principal) if self.auth.enabled else self.apply
+        return partial(capped, apply) if self.alarms.no_space else apply
 
     def _apply_as(self, principal: bytes, command: bytes) -> bytes:
         self._access.check_command(principal, command)
@@ -118,6 +127,9 @@ class KvStore:
         if operation == AUTH:
             self.auth.apply(decode_auth(command))
             return encode_auth_answer(self._revision, self.auth.revision)
+        if operation == alarm_wire.ALARM:
+            raised = self.alarms.apply(command)
+            return alarm_wire.encode_alarms_answer(operation, self._revision, raised)
         if operation == lease_wire.COMPACT:
             return self._compact(lease_wire.decode_number(command))
         if operation == lease_wire.LEASE_GRANT:
@@ -161,6 +173,8 @@ class KvStore:
             return lease_wire.encode_list_answer(revision, sorted(self.leases.granted_s))
         if operation == lease_wire.STATUS and request == lease_wire.encode_status():
             return self._status()
+        if operation == alarm_wire.ALARMS and request == alarm_wire.encode_alarms():
+            return alarm_wire.encode_alarms_answer(operation, revision, self.alarms.all())
         raise commands.malformed(request)
 
     def capture(self) -> Iterator[bytes]:
@@ -176,6 +190,7 @@ class KvStore:
             self.leases.capture(),
             self.history.capture(),
             b"" if self.auth.untouched else auth_snapshot.dump(self.auth),
+            self.alarms.all(),
         )
 
     def parts(self) -> list[tuple[str, Iterable[bytes]]]:
@@ -185,7 +200,7 @@ class KvStore:
     def restore(self, reader: BinaryIO) -> None:
         """Read what `capture` wrote. Raises SnapshotFormatError; the store is of no use then."""
         self._table.clear()
-        snapshot.load(reader, self._table, self.history, self.leases, self.auth)
+        snapshot.load(reader, self._table, self.history, self.leases, self.auth, self.alarms)
         self._table.note = self.history.add
         self._revision = self.history.last
         self._restored = True
@@ -194,10 +209,12 @@ class KvStore:
     def attach(self, node: NodeHandle) -> None:
         self._lessor.attach(node)
         self.retention.attach(node)
+        self.quota.attach(node)
 
     def on_event(self, event: Event) -> None:
         self._lessor.on_event(event)
         self.retention.on_event()
+        self.quota.on_event()
 
     def on_applied(self, index: int) -> None:
         """After each entry: the history is put in order, watchers are called."""
@@ -212,12 +229,29 @@ class KvStore:
                 watches.seen = revision
         if revision >= self._tidy_at:
             self._tidy()
+        if self._table.bytes > self._full_at:
+            self.quota.check()
 
     def _tidy(self) -> None:
         if self.history.roll():
             self._table.note = self.history.add
             self.retention.rolled()
         self._tidy_at = self.history.tidy_at
+
+    @property
+    def size_bytes(self) -> int:
+        """Of keys, values and history, roughly what a snapshot has."""
+        return self._table.bytes + self.history.bytes
+
+    def troubles(self) -> list[str]:
+        """See TellsTroubles."""
+        size, limit = self.size_bytes, self.quota.limit_bytes
+        of = f"{size} bytes, quota_bytes {limit}" if limit else f"{size} bytes"
+        return [
+            f"alarm {alarm.kind.name} raised for {alarm.member} (the store has {of}): "
+            + (NO_SPACE if alarm.kind is Kind.NO_SPACE else "see `raftctl alarm list`")
+            for alarm in self.alarms.all()
+        ]
 
     @property
     def revision(self) -> int:
@@ -277,6 +311,6 @@ class KvStore:
     def _status(self) -> bytes:
         history = self.history
         kept = history.last - history.first + 1
-        sizes = self._table.count, self._table.bytes_held(), kept, history.bytes, len(self.leases)
+        sizes = self._table.count, self._table.bytes, kept, history.bytes, len(self.leases)
         head = lease_wire.STATUS, lease_wire.FORMAT, self._revision, history.compacted
         return lease_wire.STATUS_ANSWER.pack(*head, *sizes)

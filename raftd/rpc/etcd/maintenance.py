@@ -11,11 +11,12 @@ from raftd.node.outcomes import Answered, Applied, Outcome, Refused
 from raftd.rpc.api import Node
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import Caller, Conversation
-from raftd.rpc.etcd.faults import fault, refused_here
+from raftd.rpc.etcd.faults import Code, Fault, fault, refused_here
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.rpc.etcd.translate import encoded, one
+from raftd.wire import alarms as wire
 from raftd.wire import leases
 from raftd.wire.etcd_snapshot import snapshot_blobs
 from raftd.wire.principal import OWN
@@ -27,6 +28,10 @@ VERSION = "3.5.21"
 PAGE_KEYS = 1000
 BLOB_BYTES = 32 << 10
 TRANSFER_SECONDS = 5.0
+
+
+def _as_etcd_says(alarm: pb.AlarmMember) -> str:
+    return f"memberID:{alarm.memberID} alarm:{pb.AlarmType.Name(alarm.alarm)} "
 
 
 class MaintenanceService:
@@ -43,8 +48,50 @@ class MaintenanceService:
         self._store = store
 
     async def Alarm(self, request: pb.AlarmRequest, caller: Caller) -> pb.AlarmResponse:
-        """raftd keeps no list of alarms: what is wrong now is in Status and in `raftctl why`."""
-        return pb.AlarmResponse(header=self._headers.make(self._store.revision))
+        """As in etcd: raised and cleared through the log, so that all members know the same."""
+        action = pb.AlarmRequest
+        if request.action == action.GET:
+            found = wire.decode_alarms_answer(
+                await self._backend.read(wire.encode_alarms(), False, OWN)
+            )
+            wanted = [a for a in found.alarms if request.alarm in (pb.NONE, a.kind)]
+        elif request.action in (action.ACTIVATE, action.DEACTIVATE) and request.alarm:
+            found = await self._change_alarm(request, caller.principal)
+            wanted = found.alarms
+        else:
+            found, wanted = wire.AlarmsResult(self._store.revision, []), []
+        return pb.AlarmResponse(
+            header=self._headers.make(found.revision), alarms=map(self._alarm, wanted)
+        )
+
+    async def _change_alarm(self, request: pb.AlarmRequest, principal: bytes) -> wire.AlarmsResult:
+        """What the request named is in the answer, as in etcd."""
+        raises = request.action == pb.AlarmRequest.ACTIVATE
+        members = self._node.state().configuration.members()
+        member = member_named(self._node.identity.cluster, request.memberID, members)
+        try:
+            alarm = wire.Alarm(wire.Kind(request.alarm), member or "")
+        except ValueError:
+            raise Fault(Code.INVALID_ARGUMENT, f"etcdserver: alarm {request.alarm}") from None
+        if member is None and (raises or request.memberID):
+            raise fault("member_not_found")
+        action = wire.Action.RAISE if raises else wire.Action.CLEAR
+        before = wire.decode_alarms_answer(
+            await self._backend.read(wire.encode_alarms(), False, OWN)
+        )
+        command = wire.encode_alarm(action, alarm)
+        after = wire.decode_alarms_answer(await self._backend.write(command, principal))
+        differ = set(before.alarms) ^ set(after.alarms)
+        return wire.AlarmsResult(after.revision, sorted(differ))
+
+    def _alarm(self, alarm: wire.Alarm) -> pb.AlarmMember:
+        number = member_number(self._node.identity.cluster, alarm.member)
+        return pb.AlarmMember(memberID=number, alarm=pb.AlarmType.Name(alarm.kind))
+
+    async def _alarms(self) -> list[pb.AlarmMember]:
+        """As this member knows them."""
+        answer = await self._backend.read(wire.encode_alarms(), True, OWN)
+        return [self._alarm(alarm) for alarm in wire.decode_alarms_answer(answer).alarms]
 
     async def Status(self, request: pb.StatusRequest, caller: Caller) -> pb.StatusResponse:
         state, identity = self._node.state(), self._node.identity
@@ -60,7 +107,7 @@ class MaintenanceService:
             raftIndex=state.last_index,
             raftTerm=state.term,
             raftAppliedIndex=state.applied_index,
-            errors=list(self._node.problems()),
+            errors=[*map(_as_etcd_says, await self._alarms()), *self._node.problems()],
             isLearner=identity.node not in state.configuration.voters,
             storageVersion=VERSION.rpartition(".")[0] + ".0",
         )

@@ -105,7 +105,7 @@ class EtcdServices:
                 AuthService(self._backend, headers, auth, gate.callers, self._passwords),
             )
         self._door = Door(gate.callers, gate.audit)
-        gateway = Gateway(self._door.methods(self._services), lambda: _unhealthy(node))
+        gateway = Gateway(self._door.methods(self._services), lambda: _unhealthy(node, store))
         self._http = HttpServer(gateway.handle, settings.gateway)
 
     @property
@@ -144,7 +144,9 @@ class EtcdServices:
         self._passwords.close()
 
 
-def _unhealthy(node: Node) -> str:
-    """Why this member should not be asked; empty when it may be."""
+def _unhealthy(node: Node, store: WatchedStore) -> str:
+    """Why this member should not be asked; empty when it may be. As in etcd, an alarm counts."""
+    if troubles := store.troubles():
+        return troubles[0]
     problems = node.problems()
     return problems[0] if problems and not node.serving() else ""

@@ -52,6 +52,7 @@ _REFUSALS = {
     refusals.LEASE_EXISTS: "lease_exists",
     refusals.TOO_MANY_LEASES: "too_many_requests",
     refusals.TOO_LONG: "request_too_large",
+    refusals.NO_SPACE: "no_space",
     refusals.ROOT_USER_MISSING: "root_user_missing",
     refusals.ROOT_ROLE_MISSING: "root_role_missing",
     refusals.USER_EXISTS: "user_exists",

@@ -40,8 +40,8 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## three nodes, writes, kill -9 of the leader, catch-up, every write verified (about 20 s)
 	@$(BIN)/python -m scripts.demo
 
-up: $(READY) ## start N local nodes to play with (N=3), under .run/
-	@$(BIN)/python -m scripts.cluster up --nodes $(N)
+up: $(READY) ## start N local nodes to play with (N=3), under .run/; TLS=1: with certificates
+	@$(BIN)/python -m scripts.cluster up --nodes $(N) $(if $(TLS),--tls)
 
 down: $(READY) ## stop them (their data stays; python -m scripts.cluster wipe removes it)
 	@$(BIN)/python -m scripts.cluster down

@@ -1,6 +1,6 @@
 """A local cluster to play with: N nodes on loopback, their files under .run/nodes.
 
-python -m scripts.cluster up --nodes 3     start (or start again) n1, n2, n3
+python -m scripts.cluster up --nodes 3     start (or start again) n1, n2, n3; --tls: secured
 python -m scripts.cluster status           what each says of itself
 python -m scripts.cluster kill n2          SIGKILL; `start n2` brings it back
 python -m scripts.cluster pause n1         SIGSTOP; `resume n1` wakes it
@@ -11,6 +11,7 @@ python -m scripts.cluster wipe             stop all, remove the data
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from harness.nodes import (
     wait_until,
     write_configs,
 )
+from raftd.tls.certs import Authority
 
 BASE = ROOT / ".run" / "nodes"
 FIRST_PORT = 7001
@@ -67,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(metavar="VERB", required=True)
     up = verbs.add_parser("up", help="start N nodes and wait until they serve")
     up.add_argument("--nodes", type=int, default=3, metavar="N", help="1 to 9 (default 3)")
+    up.add_argument("--tls", action="store_true", help="with certificates, made here (new nodes)")
     up.set_defaults(run=_up)
     for name, run, text in (
         ("down", _down, "stop all; the data stays"),
@@ -111,6 +114,11 @@ class Local:
         found = [self.node_at(number) for number in range(1, 10)]
         return [node for node in found if node.config_path.exists()]
 
+    @property
+    def tls(self) -> Path:
+        """Where the certificates are, if these nodes have any."""
+        return self.base / "tls"
+
     def one(self, name: str) -> Node:
         nodes = {node.id: node for node in self.existing()}
         if name not in nodes:
@@ -129,8 +137,17 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
             f"a cluster of {len(before)} is under {_short(local.base)}; its members are fixed: "
             f"`make up N={len(before)}`, or `python -m scripts.cluster wipe` and start anew"
         )
+    if before and arguments.tls and not local.tls.exists():
+        raise NodeTrouble(
+            f"the nodes under {_short(local.base)} have no certificates; `python -m "
+            "scripts.cluster wipe` and start anew, or see docs/security.md for nodes with data"
+        )
     if not before:
-        write_configs(nodes, page_settings(nodes))
+        secured = _certificates(local, nodes) if arguments.tls else {}
+        write_configs(nodes, {**page_settings(nodes), **secured})
+        for node in nodes if secured else ():
+            for end in ("crt", "key"):
+                (node.directory / f"node.{end}").symlink_to(local.tls / f"{node.id}.{end}")
     for node in nodes:
         if node.pid() is None:
             node.start()
@@ -139,6 +156,8 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     where = ",".join(endpoints(nodes))
     print(f"{len(nodes)} nodes serve; their files are under {_short(local.base)}\n")
     print(f"  export RAFTCTL_ENDPOINTS={where}")
+    for name, value in _credentials(local).items():
+        print(f"  export {name}={value}")
     print("  .venv/bin/raftctl put greeting hello")
     print("  .venv/bin/raftctl get greeting")
     print("  .venv/bin/raftctl status")
@@ -147,6 +166,26 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     print(f"  {again} kill n1     # and `start n1` again")
     print("  make down" if not _flags(local) else f"  {again} down")
     return 0
+
+
+def _certificates(local: Local, nodes: Sequence[Node]) -> dict[str, str]:
+    """Make an authority, a certificate for each node and one for a client. Returns settings."""
+    now, year = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=365)
+    authority = Authority.make(local.tls, now)
+    for node in nodes:
+        authority.node(local.tls, node.id, ["127.0.0.1", "localhost"], now, year)
+    authority.client(local.tls, "admin", now, year)
+    own = {f"{port}_{end}": f"node.{file}" for port in ("peer", "client")
+           for end, file in (("cert", "crt"), ("key", "key"))}  # fmt: skip
+    return {**own, "peer_ca": f"{local.tls}/ca.crt", "client_ca": f"{local.tls}/ca.crt"}
+
+
+def _credentials(local: Local) -> dict[str, str]:
+    """What raftctl has to be told of, in its environment, to be let in."""
+    if not local.tls.exists():
+        return {}
+    files = {"CACERT": "ca.crt", "CERT": "admin.crt", "KEY": "admin.key"}
+    return {f"RAFTCTL_{name}": str(local.tls / file) for name, file in files.items()}
 
 
 def _flags(local: Local) -> str:
@@ -184,7 +223,8 @@ def _status(local: Local, _: argparse.Namespace) -> int:
         if node.pid() is None:
             print(f"{node.id}: not running")
     command = [sys.executable, "-m", "raftd.cli.raftctl", "--endpoints", ",".join(endpoints(nodes))]
-    return subprocess.run([*command, "status"], check=False).returncode
+    environment = {**os.environ, **_credentials(local)}
+    return subprocess.run([*command, "status"], env=environment, check=False).returncode
 
 
 def _start(local: Local, arguments: argparse.Namespace) -> int:

@@ -133,6 +133,7 @@ def test_a_cluster_is_secured_while_it_serves(make_cluster: MakeCluster, tmp_pat
     found = client.get("k").kv
     assert found is not None
     assert found.value == b"v"
+    why_names_the_certificate(cluster, authority, tmp_path, client)
 
 
 def renew_under_load(cluster: Cluster, authority: Authority, home: Path, client: Client) -> None:
@@ -173,3 +174,36 @@ def renew_under_load(cluster: Cluster, authority: Authority, home: Path, client:
         over.set()
         writer.join()
     assert not failed, failed[0]
+
+
+def why_names_the_certificate(
+    cluster: Cluster, authority: Authority, base: Path, client: Client
+) -> None:
+    """`raftctl why` beside a certificate that ends while its node runs, and a strange one."""
+
+    def told(*words: str) -> bool:
+        found = explain(client.ask_each(status_at)).sentences
+        return any(all(word in sentence for word in words) for sentence in found)
+
+    leader = cluster.leader()
+    ending, strange = (node for node in cluster.nodes if node is not leader)
+    now = datetime.datetime.now(datetime.UTC)
+    other = Authority.make(base / "other", now)
+    other.node(base / "other", strange.id, ["127.0.0.1"], now, datetime.timedelta(days=1))
+    short = base / "short"
+    authority.node(short, ending.id, ["127.0.0.1"], now, datetime.timedelta(seconds=4))
+    for node, source in ((ending, short), (strange, base / "other")):
+        for end in ("key", "crt"):
+            shutil.copy2(source / f"{node.id}.{end}", node.directory / f"node.{end}")
+    shutil.copy2(base / "other" / "ca.crt", strange.directory / "ca.crt")
+    ending.signal(1)  # SIGHUP
+    strange.kill()
+    strange.start()
+    wait_until(
+        lambda: told(f"{leader.id} reports: {strange.id} does not answer", "of the authority"),
+        30, f"why to name the certificate of {strange.id}", cluster.nodes,
+    )  # fmt: skip
+    wait_until(
+        lambda: told(f"{ending.id} reports: peer_cert: the certificate has expired"),
+        30, f"why to name the certificate of {ending.id}", cluster.nodes,
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import time
@@ -98,6 +99,7 @@ def under_load(cluster: Raftd, path: Path, before: float, longest: float) -> dic
 
 def restored(base: Path, path: Path) -> tuple[str, float]:
     """A new cluster of one node out of a backup: (its state's SHA-256, seconds until it served)."""
+    shutil.rmtree(base, ignore_errors=True)  # of a run that was cut off
     (node,) = make_nodes(base, ["a"])
     node.directory.mkdir(parents=True)
     node.config_path.write_text(config_text(node, [node], {"cluster_token": "restored"}))
@@ -112,6 +114,7 @@ def restored(base: Path, path: Path) -> tuple[str, float]:
         return digests(again)[1], seconds
     finally:
         kill_all([node])
+        shutil.rmtree(base, ignore_errors=True)
 
 
 def measure(keys: int, scale: float, say: Say) -> dict[str, Any]:
@@ -124,6 +127,7 @@ def measure(keys: int, scale: float, say: Say) -> dict[str, Any]:
         settle(cluster)
         say(f"{keys:,} keys are in; a backup under load ...")
         found["load"] = under_load(cluster, loaded, 8 * scale, 30 * scale)
+        say(str(found["load"]))
         settle(cluster)
         _back_up(cluster.nodes[0], quiet)
         with Client(cluster.endpoints()) as client:

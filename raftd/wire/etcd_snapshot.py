@@ -51,7 +51,7 @@ class EtcdSnapshotReader:
         """Raises BadBackup: it is none; OSError."""
         self._file = file
         self._name = name
-        self._whole = os.fstat(file.fileno()).st_size - SHA_BYTES
+        self._whole = file.seek(0, os.SEEK_END) - SHA_BYTES
         self.sha256 = ""
         if self._whole < PAGE_BYTES or self._whole % PAGE_BYTES:
             raise self._bad("it is not whole pages and a SHA-256")

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.fuzz import of_files, of_http2, of_logs, of_messages, of_store, of_texts, of_wire
+from tests.fuzz import (
+    of_backups,
+    of_files,
+    of_http2,
+    of_logs,
+    of_messages,
+    of_store,
+    of_texts,
+    of_wire,
+)
 from tests.fuzz.target import Target
 
 ALL: dict[str, Target] = {
@@ -10,6 +19,7 @@ ALL: dict[str, Target] = {
     for target in (
         *of_wire.TARGETS,
         *of_files.TARGETS,
+        *of_backups.TARGETS,
         *of_logs.TARGETS,
         *of_messages.TARGETS,
         *of_texts.TARGETS,

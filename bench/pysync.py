@@ -1,35 +1,37 @@
-"""PySyncObj as processes: started, asked, stopped."""
+"""Nodes inside programs, as processes that are asked by lines: PySyncObj, and raftd.objects."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from bench.clusters import START_SECONDS, BenchTrouble
-from harness.nodes import free_ports
+from harness.nodes import ROOT, free_ports, remove_tree
 
 
-class PySync:
-    """Three PySyncObj processes; the one that leads also makes the load, in its own process."""
+class Embedded:
+    """Three processes; the one that leads also makes the load, in its own process."""
 
-    name = "pysyncobj"
+    name: str
 
-    def __init__(self, python: Path) -> None:
-        self._python = python
+    def __init__(self) -> None:
         self._processes: list[subprocess.Popen[str]] = []
 
+    def commands(self) -> list[list[str]]:
+        """What to run, one a node."""
+        raise NotImplementedError
+
     def start(self) -> None:
-        addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
-        script = Path(__file__).with_name("pysyncnode.py")
-        for me in addresses:
-            others = [address for address in addresses if address != me]
+        for words in self.commands():
             self._processes.append(
                 subprocess.Popen(
-                    [self._python, script, me, *others],
+                    words,
+                    cwd=ROOT,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
@@ -45,7 +47,7 @@ class PySync:
             process.stdin.flush()
             answer: dict[str, Any] = json.loads(process.stdout.readline())
         except (OSError, ValueError) as error:
-            raise BenchTrouble(f"a PySyncObj node does not answer {line!r}: {error}") from None
+            raise BenchTrouble(f"a node of {self.name} does not answer {line!r}: {error}") from None
         return answer
 
     def leader(self) -> int:
@@ -56,7 +58,7 @@ class PySync:
             if len(leaders) == 1 and all(one["ready"] for one in said):
                 return leaders[0]
             time.sleep(0.1)
-        raise BenchTrouble("PySyncObj has no leader")
+        raise BenchTrouble(f"{self.name} has no leader")
 
     def load(self, line: str) -> dict[str, Any]:
         return self._ask(self._processes[self.leader()], line)
@@ -73,3 +75,54 @@ class PySync:
                     with contextlib.suppress(OSError):
                         pipe.close()
         self._processes.clear()
+
+
+class PySync(Embedded):
+    """PySyncObj in an environment of its own. conf: what differs from its defaults; journal: a
+    directory for its journal, None: all in memory.
+    """
+
+    name = "pysyncobj"
+
+    def __init__(self, python: Path, journal: Path | None = None, **conf: float) -> None:
+        super().__init__()
+        self._conf = conf
+        self._python = python
+        self._journal = journal
+
+    def commands(self) -> list[list[str]]:
+        addresses = [f"127.0.0.1:{port}" for port in free_ports(3)]
+        script = Path(__file__).with_name("pysyncnode.py")
+        conf: dict[str, object] = {**self._conf}
+        if self._journal is not None:
+            remove_tree(self._journal)
+            self._journal.mkdir(parents=True)
+            conf["journalFile"] = str(self._journal / "journal")
+        words = [str(self._python), str(script), json.dumps(conf)]
+        return [[*words, me, *(other for other in addresses if other != me)] for me in addresses]
+
+    def stop(self) -> None:
+        super().stop()
+        if self._journal is not None:
+            remove_tree(self._journal)
+
+
+class ObjectsNodes(Embedded):
+    """raftd.objects: a node of raftd in each process, on disk, synced."""
+
+    name = "raftd.objects"
+
+    def __init__(self, home: Path) -> None:
+        super().__init__()
+        self._home = home
+
+    def commands(self) -> list[list[str]]:
+        remove_tree(self._home)
+        ports = iter([f"127.0.0.1:{port}" for port in free_ports(6)])
+        peers = json.dumps({name: [next(ports), next(ports)] for name in ("n1", "n2", "n3")})
+        words = [sys.executable, "-m", "bench.objectsnode"]
+        return [[*words, name, str(self._home), peers] for name in ("n1", "n2", "n3")]
+
+    def stop(self) -> None:
+        super().stop()
+        remove_tree(self._home)

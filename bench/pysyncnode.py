@@ -1,8 +1,9 @@
 """One node of a PySyncObj cluster. Runs in that package's own environment, not in raftd's.
 
-python pysyncnode.py SELF PARTNER...     then, on standard input, lines: `leader`, or
+python pysyncnode.py CONF SELF PARTNER...     then, on standard input, lines: `leader`, or
 `one SECONDS`, `threads SECONDS CALLERS`, `pipelined SECONDS WINDOW`; each is answered by a line of
-JSON. It keeps everything in memory: PySyncObj syncs nothing to a disk.
+JSON. CONF is JSON, what SyncObjConf takes; a journalFile gets the node's name behind it. Without it
+all is kept in memory; it is a file mapped into memory that PySyncObj does not sync.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ VALUE = "x" * 256
 
 
 class Node:
-    def __init__(self, me: str, partners: list[str]) -> None:
+    def __init__(self, conf: dict[str, object], me: str, partners: list[str]) -> None:
         self.data = ReplDict()
-        self.raft = SyncObj(me, partners, SyncObjConf(), consumers=[self.data])
+        if "journalFile" in conf:
+            conf["journalFile"] = f"{conf['journalFile']}-{me.replace(':', '-')}"
+        self.raft = SyncObj(me, partners, SyncObjConf(**conf), consumers=[self.data])
 
     def leader(self) -> dict[str, object]:
         status = self.raft.getStatus()
@@ -92,7 +95,7 @@ class Node:
 
 
 def main() -> None:
-    node = Node(sys.argv[1], sys.argv[2:])
+    node = Node(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:])
     for line in sys.stdin:
         words = line.split()
         if words[0] == "leader":

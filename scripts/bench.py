@@ -7,6 +7,7 @@ python -m scripts.bench --only flat            ten million commands beside a fre
 python -m scripts.bench --only steady          ten minutes of full load: no election
 python -m scripts.bench --only growth profile  the tables of docs/performance.md
 python -m scripts.bench --only backup          a million keys are backed up while clients write
+python -m scripts.bench --only objects         replicated dicts beside PySyncObj's
 
 Everything is on loopback with real daemons, real files and default settings; processes and files
 are gone afterwards, what was built stays under .run/bench. Results go to docs/bench (with --quick
@@ -34,6 +35,7 @@ from bench import (
     flat,
     growth,
     honesty,
+    objects,
     peers,
     profiling,
     report,
@@ -45,7 +47,7 @@ from bench.report import Verdict
 from harness.nodes import ROOT, NodeTrouble
 
 USUAL = ("rounds", "honest", "fail", "big")
-LONG = ("flat", "steady", "growth", "profile", "backup")
+LONG = ("flat", "steady", "growth", "profile", "backup", "objects")
 SETTINGS = (
     "three nodes each on loopback, one disk, 256-byte values, every write synced on each node",
     "raftd: all defaults (sessions on); etcd: defaults, 8 GB quota, 4 connections, Go client",
@@ -200,6 +202,14 @@ class Bench:
 
     def part_profile(self) -> None:
         self._tables("profile", profiling.measure(0.3 if self.quick else 1.0, self.say))
+
+    def part_objects(self) -> None:
+        count, seconds = (1, 1.0) if self.quick else (self.options.rounds, 3.0)
+        python = None if self.options.alone else peers.pysyncobj_python(self.note)
+        found = objects.measure(objects.sides(BASE, python), count, seconds, self.say)
+        self.document["objects"] = found
+        title = f"replicated dicts inside programs, medians of {count} interleaved rounds"
+        self.tell("", title, *objects.table(found))
 
     def _tables(self, name: str, found: Iterable[tuple[str, str]]) -> None:
         """Written anew after each one: what is there already survives trouble."""

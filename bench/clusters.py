@@ -60,6 +60,10 @@ class Raftd:
         self._nodes = nodes.Cluster(base, count, settings)
         self.nodes: list[Node] = self._nodes.nodes
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Settings that depend on the nodes' ports. Before start."""
+        self._nodes.configure({"cluster_token": "test", **settings})
+
     def start(self) -> None:
         self._nodes.start()
 

@@ -8,6 +8,7 @@ python -m scripts.bench --only steady          ten minutes of full load: no elec
 python -m scripts.bench --only growth profile  the tables of docs/performance.md
 python -m scripts.bench --only backup          a million keys are backed up while clients write
 python -m scripts.bench --only objects         replicated dicts beside PySyncObj's
+python -m scripts.bench --only page            what `page: true` costs
 
 Everything is on loopback with real daemons, real files and default settings; processes and files
 are gone afterwards, what was built stays under .run/bench. Results go to docs/bench (with --quick
@@ -36,6 +37,7 @@ from bench import (
     growth,
     honesty,
     objects,
+    paging,
     peers,
     profiling,
     report,
@@ -47,7 +49,7 @@ from bench.report import Verdict
 from harness.nodes import ROOT, NodeTrouble
 
 USUAL = ("rounds", "honest", "fail", "big")
-LONG = ("flat", "steady", "growth", "profile", "backup", "objects")
+LONG = ("flat", "steady", "growth", "profile", "backup", "objects", "page")
 SETTINGS = (
     "three nodes each on loopback, one disk, 256-byte values, every write synced on each node",
     "raftd: all defaults (sessions on); etcd: defaults, 8 GB quota, 4 connections, Go client",
@@ -210,6 +212,14 @@ class Bench:
         self.document["objects"] = found
         title = f"replicated dicts inside programs, medians of {count} interleaved rounds"
         self.tell("", title, *objects.table(found))
+
+    def part_page(self) -> None:
+        count, seconds = (2, 0.5) if self.quick else (self.options.rounds, 2.0)
+        found = paging.measure(BASE, count, seconds, self.say)
+        self.document["page"] = found
+        title = f"what the page costs, medians of {count} interleaved rounds"
+        self.tell("", title, *paging.table(found))
+        self.verdicts += paging.verdicts(found)
 
     def _tables(self, name: str, found: Iterable[tuple[str, str]]) -> None:
         """Written anew after each one: what is there already survives trouble."""

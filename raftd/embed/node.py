@@ -109,6 +109,8 @@ class RaftNode:
             directory.close()
             raise
         self._directory, self._thread = directory, thread
+        if thread.node.film is not None:
+            thread.node.film.show_changes(getattr(self._machine, "last_changes", None))
         if self._config.join and not self._is_member():
             self._joining = Joining(self._config, self._is_member)
             self._joining.start()

@@ -6,6 +6,7 @@ format. Times are seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from raftd.core.core import RaftCore
@@ -24,6 +25,9 @@ from raftd.core.messages import (
 Record = dict[str, Any]
 
 VERSION = 1
+
+KEY_BYTES = 64
+"""Of a key, as many are shown."""
 
 _NAMES: dict[type, str] = {
     SnapshotRequest: "snapshot",
@@ -112,6 +116,17 @@ def of_vote(request: VoteRequest, reply: VoteReply, why: str) -> Record:
         "term": request.term,
         "granted": reply.granted,
         "why": "" if reply.granted else why,
+    }
+
+
+def of_changes(changes: Sequence[tuple[int, str, bytes, int]]) -> Record:
+    """The store's newest: (revision, what was done, key, bytes of the value)."""
+    return {
+        "kind": "changes",
+        "changes": [
+            [revision, what, key[:KEY_BYTES].decode("utf-8", "backslashreplace"), size]
+            for revision, what, key, size in changes
+        ],
     }
 
 

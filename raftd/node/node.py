@@ -75,8 +75,8 @@ class Node:
         self._core, self._log = core, log
         self._driver = driver = CoreDriver(core, clock, fatal, loop)
         self._events = EventRing(clock)
-        self.film = Film(core, clock) if node_settings.film else None
         self.measures = Measures(clock)
+        self.film = Film(core, clock, self.measures) if node_settings.film else None
         ownership = Ownership(machine)
         self._snapshot_worker = snapshot_worker = SnapshotWorker(
             snapshots, ownership, fatal, driver.post, core_settings.snapshot_chunk_bytes
@@ -107,7 +107,7 @@ class Node:
         driver.on_event(self._events.add)
         driver.on_event(observer)
         if self.film is not None:
-            driver.on_event(self.film.event)
+            self.film.follow(driver, applying)
         driver.on_role(lambda: self.measures.leader_seen(core.leader_id))
         self._members = MemberChanges(driver, applying)
         self._digest_calls = DigestCalls(driver, applying, snapshot_worker)

@@ -39,7 +39,7 @@ def missing() -> str:
 class Browser:
     """One window. A context manager: leaves no process behind."""
 
-    def __init__(self, *, profile: Path, dark: bool = False) -> None:
+    def __init__(self, *, profile: Path) -> None:
         [self._port] = free_ports(1)
         self._driver = subprocess.Popen(
             ["chromedriver", f"--port={self._port}", "--log-level=OFF"],
@@ -47,8 +47,6 @@ class Browser:
         )  # fmt: skip
         self._session = ""
         arguments = [*ARGUMENTS, f"--user-data-dir={profile}"]
-        if dark:
-            arguments.append("--force-dark-mode")
         options = {"binary": shutil.which("chromium"), "args": arguments}
         capabilities = {"alwaysMatch": {
             "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"},
@@ -85,6 +83,12 @@ class Browser:
 
     def text(self, selector: str) -> str:
         return str(self.run("return document.querySelector(arguments[0]).textContent", selector))
+
+    def prefer(self, scheme: str) -> None:
+        """The system's choice, as the page sees it: "light" or "dark"."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        body = {"cmd": "Emulation.setEmulatedMedia", "params": {"features": features}}
+        self._call("POST", f"{self._session}/goog/cdp/execute", body)
 
     def picture(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("GET", f"{self._session}/screenshot")))

@@ -91,6 +91,8 @@ def test_it_follows_a_cluster_whose_leader_dies(browser: Browser, cluster: Clust
     )
     applied = cluster.wait_level()
     browser.until(lambda: browser.run(committed) == [applied] * 3, "the page to show the commits")
+    browser.until(lambda: "key 11" in browser.text("#changes tbody"), "the store's last changes")
+    browser.until(lambda: "entry, ms" in browser.text("#rates"), "what an entry took")
     leader.kill()  # and it is the one that serves the page
     others = {node.id for node in cluster.nodes if node is not leader}
     browser.until(lambda: browser.run(LEADER) in others, "the page to show the next leader")

@@ -21,6 +21,7 @@ from raftd.machine.kv import auth_snapshot, commands, parts, snapshot
 from raftd.machine.kv.access import Access
 from raftd.machine.kv.auth import Auth
 from raftd.machine.kv.history import CHUNK, FIRST_REVISION, History, changes_of
+from raftd.machine.kv.last_changes import last_changes
 from raftd.machine.kv.leases import Leases
 from raftd.machine.kv.lessor import Lessor
 from raftd.machine.kv.older import Older
@@ -66,6 +67,7 @@ class KvStore:
         self._revision = FIRST_REVISION
         self._transactions = Transactions(self._table, self.history, self.leases)
         self._reader = Reader(self._table, self.history)
+        self.last_changes = partial(last_changes, self.history, self._reader.at)
         self._older = Older(self._table, self._transactions)
         self._lessor = Lessor(self.leases)
         self.retention = Retention(keep, self.history, self._lessor)

@@ -27,6 +27,7 @@ export class Film {
     this.events = [];
     this.messages = [];
     this.notes = [];
+    this.changes = [];         // of the store, as each node told them
     this.begin = Infinity;
     this.end = -Infinity;
     this.version = 0;          // of events and messages: lists that are made of them know when to change
@@ -46,12 +47,13 @@ export class Film {
     else if (MESSAGES.has(record.kind)) insert(this.messages, record);
     else if (record.kind === "event") insert(this.events, record);
     else if (record.kind === "note") insert(this.notes, record);
+    else if (record.kind === "changes") insert(this.changes, record);
     if (record.kind === "event" || record.what === "vote" || record.what === "pre-vote") this.version++;
     if (this.end - this.begin > this.kept * 1.2) this.forget(this.end - this.kept);
   }
 
   forget(before) {
-    for (const list of [this.events, this.messages, ...this.states.values()]) list.splice(0, upTo(list, before));
+    for (const list of [this.events, this.messages, this.changes, ...this.states.values()]) list.splice(0, upTo(list, before));
     this.begin = before;
     this.version++;
   }

@@ -4,7 +4,7 @@ import { find } from "./dom.js";
 import { elections, explain, neighbour, title } from "./elections.js";
 import { Film, upTo } from "./film.js";
 import { logs } from "./logs.js";
-import { electionList, events, marks, rates, servers } from "./panels.js";
+import { changes, electionList, events, marks, rates, servers } from "./panels.js";
 import { Player } from "./player.js";
 import { ring } from "./ring.js";
 import { follow, parse, present } from "./source.js";
@@ -94,6 +94,7 @@ function draw() {
   electionList(found, t, chosen, (when) => (player.growing ? new Date(performance.timeOrigin + when * 1000).toLocaleTimeString("en-GB") : say(when)), visit);
   events(film, t, (when) => (player.growing ? new Date(performance.timeOrigin + when * 1000).toLocaleTimeString("en-GB") : say(when)));
   rates(film, t);
+  changes(film, t);
   const note = film.notes[upTo(film.notes, t) - 1]?.text ?? "";
   if (find("note").textContent !== note) find("note").textContent = note;
   marks(film, found);

@@ -2,8 +2,9 @@
 
 import { find, html, show, svg } from "./dom.js";
 import { title } from "./elections.js";
+import { upTo } from "./film.js";
 
-const EVENTS_SHOWN = 14, ELECTIONS_SHOWN = 30, RATE_SECONDS = 2;
+const EVENTS_SHOWN = 14, ELECTIONS_SHOWN = 30, RATE_SECONDS = 2, CHANGES_SHOWN = 8;
 
 export function servers(film, t) {
   const states = film.nodes().map((node) => film.at(node, t) ?? { node, gone: "not seen yet", never: true });
@@ -36,6 +37,29 @@ export function events(film, t, say) {
     html("li", { class: event.level }, html("time", {}, say(event.t)), ` ${event.node} ${event.event.replaceAll("_", " ")}: ${event.detail}`)));
 }
 
+// The store's newest changes as of `t`, whoever told them: all nodes apply the same.
+export function changes(film, t) {
+  const found = new Map();
+  for (let place = upTo(film.changes, t) - 1; place >= 0 && found.size < 3 * CHANGES_SHOWN; place--) {
+    for (const [revision, what, key, bytes] of film.changes[place].changes) found.set(`${revision} ${key}`, [revision, what, key, bytes]);
+  }
+  const shown = [...found.values()].sort((a, b) => b[0] - a[0]).slice(0, CHANGES_SHOWN);
+  show(find("changes").tBodies[0], JSON.stringify(shown), () => shown.map(([revision, what, key, bytes]) =>
+    html("tr", {}, html("td", {}, `${revision}`), html("td", {}, what), html("th", { scope: "row" }, key),
+      html("td", {}, what === "put" ? `${bytes} bytes` : ""))));
+}
+
+// The mean of what was measured in the last seconds, in milliseconds; null: nothing was.
+function latency(film, t, pick) {
+  const taken = film.nodes().flatMap((node) => film.between(film.states.get(node), t - RATE_SECONDS, t))
+    .flatMap((state) => (state.ms ? pick(state.ms) : [])).filter((value) => typeof value === "number");
+  return taken.length ? taken.reduce((total, value) => total + value, 0) / taken.length : null;
+}
+
+const LATENCIES = [
+  ["entry, ms", (ms) => [ms.entry]], ["sync, ms", (ms) => [ms.sync]], ["round trip, ms", (ms) => Object.values(ms.trips ?? {})],
+];
+
 export function rates(film, t) {
   const sent = film.between(film.messages, t - RATE_SECONDS, t).filter((message) => message.kind === "send");
   const sum = (name) => sent.reduce((total, message) => total + (message[name] ?? 0), 0) / RATE_SECONDS;
@@ -45,6 +69,10 @@ export function rates(film, t) {
     ["entries sent/s", sum("entries")], ["messages/s", sum("count")],
   ];
   const rows = values.map(([name, value]) => [name, Math.max(0, value).toFixed(0)]);
+  for (const [name, pick] of LATENCIES) {
+    const value = latency(film, t, pick);
+    if (value !== null) rows.push([name, value.toFixed(value < 10 ? 2 : 0)]);
+  }
   show(find("rates"), rows.join(), () => rows.map(([name, value]) => html("div", {}, html("dt", {}, name), html("dd", {}, value))));
 }
 

@@ -6,13 +6,13 @@ import statistics
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from bench.clusters import Raftd, raftd_load
 from bench.report import Verdict
-from bench.series import ratio
+from bench.series import cpu_per_command, median, ratio
 from harness.nodes import page_settings
 
 WORKS = {
@@ -22,7 +22,8 @@ WORKS = {
 OFF, ON, WATCHED = "off", "on", "on, a browser looks"
 SIDES = (OFF, ON, WATCHED)
 NEED = 0.95
-HEAD = ("puts a second", *SIDES, "on/off", "looked at/off")
+HEAD = ("", *SIDES, "on/off", "looked at/off")
+WIDTHS = (38, 10, 10, 20, 8, 14)
 
 Found = dict[str, dict[str, list[dict[str, Any]]]]
 
@@ -71,20 +72,32 @@ def measure(base: Path, rounds: int, seconds: float, say: Callable[[str], None])
 def _one(
     clusters: dict[str, Raftd], side: str, options: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    if side != WATCHED:
-        return raftd_load(clusters[side], seconds=seconds, **options)
-    with _looking(clusters[ON]):
-        return raftd_load(clusters[ON], seconds=seconds, **options)
+    cluster = clusters[OFF if side == OFF else ON]
+    with _looking(cluster) if side == WATCHED else nullcontext():
+        leader = cluster.leader()
+        figures = raftd_load(cluster, seconds=seconds, **options)
+    return {**figures, "cpu_us": cpu_per_command(figures, cluster.pids(), leader)}
 
 
 def table(found: Found) -> list[str]:
-    """Medians over the rounds, and of each round's ratios."""
-    lines = ["  ".join(f"{name:>20}" for name in HEAD)]
+    """Medians over the rounds, and of each round's ratios. CPU: of all processes, the client's
+    too; on a busy machine it says more than the rate.
+    """
+    lines = ["  ".join(f"{name:>{width}}" for name, width in zip(HEAD, WIDTHS))]
     for work, sides in found.items():
-        rates = [f"{statistics.median(one['rate'] for one in sides[side]):,.0f}" for side in SIDES]
-        ratios = [f"{ratio(sides[side], sides[OFF], 'rate'):.3f}" for side in (ON, WATCHED)]
-        lines.append("  ".join(f"{cell:>20}" for cell in (work, *rates, *ratios)))
+        for what, key in (("puts/s", "rate"), ("CPU us a put", "cpu_us.all")):
+            values = [f"{median(sides[side], key):,.0f}" for side in SIDES]
+            ratios = [
+                f"{statistics.median(_ratios(sides[side], sides[OFF], key)):.3f}"
+                for side in (ON, WATCHED)
+            ]
+            cells = (f"{work}, {what}", *values, *ratios)
+            lines.append("  ".join(f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS)))
     return lines
+
+
+def _ratios(above: list[dict[str, Any]], below: list[dict[str, Any]], key: str) -> list[float]:
+    return [median([a], key) / median([b], key) for a, b in zip(above, below)]
 
 
 def verdicts(found: Found) -> list[Verdict]:

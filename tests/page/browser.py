@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from harness.nodes import free_ports
 
-SECONDS = 30.0
+SECONDS = 60.0
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 """The key of an element's id in the protocol."""
 

@@ -20,6 +20,7 @@ pytestmark = [
 
 MOMENTS = 200
 SEED = 7
+EVENTS = 8_000
 EVERY = 12
 """Instants from one look to the next."""
 
@@ -75,7 +76,7 @@ class Witness:
 
 def test_the_page_shows_what_the_nodes_were(port: int, tmp_path: Path) -> None:
     file, witnesses = io.StringIO(), list[Witness]()
-    run_seed(SEED, watch=lambda cluster: witnesses.append(Witness(cluster, file)))
+    run_seed(SEED, EVENTS, watch=lambda cluster: witnesses.append(Witness(cluster, file)))
     [witness] = witnesses
     names = list(witness._cluster.names)
     moments = [(t, names) for before, after, _ in witness.seen for t in (before, after)]

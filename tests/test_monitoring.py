@@ -23,8 +23,14 @@ from tests.rpc.fakes import FakeNode
 
 MONITORING = Path(__file__).resolve().parents[1] / "config" / "monitoring"
 NAME = re.compile(r"\b(?:raftd|etcd)_[a-z0-9_]+")
-GAUGES = ("disk_trouble", "disk_free_bytes", "peer_certificate_days_left")
-COUNTERS = ("peer_messages_refused", "connections_cut")
+GAUGES = (
+    "alarms",
+    "calls_waiting",
+    "disk_trouble",
+    "disk_free_bytes",
+    "peer_certificate_days_left",
+)
+COUNTERS = ("peer_messages_refused", "connections_cut", "calls_refused")
 
 
 def figures() -> set[str]:

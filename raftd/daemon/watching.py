@@ -46,6 +46,8 @@ class Watching:
         vitals.ailments = signs.unready
         vitals.gauges["machine_busy_seconds"] = signs.machine_busy_seconds
         vitals.gauges["disk_trouble"] = float(signs.disk_trouble)
+        vitals.gauges["calls_waiting"] = float(look.ports.calls_waiting)
+        vitals.gauges["alarms"] = float(look.ports.alarms)
         vitals.disk_free_bytes = signs.disk_free_bytes
         vitals.state = state
         self._context.term, self._context.role = state.term, state.role.value
@@ -53,7 +55,8 @@ class Watching:
             log_syncs=look.log_syncs,
             log_bytes_written=look.log_bytes_written,
             peer_messages_refused=signs.peer_messages_refused,
-            connections_cut=look.connections_cut,
+            connections_cut=look.ports.connections_cut,
+            calls_refused=look.ports.calls_refused,
         )
 
 

@@ -37,7 +37,7 @@ from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.peers.transport import LinkSettings
 from raftd.rpc.plumbing.ports import GRPCIO, H2, BindError, h2_available
-from raftd.rpc.server import Servers, ServerSettings, about
+from raftd.rpc.server import PortFigures, Servers, ServerSettings, about
 from raftd.storage.directory import DataDirectory
 
 LOG = logging.getLogger("raftd.node")
@@ -58,7 +58,7 @@ class Look:
     measures: Measures
     log_syncs: int
     log_bytes_written: int
-    connections_cut: int
+    ports: PortFigures
 
 
 STOPPED = "the node has stopped"
@@ -258,7 +258,7 @@ class NodeThread:
                 node.measures,
                 log_syncs=log.syncs,
                 log_bytes_written=log.bytes,
-                connections_cut=servers.connections_cut,
+                ports=servers.figures,
             )
             self._observer.look(look)
             await asyncio.sleep(LOOK_SECONDS)

@@ -104,6 +104,19 @@ def about(peer_address: str, client_address: str, gateway_address: str = "") -> 
     )
 
 
+@dataclass(frozen=True, slots=True)
+class PortFigures:
+    """connections_cut, calls_refused: since the start. calls_waiting: for their turn, now.
+
+    alarms: of the store, that are raised.
+    """
+
+    connections_cut: int
+    calls_waiting: int
+    calls_refused: int
+    alarms: int
+
+
 class Servers:
     """Network thread only, and made there (inside the running loop)."""
 
@@ -124,6 +137,7 @@ class Servers:
         epoch_ms: this node's clock; the age of tokens goes by it.
         """
         self._node = node
+        self._store = store
         self._peers = peers
         self._settings = settings
         self._watch = LinkWatch(node, peers.probe, fatal)
@@ -217,6 +231,11 @@ class Servers:
     def connections_cut(self) -> int:
         """Of those that flooded or did not read, since the start."""
         return self._guard.cut
+
+    @property
+    def figures(self) -> PortFigures:
+        alarms = 0 if self._store is None else len(self._store.troubles())
+        return PortFigures(self._guard.cut, self._turns.waiting, self._turns.refused, alarms)
 
     def quiesce(self) -> None:
         """Health says NOT_SERVING, client streams take no new frames. Everything else goes on."""

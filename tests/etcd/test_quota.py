@@ -76,6 +76,7 @@ def test_a_full_store_refuses_what_grows_until_there_is_room(make_cluster: MakeC
     assert etcdctl(cluster, "get", "k0") == f"k0\n{VALUE}\n"
     assert alarm.strip() in etcdctl(cluster, "endpoint", "status")
     assert _health(gateway) == 503
+    wait_until(lambda: cluster.nodes[0].metric("raftd_alarms") == 1, 10, "the metric")
     assert "alarm NO_SPACE raised for n1" in raftctl(cluster, "why")
     assert raftctl(cluster, "alarm") == "NO_SPACE n1\n"
     assert etcdctl(cluster, "alarm", "disarm") == alarm

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,32 @@ def test_a_token_serves_at_every_member_and_for_what_it_may(secured: Raftd) -> N
         assert told.authRevision > 5
 
     run(secured, test)
+
+
+def test_the_gateway_asks_too(secured: Raftd) -> None:
+    def ask(path: str, body: object, shown: str = "") -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(
+            f"http://{secured.gateways[1]}/v3/{path}",
+            json.dumps(body).encode(),
+            {"Authorization": shown} if shown else {},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    status, answer = ask("auth/authenticate", {"name": "ann", "password": PASSWORD})
+    assert status == 200
+    shown = answer["token"]
+    assert ask("kv/put", {"key": "YS94", "value": "MQ=="}, shown)[0] == 200
+    assert ask("kv/put", {"key": "Yg==", "value": "MQ=="}, shown)[0] == 403
+    assert ask("kv/put", {"key": "YS94", "value": "MQ=="}) == (
+        400,
+        {"error": EMPTY.text, "message": EMPTY.text, "code": 3},
+    )
+    assert ask("kv/range", {"key": "YS94"}, "nonsense")[0] == 401
+    assert ask("auth/user/list", {}, shown)[0] == 403
 
 
 def test_a_watch_hears_nothing_more_once_its_permission_is_gone(secured: Raftd) -> None:
@@ -228,8 +256,19 @@ def test_refusals_and_operators_calls_are_told_and_no_secret_is(secured: Raftd) 
         shown.append((await token(clients[0], "ann"))[0][1])
         assert await put(clients[0], b"secret-key", (("token", shown[0]),)) == DENIED
         await auth(clients[0], "Authenticate", name="ann", password="guess-of-mine")
+        root = await token(clients[0], "root")
+        await auth(clients[0], "UserAdd", root, name="temporary", password=OTHER)
+        await auth(clients[0], "UserDelete", root, name="temporary")
 
     run(secured, refused)
+    endpoints = ",".join(secured.addresses)
+    with Client(endpoints, timeout=20, user="root", password=PASSWORD) as operator:
+        operator.snapshot()
+    with (
+        Client(endpoints, timeout=20, user="ann", password=PASSWORD) as ann,
+        pytest.raises(NotAllowed),
+    ):
+        ann.transfer()
 
     def told(call: str, user: str, level: str) -> Callable[[], bool]:
         return lambda: any(
@@ -240,7 +279,8 @@ def test_refusals_and_operators_calls_are_told_and_no_secret_is(secured: Raftd) 
         ("KV/Put", "ann", "warning"),
         ("Auth/Authenticate", "-", "warning"),
         ("Auth/AuthEnable", "-", "info"),
-        ("Auth/UserChangePassword", "root", "info"),
+        ("Auth/UserAdd", "root", "info"),
+        ("Auth/UserDelete", "root", "info"),
         ("Admin/SnapshotNow", "root", "info"),
         ("Admin/Transfer", "ann", "warning"),
     ):

@@ -129,7 +129,7 @@ class CommandsService(client_pb2_grpc.CommandsServicer):
             if known != callers.revision:  # somebody's rights have moved: who is this now?
                 known = 0
                 try:
-                    who = principal = gate.principal(context)
+                    who = principal = gate.principal("a stream", context)
                     known = callers.revision
                 except CallFailed as failed:
                     stream.take(0)

@@ -76,24 +76,22 @@ class Gate:
 
     # --- who calls ------------------------------------------------------------------------------
 
-    def principal(self, context: Context) -> bytes:
+    def principal(self, call: str, context: Context) -> bytes:
         """Raises CallFailed for a token that does not count, and for nobody where auth is on."""
         try:
             principal = self.callers.of(context)
             if principal == NOBODY and self.callers.asked:
-                raise self._refused("a call", NOBODY, context, errors.denied(_NOBODY))
+                raise self._refused(call, NOBODY, context, errors.denied(_NOBODY))
             return principal
         except NotTrusted as error:
-            raise self._refused(
-                "a call", NOBODY, context, errors.unauthenticated(str(error))
-            ) from None
+            raise self._refused(call, NOBODY, context, errors.unauthenticated(str(error))) from None
 
     def admit_operator(self, call: str, context: Context, changes: bool) -> None:
         """Lets in who has the role root, and everybody while auth is off. Raises CallFailed.
 
         changes: a line for the audit also while auth is off.
         """
-        principal = self.principal(context)
+        principal = self.principal(call, context)
         try:
             self.callers.demand_root(principal)
         except NotAllowed as error:
@@ -161,7 +159,7 @@ class Gate:
 
     async def apply(self, batch: bytes, context: Context) -> tuple[Applied, bytes]:
         """One command's answer. Raises CallFailed, also for a result that is not OK."""
-        principal = self.principal(context)
+        principal = self.principal("a command", context)
         outcome = await self._settled(context, lambda done: self.submit(batch, done, principal))
         if not isinstance(outcome, Applied):
             raise CallFailed(self.failure(outcome))
@@ -172,7 +170,7 @@ class Gate:
 
     async def ask(self, query: bytes, stale: bool, context: Context) -> tuple[int, bytes]:
         """(applied index, answer). Raises CallFailed."""
-        principal = self.principal(context)
+        principal = self.principal("a query", context)
         outcome = await self._settled(
             context, lambda done: self.query((query,), stale, done, principal), False
         )

@@ -148,8 +148,8 @@ def _check(kind: Kind, fields: tuple[bytes, ...]) -> None:
 
 _SIZES: Final = {
     "secret": (SECRET_BYTES, SECRET_BYTES),
-    "user": (1, NAME_BYTES_MAX),
-    "role": (1, NAME_BYTES_MAX),
+    "user": (0, NAME_BYTES_MAX),
+    "role": (0, NAME_BYTES_MAX),
     "hash": (0, HASH_BYTES_MAX),
     "access": (1, 1),
     "key": (0, KEY_BYTES_MAX),

@@ -142,6 +142,9 @@ def refusals_of_management() -> Iterator[tuple[Kind, tuple[bytes, ...], str]]:
     yield Kind.USER_REVOKE, (b"lea", b"reads"), refusals.ROLE_NOT_GRANTED
     yield Kind.USER_REVOKE, (b"root", b"root"), refusals.INVALID_AUTH_MANAGEMENT
     yield Kind.ROLE_ADD, (b"reads",), refusals.ROLE_EXISTS
+    yield Kind.USER_ADD, (b"", b"h"), refusals.USER_EMPTY
+    yield Kind.ROLE_ADD, (b"",), refusals.ROLE_EMPTY
+    yield Kind.USER_GRANT, (b"joe", b""), refusals.USER_NOT_FOUND
     yield Kind.ROLE_DELETE, (b"none",), refusals.ROLE_NOT_FOUND
     yield Kind.ROLE_DELETE, (b"root",), refusals.INVALID_AUTH_MANAGEMENT
     yield Kind.ROLE_GRANT, (b"none", b"\0", b"a", b""), refusals.ROLE_NOT_FOUND
@@ -269,7 +272,7 @@ def test_a_principal_is_its_name_and_serial() -> None:
     [
         b"", b"\x0a", b"\x0a\x01", b"\x0a\x02\x02", b"\x0a\x01\x63",
         encode_auth(Kind.USER_DELETE, b"a") + b"x", encode_auth(Kind.USER_DELETE, b"abc")[:-1],
-        b"\x0a\x01\x04\x01\x00\xff", b"\x0a\x01\x04\x00\x00",
+        b"\x0a\x01\x04\x01\x00\xff", b"\x0a\x01\x04\x00",
     ],
 )  # fmt: skip
 def test_bytes_that_mean_nothing_are_refused(bad: bytes) -> None:

@@ -132,6 +132,8 @@ class Auth:
         return user
 
     def _user_add(self, name: bytes, hash: bytes) -> None:
+        if not name:
+            raise MachineError(refusals.USER_EMPTY)
         if name.decode() in self.users:
             raise MachineError(refusals.USER_EXISTS)
         _check_room("users", len(self.users), USERS_MAX)
@@ -178,6 +180,8 @@ class Auth:
         return permissions
 
     def _role_add(self, name: bytes) -> None:
+        if not name:
+            raise MachineError(refusals.ROLE_EMPTY)
         if name.decode() in self.roles:
             raise MachineError(refusals.ROLE_EXISTS)
         _check_room("roles", len(self.roles), ROLES_MAX)

@@ -91,7 +91,8 @@ class AuthService:
     async def UserAdd(
         self, request: pb.AuthUserAddRequest, caller: Caller
     ) -> pb.AuthUserAddResponse:
-        _check_name(request.name, "user_empty")
+        if not request.name:
+            raise fault("user_empty")
         hash = b"" if request.options.no_password else await self._hash(request.password)
         header = await self._change(caller, Kind.USER_ADD, request.name.encode(), hash)
         return pb.AuthUserAddResponse(header=header)
@@ -113,7 +114,6 @@ class AuthService:
     async def UserDelete(
         self, request: pb.AuthUserDeleteRequest, caller: Caller
     ) -> pb.AuthUserDeleteResponse:
-        _check_name(request.name, "user_not_found")
         header = await self._change(caller, Kind.USER_DELETE, request.name.encode())
         return pb.AuthUserDeleteResponse(header=header)
 
@@ -121,7 +121,6 @@ class AuthService:
         self, request: pb.AuthUserChangePasswordRequest, caller: Caller
     ) -> pb.AuthUserChangePasswordResponse:
         """Ends all tokens of that user."""
-        _check_name(request.name, "user_not_found")
         hash = await self._hash(request.password)
         header = await self._change(caller, Kind.USER_PASSWORD, request.name.encode(), hash)
         return pb.AuthUserChangePasswordResponse(header=header)
@@ -129,8 +128,6 @@ class AuthService:
     async def UserGrantRole(
         self, request: pb.AuthUserGrantRoleRequest, caller: Caller
     ) -> pb.AuthUserGrantRoleResponse:
-        _check_name(request.user, "user_not_found")
-        _check_name(request.role, "role_not_found")
         names = request.user.encode(), request.role.encode()
         header = await self._change(caller, Kind.USER_GRANT, *names)
         return pb.AuthUserGrantRoleResponse(header=header)
@@ -138,8 +135,6 @@ class AuthService:
     async def UserRevokeRole(
         self, request: pb.AuthUserRevokeRoleRequest, caller: Caller
     ) -> pb.AuthUserRevokeRoleResponse:
-        _check_name(request.name, "user_not_found")
-        _check_name(request.role, "role_not_granted")
         names = request.name.encode(), request.role.encode()
         header = await self._change(caller, Kind.USER_REVOKE, *names)
         return pb.AuthUserRevokeRoleResponse(header=header)
@@ -149,7 +144,6 @@ class AuthService:
     async def RoleAdd(
         self, request: pb.AuthRoleAddRequest, caller: Caller
     ) -> pb.AuthRoleAddResponse:
-        _check_name(request.name, "role_empty")
         header = await self._change(caller, Kind.ROLE_ADD, request.name.encode())
         return pb.AuthRoleAddResponse(header=header)
 
@@ -178,7 +172,6 @@ class AuthService:
     async def RoleDelete(
         self, request: pb.AuthRoleDeleteRequest, caller: Caller
     ) -> pb.AuthRoleDeleteResponse:
-        _check_name(request.role, "role_not_found")
         header = await self._change(caller, Kind.ROLE_DELETE, request.role.encode())
         return pb.AuthRoleDeleteResponse(header=header)
 
@@ -187,7 +180,6 @@ class AuthService:
     ) -> pb.AuthRoleGrantPermissionResponse:
         if not request.HasField("perm"):
             raise fault("permission_not_given")
-        _check_name(request.name, "role_not_found")
         perm = request.perm
         if int(perm.permType) > max(wire.Access):
             raise fault("invalid_auth_management")
@@ -198,7 +190,6 @@ class AuthService:
     async def RoleRevokePermission(
         self, request: pb.AuthRoleRevokePermissionRequest, caller: Caller
     ) -> pb.AuthRoleRevokePermissionResponse:
-        _check_name(request.role, "role_not_found")
         fields = request.role.encode(), request.key, request.range_end
         header = await self._change(caller, Kind.ROLE_REVOKE, *fields)
         return pb.AuthRoleRevokePermissionResponse(header=header)
@@ -245,12 +236,6 @@ class AuthService:
 def _name_of(caller: Caller) -> str:
     user = user_of(caller.principal)
     return user[0] if user is not None else ""
-
-
-def _check_name(name: str, empty: str) -> None:
-    """empty: the fault of an empty one, which nobody can have."""
-    if not name:
-        raise fault(empty)
 
 
 def _check_password(password: str) -> None:

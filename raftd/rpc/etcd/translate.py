@@ -58,6 +58,7 @@ _REFUSALS = {
     refusals.USER_EXISTS: "user_exists",
     refusals.USER_EMPTY: "user_empty",
     refusals.USER_NOT_FOUND: "user_not_found",
+    refusals.ROLE_EMPTY: "role_empty",
     refusals.ROLE_EXISTS: "role_exists",
     refusals.ROLE_NOT_FOUND: "role_not_found",
     refusals.ROLE_NOT_GRANTED: "role_not_granted",

@@ -85,8 +85,8 @@ AUTH = (
         "where auth is on nobody may do nothing",
         _kv(
             "auth",
-            "            raise MachineError(refusals.USER_EMPTY)\n",
-            "            return EVERYTHING\n",
+            "            raise MachineError(refusals.USER_EMPTY)\n        name, serial",
+            "            return EVERYTHING\n        name, serial",
         ),
         by="auth-identity",
     ),

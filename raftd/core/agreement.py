@@ -164,10 +164,10 @@ def digested(s: State, digest: StateDigest, now: float) -> Effects:
     return Effects()
 
 
-def own_digest(s: State, request: AppendRequest) -> StateDigest | None:
-    """What the answer to `request` brings to the leader."""
+def own_digest(s: State, mark: Mark) -> StateDigest | None:
+    """What the answer to a message with this mark brings to the leader."""
     digest = s.agreement.digest
-    return digest if request.mark is not None and digest and digest.mark == request.mark else None
+    return digest if digest is not None and digest.mark == mark else None
 
 
 def mark_out(s: State) -> Mark | None:

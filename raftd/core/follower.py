@@ -13,7 +13,8 @@ from raftd.core.types import Index, NodeId, Role
 def on_append(s: State, fx: Effects, request: AppendRequest, now: float, token: Token) -> None:
     """AppendEntries of our own term's leader, or of a term that `step` has just adopted."""
     hear_leader(s, fx, request.leader, now)
-    agreement.hear(s, fx, request)
+    if request.mark is not None or request.verdict is not None:
+        agreement.hear(s, fx, request)
     append(s, fx, request, now, token)
 
 
@@ -60,8 +61,8 @@ def append(s: State, fx: Effects, request: AppendRequest, now: float, token: Tok
         _store(s, fx, request, now)
     s.verified_index = max(s.verified_index, last)
     s.commit_index = max(s.commit_index, min(request.commit, s.verified_index))
-    number, digest = request.number, agreement.own_digest(s, request)
-    prefer = s.settings.priority
+    number, prefer = request.number, s.settings.priority
+    digest = None if request.mark is None else agreement.own_digest(s, request.mark)
 
     def make() -> AppendReply:
         durable = durable_for_leader(s)

@@ -91,7 +91,8 @@ def _read_round_due(s: State, progress: Progress, now: float) -> bool:
 
 def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
     """Figure 2: entries from nextIndex on; or the snapshot, if they are compacted."""
-    progress = leadership(s).progress.get(peer)
+    lead = leadership(s)
+    progress = lead.progress.get(peer)
     if progress is None or not _may_append(s, progress, now):
         return None
     prev_index = progress.next - 1
@@ -120,7 +121,7 @@ def next_append(s: State, peer: NodeId, now: float) -> AppendRequest | None:
         s.commit_index,
         number=number,
         pulled_at=now,
-        mark=agreement.mark_out(s),
+        mark=None if lead.check is None else lead.check.mark,
     )
 
 

@@ -19,7 +19,7 @@ def test_marks_verdicts_and_digests_survive() -> None:
     verdict = Verdict(6, (Differing("n2", "values"), Differing("n3", "keys, sessions")))
     request = m.AppendRequest(4, "n1", 9, 3, (), 8, 5, mark=mark, verdict=verdict)
     message = over_the_wire(codec.encode_append(request, ENVELOPE))
-    assert codec.decode_append(message, "n1") == request
+    assert codec.decode_heartbeat(message, "n1") == request
     digest = StateDigest(mark, (("keys", b"\1" * 16), ("values", b"\2" * 16)))
     reply = m.AppendReply(4, True, 8, number=5, digest=digest)
     answer = over_the_wire(codec_replies.encode_reply(reply, 5, ENVELOPE, pb.AppendReply))
@@ -28,7 +28,7 @@ def test_marks_verdicts_and_digests_survive() -> None:
 
 def test_what_an_older_node_sends_has_none_of_it() -> None:
     old = pb.AppendRequest(envelope=ENVELOPE, number=5, term=4, prev_index=9, prev_term=3)
-    request = codec.decode_append(old, "n1")
+    request = codec.decode_heartbeat(old, "n1")
     assert request.mark is None
     assert request.verdict is None
     assert codec_replies.decode_append_reply(pb.AppendReply(term=4, ok=True)) == m.AppendReply(
@@ -52,7 +52,7 @@ def test_what_an_older_node_sends_has_none_of_it() -> None:
 def test_impossible_marks_and_verdicts_are_rejected(field: dict[str, Any], what: str) -> None:
     message = pb.AppendRequest(envelope=ENVELOPE, term=4, prev_index=9, prev_term=3, **field)
     with pytest.raises(Rejected, match=what):
-        codec.decode_append(message, "n1")
+        codec.decode_heartbeat(message, "n1")
 
 
 @pytest.mark.parametrize(
@@ -65,4 +65,6 @@ def test_impossible_marks_and_verdicts_are_rejected(field: dict[str, Any], what:
 )
 def test_impossible_digests_are_rejected(parts: list[pb.DigestPart], what: str) -> None:
     with pytest.raises(Rejected, match=what):
-        codec_replies.decode_append_reply(pb.AppendReply(term=4, ok=True, digest=parts))
+        codec_replies.decode_append_reply(
+            pb.AppendReply(term=4, ok=True, digest=parts, digest_index=1)
+        )

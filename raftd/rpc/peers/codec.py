@@ -139,15 +139,14 @@ def decode_append(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
     entries = _entries_in(message, payloads) if payloads or message.entry_terms else ()
     number = message.number
     request = m.AppendRequest(term, sender, prev_index, prev_term, entries, commit, number)
-    if message.mark_index or message.compared_index:
-        request = codec_digest.with_checks(request, message)
-    return request
+    return codec_digest.with_checks(request, message) if message.mark_index else request
 
 
 def decode_heartbeat(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
     if message.entry_payloads or message.entry_terms:
         raise Rejected("it carries entries")
-    return decode_append(message, sender)
+    request = decode_append(message, sender)
+    return codec_digest.with_checks(request, message) if message.compared_index else request
 
 
 def _bad_append(message: pb.AppendRequest) -> Rejected:

@@ -46,8 +46,9 @@ def encode_append_reply(reply: m.AppendReply, number: int, envelope: pb.Envelope
         unfit=reply.unfit,
         room=reply.room,
         joining=reply.joining,
-        priority=reply.priority,
     )
+    if reply.priority:
+        message.priority = reply.priority
     if reply.digest is not None:
         codec_digest.digest_out(reply.digest, message)
     return message
@@ -124,7 +125,7 @@ def decode_append_reply(message: pb.AppendReply) -> m.AppendReply | m.NotAdmitte
         room=_room_in(message.room),
         joining=message.joining,
         priority=message.priority,
-        digest=codec_digest.digest_in(message) if message.digest else None,
+        digest=codec_digest.digest_in(message) if message.digest_index else None,
     )
 
 

@@ -209,3 +209,17 @@ class BackupReply(_message.Message):
     head: BackupHead
     data: bytes
     def __init__(self, head: _Optional[_Union[BackupHead, _Mapping]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class LogLevelRequest(_message.Message):
+    __slots__ = ("logger", "level")
+    LOGGER_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    logger: str
+    level: str
+    def __init__(self, logger: _Optional[str] = ..., level: _Optional[str] = ...) -> None: ...
+
+class LogLevelReply(_message.Message):
+    __slots__ = ("level",)
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    level: str
+    def __init__(self, level: _Optional[str] = ...) -> None: ...

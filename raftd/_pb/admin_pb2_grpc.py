@@ -26,8 +26,7 @@ if _version_not_supported:
 
 
 class AdminStub:
-    """A call that is refused carries a Failure as client.proto describes it.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
         """Constructor.
@@ -70,11 +69,15 @@ class AdminStub:
                 request_serializer=raftd_dot___pb_dot_admin__pb2.MemberRequest.SerializeToString,
                 response_deserializer=raftd_dot___pb_dot_admin__pb2.MemberReply.FromString,
                 _registered_method=True)
+        self.LogLevel = channel.unary_unary(
+                '/raftd.admin.v1.Admin/LogLevel',
+                request_serializer=raftd_dot___pb_dot_admin__pb2.LogLevelRequest.SerializeToString,
+                response_deserializer=raftd_dot___pb_dot_admin__pb2.LogLevelReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
-    """A call that is refused carries a Failure as client.proto describes it.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     def Status(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -125,6 +128,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LogLevel(self, request, context):
+        """Lasts until the node ends; "default" is what the configuration says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +173,11 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=raftd_dot___pb_dot_admin__pb2.MemberRequest.FromString,
                     response_serializer=raftd_dot___pb_dot_admin__pb2.MemberReply.SerializeToString,
             ),
+            'LogLevel': grpc.unary_unary_rpc_method_handler(
+                    servicer.LogLevel,
+                    request_deserializer=raftd_dot___pb_dot_admin__pb2.LogLevelRequest.FromString,
+                    response_serializer=raftd_dot___pb_dot_admin__pb2.LogLevelReply.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'raftd.admin.v1.Admin', rpc_method_handlers)
@@ -172,8 +187,7 @@ def add_AdminServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Admin:
-    """A call that is refused carries a Failure as client.proto describes it.
-    """
+    """Missing associated documentation comment in .proto file."""
 
     @staticmethod
     def Status(request,
@@ -354,6 +368,33 @@ class Admin:
             '/raftd.admin.v1.Admin/ChangeMember',
             raftd_dot___pb_dot_admin__pb2.MemberRequest.SerializeToString,
             raftd_dot___pb_dot_admin__pb2.MemberReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LogLevel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/raftd.admin.v1.Admin/LogLevel',
+            raftd_dot___pb_dot_admin__pb2.LogLevelRequest.SerializeToString,
+            raftd_dot___pb_dot_admin__pb2.LogLevelReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,8 +27,6 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminStub:
-    """A call that is refused carries a Failure as client.proto describes it."""
-
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -48,11 +46,11 @@ class AdminStub:
     """Changes the members; answers when the change is committed. Leader only. A node that is added must run:
     the leader meets it first.
     """
+    LogLevel: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LogLevelRequest, _admin_pb2.LogLevelReply]
+    """Lasts until the node ends; "default" is what the configuration says."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
-    """A call that is refused carries a Failure as client.proto describes it."""
-
     def __init__(self, channel: _aio.Channel) -> None: ...
     Status: _aio.UnaryUnaryMultiCallable[_admin_pb2.StatusRequest, _admin_pb2.StatusReply]  # type: ignore[assignment]
     Digest: _aio.UnaryUnaryMultiCallable[_admin_pb2.DigestRequest, _admin_pb2.DigestReply]  # type: ignore[assignment]
@@ -69,10 +67,10 @@ class AdminAsyncStub(AdminStub):
     """Changes the members; answers when the change is committed. Leader only. A node that is added must run:
     the leader meets it first.
     """
+    LogLevel: _aio.UnaryUnaryMultiCallable[_admin_pb2.LogLevelRequest, _admin_pb2.LogLevelReply]  # type: ignore[assignment]
+    """Lasts until the node ends; "default" is what the configuration says."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
-    """A call that is refused carries a Failure as client.proto describes it."""
-
     @_abc_1.abstractmethod
     def Status(
         self,
@@ -129,5 +127,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         """Changes the members; answers when the change is committed. Leader only. A node that is added must run:
         the leader meets it first.
         """
+
+    @_abc_1.abstractmethod
+    def LogLevel(
+        self,
+        request: _admin_pb2.LogLevelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.LogLevelReply, _abc.Awaitable[_admin_pb2.LogLevelReply]]:
+        """Lasts until the node ends; "default" is what the configuration says."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

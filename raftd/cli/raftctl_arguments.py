@@ -266,6 +266,9 @@ def _add_nodes(add: Add) -> None:
         "explain in sentences what is wrong: no leader, who waits, who lags",
     )
     add("snapshot", "raftctl_nodes:snapshot", "let every endpoint take a snapshot now")
+    log = add("log-level", "raftctl_log:log_level", "what every endpoint logs; LEVEL changes it")
+    log.add_argument("level", nargs="?", default="", help="debug, info, warning, error, default")
+    log.add_argument("--logger", default="raftd", help="as log lines name it (default: raftd)")
     backup = add(
         "backup",
         "raftctl_backup:backup",

@@ -170,6 +170,19 @@ async def snapshot_at(node: NodeChannel, endpoint: str, timeout: float) -> int:
     return reply.index
 
 
+def log_level_at(logger: str, level: str) -> Question[str]:
+    """Have `logger` write from `level` on ("default": as configured; empty: only ask).
+
+    The level that is in force.
+    """
+
+    async def ask(node: NodeChannel, endpoint: str, timeout: float) -> str:
+        request = pb.LogLevelRequest(logger=logger, level=level)
+        return (await node.admin.LogLevel(request, timeout=timeout)).level
+
+    return ask
+
+
 def command_once(command: bytes) -> Question[SubmitReply]:
     """One command without a session."""
 

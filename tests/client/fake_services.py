@@ -166,6 +166,11 @@ class _Admin(admin_pb2_grpc.AdminServicer):
             number=4, kind="term_changed", term=2, role="follower", detail="x"
         )
 
+    def LogLevel(
+        self, request: admin_pb2.LogLevelRequest, context: grpc.ServicerContext
+    ) -> admin_pb2.LogLevelReply:
+        return admin_pb2.LogLevelReply(level=request.level or "info")
+
     def SnapshotNow(
         self, request: admin_pb2.SnapshotNowRequest, context: grpc.ServicerContext
     ) -> admin_pb2.SnapshotNowReply:

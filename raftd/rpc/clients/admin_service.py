@@ -14,7 +14,7 @@ from raftd.core.effects import Event
 from raftd.core.types import PeerState, RaftState
 from raftd.node.outcomes import Answered, Applied
 from raftd.rpc.api import EventFeed
-from raftd.rpc.clients import errors
+from raftd.rpc.clients import errors, log_levels
 from raftd.rpc.clients.backups import Backups
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.clients.gate import Context, Gate
@@ -79,6 +79,15 @@ class AdminService(admin_pb2_grpc.AdminServicer):
             return pb.SnapshotNowReply(index=outcome.index)
         except CallFailed as failed:
             await errors.abort(context, failed.failure)
+
+    async def LogLevel(self, request: pb.LogLevelRequest, context: Context) -> pb.LogLevelReply:
+        await self._admit("LogLevel", context, changes=bool(request.level))
+        try:
+            if request.level:
+                log_levels.set_level(request.logger, request.level)
+            return pb.LogLevelReply(level=log_levels.level_of(request.logger))
+        except ValueError as error:
+            await errors.abort(context, errors.invalid(str(error)))
 
     async def Backup(  # type: ignore[override]
         self, request: pb.BackupRequest, context: Context

@@ -4,8 +4,9 @@ Starts a cluster, a process of watchers for each node and one that puts. Every w
 it is told and checks that the revisions of its keys grow; at the end each must have been told of
 every put of its keys. Prints one line: rates, how late the last events were, CPU, resident memory.
 
-With `--all N` further N watchers watch every key. A stream carries `--per-stream` watchers, as a
-client of etcd does it.
+With `--all N` further N watchers watch every key. Of all streams a share of `--slow` reads nothing
+until the last put was answered; the nodes keep enough history for them. A stream carries
+`--per-stream` watchers, as a client of etcd does it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bytes", type=int, default=100, help="of a value")
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--per-stream", type=int, default=20)
+    parser.add_argument("--slow", type=float, default=0.0, help="share that reads at the end only")
     parser.add_argument("--transport", default="grpcio", help="of the nodes")
     parser.add_argument("--endpoint", default="", help=argparse.SUPPRESS)
     parser.add_argument("--place", type=int, default=0, help=argparse.SUPPRESS)
@@ -63,15 +65,20 @@ async def _watch(options: argparse.Namespace) -> int:
     names, told = [*spans], Told()
     waiting: list[asyncio.Future[None]] = []
     tasks = []
-    loop = asyncio.get_running_loop()
+    loop, draw = asyncio.get_running_loop(), random.Random(options.place)
+    quick, lazy = asyncio.Event(), asyncio.Event()
+    quick.set()
     for at in range(0, len(names), options.per_stream):
         ready: asyncio.Future[None] = loop.create_future()
         waiting.append(ready)
         chosen = names[at : at + options.per_stream]
-        tasks.append(loop.create_task(stream(options.endpoint, chosen, spans, told, ready)))
+        reads = lazy if draw.random() < options.slow else quick
+        tasks.append(loop.create_task(stream(options.endpoint, chosen, spans, told, ready, reads)))
     await asyncio.gather(*waiting)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    await loop.run_in_executor(None, sys.stdin.read)
+    lazy.set()
     await asyncio.gather(*tasks)
     sys.stdout.write(json.dumps({"events": told.events, "wrong": told.wrong}) + "\n")
     return 0
@@ -81,7 +88,7 @@ async def _watch(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace) -> int:
-    settings = {"transport": options.transport}
+    settings = {"transport": options.transport, "history_bytes": "256MiB"}
     cluster = Raftd(BASE / "portwatching", options.nodes, settings)
     watching: list[subprocess.Popen[str]] = []
     try:
@@ -94,10 +101,14 @@ def _measure(options: argparse.Namespace) -> int:
                 "--endpoint",
                 node.client_address,
             ]
-            for name in ("watchers", "all", "nodes", "per_stream"):
+            for name in ("watchers", "all", "nodes", "per_stream", "slow"):
                 command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
             command += ["--place", str(place)]
-            watching.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+            watching.append(
+                subprocess.Popen(
+                    command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
         for process in watching:
             assert process.stdout is not None
             process.stdout.readline()
@@ -113,6 +124,7 @@ def _under_load(
     options: argparse.Namespace, cluster: Raftd, watching: list[subprocess.Popen[str]]
 ) -> int:
     wanted: dict[int, int] = {}
+    _forget_peaks(cluster)
     cpu, idle = _cpu(cluster), _memory(cluster)
     with Client(cluster.endpoints(), timeout=PATIENCE_SECONDS) as client:
         began = time.monotonic()
@@ -120,7 +132,10 @@ def _under_load(
         loaded = time.monotonic() - began
         client.put(END, b"")
         ended = time.monotonic()
-    told = []
+    told, held = [], _memory(cluster)
+    for process in watching:
+        assert process.stdin is not None
+        process.stdin.close()
     for process in watching:
         assert process.stdout is not None
         told.append(json.loads(process.stdout.readline()))
@@ -137,7 +152,8 @@ def _under_load(
         f"{loaded:.1f} s ({puts / loaded:.0f}/s), {total} events ({total / loaded:.0f}/s), "
         f"missed {missed}, wrong {len(wrong)}; last event {late:.2f} s after the last put; CPU "
         f"{' '.join(f'{one / loaded:.2f}' for one in used)} cores; resident MiB idle "
-        f"{' '.join(map(str, idle))}, at most {' '.join(map(str, _memory(cluster)))}\n"
+        f"{' '.join(map(str, idle))}, with the slow ones behind {' '.join(map(str, held))}, "
+        f"at most {' '.join(map(str, _memory(cluster, 'VmHWM')))}\n"
     )
     for text in wrong[:5]:
         sys.stdout.write(f"  {text}\n")
@@ -171,14 +187,20 @@ def _cpu(cluster: Raftd) -> list[float]:
     return found
 
 
-def _memory(cluster: Raftd) -> list[int]:
-    """The most that each node's process was resident, MiB."""
+def _memory(cluster: Raftd, what: str = "VmRSS") -> list[int]:
+    """What of each node's process is resident, MiB; VmHWM: at most since `_forget_peaks`."""
     found = []
     for pid in cluster.pids():
         status = Path(f"/proc/{pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        line = next(line for line in status.splitlines() if line.startswith(what))
         found.append(int(line.split()[1]) >> 10)
     return found
+
+
+def _forget_peaks(cluster: Raftd) -> None:
+    """Starting takes more than serving."""
+    for pid in cluster.pids():
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,11 @@ async def stream(
     spans: dict[str, bytes],
     told: Told,
     ready: asyncio.Future[None],
+    reads: asyncio.Event,
 ) -> None:
-    """One connection with some watchers, and one of the key that ends all."""
+    """One connection with some watchers, and one of the key that ends all. reads: once all watch,
+    nothing more is read until it is set.
+    """
     async with aio.insecure_channel(
         endpoint, options=[("grpc.use_local_subchannel_pool", 1)]
     ) as channel:
@@ -55,10 +58,15 @@ async def stream(
                 by_id[answer.watch_id] = [*names, ""][len(by_id)]
                 if len(by_id) > len(names):
                     ready.set_result(None)
+                    await reads.wait()
                 continue
             if answer.watch_id < 0:  # all of the stream were told everything
                 call.cancel()
                 return
+            if answer.canceled:
+                told.wrong.append(
+                    f"{by_id[answer.watch_id]}: cancelled at {answer.compact_revision}"
+                )
             name = by_id[answer.watch_id]
             if name:
                 _count(told, name, answer)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import random
 from collections import Counter
+from contextlib import suppress
 
 from raftd.machine.kv.lessor import TICK_SECONDS
 from raftd.machine.kv.store import KvStore
@@ -209,8 +210,14 @@ class Campaign:
         node = self.leader.node
         self._term += 2
         node.follow(self._term - 1)
-        node.run(self._rng.random() * 4)
         node.proposals.clear()
+        node.run(self._rng.random() * 4)
+        if node.proposals:
+            raise BrokenRule("lease-kept", "a node that does not lead proposes to end leases")
+        for lease in list(self._alive)[:1]:
+            with suppress(MachineError):
+                node.renew(lease)
+                raise BrokenRule("lease-kept", "a node that does not lead renewed a lease")
         node.lead(self._term)
         self._alive = {lease: (ttl_s, node.time) for lease, (ttl_s, _) in self._alive.items()}
 

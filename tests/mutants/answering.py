@@ -25,8 +25,8 @@ ANSWERING = (
         "a range sees keys that came since the last one",
         machine(
             "kv.table",
-            "        self.count += 1\n        self._orders[at] = None\n",
-            "        self.count += 1\n",
+            "        self.bytes += len(key) + len(after)\n        self._orders[at] = None\n",
+            "        self.bytes += len(key) + len(after)\n",
         ),
         by="linearizable",
     ),

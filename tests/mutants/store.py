@@ -181,6 +181,12 @@ LEASES = (
         by="lease-kept",
     ),
     _store(
+        "deposed-leader-counts-on",
+        "only the leader ends leases and renews them",
+        _kv("lessor", "        elif not leads and self._term:\n", "        elif False:\n"),
+        by="lease-kept",
+    ),
+    _store(
         "renewal-forgotten",
         "a renewed lease has its whole time again",
         _kv(

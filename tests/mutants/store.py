@@ -124,8 +124,8 @@ WATCHING = (
         "a put says truly whether it made its key",
         _kv(
             "table",
-            "            run[key] = _pack(created, revision, version) + value\n",
-            "            run[key] = _pack(revision, revision, version) + value\n",
+            "            run[key] = after = _pack(created, revision, version) + value\n",
+            "            run[key] = after = _pack(revision, revision, version) + value\n",
         ),
         by="watch-created exactly-once",
     ),

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import cluster as nodes
+from harness.certificates import client_files
 from harness.nodes import ROOT, Node, endpoints, free_ports, wait_until
+from raftd.tls.contexts import client_context
 
 BASE = ROOT / ".run" / "bench"
 START_SECONDS = 60.0
@@ -103,8 +105,14 @@ class Etcd:
 
     name = "etcd"
 
-    def __init__(self, base: Path, count: int = 3) -> None:
+    def __init__(self, base: Path, count: int = 3, tls: Path | None = None) -> None:
+        """tls: where harness.certificates has made those of n1, n2, ... and a client's."""
         self.base = base
+        self._tls = tls
+        self._scheme = "http" if tls is None else "https"
+        self._context = None if tls is None else client_context(client_files(tls))
+        if self._context is not None:
+            self._context.set_alpn_protocols(["http/1.1"])
         ports = free_ports(2 * count)
         self._client, self._peer = ports[:count], ports[count:]
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -117,17 +125,29 @@ class Etcd:
         self.wait_ready()
 
     def _spawn(self, at: int) -> subprocess.Popen[bytes]:
-        client, peer = (f"http://127.0.0.1:{ports[at]}" for ports in (self._client, self._peer))
-        members = ",".join(f"n{n}=http://127.0.0.1:{port}" for n, port in enumerate(self._peer))
+        scheme = self._scheme
+        client, peer = (f"{scheme}://127.0.0.1:{ports[at]}" for ports in (self._client, self._peer))
+        members = ",".join(f"n{n}={scheme}://127.0.0.1:{port}" for n, port in enumerate(self._peer))
         command = ["etcd", "--name", f"n{at}", "--data-dir", str(self.base / f"n{at}")]
         command += ["--listen-client-urls", client, "--advertise-client-urls", client]
         command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
         command += ["--initial-cluster", members, "--initial-cluster-state", "new"]
         command += ["--quota-backend-bytes", "8000000000"]
+        command += self._secured(at)
         with (self.base / f"n{at}.log").open("ab") as log:
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+
+    def _secured(self, at: int) -> list[str]:
+        if self._tls is None:
+            return []
+        words = []
+        for port in ("", "peer-"):
+            words += [f"--{port}cert-file", str(self._tls / f"n{at + 1}.crt")]
+            words += [f"--{port}key-file", str(self._tls / f"n{at + 1}.key")]
+            words += [f"--{port}trusted-ca-file", str(self._tls / "ca.crt")]
+        return [*words, "--client-cert-auth", "--peer-client-cert-auth"]
 
     def wait_ready(self) -> float:
         began = time.monotonic()
@@ -141,10 +161,15 @@ class Etcd:
 
     def _healthy(self, port: int) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2) as answer:
+            with self._open(port, "/health", 2) as answer:
                 return b"true" in answer.read()
         except OSError:
             return False
+
+    def _open(self, port: int, path: str, seconds: float, data: bytes | None = None) -> Any:
+        """Raises OSError."""
+        url = f"{self._scheme}://127.0.0.1:{port}{path}"
+        return urllib.request.urlopen(url, data=data, timeout=seconds, context=self._context)
 
     def kill(self, at: int) -> None:
         self._processes[at].send_signal(signal.SIGKILL)
@@ -178,9 +203,8 @@ class Etcd:
         return max((int(one["header"].get("revision", 0)) for one in said if one), default=0)
 
     def _status(self, port: int) -> dict[str, Any] | None:
-        url = f"http://127.0.0.1:{port}/v3/maintenance/status"
         try:
-            with urllib.request.urlopen(url, data=b"{}", timeout=2) as answer:
+            with self._open(port, "/v3/maintenance/status", 2, b"{}") as answer:
                 found: dict[str, Any] = json.load(answer)
         except (OSError, ValueError):
             return None
@@ -189,7 +213,7 @@ class Etcd:
     def syncs(self) -> list[int]:
         counts = []
         for port in self._client:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            with self._open(port, "/metrics", 5) as answer:
                 text = answer.read().decode()
             name = "etcd_disk_wal_fsync_duration_seconds_count "
             lines = [line for line in text.splitlines() if line.startswith(name)]

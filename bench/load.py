@@ -23,6 +23,7 @@ from pathlib import Path
 
 import raftd.own_process  # noqa: F401 - before the first import of grpc
 from bench.facts import cpu_seconds, percentile
+from harness.certificates import client_files
 from raftd.client import AsyncClient, Client, RaftdError
 from raftd.client.settings import Options
 from raftd.wire import kv
@@ -217,7 +218,7 @@ def blocking(options: argparse.Namespace, callers: list[Caller], meter: Meter) -
 
 def chosen(options: argparse.Namespace) -> Options:
     """What the client is made with; its transport only if one was named."""
-    made: Options = {"timeout": options.timeout}
+    made: Options = {"timeout": options.timeout, **credentials(options.tls)}
     if options.transport:
         made["transport"] = options.transport
     return made
@@ -233,11 +234,20 @@ async def asynchronous(options: argparse.Namespace, callers: list[Caller], meter
         meter.stop()
 
 
-def read_back(endpoints: str, callers: Sequence[Caller]) -> tuple[int, list[str]]:
+def credentials(tls: Path | None) -> Options:
+    """Of the client whose certificate harness.certificates has made there; None: plain text."""
+    if tls is None:
+        return {}
+    files = client_files(tls)
+    return {"ca": files.ca, "cert": files.cert, "key": files.key}
+
+
+def read_back(options: argparse.Namespace, callers: Sequence[Caller]) -> tuple[int, list[str]]:
     """(keys looked at, those that differ from what was acknowledged), through a fresh client."""
     pairs = [pair for caller in callers for pair in caller.said.items()][:READ_BACK]
     wrong = []
-    with Client(endpoints, timeout=TIMEOUT) as client, ThreadPoolExecutor(32) as pool:
+    own: Options = {**credentials(options.tls), "timeout": TIMEOUT}
+    with Client(options.endpoints, **own) as client, ThreadPoolExecutor(32) as pool:
 
         def found(pair: tuple[bytes, bytes]) -> kv.KeyValue | None:
             return client.get(pair[0]).kv
@@ -275,6 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--endpoints", required=True)
     add("--transport", choices=["h2", "grpcio"], help="the client's; else its default")
+    add("--tls", type=Path, help="where certificates are: TLS")
     add("--op", required=True, choices=["put", "get", "bulk", "fill", "aput", "aget"])
     add("--callers", type=int, default=64)
     add("--own-clients", action="store_true", help="one client a caller: no coalescing")
@@ -298,7 +309,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.samples:
         pairs = sorted(pair for caller in callers for pair in zip(caller.ends, caller.latencies))
         options.samples.write_bytes(array.array("d", itertools.chain.from_iterable(pairs)))
-    checked, wrong = read_back(options.endpoints, callers)
+    checked, wrong = read_back(options, callers)
     answer |= {"checked": checked, "wrong": len(wrong), "first_wrong": wrong[:1]}
     print(json.dumps(answer))
     return 0

@@ -11,7 +11,6 @@ python -m scripts.cluster wipe             stop all, remove the data
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.certificates import certificates, client_files, hand_out
 from harness.nodes import (
     ROOT,
     Node,
@@ -32,7 +32,6 @@ from harness.nodes import (
     wait_until,
     write_configs,
 )
-from raftd.tls.certs import Authority
 
 BASE = ROOT / ".run" / "nodes"
 FIRST_PORT = 7001
@@ -143,11 +142,10 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
             "scripts.cluster wipe` and start anew, or see docs/security.md for nodes with data"
         )
     if not before:
-        secured = _certificates(local, nodes) if arguments.tls else {}
+        secured = certificates(local.tls, nodes) if arguments.tls else {}
         write_configs(nodes, {**page_settings(nodes), **secured})
-        for node in nodes if secured else ():
-            for end in ("crt", "key"):
-                (node.directory / f"node.{end}").symlink_to(local.tls / f"{node.id}.{end}")
+        if secured:
+            hand_out(local.tls, nodes)
     for node in nodes:
         if node.pid() is None:
             node.start()
@@ -168,24 +166,12 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _certificates(local: Local, nodes: Sequence[Node]) -> dict[str, str]:
-    """Make an authority, a certificate for each node and one for a client. Returns settings."""
-    now, year = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=365)
-    authority = Authority.make(local.tls, now)
-    for node in nodes:
-        authority.node(local.tls, node.id, ["127.0.0.1", "localhost"], now, year)
-    authority.client(local.tls, "admin", now, year)
-    own = {f"{port}_{end}": f"node.{file}" for port in ("peer", "client")
-           for end, file in (("cert", "crt"), ("key", "key"))}  # fmt: skip
-    return {**own, "peer_ca": f"{local.tls}/ca.crt", "client_ca": f"{local.tls}/ca.crt"}
-
-
 def _credentials(local: Local) -> dict[str, str]:
     """What raftctl has to be told of, in its environment, to be let in."""
     if not local.tls.exists():
         return {}
-    files = {"CACERT": "ca.crt", "CERT": "admin.crt", "KEY": "admin.key"}
-    return {f"RAFTCTL_{name}": str(local.tls / file) for name, file in files.items()}
+    files = client_files(local.tls)
+    return {"RAFTCTL_CACERT": files.ca, "RAFTCTL_CERT": files.cert, "RAFTCTL_KEY": files.key}
 
 
 def _flags(local: Local) -> str:

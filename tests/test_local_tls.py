@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from harness.certificates import certificates
 from harness.nodes import write_configs
 from raftd.config import Config
 from raftd.embed.security import security_of
-from scripts.cluster import Local, _certificates, _credentials, main
+from scripts.cluster import Local, _credentials, main
 
 
 def test_what_make_up_makes_is_accepted(tmp_path: Path) -> None:
     local = Local(tmp_path, 7001)
     assert _credentials(local) == {}
     nodes = [local.node_at(number) for number in (1, 2)]
-    settings = _certificates(local, nodes)
+    settings = certificates(local.tls, nodes)
     assert set(settings) == {
         "peer_cert", "peer_key", "peer_ca", "client_cert", "client_key", "client_ca",
     }  # fmt: skip
@@ -31,7 +32,7 @@ def test_what_make_up_makes_is_accepted(tmp_path: Path) -> None:
     assert all(os.path.exists(path) for path in _credentials(local).values())
 
 
-def test_nodes_that_have_no_certificates_are_left_alone(
+def test_nodes_that_have_nocertificates_are_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local = Local(tmp_path, 7001)

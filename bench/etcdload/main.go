@@ -7,6 +7,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -32,6 +34,7 @@ var (
 	keys      = flag.Int("keys", 1024, "keys over all callers")
 	secs      = flag.Float64("secs", 3, "how long")
 	limit     = flag.Duration("timeout", 10*time.Second, "of one call")
+	secured   = flag.String("tls", "", "directory of ca.crt, admin.crt and admin.key: TLS")
 	pids      = flag.String("pids", "", "servers whose CPU time to tell, with commas")
 )
 
@@ -176,8 +179,24 @@ func different(callers []*caller) (int, int) {
 	return checked, wrong
 }
 
+// credentials are those of the client whose certificate lies in a directory.
+func credentials(directory string) *tls.Config {
+	pair, err := tls.LoadX509KeyPair(directory+"/admin.crt", directory+"/admin.key")
+	authority, failed := os.ReadFile(directory + "/ca.crt")
+	if err != nil || failed != nil {
+		fmt.Fprintln(os.Stderr, "etcdload:", err, failed)
+		os.Exit(1)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	return &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}}
+}
+
 func connect() *clientv3.Client {
 	config := clientv3.Config{Endpoints: strings.Split(*endpoints, ","), DialTimeout: 5 * time.Second}
+	if *secured != "" {
+		config.TLS = credentials(*secured)
+	}
 	client, err := clientv3.New(config)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "etcdload:", err)

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.cluster import Cluster
 from harness.hurt import PROGRAM, hurt
 from harness.nodes import ROOT, Node, config_text, endpoints, make_nodes
 from harness.proxied import ProxiedCluster
 from harness.writers import Writers
 from raftd.cli.raftctl_why import look
-from raftd.client import Client, diagnosis
+from raftd.client import Client, NoSpace, diagnosis
 
 pytestmark = pytest.mark.cluster
 
@@ -237,3 +238,21 @@ def test_why_names_the_node_and_the_cause(tmp_path: Path, monkeypatch: pytest.Mo
     finally:
         ward.client.close()
         ward.cluster.close()
+
+
+def fill(client: Client) -> None:
+    for number in range(100):
+        client.put(b"%d" % number, bytes(100_000))
+
+
+def test_why_names_the_quota(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, 1, {"quota_bytes": "1MiB"})
+    try:
+        client = cluster.start().client(timeout=5.0)
+        with pytest.raises(NoSpace):
+            fill(client)
+        found = look(client)
+        assert not found.well
+        assert any("reports: alarm NO_SPACE raised for" in told for told in found.sentences), found
+    finally:
+        cluster.close()

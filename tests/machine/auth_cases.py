@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from raftd.wire import kv, leases
+from raftd.wire import alarms, kv, leases
 from raftd.wire.auth import Kind, encode_auth
 from raftd.wire.txn import EQUAL, VERSION, Compare, DeleteOp, PutOp, RangeOp, Txn, encode_txn
 
 LEASE = 7
 """On it is a key that this user may not write."""
 
+CLEARED = alarms.encode_alarm(alarms.Action.CLEAR, alarms.Alarm(alarms.Kind.NO_SPACE, ""))
 READ_A, READ_D = RangeOp(b"a"), RangeOp(b"d")
 PUT_B, PUT_F = PutOp(b"b"), PutOp(b"f")
 NEVER = (Compare(b"a", VERSION, EQUAL, 99),)
@@ -66,6 +67,7 @@ COMMANDS: dict[str, tuple[bytes, bool]] = {
     "lease revoke with others' keys": (leases.encode_lease_revoke(LEASE), False),
     "lease expiry": (leases.encode_lease_expire([(LEASE, 1)]), False),
     "compaction": (leases.encode_compact(2), False),
+    "alarm": (CLEARED, False),
     "auth": (encode_auth(Kind.USER_GRANT, b"ann", b"root"), False),
     "switching it off": (encode_auth(Kind.DISABLE), False),
 }  # fmt: skip

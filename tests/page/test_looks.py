@@ -162,13 +162,14 @@ def test_a_film_asks_the_machine_on_its_own_thread_and_only_for_news() -> None:
     assert not jobs, "nothing was applied"
     listeners[0](1, 10, False)
     again.pop()()
+    listeners[0](2, 10, False)
     again.pop()()
     assert len(jobs) == 1, "one question at a time"
     jobs.pop().call()
     found = reader.take()
     assert found is not None
     assert found[2]["changes"] == [[5, "put", "k", 1]]
-    listeners[0](2, 10, False)
     again.pop()()
     jobs.pop().call()
+    assert not jobs
     assert asked == [(0, 8), (5, 8)]

@@ -282,7 +282,11 @@ class Channel:
         if connections:
             settings = self.settings.connection
             shortest = min(settings.keepalive_time, settings.keepalive_timeout)
-            self._timer = self.loop.call_later(shortest / CHECK_SHARE, self._check)
+            pause = shortest / CHECK_SHARE
+            if self.settings.keepalive_idle:
+                due = min(connection.vigil.due() for connection in connections)
+                pause = max(pause, min(due - now, settings.keepalive_time))
+            self._timer = self.loop.call_later(pause, self._check)
 
     # --- the end ----------------------------------------------------------------------------
 

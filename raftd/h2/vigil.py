@@ -56,6 +56,15 @@ class Vigil:
             return f"nothing came for {now - self.heard:.1f} s, nor an answer to a ping"
         return self._look_at_reader(now)
 
+    def due(self) -> float:
+        """When there is something to look at, if nothing comes meanwhile; on the loop's clock."""
+        settings = self._connection.settings
+        if not self._connection.settled:
+            return self._made + settings.handshake_timeout
+        if self.pinged:
+            return self.pinged + settings.keepalive_timeout
+        return self.heard + settings.keepalive_time
+
     def _look_at_reader(self, now: float) -> str:
         settings, unsent = self._connection.settings, self._connection.unsent
         gone = self.given - self._connection.engine.queued_all()

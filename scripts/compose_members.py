@@ -7,6 +7,7 @@ import time
 from harness.containers import Containers, wait_until
 from harness.writers import Writers, WrongState
 from raftd.client import Client
+from raftd.client.errors import Refused
 
 JOIN_FILE = "docker-compose.join.yml"
 NEW, OLD = "n4", "n1"
@@ -23,7 +24,7 @@ def exchange(cluster: Containers, client: Client, writers: Writers) -> None:
     wait_until(lambda: _standing(cluster, client, NEW) == "learner", PATIENCE_SECONDS, "n4 to join")
     joined = time.monotonic()
     wait_until(lambda: _caught_up(cluster, client), PATIENCE_SECONDS, "n4 to catch up")
-    client.change_member("promote", NEW)
+    wait_until(lambda: _promoted(client), PATIENCE_SECONDS, "n4 to be let vote")
     promoted = time.monotonic()
     client.change_member("remove", OLD)
     wait_until(lambda: _left(cluster), PATIENCE_SECONDS, "n1 to end with exit code 3")
@@ -56,6 +57,17 @@ def _caught_up(cluster: Containers, client: Client) -> bool:
         if status.role == "leader":
             return any(peer.id == NEW and peer.lag < 100 for peer in status.peers)
     return False
+
+
+def _promoted(client: Client) -> bool:
+    """Refused while it has the log, and has not yet said that it could vote."""
+    try:
+        client.change_member("promote", NEW)
+    except Refused as refused:
+        if "still joining" not in str(refused):
+            raise
+        return False
+    return True
 
 
 def _left(cluster: Containers) -> bool:

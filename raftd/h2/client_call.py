@@ -174,6 +174,8 @@ class ClientCall(Stream):
             done, self.on_done = self.on_done, None
             if done is not None:
                 done()
+            self.on_initial = self.on_started = self.on_status = self.on_room = None
+            self.on_message = None
 
     def broken(self, code: grpc.StatusCode, text: str) -> None:
         """What was whole before it may still be read."""

@@ -127,6 +127,8 @@ class Connection(asyncio.Protocol):
         self._writers.clear()
         self._ended.clear()
         self.on_lost(text)
+        self.engine.leave()
+        self.vigil.leave()
 
     # --- sending ----------------------------------------------------------------------------
 

@@ -113,6 +113,13 @@ class Engine(Protocol):
     def shut_down(self, last_stream_id: int | None = None) -> None:
         """GOAWAY. None: a warning that refuses nothing yet; the one with a number follows."""
 
+    def leave(self) -> None:
+        """The connection is over: the sink is told nothing more, and forgotten.
+
+        Here and below nothing may be left that only the cyclic collector frees: a daemon keeps that
+        one from looking at all there is, so each connection would stay for ever.
+        """
+
     @property
     def last_stream_id(self) -> int:
         """The newest stream that the peer opened; 0 if none."""

@@ -191,6 +191,9 @@ class Ngh2Engine:
         except self._http2.NGH2Error:
             return  # the other side was quicker
 
+    def leave(self) -> None:
+        self._tell = {}
+
     @property
     def last_stream_id(self) -> int:
         return self._last_stream_id

@@ -199,3 +199,5 @@ class ServerCall(Stream):
         gone, self.on_gone = self.on_gone, None
         if gone is not None:
             gone()
+        self.on_whole = self.on_request_end = self.on_over = self.on_room = None
+        self.on_message = None

@@ -66,6 +66,7 @@ class ServerConnection(TakenInTurns):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
+        self.row = None
         self._cut_below()
         if not self._refused:
             self._server.left(self)

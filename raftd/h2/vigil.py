@@ -39,6 +39,10 @@ class Vigil:
         self.given = 0
         """Bytes of messages that the engine was given to send; pings are no sign of reading."""
 
+    def leave(self) -> None:
+        """The connection is over; nobody looks any more."""
+        del self._connection
+
     def look(self, now: float) -> str:
         """Why the connection is to be given up, in one line; empty: it is well."""
         connection, settings = self._connection, self._connection.settings

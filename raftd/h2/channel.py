@@ -24,12 +24,12 @@ from raftd.h2.engine import Header, NoNewStreams
 from raftd.h2.headers import CONTENT_TYPE, MetadataLike, timeout_header, to_headers
 from raftd.h2.messages import ACCEPTED
 from raftd.h2.settings import ChannelSettings
+from raftd.h2.vigil import pause_before_look
 from raftd.names import NOWHERE, SHARED, Names, is_literal
 
 State = grpc.ChannelConnectivity
 
 USER_AGENT = (b"user-agent", b"raftd-h2")
-CHECK_SHARE = 8
 
 
 class Channel:
@@ -280,12 +280,8 @@ class Channel:
             else:
                 connection.vigil.rest(now)
         if connections:
-            settings = self.settings.connection
-            shortest = min(settings.keepalive_time, settings.keepalive_timeout)
-            pause = shortest / CHECK_SHARE
-            if self.settings.keepalive_idle:
-                due = min(connection.vigil.due() for connection in connections)
-                pause = max(pause, min(due - now, settings.keepalive_time))
+            vigils = [one.vigil for one in connections] if self.settings.keepalive_idle else []
+            pause = pause_before_look(vigils, self.settings.connection, now)
             self._timer = self.loop.call_later(pause, self._check)
 
     # --- the end ----------------------------------------------------------------------------

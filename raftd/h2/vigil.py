@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from raftd.h2.engine import Engine
 from raftd.h2.settings import ConnectionSettings
+
+CHECK_SHARE = 8
+"""Connections are looked at so many times within the shortest time of their settings."""
+
+
+def pause_before_look(vigils: Sequence[Vigil], settings: ConnectionSettings, now: float) -> float:
+    """Seconds until something is due on one of these; none: the shortest that makes sense."""
+    least = min(settings.keepalive_time, settings.keepalive_timeout) / CHECK_SHARE
+    due = min((vigil.due() for vigil in vigils), default=now)
+    return max(least, min(due - now, settings.keepalive_time))
 
 
 class Watched(Protocol):

@@ -54,6 +54,15 @@ def test_health(shell: Shell, cluster: FakeCluster) -> None:
     assert b"not serving" in shell.out
 
 
+def test_log_level(shell: Shell) -> None:
+    assert shell("log-level") == 0
+    assert b"info" in shell.out
+    assert shell("-w", "json", "log-level", "debug", "--logger", "raftd.rpc") == 0
+    found = json.loads(shell.out)
+    assert found["logger"] == "raftd.rpc"
+    assert {row["level"] for row in found["levels"]} == {"debug"}
+
+
 def test_snapshot_transfer_events(shell: Shell) -> None:
     assert shell("snapshot") == 0
     assert shell("transfer", "n2") == 0

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,6 @@ from tests.client.fake_server import FakeCluster, Tally
 from tests.client.faults import Fault
 
 DEAD = "127.0.0.1:1"
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with FakeCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def shell(cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]) -> Shell:
-    return Shell(cluster, capfdbinary)
 
 
 def b64(data: bytes) -> str:

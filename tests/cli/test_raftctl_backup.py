@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from raftd.cli.progress import Progress
 from tests.backup.snapshots import head_of
 from tests.cli.raftctl_shell import Shell
 from tests.client.fake_server import FakeCluster
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with FakeCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def shell(cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]) -> Shell:
-    return Shell(cluster, capfdbinary)
 
 
 def test_a_backup_of_the_leader(shell: Shell, cluster: FakeCluster, tmp_path: Path) -> None:

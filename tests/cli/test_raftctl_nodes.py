@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,17 +15,6 @@ from tests.cli.raftctl_shell import Shell
 from tests.client.fake_server import FakeCluster
 
 START_SECONDS_MAX = 0.3
-
-
-@pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with FakeCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def shell(cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]) -> Shell:
-    return Shell(cluster, capfdbinary)
 
 
 # -- nodes ------------------------------------------------------------------------------------

@@ -19,17 +19,6 @@ from tests.client.fake_server import FakeCluster
 
 
 @pytest.fixture
-def cluster() -> Iterator[FakeCluster]:
-    with FakeCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def shell(cluster: FakeCluster, capfdbinary: pytest.CaptureFixture[bytes]) -> Shell:
-    return Shell(cluster, capfdbinary)
-
-
-@pytest.fixture
 def client(cluster: FakeCluster) -> Iterator[Client]:
     with Client(cluster.endpoints) as client:
         yield client

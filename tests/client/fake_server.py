@@ -63,6 +63,14 @@ class Tally:
         raise NotImplementedError
 
 
+class Wordy(Tally):
+    """Its answers are long: few of them fit in a session."""
+
+    def apply(self, command: bytes) -> bytes:
+        self.seen.append(command)
+        return command * 20_000
+
+
 class FakeCluster:
     """`nodes` servers on free ports of loopback; node n1 leads at first. A context manager."""
 

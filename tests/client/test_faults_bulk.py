@@ -17,7 +17,7 @@ from raftd.client.context import Context
 from raftd.client.policy import judge_rpc
 from raftd.client.stream import Flight
 from raftd.client.stream_kinds import CommandStream
-from tests.client.fake_server import FakeCluster
+from tests.client.fake_server import FakeCluster, Wordy
 from tests.client.faults import Fault
 
 import grpc  # isort: skip
@@ -107,25 +107,6 @@ def test_a_stream_that_was_refused_leaves_what_was_written_unknown() -> None:
 
 def test_what_was_answered_before_the_deadline_is_not_called_undone(connect: Connect) -> None:
     """SESSION_FULL splits a frame: what got in is done and answered, whatever befalls the rest."""
-
-    class Wordy:
-        quick = True
-
-        def __init__(self) -> None:
-            self.seen: list[bytes] = []
-
-        def apply(self, command: bytes) -> bytes:
-            self.seen.append(command)
-            return command * 20_000
-
-        def query(self, request: bytes) -> bytes:
-            return b""
-
-        def capture(self) -> list[bytes]:
-            return []
-
-        def restore(self, reader: object) -> None: ...
-
     with FakeCluster(machine=Wordy()) as cluster:
         client = connect(cluster, attempt_timeout=30.0)
         node = cluster.nodes["n1"]

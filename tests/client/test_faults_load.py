@@ -17,7 +17,7 @@ from raftd.client import (
 )
 from raftd.wire.errors import WireError
 from tests.client.conftest import wait_until
-from tests.client.fake_server import FakeCluster
+from tests.client.fake_server import FakeCluster, Wordy
 from tests.client.faults import Fault
 
 Connect = Callable[..., Client]
@@ -180,25 +180,6 @@ def test_small_and_bulk_commands_share_a_session(tally: FakeCluster, connect: Co
 
 def test_answers_too_big_for_the_session_arrive_bit_by_bit(connect: Connect) -> None:
     """SESSION_FULL: the client takes what it got, raises its floor and goes on."""
-
-    class Wordy:
-        quick = True
-
-        def __init__(self) -> None:
-            self.seen: list[bytes] = []
-
-        def apply(self, command: bytes) -> bytes:
-            self.seen.append(command)
-            return command * 20_000
-
-        def query(self, request: bytes) -> bytes:
-            return b""
-
-        def capture(self) -> list[bytes]:
-            return []
-
-        def restore(self, reader: object) -> None: ...
-
     with FakeCluster(machine=Wordy()) as cluster:
         client = connect(cluster)
         commands = [b"%03d" % number for number in range(600)]

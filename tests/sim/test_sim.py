@@ -76,12 +76,15 @@ def _assert_clean(campaign: Campaign) -> None:
 
 
 def _regressions() -> list[int]:
+    """Those that the slice does not run anyway."""
     lines = REGRESSIONS.read_text().splitlines()
-    return [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+    seeds = [int(line.split()[0]) for line in lines if line and not line.startswith("#")]
+    return [seed for seed in seeds if seed not in range(FIRST_SEED, FIRST_SEED + SEEDS)]
 
 
-def test_seeds_that_once_failed() -> None:
-    _assert_clean(run_many(_regressions()))
+@pytest.mark.parametrize("seed", _regressions())
+def test_a_seed_that_once_failed(seed: int) -> None:
+    _assert_clean(run_many([seed]))
 
 
 def test_same_seed_same_trace_under_another_hash_seed() -> None:

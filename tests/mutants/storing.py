@@ -50,7 +50,7 @@ STORING = (
             "    elif",
             "    if False:\n        _have_it(s, fx, request, token)\n    elif",
         ),
-        by="monotonic",
+        by="script:stale_snapshot monotonic",
     ),
     plant(
         "file-of-a-queued-mark-deleted",

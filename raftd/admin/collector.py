@@ -94,6 +94,16 @@ def _histograms(measures: Measures) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "etcd_server_leader_changes_seen", "leaders seen", value=measures.leader_changes
     )
+    for name, text, slow in (
+        (
+            "etcd_server_slow_apply",
+            "slices of applying over slow_apply_warn",
+            measures.slow_applies,
+        ),
+        ("raftd_slow_syncs", "writes to the log over slow_sync_warn", measures.slow_syncs),
+        ("raftd_late_heartbeats", "silences of the leader", measures.late_heartbeats),
+    ):
+        yield CounterMetricFamily(name, text, value=slow.total)
     text = "whole readings of the newest snapshot's file"
     yield CounterMetricFamily("raftd_snapshot_scrubs", text, value=measures.scrubs)
     syncs = HistogramMetricFamily(

@@ -60,4 +60,7 @@ class EventKind(StrEnum):
     SPACE_AGAIN = "space_again", Level.NEWS
     MACHINE_STALLED = "machine_stalled", Level.TROUBLE
     MACHINE_GOES_ON = "machine_goes_on", Level.NEWS
+    SLOW_SYNC = "slow_sync", Level.TROUBLE
+    SLOW_APPLY = "slow_apply", Level.TROUBLE
+    LATE_HEARTBEAT = "late_heartbeat", Level.TROUBLE
     IMPOSSIBLE_MESSAGE = "impossible_message", Level.TROUBLE

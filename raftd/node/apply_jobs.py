@@ -75,6 +75,8 @@ class Slice:
     index: Index = 0
     bytes: int = 0
     jumped_to: Index = 0
+    seconds: float = 0.0
+    """It took so long; 0: no longer than a slice should."""
 
 
 def round_mark(mark: Mark, entries: Sequence[Entry]) -> list[Job]:

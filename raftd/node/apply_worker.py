@@ -75,9 +75,7 @@ class ApplyWorker:
         self._order = itertools.count()
         self._offset = 0  # entries of the first job that are done
         self._restoring: SnapshotMeta | None = None
-        self._restored = False
-        self._more_queries = False
-        self._stopping = False
+        self._restored = self._more_queries = self._stopping = False
         self._handle: NodeHandle | None = None
         self._owner = 0
         self._between_entries = True
@@ -183,7 +181,8 @@ class ApplyWorker:
         done = Slice([], [])
         while self._restoring is None and self._jobs:
             self._one(self._jobs[0], done, deadline)
-            if self._clock.now() >= deadline:
+            if (over := self._clock.now() - deadline) >= 0:
+                done.seconds = over + SLICE_SECONDS
                 break
         self._more_queries = self._release_waiting(done)
         self._give_back()

@@ -14,6 +14,7 @@ from raftd.core.types import Index, SnapshotMeta
 from raftd.node.apply_jobs import Parts
 from raftd.node.apply_worker import ApplyWorker, Job, Slice
 from raftd.node.driver import CoreDriver
+from raftd.node.measures import Measures
 from raftd.node.outcomes import Refusal, Refused
 from raftd.node.ownership import Ownership
 from raftd.node.ports import Clock, FatalPort
@@ -34,7 +35,9 @@ class Applying:
         clock: Clock,
         fatal: FatalPort,
         digest: Callable[[Mark, Parts], None],
+        measures: Measures,
     ) -> None:
+        self._slow = measures.slow_applies
         self.waiters = Waiters()
         """Who waits for an entry to be applied."""
         self.worker = ApplyWorker(ownership, clock, fatal, self._report, self._restore, digest)
@@ -115,6 +118,8 @@ class Applying:
             for callback, _ in done.answers:
                 callback(refused)
             return
+        if done.seconds >= self._slow.limit_seconds:
+            self._slow.note(done.seconds, _in_words(done))
         driver.applied(done.index)
         for entry, results in done.applied:
             self.waiters.applied(entry, results)
@@ -124,3 +129,15 @@ class Applying:
             driver.soon(self.resume)
         for call in self._listeners:
             call(done.index, done.bytes, bool(done.jumped_to))
+
+
+def _in_words(done: Slice) -> str:
+    """What the machine did in it."""
+    parts = []
+    if done.applied:
+        first, last = done.applied[0][0].index, done.applied[-1][0].index
+        of = f"entry {last}" if first == last else f"entries {first} to {last}"
+        parts.append(f"{of} ({done.bytes} bytes)")
+    if done.answers:
+        parts.append(f"{len(done.answers)} frames of queries")
+    return " and ".join(parts) or f"a snapshot at {done.jumped_to}"

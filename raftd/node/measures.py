@@ -6,13 +6,18 @@ A reader may see a count of one moment and a sum of the next; for a histogram th
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import dataclass
 
 from raftd.core.messages import AppendRequest, Request
-from raftd.core.types import NodeId
+from raftd.core.types import NodeId, Term
 from raftd.node.ports import Clock
+from raftd.node.tally import Tally
 
 BOUNDS = tuple(0.0001 * 2**power for power in range(17))
 """Seconds, upper ends of the buckets: 0.1 ms to 6.6 s."""
+
+LATE_SHARE = 0.5
+"""Of election_timeout_min: a leader that was silent for longer is late. Five heartbeats, as set."""
 
 
 class Histogram:
@@ -28,10 +33,27 @@ class Histogram:
         self.sum += seconds
 
 
-class Measures:
-    """The thread that writes the log updates `syncs`, the network thread everything else."""
+@dataclass(frozen=True, slots=True)
+class SlowLimits:
+    """Seconds from which on one write to the log, slice of applying, silence of the leader is
+    noted.
+    """
 
-    def __init__(self, clock: Clock) -> None:
+    sync: float = 0.25
+    apply: float = 0.1
+    heartbeat: float = 0.375
+
+
+class Measures:
+    """The thread that writes the log calls `synced`, the network thread everything else."""
+
+    def __init__(self, clock: Clock, slow: SlowLimits | None = None) -> None:
+        limits = slow or SlowLimits()
+        self.slow_syncs = Tally(limits.sync)
+        self.slow_applies = Tally(limits.apply)
+        self.late_heartbeats = Tally(limits.heartbeat)
+        self._heard: tuple[NodeId, Term] = ("", 0)
+        self._heard_at = 0.0
         self._clock = clock
         self.now = clock.now
         self.syncs = Histogram()
@@ -39,6 +61,23 @@ class Measures:
         self.leader_changes = 0
         self.scrubs = 0  # whole readings of a snapshot's file
         self._leader: NodeId | None = None
+
+    def synced(self, seconds: float) -> None:
+        """A write to the log and its sync took so long. The thread that writes the log."""
+        self.syncs.observe(seconds)
+        if seconds >= self.slow_syncs.limit_seconds:
+            self.slow_syncs.note(seconds)
+
+    def heard(self, request: Request) -> None:
+        """A peer's request was taken. The first one of a leader ends no silence of its own."""
+        if not isinstance(request, AppendRequest) or request.term < self._heard[1]:
+            return
+        now, leader = self._clock.now(), (request.leader, request.term)
+        silence, self._heard_at = now - self._heard_at, now
+        if leader != self._heard:
+            self._heard = leader
+        elif silence >= self.late_heartbeats.limit_seconds:
+            self.late_heartbeats.note(silence, request.leader)
 
     def replied(self, peer: NodeId, sent: Request) -> None:
         """A peer answered. Heartbeats are what a round trip is measured by: no disk is in them."""

@@ -27,12 +27,13 @@ from raftd.node.film import Film
 from raftd.node.handover import HandOver
 from raftd.node.health import Ailment, Signs
 from raftd.node.hosting import Hosting
-from raftd.node.measures import Measures
+from raftd.node.measures import LATE_SHARE, Measures, SlowLimits
 from raftd.node.members import MemberChanges
 from raftd.node.outcomes import Done
 from raftd.node.ownership import Ownership
 from raftd.node.ports import Clock, FatalPort, LogStore, MachineHost, PeerTransport, SnapshotStore
 from raftd.node.settings import NodeSettings
+from raftd.node.slow_signs import SlowSigns
 from raftd.node.snapshot_policy import SnapshotPolicy
 from raftd.node.snapshot_worker import SnapshotWorker
 from raftd.node.state_digests import StateDigests
@@ -75,7 +76,9 @@ class Node:
         self._core, self._log = core, log
         self._driver = driver = CoreDriver(core, clock, fatal, loop)
         self._events = EventRing(clock)
-        self.measures = Measures(clock)
+        late = core_settings.election_timeout_min * LATE_SHARE
+        slow = SlowLimits(node_settings.slow_sync_seconds, node_settings.slow_apply_seconds, late)
+        self.measures = Measures(clock, slow)
         self.film = Film(core, clock, self.measures) if node_settings.film else None
         ownership = Ownership(machine)
         self._snapshot_worker = snapshot_worker = SnapshotWorker(
@@ -83,23 +86,23 @@ class Node:
         )
         self._digests = digests = StateDigests(driver, fatal)
         self._applying = applying = Applying(
-            driver, ownership, snapshot_worker, clock, fatal, digests.begin
+            driver, ownership, snapshot_worker, clock, fatal, digests.begin, self.measures
         )
         self._apply = applying.worker
         self._snapshot_policy = snapshot_policy = SnapshotPolicy(
             driver, applying, snapshot_worker, node_settings, self.measures, rng.random()
         )
         self._room = room = DiskRoom(driver, applying, snapshot_policy, snapshot_worker)
-        observe_sync, inline = self.measures.syncs.observe, node_settings.inline_writes
+        observe_sync, inline = self.measures.synced, node_settings.inline_writes
         self._wal = WalWorker(
             log, clock, fatal, driver.persisted, driver.post, inline, observe_sync,
             room.room_changed,
         )  # fmt: skip
         self._wellbeing = well = Wellbeing(
-            driver, applying, snapshot_policy, self._wal, snapshot_worker, node_settings, digests
-        )
+            driver, applying, snapshot_policy, self._wal, snapshot_worker, node_settings, digests,
+            SlowSigns(driver, self.measures),
+        )  # fmt: skip
         self._clients = Clients(driver, applying, room, well, node_settings)
-        self.add_ailments = well.add
         self._suspects = Suspects(driver)
         well.add(room.ailments)
         self.add_ailments = well.add  # of what is beside the node: see there
@@ -239,6 +242,7 @@ class Node:
         if self.film is not None:
             reply = self.film.asked(request, reply)
         self._driver.enter(lambda now: core.step(request, now, reply))
+        self.measures.heard(request)
 
     def pull(self, peer: str, channel: Channel) -> Request | None:
         """What is owed to `peer` now. Ask until None."""

@@ -29,5 +29,9 @@ class NodeSettings:
     inline_writes: bool = True
     """Wait for the log on the network thread while the disk is quick, up to 30 ms a write."""
 
+    slow_sync_seconds: float = 0.25
+    slow_apply_seconds: float = 0.1
+    """What takes longer is worth a line in the log, one a minute of each."""
+
     film: bool = False
     """Keep the last minute as a film for those who want to look."""

@@ -16,6 +16,7 @@ from raftd.node.applying import Applying
 from raftd.node.driver import CoreDriver
 from raftd.node.health import Ailment
 from raftd.node.settings import NodeSettings
+from raftd.node.slow_signs import SlowSigns
 from raftd.node.snapshot_policy import SnapshotPolicy
 from raftd.node.snapshot_worker import SnapshotWorker
 from raftd.node.state_digests import StateDigests
@@ -64,7 +65,9 @@ class Wellbeing:
         snapshot_worker: SnapshotWorker,
         settings: NodeSettings,
         digests: StateDigests,
+        slow_signs: SlowSigns,
     ) -> None:
+        self._slow_signs = slow_signs
         self._driver = driver
         self._digests = digests
         self._core = driver.core
@@ -138,6 +141,7 @@ class Wellbeing:
         for standstill in (self._machine, self._log_full, *self._threads.values()):
             standstill.look(now, excused)
         self._note_machine(now)
+        self._slow_signs.look(now)
         if self._log_is_full():
             # Only a snapshot makes room, and nothing may be applied that would ask for one.
             self._snapshot_policy.applied(self._worker.applied_index, 0, jumped=False)

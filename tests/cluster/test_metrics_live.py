@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.request
 
 import pytest
@@ -14,6 +15,7 @@ from tests.cluster.conftest import MakeCluster
 pytestmark = pytest.mark.cluster
 
 WRITES = 50
+LATE_SECONDS = 0.6
 
 
 def value(node: Node, name: str) -> float:
@@ -67,6 +69,18 @@ def test_a_cluster_under_its_dashboards(make_cluster: MakeCluster) -> None:
         wait_until(lambda name=trips: (leader.metric(name) or 0) >= 3, 10, trips, [leader])  # type: ignore[misc]
 
     assert {"admitted", "recorded", "role"} <= events_so_far(leader)
+
+    # A pause that is too short for an election is late, and said.
+    late = followers[0]
+    before = value(late, "raftd_late_heartbeats_total")
+    late.pause()
+    time.sleep(LATE_SECONDS)
+    late.resume()
+    wait_until(
+        lambda: value(late, "raftd_late_heartbeats_total") > before
+        and f"nothing was heard of leader {leader.id} for" in late.log_path.read_text(),
+        10, "a late heartbeat to be counted and said", [late],
+    )  # fmt: skip
 
     # And what fails: taken by the leader, never committed, no longer pending in the end.
     for follower in followers:

@@ -163,6 +163,18 @@ class Config(Elections):
     pending_queries_max: int = setting(
         COUNT, _NODE.pending_queries_max, "linearizable queries not yet answered", low=1
     )
+    connection_calls_waiting_max: int = setting(
+        COUNT, 1024, "unary calls of one connection that wait for their turn", low=1, high=65_536
+    )
+    calls_waiting_max: int = setting(
+        COUNT, 4096, "and of all connections of this node", low=1, high=1_048_576
+    )
+    stream_watchers_max: int = setting(
+        COUNT, 10_000, "watchers of one stream of an etcd client", low=1
+    )
+    watchers_max: int = setting(
+        COUNT, 100_000, "and of all streams of this node, about a kilobyte each", low=1
+    )
 
     log_level: str = setting(
         choice("debug", "info", "warning", "error"),

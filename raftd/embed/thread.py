@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from random import SystemRandom
 from typing import Protocol
 
-from raftd.config import Config, listen_address
+from raftd.config import Config
 from raftd.core.effects import Event
 from raftd.core.types import RaftState, Recovered, Role
 from raftd.embed.clock import MonotonicClock
-from raftd.embed.descriptors import connections
 from raftd.embed.failing import Failing
 from raftd.embed.opening import CannotStart
 from raftd.embed.security import Security
+from raftd.embed.serving import link_settings, server_settings
 from raftd.machine.protocol import TellsTroubles
 from raftd.machine.sessions import Sessions
 from raftd.node.health import Ailment, Signs
@@ -29,15 +29,11 @@ from raftd.node.measures import Measures
 from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.ports import FatalPort
-from raftd.rpc.clients.callers import CallerSettings
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.etcd.hub import WatchedStore
-from raftd.rpc.etcd.services import EtcdSettings
 from raftd.rpc.peers.peers import Peers
-from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
-from raftd.rpc.peers.transport import LinkSettings
-from raftd.rpc.plumbing.ports import GRPCIO, H2, BindError, h2_available
-from raftd.rpc.server import PortFigures, Servers, ServerSettings, about
+from raftd.rpc.plumbing.ports import BindError
+from raftd.rpc.server import PortFigures, Servers, about
 from raftd.storage.directory import DataDirectory
 
 LOG = logging.getLogger("raftd.node")
@@ -62,9 +58,6 @@ class Look:
 
 
 STOPPED = "the node has stopped"
-
-PEERS_EXPECTED = 6
-"""Descriptors are kept for so many other nodes at least: members may be added."""
 
 
 class Observer(Protocol):
@@ -219,24 +212,7 @@ class NodeThread:
         advertised = about(*config.peers[config.id], config.advertise_gateway)
         link = link_settings(config, self._security.peers)
         peers = Peers(where, advertised, link, fatal, now)
-        most = connections(max(len(config.peers) - 1, PEERS_EXPECTED))
-        settings = ServerSettings(
-            listen_address(config, "listen_peer"),
-            listen_address(config, "listen_client"),
-            peer_connections_max=most.peers,
-            client_connections_max=most.clients,
-            link=link,
-            client_tls=self._security.client,
-            callers=CallerSettings(config.token_ttl, config.client_cert_auth),
-            client_tls_optional=config.client_tls_optional,
-            etcd=EtcdSettings(
-                config.listen_gateway,
-                tls=self._security.gateway,
-                tls_optional=config.client_tls_optional,
-                # What all clients of today can speak: who has no TLS yet is not sent to https.
-                secure=self._security.client is not None and not config.client_tls_optional,
-            ),
-        )
+        settings = server_settings(config, self._security, link)
         machine = self._machine.machine
         if isinstance(machine, TellsTroubles):
             node.add_ailments(lambda: map(Ailment, machine.troubles()))
@@ -291,25 +267,6 @@ class NodeThread:
             LOG.info("handed over to %s", outcome.results.decode(), extra={"event": "hand_over"})
         elif isinstance(outcome, Refused | Unknown):
             LOG.warning("nobody took over: %s; stopping anyway", outcome.message)
-
-
-def link_settings(config: Config, security: PeerSecurity = NOTHING_ASKED) -> LinkSettings:
-    """Deadlines between peers follow the election timeout: what comes later is useless."""
-    return LinkSettings(
-        connect_timeout=config.election_timeout_min,
-        control_timeout=config.election_timeout_min / 2,
-        read_index_timeout=config.election_timeout_min,
-        append_age_max=config.append_age_max or 2 * config.election_timeout_max,
-        security=security,
-        transport=H2 if security.tls_optional else _transport(config.transport),
-    )
-
-
-def _transport(wanted: str) -> str:
-    if wanted == H2 and not h2_available():
-        LOG.warning("transport: h2 needs the package ngh2, which cannot be loaded: grpcio is used")
-        return GRPCIO
-    return wanted
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -133,8 +133,7 @@ class Clients:
         elif why := self._wellbeing.refusal():
             done(Refused(Refusal.UNAVAILABLE, why))
         elif self._queue.full(queries, self._applying.worker.backlog):
-            full = Refused(Refusal.OVERLOADED, "too many reads are waiting: try again later")
-            done(self._overload.note(full))
+            done(self._overload.note(self._queue.no_room_for_reads()))
         elif stale:
             self._applying.put(Query(0, queries, done, principal))
             self._applying.go_on()

@@ -66,6 +66,10 @@ class TurnQueue:
         most = self._settings.pending_queries_max
         return self._queries + len(queries) > most or backlog >= most
 
+    def no_room_for_reads(self) -> Refused:
+        limit = f"pending_queries_max ({self._settings.pending_queries_max})"
+        return Refused(Refusal.OVERLOADED, f"{limit} is reached: try again later")
+
     def read(self, queries: Sequence[bytes], done: Done, principal: bytes) -> bool:
         """True if this is the first since the last take: the caller must schedule a read."""
         self._reads.append((queries, done, principal))

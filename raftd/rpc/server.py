@@ -51,7 +51,7 @@ from raftd.rpc.plumbing.ports import H2, PortServer
 from raftd.rpc.plumbing.quiet import hush_cut_calls
 from raftd.rpc.plumbing.readers import keep_callers_out_of_the_log
 from raftd.rpc.plumbing.reflected import ReflectedPool
-from raftd.rpc.plumbing.turns import Turns, begin_in_turn
+from raftd.rpc.plumbing.turns import TurnLimits, Turns, begin_in_turn
 from raftd.tls.contexts import Tls
 
 CLIENT_SERVICES = frozenset(
@@ -80,6 +80,7 @@ class ServerSettings:
     clients: ClientLimits = field(default_factory=ClientLimits)
     unread: UnreadLimits = field(default_factory=UnreadLimits)
     floods: FloodLimits = field(default_factory=FloodLimits)
+    turns: TurnLimits = field(default_factory=TurnLimits)
     reflection: bool = True
     client_tls: Tls | None = None
     client_tls_optional: bool = False
@@ -157,7 +158,7 @@ class Servers:
             self._gate,
             settings.link.security,
         )
-        self._turns = Turns()
+        self._turns = Turns(limits=settings.turns)
         self._connections.on_commands = self._turns.streamed
         self._streams = StreamRegistry()
         self._health = HealthService(node.serving, CLIENT_SERVICES)

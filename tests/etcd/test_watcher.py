@@ -10,7 +10,7 @@ import pytest
 from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd import watcher as module
 from raftd.rpc.etcd.header import Headers
-from raftd.rpc.etcd.watcher import StreamWatchers
+from raftd.rpc.etcd.watcher import StreamWatchers, WatchLimits
 from raftd.wire.kv_results import KeyValue
 from tests.rpc.fakes import FakeNode
 
@@ -62,10 +62,12 @@ class Hub:
 class Stream:
     """The stream and its hub. The store is at revision 9."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: WatchLimits | None = None) -> None:
         self.hub = Hub()
         self.revision = 9
-        self.watchers = StreamWatchers(self.hub, lambda: self.revision, Headers(FakeNode("n1")))
+        self.watchers = StreamWatchers(
+            self.hub, lambda: self.revision, Headers(FakeNode("n1")), limits=limits
+        )
 
     def create(self, **fields: Any) -> list[pb.WatchResponse]:
         create = pb.WatchCreateRequest(**{"key": b"a", **fields})
@@ -222,13 +224,17 @@ def test_the_hub_is_asked_in_turns() -> None:
     assert [answer.watch_id for answer in stream.sent()] == [0, 1, 0, 0]
 
 
-def test_there_is_an_end_to_watchers(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, most in (("WATCHERS_MAX", 2), ("NODE_WATCHERS_MAX", 2)):
-        with monkeypatch.context() as patched:
-            patched.setattr(module, name, most)
-            stream = Stream()
-            for _ in range(most):
-                assert not stream.create()[0].canceled
-            (refused,) = stream.create()
-            assert refused.canceled
-            assert "too many watchers" in refused.cancel_reason
+@pytest.mark.parametrize(
+    ("limits", "named"),
+    [
+        (WatchLimits(stream_watchers_max=2), "on this stream: stream_watchers_max (2) is reached"),
+        (WatchLimits(watchers_max=2), "on this member: watchers_max (2) is reached"),
+    ],
+)
+def test_there_is_an_end_to_watchers(limits: WatchLimits, named: str) -> None:
+    stream = Stream(limits)
+    for _ in range(2):
+        assert not stream.create()[0].canceled
+    (refused,) = stream.create()
+    assert refused.canceled
+    assert refused.cancel_reason == f"etcdserver: too many watchers {named}"

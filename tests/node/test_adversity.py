@@ -242,6 +242,9 @@ def test_a_slow_machine_does_not_collect_queries_for_ever(monkeypatch: pytest.Mo
             refused = [outcome for outcome in reads if isinstance(outcome, Refused)]
             assert len(refused) >= 100
             assert all(outcome.refusal is Refusal.OVERLOADED for outcome in refused)
+            assert {outcome.message for outcome in refused} == {
+                f"pending_queries_max ({most}) is reached: try again later"
+            }
             gate.set()
             await bench.until(lambda: len(reads) == most + 100)
 

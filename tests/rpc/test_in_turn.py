@@ -13,7 +13,7 @@ from raftd.h2.intake import Intake
 from raftd.h2.messages import framed
 from raftd.h2.server_call import ServerCall
 from raftd.rpc.plumbing import turns as module
-from raftd.rpc.plumbing.turns import Row, TooMany, Turns, begin_in_turn
+from raftd.rpc.plumbing.turns import Row, TooMany, TurnLimits, Turns, begin_in_turn
 from tests.h2.peers import channel_to, run, serving, until
 from tests.harsh.flood import DATA, frame, opened, request_headers
 
@@ -97,21 +97,19 @@ def test_beside_streams_calls_begin_in_small_numbers_with_pauses(
     run(main())
 
 
-def test_who_waits_is_bounded_by_connection_and_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_is_bounded_by_connection_and_in_all() -> None:
     async def main() -> None:
-        turns, row = Turns(cpu=lambda: 0.0), Row()
+        turns, row = Turns(lambda: 0.0, TurnLimits(10, 12)), Row()
         for _ in range(module.SHARE_FIRST + 10):
             turns.begin(row, lambda: None)
-        with pytest.raises(TooMany, match="10 calls of this connection wait already"):
+        with pytest.raises(TooMany, match=r"^connection_calls_waiting_max \(10\) is reached"):
             turns.begin(row, lambda: None)
         for _ in range(2):
             turns.begin(Row(), lambda: None)
-        with pytest.raises(TooMany, match="12 calls of all connections wait already"):
+        with pytest.raises(TooMany, match=r"^calls_waiting_max \(12\) is reached"):
             turns.begin(Row(), lambda: None)
         assert turns.refused == 2
 
-    monkeypatch.setattr(module, "ROW_MAX", 10)
-    monkeypatch.setattr(module, "WAITING_MAX", 12)
     run(main())
 
 

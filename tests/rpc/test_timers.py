@@ -13,7 +13,7 @@ import pytest
 
 from raftd.client import transport
 from raftd.config import Config
-from raftd.embed.thread import link_settings
+from raftd.embed.serving import link_settings
 from raftd.rpc.clients.transport import client_server_options
 from raftd.rpc.peers.transport import LinkSettings, peer_channel_options, peer_server_options
 from raftd.rpc.plumbing.ports import ChannelOptions

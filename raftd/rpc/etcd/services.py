@@ -30,6 +30,7 @@ from raftd.rpc.etcd.members import ClusterService
 from raftd.rpc.etcd.recipes import Queues
 from raftd.rpc.etcd.translate import refused
 from raftd.rpc.etcd.watch import WatchService
+from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.malformed import Tolerant
 from raftd.rpc.plumbing.ports import BindError
@@ -53,6 +54,7 @@ class EtcdSettings:
     secure: bool = False
     ttl_min_s: int = 2
     leader_patience_seconds: float = 3.0
+    watchers: WatchLimits = field(default_factory=WatchLimits)
     draw: Callable[[int], int] = SystemRandom().getrandbits
 
 
@@ -92,6 +94,7 @@ class EtcdServices:
                 looks,
                 node.refusal,
                 callers=gate.callers,
+                limits=settings.watchers,
             ),
             leases,
             cluster,

@@ -16,7 +16,7 @@ from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import Hub
 from raftd.rpc.etcd.leading import LeaderLooks
 from raftd.rpc.etcd.watch_rights import WatchRights
-from raftd.rpc.etcd.watcher import NOTES_MAX, StreamWatchers
+from raftd.rpc.etcd.watcher import NOTES_MAX, StreamWatchers, WatchLimits
 
 LOOK_SECONDS = 0.25
 PROGRESS_SECONDS = 600.0
@@ -33,8 +33,10 @@ class WatchService:
         refusal: Callable[[], str] = lambda: "",
         progress_seconds: float = PROGRESS_SECONDS,
         callers: Callers = EVERYBODY,
+        limits: WatchLimits | None = None,
     ) -> None:
         """revision: the store's at this moment. refusal: why this member serves nothing, or ""."""
+        self._limits = limits
         self._callers = callers
         self._hub = hub
         self._revision = revision
@@ -48,7 +50,7 @@ class WatchService:
     async def Watch(self, talk: Conversation) -> None:
         """Until the caller has gone. Raises Fault when a leader is required and there is none."""
         rights = WatchRights(self._callers, talk.caller.principal)
-        watchers = StreamWatchers(self._hub, self._revision, self._headers, rights)
+        watchers = StreamWatchers(self._hub, self._revision, self._headers, rights, self._limits)
         self._open.add(watchers)
         if self._look is None:
             self._look_at_member()

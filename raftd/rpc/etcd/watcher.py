@@ -16,10 +16,6 @@ from raftd.rpc.etcd.watch_rights import WatchRights
 
 NOTES_MAX = 128
 """Answers to requests that wait to be sent: past it the stream is not read."""
-WATCHERS_MAX = 10_000
-"""Of one stream."""
-NODE_WATCHERS_MAX = 100_000
-"""Of all streams, and of the recipes that wait: about a kilobyte each."""
 EVENTS_MAX = 1000
 BYTES_MAX = 1 << 20
 """What is taken from the hub at a time. One revision is never cut, however large it is."""
@@ -31,8 +27,17 @@ FIRST_CHANGE = 2
 EMPTY_RANGE = "mvcc: watcher range is empty"
 DUPLICATE = "mvcc: duplicate watch ID provided on the WatchStream"
 COMPACTED = "etcdserver: mvcc: required revision has been compacted"
-TOO_MANY = f"etcdserver: too many watchers on this stream, the limit is {WATCHERS_MAX}"
-TOO_MANY_HERE = f"etcdserver: too many watchers on this member, the limit is {NODE_WATCHERS_MAX}"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """Watchers of one stream; of all streams, and of the recipes that wait: about a kilobyte each.
+
+    Named as the settings are.
+    """
+
+    stream_watchers_max: int = 10_000
+    watchers_max: int = 100_000
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +59,9 @@ class StreamWatchers:
         revision: Callable[[], int],
         headers: Headers,
         rights: WatchRights | None = None,
+        limits: WatchLimits | None = None,
     ) -> None:
+        self._limits = limits or WatchLimits()
         self._rights = rights or WatchRights()
         self._hub = hub
         self._revision = revision
@@ -129,10 +136,17 @@ class StreamWatchers:
             return EMPTY_RANGE
         if request.watch_id and self._in_use(request.watch_id):
             return DUPLICATE
-        if len(self._hub) >= NODE_WATCHERS_MAX:
-            return TOO_MANY_HERE
-        count = len(self._watchers) + len(self._ended)
-        return TOO_MANY if count >= WATCHERS_MAX else ""
+        return self._too_many()
+
+    def _too_many(self) -> str:
+        if len(self._hub) >= (most := self._limits.watchers_max):
+            return f"etcdserver: too many watchers on this member: watchers_max ({most}) is reached"
+        if len(self._watchers) + len(self._ended) >= (most := self._limits.stream_watchers_max):
+            return (
+                "etcdserver: too many watchers on this stream: "
+                f"stream_watchers_max ({most}) is reached"
+            )
+        return ""
 
     def _in_use(self, number: int) -> bool:
         return number in self._watchers or number in self._ended

@@ -45,8 +45,13 @@ HOLD_AT, GO_ON_AT = 8, 2
 CROWD = 64
 """With so many waiting in all, connections that carry calls only are read in turn as well."""
 
-ROW_MAX = 1024
-WAITING_MAX = 4096
+
+@dataclass(frozen=True, slots=True)
+class TurnLimits:
+    """Calls that may wait: of one connection, and of a node. Named as the settings are."""
+
+    connection_calls_waiting_max: int = 1024
+    calls_waiting_max: int = 4096
 
 
 class Valve(Protocol):
@@ -73,8 +78,13 @@ class Row:
 class Turns:
     """Network thread only; made inside the running loop."""
 
-    def __init__(self, cpu: Callable[[], float] = time.thread_time) -> None:
+    def __init__(
+        self,
+        cpu: Callable[[], float] = time.thread_time,
+        limits: TurnLimits | None = None,
+    ) -> None:
         """cpu: seconds that this thread has worked; other processes' time is nobody's turn."""
+        self._limits = limits or TurnLimits()
         self._loop = asyncio.get_running_loop()
         self._cpu = cpu
         self._streamed = -STREAMS_SECONDS
@@ -123,12 +133,13 @@ class Turns:
         await mine
 
     def _wait(self, row: Row, call: Callable[[], None]) -> None:
-        if len(row.waiting) >= ROW_MAX:
+        limits = self._limits
+        if len(row.waiting) >= (most := limits.connection_calls_waiting_max):
             self.refused += 1
-            raise TooMany(f"{ROW_MAX} calls of this connection wait already")
-        if self.waiting >= WAITING_MAX:
+            raise TooMany(f"connection_calls_waiting_max ({most}) is reached")
+        if self.waiting >= (most := limits.calls_waiting_max):
             self.refused += 1
-            raise TooMany(f"{WAITING_MAX} calls of all connections wait already")
+            raise TooMany(f"calls_waiting_max ({most}) is reached")
         if not row.waiting:
             self._rows.append(row)
         row.waiting.append(call)

@@ -8,6 +8,7 @@ from raftd.config import Config, listen_address
 from raftd.embed.descriptors import connections
 from raftd.embed.security import Security
 from raftd.rpc.clients.callers import CallerSettings
+from raftd.rpc.clients.replaying import NOTHING, Start
 from raftd.rpc.etcd.services import EtcdSettings
 from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
@@ -22,8 +23,10 @@ PEERS_EXPECTED = 6
 """Descriptors are kept for so many other nodes at least: members may be added."""
 
 
-def server_settings(config: Config, security: Security, link: LinkSettings) -> ServerSettings:
-    """For both ports. link: as from `link_settings`."""
+def server_settings(
+    config: Config, security: Security, link: LinkSettings, start: Start = NOTHING
+) -> ServerSettings:
+    """For both ports. link: as from `link_settings`. start: what the node was started with."""
     most = connections(max(len(config.peers) - 1, PEERS_EXPECTED))
     return ServerSettings(
         listen_address(config, "listen_peer"),
@@ -34,6 +37,7 @@ def server_settings(config: Config, security: Security, link: LinkSettings) -> S
         client_tls=security.client,
         turns=TurnLimits(config.connection_calls_waiting_max, config.calls_waiting_max),
         callers=CallerSettings(config.token_ttl, config.client_cert_auth),
+        start=start,
         client_tls_optional=config.client_tls_optional,
         etcd=EtcdSettings(
             config.listen_gateway,

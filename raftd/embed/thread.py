@@ -29,6 +29,7 @@ from raftd.node.measures import Measures
 from raftd.node.node import Node
 from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.ports import FatalPort
+from raftd.rpc.clients.replaying import start_of
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.peers.peers import Peers
@@ -65,11 +66,9 @@ class Observer(Protocol):
 
     def event(self, event: Event) -> None:
         """Something happened. Every event, in order."""
-        ...
 
     def look(self, look: Look) -> None:
         """What the node looks like, every LOOK_SECONDS from its start on."""
-        ...
 
 
 class NodeThread:
@@ -212,7 +211,7 @@ class NodeThread:
         advertised = about(*config.peers[config.id], config.advertise_gateway)
         link = link_settings(config, self._security.peers)
         peers = Peers(where, advertised, link, fatal, now)
-        settings = server_settings(config, self._security, link)
+        settings = server_settings(config, self._security, link, start_of(self._recovered))
         machine = self._machine.machine
         if isinstance(machine, TellsTroubles):
             node.add_ailments(lambda: map(Ailment, machine.troubles()))

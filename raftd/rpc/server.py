@@ -34,6 +34,7 @@ from raftd.rpc.clients.callers import Callers, CallerSettings, auth_of
 from raftd.rpc.clients.client_service import CommandsService, StreamRegistry
 from raftd.rpc.clients.gate import ClientLimits, Gate
 from raftd.rpc.clients.health import HealthService
+from raftd.rpc.clients.replaying import Replaying, Start
 from raftd.rpc.clients.transport import client_server, open_client_port
 from raftd.rpc.directory import Directory
 from raftd.rpc.etcd.faults import TOO_MANY
@@ -68,6 +69,7 @@ class ServerSettings:
     peer_calls_max, client_calls_max: calls and streams at a time; one more is RESOURCE_EXHAUSTED.
     peer_connections_max, client_connections_max: one more is closed at once.
     client_tls: None: clients are served in plain text. client_tls_optional: in plain text too.
+    start: see there.
     """
 
     listen_peer: str
@@ -85,6 +87,7 @@ class ServerSettings:
     client_tls: Tls | None = None
     client_tls_optional: bool = False
     callers: CallerSettings = field(default_factory=CallerSettings)
+    start: Start = field(default_factory=Start)
     etcd: EtcdSettings = field(default_factory=EtcdSettings)
 
     @property
@@ -145,7 +148,8 @@ class Servers:
         hush_cut_calls()
         self._connections = Connections(settings.unread, now)
         self._guard = Guard(self._connections, settings.floods, now)
-        callers = Callers(auth_of(store), epoch_ms, settings.callers)
+        replaying = Replaying(settings.start, node.state)
+        callers = Callers(auth_of(store), epoch_ms, settings.callers, replaying)
         self._gate = Gate(node, directory, settings.clients, self._connections, callers, Audit(now))
         self._raft = RaftService(
             node,

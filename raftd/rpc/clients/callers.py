@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from raftd.machine.kv.auth import Auth
 from raftd.machine.protocol import MachineError
+from raftd.rpc.clients.replaying import BEHIND, Replaying
 from raftd.rpc.clients.tokens import Tokens
 from raftd.wire.principal import NOBODY
 
@@ -46,6 +47,10 @@ class NotTrusted(Exception):
     """A token that is none, or not any more. One line."""
 
 
+class NotYet(Exception):
+    """This node cannot tell yet who may do what. One line."""
+
+
 class NotAllowed(Exception):
     """Not what this caller may do. One line, one of wire.refusals."""
 
@@ -58,29 +63,45 @@ class Callers:
         auth: Auth | None = None,
         epoch_ms: Callable[[], int] = lambda: 0,
         settings: CallerSettings | None = None,
+        replaying: Replaying | None = None,
     ) -> None:
-        """epoch_ms: this node's clock, milliseconds since the epoch."""
+        """epoch_ms: this node's clock, milliseconds since the epoch. replaying: None: never."""
         settings = settings or CallerSettings()
         self._auth = auth or Auth()
+        self._replaying = replaying
         self._by_certificate = settings.by_certificate
         self._tokens = Tokens(epoch_ms, int(settings.token_ttl * 1000), secrets.token_bytes)
 
     @property
+    def behind(self) -> bool:
+        """Is it too early to tell who may do what? See replaying.py."""
+        return self._replaying is not None and self._replaying.behind
+
+    @property
+    def restoring(self) -> bool:
+        """Is it too early to tell who is an operator?"""
+        return self._replaying is not None and self._replaying.restoring
+
+    @property
     def asked(self) -> bool:
         """Is anybody asked who they are? False while auth is off."""
-        return self._auth.enabled
+        return self._auth.enabled or self.behind
 
     @property
     def revision(self) -> int:
         """It moves when somebody's rights may have changed."""
+        if self.behind:
+            return -1
         return self._auth.revision if self._auth.enabled else 0
 
     def principal_of(self, metadata: Mapping[str, str], common_name: str = "") -> bytes:
         """As in wire.principal; NOBODY also while auth is off. metadata: keys in lower case.
 
-        common_name: of the client's certificate, if it showed one. Raises NotTrusted.
+        common_name: of the client's certificate, if it showed one. Raises NotTrusted, NotYet.
         """
         auth = self._auth
+        if self.behind:
+            raise NotYet(BEHIND)
         if not auth.enabled:
             return NOBODY
         text = metadata.get("token", "") or metadata.get("authorization", "")
@@ -95,8 +116,8 @@ class Callers:
         return NOBODY
 
     def of(self, context: Any) -> bytes:
-        """The principal of a gRPC call. Raises NotTrusted."""
-        if not self._auth.enabled:
+        """The principal of a gRPC call. Raises NotTrusted, NotYet."""
+        if not self.asked:
             return NOBODY
         return self.principal_of(text_metadata(context), self.common_name(context))
 

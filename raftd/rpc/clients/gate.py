@@ -12,8 +12,9 @@ from raftd.node.outcomes import Answered, Applied, Done, Outcome
 from raftd.rpc.api import ClientNode
 from raftd.rpc.clients import errors
 from raftd.rpc.clients.audit import Audit
-from raftd.rpc.clients.callers import EVERYBODY, Callers, NotAllowed, NotTrusted
+from raftd.rpc.clients.callers import EVERYBODY, Callers, NotAllowed, NotTrusted, NotYet
 from raftd.rpc.clients.errors import CallFailed
+from raftd.rpc.clients.replaying import RESTORING
 from raftd.rpc.directory import Directory
 from raftd.rpc.plumbing.connections import Connections
 from raftd.wire.batch import (
@@ -77,7 +78,9 @@ class Gate:
     # --- who calls ------------------------------------------------------------------------------
 
     def principal(self, call: str, context: Context) -> bytes:
-        """Raises CallFailed for a token that does not count, and for nobody where auth is on."""
+        """Raises CallFailed for a token that does not count, for nobody where auth is on, and while
+        this node cannot tell.
+        """
         try:
             principal = self.callers.of(context)
             if principal == NOBODY and self.callers.asked:
@@ -85,12 +88,16 @@ class Gate:
             return principal
         except NotTrusted as error:
             raise self._refused(call, NOBODY, context, errors.unauthenticated(str(error))) from None
+        except NotYet as error:
+            raise CallFailed(errors.unavailable(str(error))) from None
 
     def admit_operator(self, call: str, context: Context, changes: bool) -> None:
         """Lets in who has the role root, and everybody while auth is off. Raises CallFailed.
 
-        changes: a line for the audit also while auth is off.
+        changes: a line for the audit also while auth is off; not before the snapshot is restored.
         """
+        if changes and self.callers.restoring:
+            raise CallFailed(errors.unavailable(RESTORING))
         principal = self.principal(call, context)
         try:
             self.callers.demand_root(principal)

@@ -7,6 +7,7 @@ Network thread only.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import replace
 from enum import Enum
@@ -14,9 +15,10 @@ from typing import Any, Final
 
 from raftd.rpc.clients.audit import Audit
 from raftd.rpc.clients.callers import Callers, NotAllowed, NotTrusted
+from raftd.rpc.clients.replaying import BEHIND, RESTORING
 from raftd.rpc.etcd import calls
 from raftd.rpc.etcd.calls import Caller, Conversation, Method
-from raftd.rpc.etcd.faults import FAULTS, Code, Fault, fault
+from raftd.rpc.etcd.faults import FAULTS, Code, Fault, fault, refused_here
 from raftd.rpc.etcd.translate import refused
 
 
@@ -51,6 +53,11 @@ _DENIED: Final = frozenset(
 )  # fmt: skip
 
 
+LOOK_SECONDS: Final = 0.05
+LOOKS_MAX: Final = 40
+"""For so long a call waits until this node can tell who calls."""
+
+
 def who_may(call: str) -> Who:
     """call: as in OPEN."""
     if call in OPEN:
@@ -79,6 +86,7 @@ class Door:
             known = caller
             try:
                 if call not in UNASKED:
+                    await self._caught_up(who)
                     known = self._known(caller)
                 self._demand(who, known)
                 answer = await handle(request, known)
@@ -103,6 +111,7 @@ class Door:
 
         async def checked(talk: Conversation) -> None:
             try:
+                await self._caught_up(who)
                 talk.caller = self._known(talk.caller)
                 self._demand(who, talk.caller)
                 if who is Who.ROOT:
@@ -113,6 +122,17 @@ class Door:
                 raise
 
         return checked
+
+    async def _caught_up(self, who: Who) -> None:
+        """A node that has just started soon follows a leader: callers need not hear of it. Raises
+        Fault.
+        """
+        callers = self._callers
+        for _ in range(LOOKS_MAX):
+            if not callers.behind and not (who is Who.ROOT and callers.restoring):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+        raise refused_here(BEHIND if callers.behind else RESTORING)
 
     def _known(self, caller: Caller) -> Caller:
         if not self._callers.asked:

@@ -1,0 +1,87 @@
+"""What a node that was started again does not know yet of users, roles and permissions.
+
+After its start a node has nothing until its newest snapshot is restored, and then what that says,
+until a leader has told how much of the log behind it is committed. Auth may so look switched off
+that was switched on long ago, and a user may look present who was deleted: whoever calls first
+would read everything and do what an operator may. So where the log holds such changes nobody is
+believed before they are applied, and nobody is an operator before the snapshot is there.
+Network thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from raftd.core.types import Entry, EntryType, Index, RaftState, Recovered
+from raftd.wire.auth import AUTH, FORMAT
+from raftd.wire.batch import decode_batch
+from raftd.wire.errors import WireError
+
+BEHIND = (
+    "this node has started, and has not applied yet what its log says of users and roles: wait "
+    "until it follows a leader, or ask another node"
+)
+RESTORING = "this node has started, and restores its snapshot: wait, or ask another node"
+_BEGINS = bytes((AUTH, FORMAT))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a node was started with. snapshot: at which index. changes: where the log changes users,
+    roles or permissions, in order.
+    """
+
+    snapshot: Index = 0
+    changes: tuple[Index, ...] = ()
+
+
+NOTHING = Start()
+
+
+def start_of(recovered: Recovered) -> Start:
+    """Any thread. Costs a search through the log's bytes."""
+    changes = [entry.index for entry in recovered.entries if _changes_auth(entry)]
+    snapshot = recovered.snapshot
+    return Start(0 if snapshot is None else snapshot.index, tuple(changes))
+
+
+def _changes_auth(entry: Entry) -> bool:
+    """The two bytes stand in many a value, so where they are found the batch is read."""
+    if entry.type is not EntryType.BATCH or _BEGINS not in entry.payload:
+        return False
+    try:
+        commands = decode_batch(entry.payload).commands
+    except WireError:
+        return False  # whoever applies it says so
+    return any(command.startswith(_BEGINS) for _, command in commands)
+
+
+class Replaying:
+    """How far a node has come since its start."""
+
+    def __init__(self, start: Start, state: Callable[[], RaftState]) -> None:
+        """state: this node's."""
+        self._state = state
+        self._snapshot = start.snapshot
+        self._changes = list(start.changes)
+
+    @property
+    def restoring(self) -> bool:
+        """Is its snapshot not there yet?"""
+        if self._snapshot and self._state().applied_index >= self._snapshot:
+            self._snapshot = 0
+        return self._snapshot > 0
+
+    @property
+    def behind(self) -> bool:
+        """Is a change that its log holds not applied yet?"""
+        changes = self._changes
+        if not changes:
+            return False
+        state = self._state()
+        while changes and changes[-1] > state.last_index:
+            changes.pop()  # never committed: another leader's entries took its place
+        if changes and state.applied_index >= changes[-1]:
+            changes.clear()
+        return bool(changes)

@@ -1,0 +1,97 @@
+"""What a node that was started again does not know yet of users and roles: without a node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from raftd.core.types import (
+    Configuration,
+    Entry,
+    EntryType,
+    RaftState,
+    Recovered,
+    SnapshotMeta,
+)
+from raftd.rpc.clients.callers import Callers, NotYet
+from raftd.rpc.clients.replaying import Replaying, Start, start_of
+from raftd.wire import kv
+from raftd.wire.auth import Kind, encode_auth
+from raftd.wire.batch import encode_batch, noted
+from raftd.wire.principal import NOBODY
+from tests.rpc.fakes import FakeNode
+
+
+class Here:
+    """A node's state. asked: how often."""
+
+    def __init__(self, last: int) -> None:
+        self._state = replace(FakeNode("n1").state(), last_index=last, applied_index=0)
+        self.asked = 0
+
+    def __call__(self) -> RaftState:
+        self.asked += 1
+        return self._state
+
+    def at(self, applied: int, last: int) -> None:
+        self._state = replace(self._state, applied_index=applied, last_index=last)
+
+
+def _entry(index: int, *commands: bytes) -> Entry:
+    batch = encode_batch(b"", 0, [(0, command) for command in commands])
+    return Entry(index, 1, EntryType.BATCH, noted(batch, 1, b"\0"))
+
+
+def test_changes_of_users_and_roles_are_found_in_a_log_and_nothing_else_is() -> None:
+    change = encode_auth(Kind.USER_DELETE, b"ann")
+    put = kv.encode_put(b"k", b"\n\x01 is in many a value, and so is " + change)
+    entries = (
+        _entry(4, put),
+        _entry(5, put, change),
+        Entry(6, 1, EntryType.NOOP, b""),
+        _entry(7, change),
+        Entry(8, 1, EntryType.BATCH, b"\n\x01"),
+    )
+    meta = SnapshotMeta(3, 1, Configuration(("n1",)))
+    assert start_of(Recovered(snapshot=meta, entries=entries)) == Start(3, (5, 7))
+    assert start_of(Recovered()) == Start()
+
+
+def test_nobody_is_believed_before_the_changes_in_the_log_are_applied() -> None:
+    here = Here(last=9)
+    callers = Callers(replaying=Replaying(Start(3, (5, 7)), here))
+    for applied in (0, 5, 6):
+        here.at(applied, last=9)
+        assert callers.behind
+        assert callers.asked
+        assert callers.revision == -1, "a stream looks again with every frame"
+        with pytest.raises(NotYet, match="users and roles"):
+            callers.principal_of({})
+    here.at(7, last=9)
+    assert not callers.behind
+    assert not callers.asked
+    assert callers.principal_of({}) == NOBODY
+    here.asked = 0
+    assert not callers.asked
+    assert not here.asked, "it costs nothing any more"
+
+
+def test_a_change_that_was_never_committed_is_not_waited_for() -> None:
+    here = Here(last=9)
+    replaying = Replaying(Start(3, (5, 8)), here)
+    here.at(4, last=6)
+    assert replaying.behind, "the one at 5 is still there"
+    here.at(5, last=6)
+    assert not replaying.behind
+
+
+def test_nobody_is_an_operator_before_the_snapshot_is_restored() -> None:
+    here = Here(last=9)
+    callers = Callers(replaying=Replaying(Start(3), here))
+    seen = []
+    for applied in (0, 2, 3, 0):
+        here.at(applied, last=9)
+        seen.append((callers.restoring, callers.behind))
+    assert seen == [(True, False), (True, False), (False, False), (False, False)]
+    assert not Callers().restoring

@@ -5,6 +5,8 @@ Nothing here knows the time: that is the leader's alone (lessor.py). Machine's t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from raftd.machine.protocol import MachineError
@@ -28,7 +30,9 @@ class Leases:
         self.serials: dict[int, int] = {}
         self.grants = 0
         """How many there ever were."""
-        self._keys: dict[int, set[bytes]] = {}
+        self._keys: dict[int, dict[bytes, None]] = {}
+        """In the order in which they came."""
+        self._came: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.granted_s)
@@ -51,19 +55,32 @@ class Leases:
         """After its keys are gone."""
         del self.granted_s[lease], self.serials[lease]
         self._keys.pop(lease, None)
+        self._came.pop(lease, None)
 
     def keys(self, lease: int) -> list[bytes]:
         """What is attached, in byte order."""
         return sorted(self._keys.get(lease, ()))
 
+    def came(self, lease: int) -> int:
+        """How many keys were attached so far, since the start or a restore."""
+        return self._came.get(lease, 0)
+
+    def newest(self, lease: int, most: int) -> Iterator[bytes]:
+        """Of its keys, the `most` that came last. Not to be used across a change."""
+        return islice(reversed(self._keys.get(lease, {})), most)
+
     def attach(self, lease: int, key: bytes) -> None:
-        self._keys.setdefault(lease, set()).add(key)
+        keys = self._keys.setdefault(lease, {})
+        if key not in keys:
+            keys[key] = None
+            self._came[lease] = self._came.get(lease, 0) + 1
 
     def detach(self, key: bytes, lease: int) -> None:
-        self._keys[lease].discard(key)
+        self._keys[lease].pop(key, None)
 
     def capture(self) -> FrozenLeases:
         return FrozenLeases(self.granted_s.copy(), self.serials.copy(), self.grants)
 
     def clear(self) -> None:
-        self.granted_s, self.serials, self._keys, self.grants = {}, {}, {}, 0
+        self.granted_s, self.serials, self.grants = {}, {}, 0
+        self._keys, self._came = {}, {}

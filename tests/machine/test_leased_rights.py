@@ -1,0 +1,79 @@
+"""Who may put a key on a lease: all its keys count, and few of them are looked at."""
+
+from __future__ import annotations
+
+import pytest
+
+from raftd.machine.kv.permissions import Rights
+from raftd.machine.kv.store import KvStore
+from raftd.machine.protocol import MachineError
+from raftd.wire import leases
+from raftd.wire.auth import Access, Kind, encode_auth
+from raftd.wire.txn import PutOp, Txn, encode_txn
+
+
+def do(store: KvStore, kind: Kind, *fields: bytes) -> None:
+    store.apply(encode_auth(kind, *fields))
+
+
+def ann(store: KvStore) -> bytes:
+    return store.auth.principal_of("ann")
+
+
+@pytest.fixture
+def store() -> KvStore:
+    """ann writes b..e."""
+    made = KvStore()
+    for user, role in ((b"root", b"root"), (b"ann", b"writes")):
+        do(made, Kind.USER_ADD, user, b"hash")
+        do(made, Kind.ROLE_ADD, role)
+        do(made, Kind.USER_GRANT, user, role)
+    do(made, Kind.ROLE_GRANT, b"writes", bytes((Access.WRITE,)), b"b", b"e")
+    do(made, Kind.ENABLE, bytes(32))
+    return made
+
+
+def test_a_put_beside_many_keys_on_a_lease_does_not_look_at_all_of_them(
+    store: KvStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of a thousand such puts would else hold up all nodes for seconds."""
+    keys = 1000
+    apply = store.applying(ann(store))
+    apply(leases.encode_lease_grant(8, 60))
+    for number in range(keys):
+        apply(encode_txn(Txn((), (PutOp(b"b%d" % number, b"1", 8),), ())))
+    looked = 0
+    may_write = Rights.may_write
+
+    def counting(rights: Rights, key: bytes, range_end: bytes = b"") -> bool:
+        nonlocal looked
+        looked += 1
+        return may_write(rights, key, range_end)
+
+    monkeypatch.setattr(Rights, "may_write", counting)
+    for number in range(10):
+        apply(encode_txn(Txn((), (PutOp(b"b%d" % number, b"2", 8),), ())))
+    assert looked < 50
+    store.apply(encode_txn(Txn((), (PutOp(b"x", b"1", 8),), ())))
+    for _ in range(2):
+        with pytest.raises(MachineError, match="permission denied"):
+            apply(encode_txn(Txn((), (PutOp(b"b1", b"2", 8),), ())))
+    do(store, Kind.ROLE_GRANT, b"writes", bytes((Access.WRITE,)), b"x", b"")
+    apply = store.applying(ann(store))
+    apply(encode_txn(Txn((), (PutOp(b"b1", b"2", 8),), ())))
+    do(store, Kind.ROLE_REVOKE, b"writes", b"x", b"")
+    with pytest.raises(MachineError, match="permission denied"):
+        apply(encode_txn(Txn((), (PutOp(b"b1", b"2", 8),), ())))
+
+
+def test_another_lease_under_the_same_number_is_looked_at_anew(store: KvStore) -> None:
+    apply = store.applying(ann(store))
+    apply(leases.encode_lease_grant(8, 60))
+    apply(encode_txn(Txn((), (PutOp(b"b1", b"1", 8),), ())))
+    apply(encode_txn(Txn((), (PutOp(b"b1", b"1", 8),), ())))
+    apply(leases.encode_lease_revoke(8))
+    apply(leases.encode_lease_grant(8, 60))
+    for key in (b"x", b"y"):
+        store.apply(encode_txn(Txn((), (PutOp(key, b"1", 8),), ())))
+    with pytest.raises(MachineError, match="permission denied"):
+        apply(encode_txn(Txn((), (PutOp(b"b1", b"1", 8),), ())))

@@ -164,6 +164,20 @@ def load(declared: Sequence[Declared], reader: BinaryIO) -> dict[str, Any]:
     return states
 
 
+def canonical(declared: Sequence[Declared], chunks: Sequence[bytes]) -> Iterator[bytes]:
+    """The bytes of `dump` as whoever has read them would write them again. Any thread.
+
+    Where a field is a float an integer may stand in it; who restored a snapshot has 3.0 there, and
+    must not be told for it that its state differs.
+    """
+    try:
+        states = load(declared, BytesIO(b"".join(chunks)))
+    except SnapshotFormatError:
+        yield from chunks  # nobody could restore it, so all have it as it was made
+    else:
+        yield from dump(declared, states)
+
+
 def _objects(reader: BinaryIO) -> Iterator[tuple[str, str, dict[str, msgspec.Raw]]]:
     magic, version, count = HEAD.unpack(_exactly(reader, HEAD.size))
     if magic != MAGIC or version != VERSION:

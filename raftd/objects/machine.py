@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO, Final
 
 from raftd.core.effects import Event
@@ -47,6 +47,10 @@ class ObjectsMachine:
 
     def capture(self) -> list[bytes]:
         return encoding.dump(self._declared, self._states)
+
+    def parts(self) -> list[tuple[str, Iterable[bytes]]]:
+        """See raftd.machine.protocol.TellsParts."""
+        return [("objects", encoding.canonical(self._declared, self.capture()))]
 
     def restore(self, reader: BinaryIO) -> None:
         self._states = encoding.load(self._declared, reader)

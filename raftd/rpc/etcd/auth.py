@@ -181,7 +181,7 @@ class AuthService:
         if not request.HasField("perm"):
             raise fault("permission_not_given")
         perm = request.perm
-        if int(perm.permType) > max(wire.Access):
+        if not 0 <= int(perm.permType) <= max(wire.Access):  # the wire lets any number through
             raise fault("invalid_auth_management")
         fields = bytes((perm.permType,)), perm.key, perm.range_end
         header = await self._change(caller, Kind.ROLE_GRANT, request.name.encode(), *fields)

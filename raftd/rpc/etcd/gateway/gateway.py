@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from raftd.rpc.etcd.calls import Caller, Hangup, Method
-from raftd.rpc.etcd.faults import Fault
+from raftd.rpc.etcd.faults import Code, Fault
 from raftd.rpc.etcd.gateway import reply
 from raftd.rpc.etcd.gateway.routes import routes
-from raftd.rpc.etcd.gateway.server import HttpReply, HttpRequest, Send
+from raftd.rpc.etcd.gateway.server import CallerGone, HttpReply, HttpRequest, Send
 from raftd.rpc.etcd.maintenance import VERSION
 
+LOG = logging.getLogger(__name__)
 PLAIN = "text/plain; charset=utf-8"
 
 
@@ -40,7 +42,9 @@ class Gateway:
                 return HttpReply(200, reply.body_of(answer))
             return await self._stream(method, request, caller)
         except Fault as error:
-            return HttpReply(reply.STATUS[error.code], reply.error_of(error))
+            return _refused(error)
+        except Exception as error:  # noqa: BLE001  whoever asked is told
+            return _refused(_undeclared(method, error))
 
     async def _stream(self, method: Method, request: HttpRequest, caller: Caller) -> HttpReply:
         """A stream's requests are all in the body; its answers come one a line."""
@@ -56,6 +60,10 @@ class Gateway:
                 return
             except Fault as error:
                 await send(reply.stream_error_of(error))
+            except CallerGone:
+                raise
+            except Exception as error:  # noqa: BLE001  as above
+                await send(reply.stream_error_of(_undeclared(method, error)))
 
         return HttpReply(200, stream=stream)
 
@@ -88,6 +96,18 @@ class _Talk:
 
     async def send(self, answer: Any) -> None:
         await self._send(reply.result_of(answer))
+
+
+def _refused(error: Fault) -> HttpReply:
+    return HttpReply(reply.STATUS[error.code], reply.error_of(error))
+
+
+def _undeclared(method: Method, error: Exception) -> Fault:
+    """As at the gRPC port: a bug in one method ends that call. What nobody caught would end the
+    process.
+    """
+    LOG.exception("%s: the method raised an error that it does not declare", method.path)
+    return Fault(Code.UNKNOWN, f"Unexpected {type(error).__name__}: {error}")
 
 
 def _not_allowed() -> HttpReply:

@@ -127,6 +127,8 @@ def test_metrics(admin: Admin) -> None:
 def test_under_the_names_that_etcd_has_for_the_same(admin: Admin) -> None:
     measures = admin.vitals.measures = Measures(admin.clock)
     admin.vitals.proposals = (7, 3)
+    admin.vitals.store_bytes = 700, 1000
+    measures.requests["read"].observe(0.0003, 5)
     for seconds in (0.00005, 0.0001, 0.0003, 100.0):
         measures.syncs.observe(seconds)
     heartbeat = AppendRequest(3, "a", 0, 0, (), 0, pulled_at=admin.clock.time)
@@ -144,6 +146,12 @@ def test_under_the_names_that_etcd_has_for_the_same(admin: Admin) -> None:
         "etcd_server_proposals_applied_total 18.0",
         "etcd_server_proposals_pending 7.0",
         "etcd_server_proposals_failed_total 3.0",
+        "etcd_mvcc_db_total_size_in_bytes 700.0",
+        "etcd_mvcc_db_total_size_in_use_in_bytes 700.0",
+        "etcd_server_quota_backend_bytes 1000.0",
+        'raftd_request_duration_seconds_bucket{kind="read",le="0.0002"} 0.0',
+        'raftd_request_duration_seconds_bucket{kind="read",le="0.0004"} 5.0',
+        'raftd_request_duration_seconds_count{kind="command"} 0.0',
         'etcd_disk_wal_fsync_duration_seconds_bucket{le="0.0001"} 2.0',
         'etcd_disk_wal_fsync_duration_seconds_bucket{le="0.0004"} 3.0',
         'etcd_disk_wal_fsync_duration_seconds_bucket{le="+Inf"} 4.0',
@@ -152,3 +160,11 @@ def test_under_the_names_that_etcd_has_for_the_same(admin: Admin) -> None:
         'etcd_network_peer_round_trip_time_seconds_bucket{To="b",le="0.0128"} 1.0',
         'etcd_network_peer_round_trip_time_seconds_bucket{To="b",le="0.0064"} 0.0',
     } <= lines
+
+
+def test_a_store_without_a_quota_shows_none(admin: Admin) -> None:
+    """A share of 0 would be infinite, and etcd's alert on it would ring for ever."""
+    admin.vitals.store_bytes = 700, 0
+    text = admin.get("/metrics")[1]
+    assert "etcd_mvcc_db_total_size_in_bytes 700.0" in text
+    assert "etcd_server_quota_backend_bytes" not in text

@@ -29,6 +29,9 @@ GAUGES = (
     "disk_trouble",
     "disk_free_bytes",
     "peer_certificate_days_left",
+    "queries_pending",
+    "machine_jobs_waiting",
+    "log_writes_waiting",
 )
 COUNTERS = ("peer_messages_refused", "connections_cut", "calls_refused")
 
@@ -40,6 +43,7 @@ def figures() -> set[str]:
     leader.leads = True
     vitals.state, vitals.measures = leader.state(), Measures(MonotonicClock())
     vitals.measures.round_trips["n2"] = Histogram()
+    vitals.store_bytes = 1, 2
     vitals.gauges.update(dict.fromkeys(GAUGES, 0.0))
     vitals.counters.update(dict.fromkeys(COUNTERS, 0))
     registry = CollectorRegistry()

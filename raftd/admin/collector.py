@@ -36,6 +36,8 @@ class NodeCollector:
         if state is not None:
             yield from _state(state)
             yield from _as_etcd(state, self._vitals.proposals)
+        if self._vitals.store_bytes is not None:
+            yield from _store(*self._vitals.store_bytes)
         if measures is not None:
             yield from _histograms(measures)
 
@@ -90,6 +92,16 @@ def _as_etcd(state: RaftState, proposals: tuple[int, int]) -> Iterator[Metric]:
     yield CounterMetricFamily("etcd_server_proposals_failed", text, value=failed)
 
 
+def _store(size_bytes: int, quota_bytes: int) -> Iterator[Metric]:
+    """As etcd has it. Without a quota there is no such figure: a share of 0 would be an alarm."""
+    text = "keys, values and history of the store, in memory"
+    for name in ("total_size", "total_size_in_use"):
+        yield GaugeMetricFamily(f"etcd_mvcc_db_{name}_in_bytes", text, value=size_bytes)
+    if quota_bytes:
+        text = "beyond it the store refuses what grows"
+        yield GaugeMetricFamily("etcd_server_quota_backend_bytes", text, value=quota_bytes)
+
+
 def _histograms(measures: Measures) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "etcd_server_leader_changes_seen", "leaders seen", value=measures.leader_changes
@@ -111,6 +123,14 @@ def _histograms(measures: Measures) -> Iterator[Metric]:
     )
     syncs.add_metric([], *_buckets(measures.syncs))
     yield syncs
+    requests = HistogramMetricFamily(
+        "raftd_request_duration_seconds",
+        "frames that were answered: commands from the log on, queries from their turn on",
+        labels=["kind"],
+    )
+    for kind, took in measures.requests.items():
+        requests.add_metric([kind], *_buckets(took))
+    yield requests
     trips = HistogramMetricFamily(
         "etcd_network_peer_round_trip_time_seconds",
         "a leader's heartbeats: from sending to the answer",

@@ -54,6 +54,8 @@ class Vitals:
     gauges: dict[str, float] = field(default_factory=dict)
     proposals: tuple[int, int] = (0, 0)
     """(pending, failed)"""
+    store_bytes: tuple[int, int] | None = None
+    """(size, quota); the quota is 0 where there is none. None: of a machine of one's own."""
     disk_free_bytes: int | None = None
     read_events: ReadEvents | None = None
     """Any thread; None until the node has started."""

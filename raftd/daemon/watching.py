@@ -48,6 +48,10 @@ class Watching:
         vitals.gauges["disk_trouble"] = float(signs.disk_trouble)
         vitals.gauges["calls_waiting"] = float(look.ports.calls_waiting)
         vitals.gauges["alarms"] = float(look.ports.alarms)
+        vitals.gauges["watchers"] = float(look.ports.watchers)
+        vitals.gauges.update(signs.queues)
+        if look.ports.store_bytes is not None:
+            vitals.store_bytes = look.ports.store_bytes, look.ports.quota_bytes
         vitals.disk_free_bytes = signs.disk_free_bytes
         vitals.state = state
         self._context.term, self._context.role = state.term, state.role.value

@@ -12,7 +12,8 @@ from raftd.node.applying import Applying
 from raftd.node.disk_room import DiskRoom
 from raftd.node.driver import CoreDriver
 from raftd.node.errors import NodeStopped
-from raftd.node.outcomes import Done, Outcome, Refusal, Refused, Unknown, answer
+from raftd.node.measures import Measures
+from raftd.node.outcomes import Answered, Applied, Done, Outcome, Refusal, Refused, Unknown, answer
 from raftd.node.overload import Overload
 from raftd.node.settings import NodeSettings
 from raftd.node.turn_queue import TurnQueue
@@ -31,7 +32,9 @@ class Clients:
         room: DiskRoom,
         wellbeing: Wellbeing,
         settings: NodeSettings,
+        measures: Measures,
     ) -> None:
+        self._took = measures.requests
         self._driver = driver
         self._core = driver.core
         self._applying = applying
@@ -48,6 +51,14 @@ class Clients:
     def proposals(self) -> tuple[int, int]:
         """(taken and not answered yet, taken and failed or of unknown outcome since the start)."""
         return len(self._waiters) + self._queue.batches, self._waiters.failed
+
+    def queues(self) -> dict[str, int]:
+        """What waits for an answer here, by the name of its figure."""
+        return {
+            "pending_bytes": self._waiters.bytes,
+            "queries_pending": self._queue.queries,
+            "machine_jobs_waiting": self._applying.worker.backlog,
+        }
 
     def submit(self, batch: bytes, done: Done, principal: bytes = NOBODY) -> None:
         """Propose one BATCH payload, which the caller has checked, as one entry.
@@ -99,6 +110,7 @@ class Clients:
         except NodeStopped as error:
             self._fail(dones, Unknown(str(error)))
         else:
+            dones[-1] = self._measured("command", dones[-1], len(dones))
             for (index, term), batch, done in zip(fx.assigned, batches, dones, strict=True):
                 self._waiters.add(index, term, len(batch), done)
 
@@ -135,7 +147,8 @@ class Clients:
         elif self._queue.full(queries, self._applying.worker.backlog):
             done(self._overload.note(self._queue.no_room_for_reads()))
         elif stale:
-            self._applying.put(Query(0, queries, done, principal))
+            measured = self._measured("stale_read", done, 1)
+            self._applying.put(Query(0, queries, measured, principal))
             self._applying.go_on()
         elif self._queue.read(queries, done, principal):
             self._driver.soon(self._read)
@@ -145,6 +158,8 @@ class Clients:
         if not waiting:
             return
         core = self._core
+        queries, done, principal = waiting[-1]
+        waiting[-1] = queries, self._measured("read", done, len(waiting)), principal
 
         def confirmed(index: Index, refusal: NotLeader | None) -> None:
             if not self._queue.reads_done(waiting):
@@ -163,6 +178,20 @@ class Clients:
             confirmed(0, error)
         except NodeStopped as error:
             confirmed(0, NotLeader(None, str(error)))
+
+    def _measured(self, kind: str, done: Done, count: int) -> Done:
+        """With the answer to the last one of a turn all `count` of that turn are measured: one look
+        at the clock for all of them.
+        """
+        now, histogram = self._driver.clock.now, self._took[kind]
+        since = now()
+
+        def answered(outcome: Outcome) -> None:
+            if isinstance(outcome, (Applied, Answered)):
+                histogram.observe(now() - since, count)
+            done(outcome)
+
+        return answered
 
     def _role_changed(self) -> None:
         """A leader that lost leadership cannot learn any more how uncommitted entries end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raftd.core.types import RaftState, Role
 
@@ -31,7 +31,7 @@ class Signs:
 
     proposals_failed: of those taken since the start, refused later or of unknown outcome. unready:
     why no client should be sent here. machine_busy_seconds: for how long the machine has been in
-    one call.
+    one call. queues: how much waits where.
     """
 
     proposals_pending: int
@@ -41,6 +41,7 @@ class Signs:
     disk_trouble: bool
     disk_free_bytes: int | None
     peer_messages_refused: int
+    queues: dict[str, int] = field(default_factory=dict)
 
 
 def _not_admitted(state: RaftState) -> str:

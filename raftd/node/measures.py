@@ -28,9 +28,10 @@ class Histogram:
         """One a bucket, not cumulative; the last is for what is longer than all BOUNDS."""
         self.sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
-        self.sum += seconds
+    def observe(self, seconds: float, count: int = 1) -> None:
+        """count: so many took as long, together."""
+        self.counts[bisect_left(BOUNDS, seconds)] += count
+        self.sum += seconds * count
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class Measures:
         self._clock = clock
         self.now = clock.now
         self.syncs = Histogram()
+        self.requests = {"command": Histogram(), "read": Histogram(), "stale_read": Histogram()}
+        """Frames of commands from the log to the answer, frames of queries from their turn to it.
+        What was refused, or is unknown, is in none of them.
+        """
         self.round_trips: dict[NodeId, Histogram] = {}
         self.leader_changes = 0
         self.scrubs = 0  # whole readings of a snapshot's file

@@ -102,7 +102,7 @@ class Node:
             driver, applying, snapshot_policy, self._wal, snapshot_worker, node_settings, digests,
             SlowSigns(driver, self.measures),
         )  # fmt: skip
-        self._clients = Clients(driver, applying, room, well, node_settings)
+        self._clients = Clients(driver, applying, room, well, node_settings, self.measures)
         self._suspects = Suspects(driver)
         well.add(room.ailments)
         self.add_ailments = well.add  # of what is beside the node: see there
@@ -255,8 +255,7 @@ class Node:
         """A peer answered `sent`. Raises ImpossibleMessage: nothing was done."""
         if not self._driver.stopped:
             self.measures.replied(peer, sent)
-            core = self._core
-            self._driver.enter(lambda now: core.on_reply(peer, sent, reply, now))
+            self._driver.enter(lambda now: self._core.on_reply(peer, sent, reply, now))
 
     def unreachable(self, peer: str, sent: Request) -> None:
         """`sent` was lost, or its answer was."""
@@ -317,4 +316,5 @@ class Node:
             disk_trouble=bool(self._room.unready()),
             disk_free_bytes=self._room.free_bytes,
             peer_messages_refused=self._suspects.total,
+            queues=self._clients.queues() | {"log_writes_waiting": self._wal.waiting},
         )

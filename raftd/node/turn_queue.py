@@ -61,6 +61,11 @@ class TurnQueue:
         self._batches, self._dones, self._principals, self._bytes = [], [], [], 0
         return taken
 
+    @property
+    def queries(self) -> int:
+        """Linearizable ones, not confirmed yet."""
+        return self._queries
+
     def full(self, queries: Sequence[bytes], backlog: int) -> bool:
         """backlog: what the machine has not come to: a slow one must not collect reads for ever."""
         most = self._settings.pending_queries_max

@@ -270,6 +270,11 @@ class WalWorker:
         if changed is not None and known != (bool(lacking), tight):
             self._post(lambda: changed(lacking, tight))
 
+    @property
+    def waiting(self) -> int:
+        """Writes that wait for the one under way. Any thread; a moment's value."""
+        return len(self._writes)
+
     def sync_seconds(self, now: float) -> float:
         """What a write and its sync take on average; 0 if none was made lately. Any thread."""
         return self._pace.average_seconds if now - self._last_write < PACE_SECONDS else 0.0

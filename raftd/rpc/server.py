@@ -10,7 +10,7 @@ The node hands its leadership over between `quiesce` and `stop` (whoever runs th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -38,7 +38,7 @@ from raftd.rpc.clients.replaying import Replaying, Start
 from raftd.rpc.clients.transport import client_server, open_client_port
 from raftd.rpc.directory import Directory
 from raftd.rpc.etcd.faults import TOO_MANY
-from raftd.rpc.etcd.hub import WatchedStore
+from raftd.rpc.etcd.hub import MeasuredStore, WatchedStore
 from raftd.rpc.etcd.services import EtcdServices, EtcdSettings
 from raftd.rpc.peers.checks import PROTOCOL
 from raftd.rpc.peers.link_watch import LinkWatch
@@ -112,13 +112,17 @@ def about(peer_address: str, client_address: str, gateway_address: str = "") -> 
 class PortFigures:
     """connections_cut, calls_refused: since the start. calls_waiting: for their turn, now.
 
-    alarms: of the store, that are raised.
+    alarms: of the store, that are raised. store_bytes: None: it has no size that is known here.
+    quota_bytes: 0: none. watchers: of etcd's clients.
     """
 
     connections_cut: int
     calls_waiting: int
     calls_refused: int
     alarms: int
+    store_bytes: int | None = None
+    quota_bytes: int = 0
+    watchers: int = 0
 
 
 class Servers:
@@ -239,8 +243,16 @@ class Servers:
 
     @property
     def figures(self) -> PortFigures:
-        alarms = 0 if self._store is None else len(self._store.troubles())
-        return PortFigures(self._guard.cut, self._turns.waiting, self._turns.refused, alarms)
+        store, turns = self._store, self._turns
+        ports = PortFigures(self._guard.cut, turns.waiting, turns.refused, alarms=0)
+        if store is None:
+            return ports
+        ports = replace(ports, alarms=len(store.troubles()), watchers=len(store.watches))
+        if isinstance(store, MeasuredStore):
+            ports = replace(
+                ports, store_bytes=store.size_bytes, quota_bytes=store.quota.limit_bytes
+            )
+        return ports
 
     def quiesce(self) -> None:
         """Health says NOT_SERVING, client streams take no new frames. Everything else goes on."""

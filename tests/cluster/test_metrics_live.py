@@ -39,7 +39,7 @@ def events_so_far(node: Node) -> set[str]:
 
 
 def test_a_cluster_under_its_dashboards(make_cluster: MakeCluster) -> None:
-    cluster = make_cluster(3).start()
+    cluster = make_cluster(3, {"quota_bytes": "1GiB"}).start()
     client = cluster.client()
     for number in range(WRITES):
         client.put(b"key", b"%d" % number)
@@ -64,6 +64,17 @@ def test_a_cluster_under_its_dashboards(make_cluster: MakeCluster) -> None:
         value(node, "etcd_disk_wal_fsync_duration_seconds_count") for node in cluster.nodes
     ]
     assert sum(all_syncs) >= 2 * WRITES, "one caller: a majority synced each write by itself"
+    answered = value(leader, 'raftd_request_duration_seconds_count{kind="command"}')
+    took = value(leader, 'raftd_request_duration_seconds_sum{kind="command"}')
+    assert answered >= WRITES
+    assert 0 < took < 10 * answered
+    size = value(leader, "etcd_mvcc_db_total_size_in_bytes")
+    client.put(b"large", b"x" * 10_000)
+    wait_until(
+        lambda: value(leader, "etcd_mvcc_db_total_size_in_bytes") >= size + 10_000,
+        10, "the store's size to grow", [leader],
+    )  # fmt: skip
+    assert value(leader, "etcd_server_quota_backend_bytes") == 1 << 30
     for follower in followers:
         trips = f'etcd_network_peer_round_trip_time_seconds_count{{To="{follower.id}"}}'
         wait_until(lambda name=trips: (leader.metric(name) or 0) >= 3, 10, trips, [leader])  # type: ignore[misc]

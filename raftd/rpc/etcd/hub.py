@@ -69,6 +69,24 @@ class Hub(Protocol):
     ) -> Taken: ...
 
 
+class Quota(Protocol):
+    @property
+    def limit_bytes(self) -> int:
+        """0: none."""
+        ...
+
+
+@runtime_checkable
+class MeasuredStore(Protocol):
+    """size_bytes: of keys, values and history; quick."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def quota(self) -> Quota: ...
+
+
 @runtime_checkable
 class WatchedStore(Protocol):
     """`capture`: the whole state as of this call, in chunks that any thread may ask for."""

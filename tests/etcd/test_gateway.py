@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -137,29 +136,6 @@ def run(test: Run, limits: GatewayLimits | None = None) -> None:
             await test(services, connect)
 
     asyncio.run(whole())
-
-
-def test_a_bug_in_a_method_ends_the_call_and_not_the_process() -> None:
-    """The loop's handler of what nobody catches stops the node."""
-
-    async def test(services: Services, connect: Callable[[], Awaitable[Port]]) -> None:
-        unheard: list[object] = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, what: unheard.append(what))
-        port = await connect()
-        await port.ask("POST", "/v3/kv/range", b'{"key": "YnVn"}')
-        status, body = await port.reply()
-        assert status == 500
-        assert "ValueError" in json.loads(body)["error"]
-        await port.ask("POST", "/v3/lease/keepalive", b'{"ID": "14"}')
-        assert (await port.head())[0] == 200
-        assert "ValueError" in json.loads(await port.chunk())["error"]["message"]
-        port.writer.close()
-        await asyncio.sleep(0)
-        gc.collect()
-        await asyncio.sleep(0)
-        assert not unheard
-
-    run(test)
 
 
 def test_json_is_as_etcds_gateway_writes_it() -> None:

@@ -48,7 +48,7 @@ class OpenStreams:
             stopping.cancel()
             if not task.done():
                 task.cancel()
-                await asyncio.wait((task,))
+                await asyncio.gather(task, return_exceptions=True)
 
     def stop(self) -> None:
         self._stopping.set()

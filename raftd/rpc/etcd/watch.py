@@ -71,7 +71,8 @@ class WatchService:
             watchers.close()
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            # All are asked how they ended: what nobody hears of would stop the node.
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _look_at_member(self) -> None:
         """While there are streams: those that wait hear of it, too, when nothing is served here."""

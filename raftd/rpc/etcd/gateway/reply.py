@@ -102,7 +102,7 @@ def parse_all(kind: Any, body: bytes) -> Iterator[Any]:
             fields, at = decoder.raw_decode(text, at)
             at = _skip(text, at)
             yield json_format.ParseDict(fields, kind(), ignore_unknown_fields=True)
-    except (ValueError, RecursionError, json_format.ParseError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, json_format.ParseError) as error:
         text = " ".join(str(error).split())[:300]
         raise Fault(Code.INVALID_ARGUMENT, text) from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ import h11
 from raftd.h2.either import EitherPort
 from raftd.h2.listening import bound
 
+LOG = logging.getLogger(__name__)
 Value = TypeVar("Value")
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -123,6 +125,9 @@ class HttpServer:
                 CallerGone, OSError, TimeoutError, h11.RemoteProtocolError, asyncio.CancelledError
             ):
                 await connection.serve()
+        except Exception:
+            # What nobody catches would stop the node, and a stranger's request must not.
+            LOG.exception("gateway: a connection ended by an error that is not declared")
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -194,7 +199,8 @@ class _Connection:
         if reply.stream is None:
             headers.append(("content-length", str(len(reply.body))))
             await self._send(h11.Response(status_code=reply.status, headers=headers))
-            await self._send(h11.Data(data=reply.body))
+            if request.method != "HEAD":
+                await self._send(h11.Data(data=reply.body))
         else:
             headers.append(("transfer-encoding", "chunked"))
             await self._send(h11.Response(status_code=reply.status, headers=headers))
@@ -214,7 +220,8 @@ class _Connection:
             for task in (work, gone):
                 if not task.done():
                     task.cancel()
-            await asyncio.wait((work, gone))
+            # Both are asked how they ended: what nobody hears of would stop the node.
+            await asyncio.gather(work, gone, return_exceptions=True)
 
     async def _closed(self) -> None:
         """Returns when the other side has closed. What it sends meanwhile is kept, to a limit."""

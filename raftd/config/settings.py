@@ -163,6 +163,9 @@ class Config(Elections):
     pending_queries_max: int = setting(
         COUNT, _NODE.pending_queries_max, "linearizable queries not yet answered", low=1
     )
+    client_calls_max: int = setting(
+        COUNT, 8192, "calls and streams of all clients at a time", low=16, high=1_048_576
+    )
     connection_calls_waiting_max: int = setting(
         COUNT, 1024, "unary calls of one connection that wait for their turn", low=1, high=65_536
     )

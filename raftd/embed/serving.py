@@ -31,6 +31,7 @@ def server_settings(
     return ServerSettings(
         listen_address(config, "listen_peer"),
         listen_address(config, "listen_client"),
+        client_calls_max=config.client_calls_max,
         peer_connections_max=most.peers,
         client_connections_max=most.clients,
         link=link,

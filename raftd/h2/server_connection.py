@@ -115,7 +115,9 @@ class ServerConnection(TakenInTurns):
         elif method is None:
             call.finish(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         else:
-            call.finish(grpc.StatusCode.RESOURCE_EXHAUSTED, "Concurrent RPC limit exceeded!")
+            limits = self._server.limits
+            text = f"{limits.calls_name} ({limits.calls_max}) is reached: try again later"
+            call.finish(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
     def _plainly(self, call: ServerCall, status: bytes) -> None:
         with contextlib.suppress(StreamGone):

@@ -58,11 +58,13 @@ class ChannelSettings:
 class ServerLimits:
     """calls_max: at a time on all connections; one more is RESOURCE_EXHAUSTED.
 
+    calls_name: what whoever set calls_max calls it; the refusal says so.
     connections_max: one more is closed before it can say anything.
     held_bytes_max: messages, whole or not, that arrived on all connections and wait to be taken.
     """
 
     calls_max: int = 8192
+    calls_name: str = "calls_max"
     connections_max: int = 65_536
     held_bytes_max: int = 256 << 20
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)

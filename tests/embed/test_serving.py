@@ -21,13 +21,16 @@ def test_a_limit_is_what_its_setting_says() -> None:
             calls_waiting_max=2,
             stream_watchers_max=3,
             watchers_max=4,
+            client_calls_max=50,
         )
     )
+    assert made.client_calls_max == 50
     assert made.turns == TurnLimits(connection_calls_waiting_max=1, calls_waiting_max=2)
     assert made.etcd.watchers == WatchLimits(stream_watchers_max=3, watchers_max=4)
 
 
 def test_defaults_are_said_once() -> None:
     made = settings(Config())
+    assert made.client_calls_max == ServerSettings("", "").client_calls_max
     assert made.turns == TurnLimits()
     assert made.etcd.watchers == WatchLimits()

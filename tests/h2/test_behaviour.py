@@ -206,6 +206,7 @@ def test_more_calls_than_allowed_are_refused() -> None:
             await until(lambda: server.calls == 3)
             one_more = channel.unary_unary(BASE + "Empty")(b"", timeout=5)
             assert await one_more.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert await one_more.details() == "calls_max (3) is reached: try again later"
             for call in sleeping:
                 call.cancel()
             await until(lambda: server.calls == 0)

@@ -55,7 +55,7 @@ def client_limits(calls_max: int, most_connections: int) -> ServerLimits:
         message_max=CLIENT_MESSAGE_MAX,
         engine=EngineLimits(streams_max=1024),
     )
-    return ServerLimits(calls_max, most_connections, connection=connection)
+    return ServerLimits(calls_max, "client_calls_max", most_connections, connection=connection)
 
 
 def client_server(

@@ -175,7 +175,8 @@ def peer_server(
     """
     if settings.transport == H2:
         connection = h2_connection(settings, 2 * settings.keepalive_time)
-        return Server(ServerLimits(calls_max, most_connections, connection=connection), on_cut)
+        limits = ServerLimits(calls_max, "peer_calls_max", most_connections, connection=connection)
+        return Server(limits, on_cut)
     options = [*peer_server_options(settings), connections_max(most_connections)]
     server: Any = grpc.aio.server(options=options, maximum_concurrent_rpcs=calls_max)
     made: PortServer = server

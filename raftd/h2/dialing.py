@@ -71,11 +71,17 @@ async def connect(
                 timeout=STAGGER_SECONDS if waiting else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            for task in done:
+            made: ProtocolT | None = None
+            for task in done:  # all of them: what nobody hears of would stop the node
                 failed = task.exception()
-                if failed is None:
-                    return task.result()
-                error = failed
+                if failed is not None:
+                    error = failed
+                elif made is None:
+                    made = task.result()
+                else:
+                    _let_go(task)
+            if made is not None:
+                return made
         raise error
     finally:
         for task in attempts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from functools import partial
 from importlib import import_module
@@ -124,3 +125,30 @@ async def drained(call: Any) -> grpc.StatusCode:
             pass
     assert "at a time: another one took this place" in await call.details()
     return await call.code()  # type: ignore[no-any-return]
+
+
+def test_how_a_write_ended_that_nobody_waits_for_any_more_is_heard() -> None:
+    """What nobody hears of would stop the node."""
+
+    async def whole() -> None:
+        unheard: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: unheard.append(what))
+
+        async def fails_late() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                raise EOFError("the connection has gone")
+
+        with Readers(1, "readers").enter() as reader:
+            telling = asyncio.ensure_future(reader.first(fails_late()))
+            await asyncio.sleep(0.01)
+            reader.gone.set()
+            assert await telling == []
+            await asyncio.sleep(0.01)
+            del telling
+            gc.collect()
+            await asyncio.sleep(0)
+        assert not unheard
+
+    asyncio.run(whole())

@@ -67,6 +67,7 @@ class Reader:
             return [future for future in futures if future.done()]
         finally:
             for future in (*futures, evicted):
+                future.add_done_callback(_heard)
                 future.cancel()
 
     async def tell(self, write: Callable[[Any], Awaitable[None]], message: object) -> bool:
@@ -87,6 +88,12 @@ class Reader:
         if self.gone.is_set():
             with contextlib.suppress(*ENDINGS):
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, self._readers.full)
+
+
+def _heard(future: asyncio.Future[Any]) -> None:
+    """How it ended; what nobody hears of would stop the node."""
+    if not future.cancelled():
+        future.exception()
 
 
 class CallerGone(logging.Filter):

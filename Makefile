@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export GRPC_ENABLE_FORK_SUPPORT := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test check fmt proto sim mutants fuzz failover compose-test chaos soak clean
+.PHONY: help setup demo up down status test test-long check fmt proto sim mutants fuzz failover compose-test chaos soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,9 +51,14 @@ status: $(READY) ## how the local nodes do
 
 test: $(READY) ## all tests: fast ones, then real processes, last those that must have the machine alone
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak'
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'cluster and not alone and not soak'
-	$(BIN)/python -m pytest -q -m 'alone and not soak'
+	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak and not long'
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'cluster and not alone and not soak and not long'
+	$(BIN)/python -m pytest -q -m 'alone and not soak and not long'
+
+test-long: $(READY) ## scenarios that take half a minute each: a page typed line by line, an upgrade, a migration
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'long and not alone and not soak'
+	$(BIN)/python -m pytest -q -m 'long and alone and not soak'
 
 check: $(READY) ## looks only: ruff, mypy --strict, import contracts, generated code fresh
 	$(BIN)/ruff check .

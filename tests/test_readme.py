@@ -22,7 +22,7 @@ import pytest
 
 from harness.nodes import ROOT, free_ports, wait_until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 LINE_SECONDS = 90
 SERVE = ".venv/bin/raftd serve --config node.yaml"

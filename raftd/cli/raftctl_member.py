@@ -35,8 +35,9 @@ def run(args: Namespace, client: Client) -> int:
 
 def _list(args: Namespace, client: Client) -> int:
     status = client.status()
-    if status.role != "leader" and status.leader_address:
-        status = client.status(status.leader_address)
+    leader = _leader_address(status)
+    if leader:
+        status = client.status(leader)  # who leads knows how far the others are
     rows = _rows(status)
     if args.output == "json":
         show_json({"leader_id": status.leader_id, "term": status.term, "members": rows})
@@ -49,7 +50,7 @@ def _list(args: Namespace, client: Client) -> int:
 def _rows(status: NodeStatus) -> list[dict[str, object]]:
     own: dict[str, object] = {
         "id": status.node_id,
-        "role": status.role if status.voter else "learner",
+        "role": _role(status, status.node_id, voter=status.voter),
         "peer_address": status.peer_address,
         "client_address": status.client_address,
         "lag": 0,
@@ -67,6 +68,17 @@ def _rows(status: NodeStatus) -> list[dict[str, object]]:
         for peer in status.peers
     ]
     return sorted([own, *others], key=lambda row: str(row["id"]))
+
+
+def _leader_address(status: NodeStatus) -> str:
+    """Where another node that leads takes clients; empty if this one leads, or nobody is known to.
+
+    A node that has just heard of its leader may know its address from the configuration only.
+    """
+    if status.leader_id in ("", status.node_id):
+        return ""
+    known = [peer.client_address for peer in status.peers if peer.id == status.leader_id]
+    return status.leader_address or next(iter(known), "")
 
 
 def _role(status: NodeStatus, node_id: str, *, voter: bool) -> str:

@@ -69,6 +69,7 @@ def test_planted_stale_read_is_seen(tmp_path: Path) -> None:
     pytest.fail("a stale read was planted, and LINEARIZABLE was said")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("bug", "seen"),

@@ -17,7 +17,7 @@ import pytest
 
 from harness.nodes import ROOT, free_ports
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(300)]
 
 DOCUMENT = ROOT / "docs" / "first-cluster.md"
 SECONDS = 240

@@ -13,7 +13,7 @@ from harness.nodes import ROOT, Node, endpoints, free_ports, kill_all, wait_unti
 from scripts.cluster import Local
 from tests.cluster.test_scripts import left_behind
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 Said = tuple[int, str]
 

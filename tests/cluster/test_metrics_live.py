@@ -12,7 +12,7 @@ from harness.nodes import Node, wait_until
 from raftd.client import RaftdError
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 WRITES = 50
 LATE_SECONDS = 0.6

@@ -13,7 +13,7 @@ from harness.nodes import Node, config_text, free_ports, make_nodes, wait_until
 from raftd.cli import raftctl
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
 AGAIN = (3, 5)

@@ -40,6 +40,7 @@ def rows(node: Node, query: str) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.cluster
+@pytest.mark.long
 def test_it_survives_kills_with_nothing_but_its_own_snapshots(make_cluster: MakeCluster) -> None:
     cluster = make_cluster(3, SETTINGS).start()
     client = cluster.client()

@@ -24,7 +24,7 @@ from raftd.client.settings import Options
 from raftd.tls.certs import Authority
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 SETTINGS = {
     "cluster_secret_file": "secret",

@@ -10,7 +10,7 @@ from harness.cluster import Cluster
 from raftd.client import Client, NotDone, settings
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 BROKEN = 'raise ImportError("no wheel for this system")\n'
 

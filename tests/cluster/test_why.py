@@ -22,7 +22,7 @@ from harness.writers import Writers
 from raftd.cli.raftctl_why import look
 from raftd.client import Client, NoSpace, diagnosis
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 SECONDS = 60.0
 PAUSE_SECONDS = 0.1

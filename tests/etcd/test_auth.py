@@ -18,7 +18,7 @@ from raftd.client import Client, Invalid, NotAllowed
 from tests.etcd.client import EtcdClient, Failed
 from tests.etcd.servers import Raftd, raftd_cluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 PASSWORD, OTHER = "correct horse battery", "staple"
 SECONDS = 60.0

@@ -12,7 +12,7 @@ from raftd._pb import etcd_pb2 as pb
 from tests.etcd.client import EtcdClient
 from tests.etcd.servers import folder, needs_etcd, one_etcd, raftd_cluster
 
-pytestmark = [pytest.mark.cluster, needs_etcd]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, needs_etcd]
 
 REQUESTS = 160
 USERS = ("root", "ann", "bob", "")

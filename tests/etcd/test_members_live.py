@@ -13,7 +13,7 @@ from raftd.cli import raftctl, raftd_main
 from raftd.client import Client
 from tests.etcd.servers import needs_etcdctl, raftd_cluster
 
-pytestmark = [pytest.mark.cluster, needs_etcdctl]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, needs_etcdctl]
 
 CALL_SECONDS = 30.0
 REMOVED = 3

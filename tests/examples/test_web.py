@@ -135,6 +135,7 @@ def leader(nodes: list[Node]) -> str:
 
 
 @pytest.mark.cluster
+@pytest.mark.long
 def test_every_answered_order_counts_once_though_the_leaders_machine_is_killed(
     machines: dict[str, Machine], nodes: list[Node]
 ) -> None:

@@ -14,7 +14,7 @@ from raftd._pb import raft_pb2 as pb
 from tests.cluster.conftest import MakeCluster
 from tests.harsh.bad_input.conftest import identity_of, said
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def forge_hello(name: str, target: Node) -> pb.HelloReply:

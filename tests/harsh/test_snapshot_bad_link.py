@@ -18,7 +18,7 @@ from harness.proxy import Edge
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.client import Client
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 SOAK = os.environ.get("RAFTD_SOAK") == "1"
 CUTS = 5

@@ -4,7 +4,8 @@
     /film        this node's film from the oldest record that is kept, as JSON lines without an end
     /film/all    the films of all nodes, by this node's clock
 
-Everything is to be read only. The film holds no keys and no values.
+Everything is to be read only. The film holds no values; of keys, the beginnings of those that
+changed last.
 """
 
 from __future__ import annotations

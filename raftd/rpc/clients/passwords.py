@@ -24,7 +24,10 @@ COST: Final = 14
 and about as long as etcd's bcrypt. The hash says what it was made with, so this may rise."""
 BLOCK: Final = 8
 LANES: Final = 1
-COST_MAX: Final = 20
+MEMORY_BYTES_MAX: Final = 64 << 20
+LANES_MAX: Final = 16
+"""Hashes may come from whoever may write users: one that asks for more than this matches nothing,
+or a login would take gigabytes, or minutes of the thread that all logins share."""
 SALT_BYTES: Final = 16
 KEY_BYTES: Final = 32
 WAITING_MAX: Final = 64
@@ -48,7 +51,9 @@ def matches(password: str, hash: bytes) -> bool:
     if len(hash) != HEAD.size + SALT_BYTES + KEY_BYTES:
         return False
     version, cost, block, lanes = HEAD.unpack_from(hash)
-    if version != VERSION or not 1 <= cost <= COST_MAX or not block or not lanes:
+    if version != VERSION or not cost or not 1 <= lanes <= LANES_MAX:
+        return False
+    if not block or 128 * block << cost > MEMORY_BYTES_MAX:
         return False
     salt = hash[HEAD.size : HEAD.size + SALT_BYTES]
     return hmac.compare_digest(_hash(password, cost, block, lanes, salt), hash)

@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -254,13 +255,22 @@ def endpoints(nodes: Iterable[Node]) -> list[str]:
     return [node.client_address for node in nodes]
 
 
+_given: deque[int] = deque(maxlen=1000)
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now and that nobody is given by accident."""
+    """Ports that are free now and that nobody is given by accident.
+
+    Those given a moment ago look free until their node has started, so they are remembered; and
+    workers of one test run draw from ports of their own.
+    """
     draw = random.Random()  # each process its own: two runs at once should not meet
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     found: list[int] = []
     while len(found) < count:
         port = draw.randrange(*PORTS)
-        if port in found:
+        if port in _given or port % workers != worker % workers:
             continue
         with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
             try:
@@ -268,6 +278,7 @@ def free_ports(count: int) -> list[int]:
             except OSError:
                 continue
         found.append(port)
+        _given.append(port)
     return found
 
 

@@ -10,7 +10,7 @@ from harness.cluster import Cluster
 from harness.nodes import remove_tree
 from raftd.cli.raftd_main import main
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(120)]
 
 
 def test_a_survivor_of_a_lost_majority(tmp_path: Path) -> None:

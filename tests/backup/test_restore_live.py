@@ -14,7 +14,7 @@ from raftd.client import Client
 from tests.backup.page import plain, transcript
 from tests.backup.snapshots import body_of, head_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(120)]
 
 
 def backup(cluster: Cluster, path: Path) -> None:

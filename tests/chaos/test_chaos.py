@@ -57,6 +57,7 @@ def test_clients_see_one_history(tmp_path: Path) -> None:
     assert report.fencing.accepted > 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_planted_stale_read_is_seen(tmp_path: Path) -> None:
     """The whole chain from a daemon's bug to the verdict; in three tries, since it takes luck."""

@@ -14,7 +14,7 @@ from raftd.tls.certs import Authority
 from raftd.wire import auth
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 @pytest.mark.parametrize("transport", ["h2", "grpcio"])

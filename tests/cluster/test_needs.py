@@ -11,7 +11,7 @@ from harness.nodes import ROOT, Node
 from raftd.client import Client
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 MIB = 1 << 20
 VALUE = bytes(range(250)) * 400

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

@@ -17,7 +17,7 @@ from raftd.client.txn import absent, put
 from raftd.client.watch import WatchEvent
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 WATCHERS = 6
 PUTS_BEFORE, PUTS = 20, 150

@@ -16,7 +16,7 @@ from raftd.client.diagnosis import explain
 from raftd.client.nodes import NodeStatus, status_at
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 FOUND_SECONDS = 5.0
 KEYS = 50

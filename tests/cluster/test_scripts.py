@@ -14,7 +14,7 @@ import pytest
 
 from harness.nodes import ROOT, wait_until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def left_behind(directory: Path) -> list[str]:

@@ -12,7 +12,7 @@ from raftd.wire import auth
 from tests.cluster.conftest import MakeCluster
 from tests.etcd.client import EtcdClient, Failed
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def test_auth_that_was_switched_on_after_the_snapshot_holds_before_it_is_replayed(

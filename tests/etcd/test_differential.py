@@ -10,7 +10,7 @@ import pytest
 from tests.etcd.differential.run import compare
 from tests.etcd.servers import needs_etcd, one_etcd, raftd_cluster
 
-pytestmark = [pytest.mark.cluster, needs_etcd]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, needs_etcd]
 
 REQUESTS = 300
 

@@ -9,7 +9,7 @@ import pytest
 from tests.etcd.servers import Raftd, needs_etcdctl, raftd_clusters
 from tests.etcd.transcripts import GOLDEN, played
 
-pytestmark = [pytest.mark.cluster, needs_etcdctl]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, needs_etcdctl]
 
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.txt"))
 

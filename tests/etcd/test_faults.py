@@ -14,7 +14,7 @@ from raftd._pb import etcd_pb2 as pb
 from tests.etcd.client import EtcdClient, Failed
 from tests.etcd.servers import Raftd
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 WRITERS = 12
 BEFORE, AFTER = 60, 120

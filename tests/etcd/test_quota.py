@@ -18,7 +18,7 @@ from tests.cluster.conftest import MakeCluster
 from tests.cluster.conftest import make_cluster as make_cluster
 from tests.etcd.servers import needs_etcdctl
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 QUOTA = 300_000
 VALUE = "x" * 60_000

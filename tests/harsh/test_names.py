@@ -12,7 +12,7 @@ import pytest
 from harness import naming
 from harness.proxied import CLIENTS, ProxiedCluster
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 PROGRAM = """

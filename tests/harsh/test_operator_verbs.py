@@ -14,7 +14,7 @@ from harness.cluster import Cluster, event_count
 from harness.nodes import endpoints, wait_until
 from harness.writers import Writers
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 
 def raftctl(cluster: Cluster, *words: str) -> tuple[int, str, str]:

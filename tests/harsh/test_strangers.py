@@ -12,7 +12,7 @@ import pytest
 
 from scripts.strangers import run
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.alone]
 
 
 @pytest.mark.parametrize("transport", ["h2"])

@@ -19,7 +19,7 @@ from harness.nodes import ROOT
 from raftd.client import Client
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.alone]
 
 TIMES_MAX = 3.0
 ROUNDS = 6

@@ -84,6 +84,7 @@ def programs(tmp_path: Path, peers: dict[str, list[str]]) -> Iterator[dict[str, 
 
 
 @pytest.mark.cluster
+@pytest.mark.long
 def test_every_order_counts_once_though_the_leader_is_killed(
     programs: dict[str, Program], peers: dict[str, list[str]]
 ) -> None:
@@ -104,6 +105,7 @@ def test_every_order_counts_once_though_the_leader_is_killed(
 
 
 @pytest.mark.cluster
+@pytest.mark.long
 def test_nodes_in_one_program_from_threads_and_tasks(
     tmp_path: Path, peers: dict[str, list[str]]
 ) -> None:

@@ -11,6 +11,7 @@ from tests.page.browser import Browser, missing
 from tests.page.gallery import GALLERY
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.cluster,
     pytest.mark.skipif(bool(missing()), reason=missing() or "there is a browser"),
 ]

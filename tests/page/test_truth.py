@@ -14,6 +14,7 @@ from tests.sim.film import film
 from tests.sim.swarm import run_seed
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.cluster,
     pytest.mark.skipif(bool(missing()), reason=missing() or "there is a browser"),
 ]

@@ -4,6 +4,9 @@ import { upTo } from "./film.js";
 
 const CAMPAIGNS = new Set(["candidate", "pre-candidate"]);
 const LATE_SECONDS = 1;
+// How far a reply may seem to come before its question: clocks of other nodes are known to some milliseconds. A term
+// has one election of a node; pre-votes for the same term follow each other by an election timeout.
+const EARLY_SECONDS = { vote: 1, "pre-vote": 0.05 };
 
 const reasonOf = (event) => event.detail.split(": ").slice(1).join(": ");
 
@@ -29,7 +32,7 @@ function campaign(film, roles, place, after, pre) {
   const end = after?.t ?? Infinity;
   const votes = new Map();
   const name = pre ? "pre-vote" : "vote";
-  for (const reply of film.between(film.messages, event.t - 0.001, end + LATE_SECONDS)) {
+  for (const reply of film.between(film.messages, event.t - EARLY_SECONDS[name], end + LATE_SECONDS)) {
     if (reply.kind === "reply" && reply.to === event.node && reply.what === name && reply.term === term) {
       votes.set(reply.node, reply);
     }

@@ -14,7 +14,7 @@ from harness.nodes import wait_until
 from harness.writers import Writers, in_threads, read_all
 from tests.cluster.conftest import MakeCluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.alone]
 
 SOAK = os.environ.get("RAFTD_SOAK") == "1"
 MIB = 1 << 20

@@ -14,7 +14,7 @@ from tests.harsh.bad_input.conftest import Live, said
 from tests.harsh.bad_input.test_crowds import of_process
 from tests.harsh.flood import DATA, frame, opened, request_headers
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.alone]
 
 VALUES, VALUE_BYTES = 19, 100 << 10
 CALLS = 700

@@ -118,7 +118,10 @@ def test_a_cluster_is_secured_while_it_serves(make_cluster: MakeCluster, tmp_pat
     client.put("k", "v")
     got = raftctl(cluster, *flags, "get", "k")
     assert "v" in got.stdout, got.stderr
-    assert raftctl(cluster, *flags, "why").returncode == 0
+    wait_until(  # the node that came back last may not have been dialed yet
+        lambda: raftctl(cluster, *flags, "why").returncode == 0,
+        15, "all to be well", cluster.nodes,
+    )  # fmt: skip
 
     for ca in ("", files["ca"]):
         stranger = cluster.client(ca=ca, timeout=1.0)

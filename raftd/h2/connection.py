@@ -12,7 +12,7 @@ import asyncio
 import os
 from typing import Any
 
-from raftd.h2.budget import Bucket, Budget
+from raftd.h2.budget import Beside, Bucket, Budget
 from raftd.h2.engine import NO_ERROR, Engine, EngineError, Headers
 from raftd.h2.ngh2_engine import Ngh2Engine
 from raftd.h2.peername import peer_name
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._ended: set[OnConnection] = set()
         now = loop.time()
         self._frames = Bucket(settings.frames_at_once, settings.frames_each_second, at=now)
-        self._beside = Bucket(settings.beside_at_once, settings.beside_each_second, at=now)
+        self._beside = Beside(settings.beside_at_once, settings.beside_each_second, at=now)
         self._control = 0
         self._body = 0
         self.vigil = Vigil(self, now)
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         now = self.loop.time()
         if self._control and not self._frames.add(self._control, now):
             self.end("a flood of frames that belong to no message")
-        elif self._body < 0 and not self._beside.add(-self._body, now):
+        elif not self._beside.add(-self._body, now):
             self.end("a flood of bytes that belong to no message")
         else:
             self.flush()

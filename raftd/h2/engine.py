@@ -125,8 +125,5 @@ class Engine(Protocol):
         """The newest stream that the peer opened; 0 if none."""
 
     @property
-    def can_request(self) -> bool: ...
-
-    @property
     def over(self) -> bool:
         """Nothing is to be read or written any more."""

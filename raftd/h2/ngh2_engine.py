@@ -199,9 +199,5 @@ class Ngh2Engine:
         return self._last_stream_id
 
     @property
-    def can_request(self) -> bool:
-        return not self._dead and self._engine.can_send_request
-
-    @property
     def over(self) -> bool:
         return self._dead or not (self._engine.want_read or self._engine.want_write)

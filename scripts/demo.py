@@ -84,7 +84,7 @@ def _run(cluster: Cluster) -> None:
     with _step("every acknowledged write is looked up on every node"):
         for node in nodes:
             writers.check(cluster.client([node]), node.id)
-    _table(nodes, leader, len(book.acked))
+    _table(cluster, leader, len(book.acked))
     print(f"acknowledged   {len(book.acked)} writes, at least {after} of them after the kill")
     print(f"silent         {silence * 1000:.0f} ms without an acknowledged write (at most 2 s)")
     print(f"errors         {len(book.errors)} seen by the {THREADS} threads")
@@ -107,15 +107,15 @@ def _step(what: str) -> Iterator[None]:
     print(f" {time.monotonic() - start:.1f} s")
 
 
-def _table(nodes: list[Node], killed: Node, total: int) -> None:
+def _table(cluster: Cluster, killed: Node, total: int) -> None:
+    """The nodes are asked: a figure of /metrics may be older than the catching up."""
+    client = cluster.client()
     print("\nnode  role      term  applied  acknowledged writes found")
-    for node in nodes:
-        role = "leader" if node.metric("raftd_is_leader") == 1 else "follower"
+    for node in cluster.nodes:
+        its = client.status(node.client_address)
         note = "   (killed and restarted)" if node is killed else ""
-        term, applied = (
-            int(node.metric(f"raftd_{what}") or 0) for what in ("term", "applied_index")
-        )
-        print(f"{node.id:<5} {role:<8} {term:>5} {applied:>8}  {total} of {total}{note}")
+        found = f"{its.term:>5} {its.applied_index:>8}  {total} of {total}"
+        print(f"{node.id:<5} {its.role:<8} {found}{note}")
     print()
 
 

@@ -26,7 +26,7 @@ exit codes: 0 done; 1 answered no (absent, compare failed, not healthy); 2 usage
 before you repeat; 5 refused (by the state machine or a limit); 6 done, but the answer is too long
 to be sent: do not repeat; 130 interrupted.
 
-A change is sent in a session of its own, so that it may be sent again and is still done once.
+A change is one entry of the log, sent again only where it was certainly not done.
 """
 
 

@@ -169,10 +169,6 @@ def clear_alarm(kind: alarm_wire.Kind) -> Operation[alarm_wire.AlarmsResult]:
     return Operation("small", payload, alarm_wire.decode_alarms_answer)
 
 
-def store_status() -> Operation[leases.StatusResult]:
-    return Operation("queries", leases.encode_status(), leases.decode_status_answer)
-
-
 # -- arguments ---------------------------------------------------------------------------------
 
 

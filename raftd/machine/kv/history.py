@@ -162,10 +162,6 @@ class History:
                 return (next(before for name, before in changes_of(item) if name == key),)
         return None
 
-    def bytes_after(self, revision: int) -> int:
-        """What the full chunks behind `revision` hold, roughly."""
-        return sum(self._sizes[bisect_right(self._firsts, revision) :])
-
     def revision_keeping(self, size_bytes: int) -> int:
         """A revision to compact at, so that the full chunks behind it hold no more than this."""
         kept = 0

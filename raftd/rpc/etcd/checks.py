@@ -14,7 +14,6 @@ from raftd.wire.spans import Span, span_of
 OPERATIONS_MAX = 128
 """In each list of a transaction; those of nested ones have what is left."""
 DEPTH_MAX = 32
-REQUEST_BYTES_MAX = 1_572_864
 
 SORT_ORDERS = frozenset(pb.RangeRequest.SortOrder.values())
 SORT_TARGETS = frozenset(pb.RangeRequest.SortTarget.values())

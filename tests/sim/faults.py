@@ -229,9 +229,10 @@ class Faults:
         return {(a, b) for a in names for b in names if a != b and self._rng.random() < 0.3}
 
     def _flap(self) -> None:
-        if len(self._nodes()) < 2:
+        names = list(self._cluster.names)
+        if len(names) < 2:  # a removed member is no name any more, its process may still run
             return
-        a, b = self._rng.sample(list(self._cluster.names), 2)
+        a, b = self._rng.sample(names, 2)
         self._network.cut.update({(a, b), (b, a)})
         self._world.after(self._rng.random() * 0.1, self._unflap, a, b)
 

@@ -100,6 +100,13 @@ class Cluster:
             return False
         return leader.process.core.configuration.is_member(node.name)
 
+    def is_voter(self, node: Node) -> bool:
+        """As whoever leads now sees it; between two leaders everybody is."""
+        leader = self.leader()
+        if leader is None or leader.process is None:
+            return True
+        return node.name in leader.process.core.configuration.voters
+
     def core_rng(self, node: Node) -> random.Random:
         return self.world.stream(f"core {node.name} {node.lives}")
 

@@ -38,7 +38,7 @@ CONFIG = """\
 scope: demo
 name: {name}
 restapi: {{listen: "127.0.0.1:{rest}", connect_address: "127.0.0.1:{rest}"}}
-etcd3: {{hosts: [{gateways}]}}
+etcd3: {{hosts: [{members}]}}
 bootstrap:
   dcs: {{ttl: 10, loop_wait: 2, retry_timeout: 3, maximum_lag_on_failover: 1048576}}
   initdb: [{{encoding: UTF8}}, data-checksums]
@@ -132,8 +132,8 @@ def main() -> int:
         return 2
     patroni = _patroni()
     base = Path(tempfile.mkdtemp(prefix="raftd-patroni-"))
-    nodes, gateways = _raftd(base)
-    databases = [_database(base, name, gateways) for name in ("pg1", "pg2")]
+    nodes = _raftd(base)
+    databases = [_database(base, name, nodes) for name in ("pg1", "pg2")]
     try:
         _show(patroni, nodes, databases)
     finally:
@@ -155,7 +155,7 @@ def _show(patroni: Path, nodes: Sequence[Node], databases: Sequence[Database]) -
     for node in nodes:
         node.start()
     wait_until(lambda: all(node.ready() for node in nodes), WAIT_SECONDS, "raftd", nodes)
-    say("raftd: three members serve, each with a JSON gateway")
+    say("raftd: three members serve")
     first.start(patroni)
     _wait(first.is_primary, first, "pg1 to be primary")
     say("pg1 was elected and is primary")
@@ -188,17 +188,15 @@ def _show(patroni: Path, nodes: Sequence[Node], databases: Sequence[Database]) -
     say("pg1 came back and streams from pg2")
 
 
-def _raftd(base: Path) -> tuple[list[Node], list[str]]:
+def _raftd(base: Path) -> list[Node]:
     nodes = make_nodes(base / "raftd", ["n1", "n2", "n3"])
-    gateways = [f"127.0.0.1:{port}" for port in free_ports(len(nodes))]
-    for node, gateway in zip(nodes, gateways, strict=True):
+    for node in nodes:
         node.directory.mkdir(parents=True)
-        own = {"listen_gateway": gateway, "advertise_gateway": gateway}
-        node.config_path.write_text(config_text(node, nodes, own))
-    return nodes, gateways
+        node.config_path.write_text(config_text(node, nodes, {}))
+    return nodes
 
 
-def _database(base: Path, name: str, gateways: Sequence[str]) -> Database:
+def _database(base: Path, name: str, nodes: Sequence[Node]) -> Database:
     base.chmod(0o755)
     folder = base / name
     folder.mkdir()
@@ -209,7 +207,7 @@ def _database(base: Path, name: str, gateways: Sequence[str]) -> Database:
         port=port,
         folder=folder,
         binaries=BINARIES,
-        gateways=", ".join(f'"{gateway}"' for gateway in gateways),
+        members=", ".join(f'"{node.client_address}"' for node in nodes),
     )
     (folder / "patroni.yml").write_text(text)
     if os.geteuid() == 0:

@@ -82,10 +82,17 @@ class Place:
         "HTTP ports of all nodes for that page, as in n1=host:7003,n2=host:7003; empty: the hosts "
         "of `peers` and the port of listen_admin",
     )
+    client_http: bool = setting(
+        FLAG,
+        True,
+        "who speaks HTTP/1.1 at the client port gets etcd's JSON gateway, /version and /health; "
+        "with transport h2 and the built-in store",
+    )
     listen_gateway: str = setting(
         LISTEN,
         "",
-        "HTTP: etcd's JSON gateway, with the TLS of client_cert if it is set; empty: off",
+        "HTTP: a port of the JSON gateway's own, with the TLS of client_cert if it is set; "
+        "empty: off",
     )
     advertise_gateway: str = setting(
         LISTEN,

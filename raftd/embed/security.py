@@ -9,14 +9,15 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from raftd.config import Config
+from raftd.h2.server import HTTP1_FIRST
 from raftd.node.health import Ailment
 from raftd.rpc.peers.security import SECRET_BYTES_MIN, PeerSecurity
 from raftd.rpc.plumbing.ports import h2_available
-from raftd.tls.contexts import Tls
+from raftd.tls.contexts import ALPN, Tls
 from raftd.tls.files import TlsFiles, TlsProblem, days_left, valid_until
 
 LOG = logging.getLogger("raftd.security")
@@ -78,7 +79,7 @@ def security_of(config: Config) -> Security:
     """Raises SecurityProblem."""
     try:
         peer = _tls(config, "peer", config.id)
-        client = _tls(config, "client")
+        client = _tls(config, "client", alpn=HTTP1_FIRST if config.client_http else ALPN)
         admin = _admin_tls(config)
         gateway = _gateway_tls(config)
     except TlsProblem as problem:
@@ -110,10 +111,10 @@ def _files(config: Config, port: str) -> TlsFiles:
     return TlsFiles(port, **given)
 
 
-def _tls(config: Config, port: str, node: str = "") -> Tls | None:
+def _tls(config: Config, port: str, node: str = "", alpn: Sequence[str] = ALPN) -> Tls | None:
     if not getattr(config, f"{port}_cert"):
         return None
-    tls = Tls(_files(config, port), node)
+    tls = Tls(_files(config, port), node, alpn)
     LOG.info("TLS on the %s port: %s", port, _described(tls))
     left = days_left(tls.certificate, time.time_ns() / 1e9)
     if left < DAYS_WARN:

@@ -42,6 +42,7 @@ def server_settings(
         client_tls_optional=config.client_tls_optional,
         etcd=EtcdSettings(
             config.listen_gateway,
+            config.client_http and (config.client_tls_optional or link.transport == H2),
             watchers=WatchLimits(config.stream_watchers_max, config.watchers_max),
             tls=security.gateway,
             tls_optional=config.client_tls_optional,

@@ -6,16 +6,24 @@ import asyncio
 import ssl
 from typing import Any
 
+from raftd.h2.first_words import FirstWords, TakeHttp1
 from raftd.h2.server_connection import Owner, ServerConnection
 
 
 class Handshake(asyncio.Protocol):
-    """Its loop's thread only. Afterwards the transport belongs to a `ServerConnection`."""
+    """Its loop's thread only. Afterwards the transport belongs to a `ServerConnection`, or to
+    `FirstWords` where HTTP/1.1 is taken, too.
+    """
 
-    def __init__(self, server: Owner, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, server: Owner, context: ssl.SSLContext, take_http1: TakeHttp1 | None = None
+    ) -> None:
         self._server = server
         self._context = context
         self._connection = ServerConnection(server)
+        self._next: ServerConnection | FirstWords = self._connection
+        if take_http1 is not None:
+            self._next = FirstWords(server, self._connection, take_http1, entered=True)
         self._early: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -49,7 +57,7 @@ class Handshake(asyncio.Protocol):
         try:
             secured = await server.loop.start_tls(
                 transport,
-                connection,
+                self._next,
                 self._context,
                 server_side=True,
                 ssl_handshake_timeout=server.limits.connection.handshake_timeout,
@@ -60,4 +68,4 @@ class Handshake(asyncio.Protocol):
             return
         connection.under_way, connection.below = None, transport
         if not connection.closed and secured is not None:
-            connection.begin(secured)
+            self._next.begin(secured)

@@ -16,6 +16,7 @@ from typing import Any
 
 from raftd.h2.budget import Budget
 from raftd.h2.either import EitherPort
+from raftd.h2.first_words import FirstWords, TakeHttp1
 from raftd.h2.handlers import (
     Begin,
     OnStream,
@@ -48,6 +49,10 @@ once the server has stopped."""
 SHUTDOWN_SECONDS = 1.0
 """For the other side to say good-bye in TLS."""
 
+HTTP1_FIRST = ["http/1.1", "h2"]
+"""Of a port that takes both. gRPC's clients offer h2 alone; curl and browsers offer both and want
+HTTP/1.1's pages, which are not served on h2."""
+
 OnCut = Callable[[str, str], None]
 """Told of a connection that this side ended: whose (as gRPC names peers), and why."""
 
@@ -62,6 +67,9 @@ class Server:
         self.intake = Intake(self.loop)
         self.begin: Begin = at_once
         """When a call with one request begins. To be set before the first comes."""
+        self.take_http1: TakeHttp1 | None = None
+        """Who serves connections that speak HTTP/1.1; None: they are cut. To be set before a port
+        is added."""
         self.connections: set[ServerConnection] = set()
         self.calls = 0
         self.stopping = False
@@ -109,16 +117,19 @@ class Server:
         return self._listen(address, None)
 
     def add_secure_port(self, address: str, context: ssl.SSLContext) -> int:
-        """context: with everything about keys; that HTTP/2 is spoken is added here."""
-        context.set_alpn_protocols(["h2"])
+        """context: with everything about keys; what is spoken is added here."""
+        context.set_alpn_protocols(self._spoken())
         return self._listen(address, context)
 
     def add_either_port(self, address: str, context: ssl.SSLContext) -> int:
         """host:port. It takes TLS and plain text. Returns the port. Raises RuntimeError."""
-        context.set_alpn_protocols(["h2"])
+        context.set_alpn_protocols(self._spoken())
         port = self._listen(address, context)
         self._either.append((self._sockets.pop()[0], context))
         return port
+
+    def _spoken(self) -> list[str]:
+        return ["h2"] if self.take_http1 is None else HTTP1_FIRST
 
     def _listen(self, address: str, context: ssl.SSLContext | None) -> int:
         try:
@@ -163,9 +174,12 @@ class Server:
         return EitherPort(listener, serve, limits.connections_max, seconds)
 
     def _maker(self, context: ssl.SSLContext | None) -> Callable[[], asyncio.BaseProtocol]:
-        if context is None:
-            return lambda: ServerConnection(self)
-        return lambda: Handshake(self, context)
+        take_http1 = self.take_http1
+        if context is not None:
+            return lambda: Handshake(self, context, take_http1)
+        if take_http1 is not None:
+            return lambda: FirstWords(self, ServerConnection(self), take_http1)
+        return lambda: ServerConnection(self)
 
     def _check(self) -> None:
         now = self.loop.time()

@@ -203,6 +203,7 @@ class Servers:
         )
         if isinstance(server, H2Server):
             begin_in_turn(server, self._turns)
+            server.take_http1 = None if self._etcd is None else self._etcd.take_http1
         ours: Any = Tolerant(server, self._connections, self._turns)
         client_pb2_grpc.add_CommandsServicer_to_server(
             CommandsService(self._gate, self._streams), ours

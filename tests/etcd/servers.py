@@ -105,7 +105,7 @@ def raftd_cluster(base: Path, size: int = 1, transport: str = "h2") -> Iterator[
 
 @contextlib.contextmanager
 def raftd_clusters(
-    bases: Sequence[Path], size: int = 1, transport: str = "grpcio"
+    bases: Sequence[Path], size: int = 1, transport: str = "h2"
 ) -> Iterator[list[Raftd]]:
     """Fresh clusters, one below each base, that serve; they start side by side."""
     clusters = [_configured(base, size, transport) for base in bases]

@@ -24,8 +24,7 @@ def test_clients_of_etcd_work_and_survive_the_leader(three: Raftd) -> None:
     clients: dict[str, subprocess.Popen[str]] = {}
     try:
         for name in NAMES:  # one after the other: they use the same keys
-            address = three.gateways[at] if name == "gateway" else three.addresses[at]
-            clients[name] = client = started(name, address)
+            clients[name] = client = started(name, three.addresses[at])
             assert client.stdout is not None
             first = client.stdout.readline()
             assert first == "done\n", f"{name}: {first}{client.stdout.read()}"

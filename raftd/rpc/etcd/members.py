@@ -39,13 +39,17 @@ class ClusterService:
         backend: Backend,
         headers: Headers,
         scheme: str,
+        http_at_client_port: bool = False,
     ) -> None:
-        """scheme: of the URLs that clients use, http or https."""
+        """scheme: of the URLs that clients use, http or https. http_at_client_port: who speaks
+        HTTP/1.1 is sent there, to members without a gateway of their own.
+        """
         self._node = node
         self._directory = directory
         self._backend = backend
         self._headers = headers
         self._scheme = scheme
+        self._http_at_client_port = http_at_client_port
 
     async def MemberList(
         self, request: pb.MemberListRequest, caller: Caller
@@ -60,7 +64,9 @@ class ClusterService:
         made = []
         for node in configuration.members():
             known = self._directory.get(node)
-            at = known.gateway_address if caller.by_gateway else known.client_address
+            at = known.client_address
+            if caller.by_gateway:
+                at = known.gateway_address or (at if self._http_at_client_port else "")
             member = pb.Member(
                 ID=member_number(self._node.identity.cluster, node),
                 name=node,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import SystemRandom
 
+from raftd.h2.first_words import TakeHttp1
 from raftd.rpc.api import Node
 from raftd.rpc.clients.callers import auth_of
 from raftd.rpc.clients.gate import Gate
@@ -41,6 +42,7 @@ from raftd.tls.files import TlsProblem
 @dataclass(frozen=True, slots=True)
 class EtcdSettings:
     """listen_gateway: host:port of the JSON gateway; empty: none. tls: of its port, or plain text.
+    at_client_port: the client port is the gateway's, too, for who speaks HTTP/1.1 there.
 
     tls_optional: the gateway takes plain text too. secure: clients are served with TLS. ttl_min_s:
     the shortest lease. draw: random bits.
@@ -48,6 +50,7 @@ class EtcdSettings:
     """
 
     listen_gateway: str = ""
+    at_client_port: bool = True
     gateway: GatewayLimits = field(default_factory=GatewayLimits)
     tls: Tls | None = None
     tls_optional: bool = False
@@ -84,7 +87,9 @@ class EtcdServices:
         queues = Queues(kv, leases, store)
 
         scheme = "https" if settings.secure else "http"
-        cluster = ClusterService(node, directory, self._backend, headers, scheme)
+        cluster = ClusterService(
+            node, directory, self._backend, headers, scheme, settings.at_client_port
+        )
         self._services: tuple[object, ...] = (
             kv,
             WatchService(
@@ -121,6 +126,11 @@ class EtcdServices:
         """Have the client port serve etcd's methods."""
         methods = self._door.methods(self._services)
         grpc_host.add_to(server, methods, connections, self._streams, self._named)
+
+    @property
+    def take_http1(self) -> TakeHttp1 | None:
+        """For the client port: who serves a connection that speaks HTTP/1.1; None: nobody."""
+        return self._http.take if self._settings.at_client_port else None
 
     async def start(self) -> int:
         """Open the gateway's port, if there is to be one. Returns it, or 0. Raises BindError."""

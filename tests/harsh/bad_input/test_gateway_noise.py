@@ -1,4 +1,4 @@
-"""The gateway's port: messages of any contents, endings of any kind, and a node that lives on.
+"""The gateway, at both its ports: messages of any contents, all endings, and a node that lives on.
 
 A task that nobody asks how it ended stops a node (an error of ours must not be swallowed), so an
 error that a stranger's request causes has to end in an answer. Once a reset connection, a HEAD or a
@@ -102,8 +102,10 @@ def end(draw: random.Random, made: socket.socket) -> None:
     made.close()
 
 
-def test_whatever_is_said_the_node_lives_on(raftd: Raftd) -> None:
-    (node,), (gateway,) = raftd.nodes, raftd.gateways
+@pytest.mark.parametrize("own_port", [True, False], ids=["gateway", "client-port"])
+def test_whatever_is_said_the_node_lives_on(raftd: Raftd, own_port: bool) -> None:
+    (node,) = raftd.nodes
+    (gateway,) = raftd.gateways if own_port else raftd.addresses
     host, _, port = gateway.rpartition(":")
     asked, pid = requests(), node.pid()
     assert len(asked) == len(PATHS)

@@ -7,6 +7,9 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
 from raftd.rpc.etcd.calls import Caller, Hangup, Method
 from raftd.rpc.etcd.faults import Code, Fault
 from raftd.rpc.etcd.gateway import reply
@@ -23,7 +26,13 @@ class Gateway:
         """healthy: empty, or why this member should not be asked."""
         self._routes = routes(methods)
         self._healthy = healthy
-        self._pages = {"/version": self._version, "/health": self._health}
+        self._pages = {
+            "/version": self._version,
+            "/health": self._health,
+            "/metrics": self._metrics,
+        }
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
 
     async def handle(self, request: HttpRequest) -> HttpReply:
         page = self._pages.get(request.path)
@@ -71,6 +80,11 @@ class Gateway:
         cluster = VERSION.rpartition(".")[0] + ".0"
         body = f'{{"etcdserver":"{VERSION}","etcdcluster":"{cluster}"}}'
         return HttpReply(200, body.encode())
+
+    def _metrics(self) -> HttpReply:
+        """Of the process alone, as `etcdctl check datascale` asks; the node's are elsewhere."""
+        told = b"# this process; the node's metrics are at the port of listen_admin\n"
+        return HttpReply(200, told + generate_latest(self._registry), CONTENT_TYPE_LATEST)
 
     def _health(self) -> HttpReply:
         why = self._healthy()

@@ -73,6 +73,7 @@ class HttpServer:
         self._limits = limits
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | EitherPort | None = None
+        self._stopped = False
 
     async def start(
         self, host: str, port: int, tls: ssl.SSLContext | None = None, tls_optional: bool = False
@@ -89,12 +90,9 @@ class HttpServer:
     def _start_either(self, address: str, tls: ssl.SSLContext) -> int:
         loop = asyncio.get_running_loop()
 
-        def protocol() -> asyncio.Protocol:
-            reader = asyncio.StreamReader(self._limits.head_bytes_max)
-            return asyncio.StreamReaderProtocol(reader, self._accept)
-
         async def serve(made: socket.socket, secure: bool) -> None:
-            await loop.connect_accepted_socket(protocol, made, ssl=tls if secure else None)
+            context = tls if secure else None
+            await loop.connect_accepted_socket(self._protocol, made, ssl=context)
 
         listener = bound(address)
         port: int = listener.getsockname()[1]
@@ -103,8 +101,23 @@ class HttpServer:
         )
         return port
 
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        reader = asyncio.StreamReader(self._limits.head_bytes_max)
+        return asyncio.StreamReaderProtocol(reader, self._accept)
+
+    def take(self, transport: asyncio.Transport, said: bytes) -> None:
+        """Serve a connection that another port accepted, and that has `said` so much already."""
+        if self._stopped:
+            transport.abort()
+            return
+        protocol = self._protocol()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(said)
+
     async def stop(self) -> None:
         """Every connection ends now."""
+        self._stopped = True
         if self._server is not None:
             self._server.close()
         tasks = list(self._tasks)

@@ -12,10 +12,15 @@ from raftd.node.outcomes import Applied, Outcome
 from raftd.rpc.clients import errors
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.clients.gate import Context, Gate
+from raftd.rpc.plumbing.pace import PACE_BYTES_PER_SECOND, Pace
 from raftd.rpc.plumbing.streams import ENDINGS
 
 STALL_SECONDS_MAX = 30.0
 """A reader that takes nothing for so long is sent away: it keeps a file on the disk."""
+
+PIECE_BYTES = 128 << 10
+"""A message. A chunk of the file is larger, and as one message it would hold the thread for
+milliseconds, while puts wait."""
 
 BUSY = "this node sends another backup: try again when it is done, or ask another node"
 STOPPING = "this node is stopping: ask another node"
@@ -70,12 +75,14 @@ class Backups:
     async def _send_file(
         self, meta: SnapshotMeta, context: Context, stopping: asyncio.Event
     ) -> None:
+        node, now = self._gate.node, asyncio.get_running_loop().time
+        pace = Pace(PACE_BYTES_PER_SECOND, now())
         offset = 0
         while offset < meta.size_bytes:
             if stopping.is_set():
                 raise _unavailable(STOPPING)
             try:
-                data = await self._gate.node.read_snapshot(meta, offset)
+                data = await node.read_snapshot(meta, offset)
             except OSError as error:
                 what = error.strerror or str(error)
                 raise CallFailed(
@@ -84,7 +91,10 @@ class Backups:
             if not data:
                 raise _unavailable("the snapshot's file is cut: ask another node")
             offset += len(data)
-            await _taken(context.write(pb.BackupReply(data=data)))
+            for at in range(0, len(data), PIECE_BYTES):
+                piece = data[at : at + PIECE_BYTES]
+                await _taken(context.write(pb.BackupReply(data=piece)))
+                await asyncio.sleep(pace.rest(len(piece), node.state().commit_index, now()))
 
     async def _snapshot(self, stopping: asyncio.Event) -> None:
         """Of now. As long as it takes: a large state takes longer than any other call may."""

@@ -2,7 +2,7 @@
 
 python -m scripts.cluster up --nodes 3     start (or start again) n1, n2, n3; --tls: secured
 python -m scripts.cluster status           what each says of itself
-python -m scripts.cluster kill n2          SIGKILL; `start n2` brings it back
+python -m scripts.cluster kill leader      SIGKILL; `start n2`, if that was it, brings it back
 python -m scripts.cluster pause n1         SIGSTOP; `resume n1` wakes it
 python -m scripts.cluster down             stop all, keep the data
 python -m scripts.cluster wipe             stop all, remove the data
@@ -84,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         ("resume", _resume, "SIGCONT to one node"),
     ):
         verb = verbs.add_parser(name, help=text)
-        verb.add_argument("node", help="n1, n2, ...")
+        verb.add_argument("node", help="n1, n2, ... or leader")
         verb.set_defaults(run=act)
     return made
 
@@ -119,11 +119,21 @@ class Local:
         return self.base / "tls"
 
     def one(self, name: str) -> Node:
+        """By its name, or whoever leads. Raises NodeTrouble."""
+        if name == "leader":
+            return self._leader()
         nodes = {node.id: node for node in self.existing()}
         if name not in nodes:
             known = ", ".join(nodes) or "none; `make up` makes them"
             raise NodeTrouble(f"no node {name!r} (there are: {known})")
         return nodes[name]
+
+    def _leader(self) -> Node:
+        for node in self.existing():
+            if node.pid() is not None and node.metric("raftd_is_leader") == 1:
+                print(f"{node.id} leads")
+                return node
+        raise NodeTrouble("no node leads now; `make status` says how they do")
 
 
 def _up(local: Local, arguments: argparse.Namespace) -> int:
@@ -161,7 +171,7 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     print("  .venv/bin/raftctl status")
     print(f"  see it all: http://127.0.0.1:{nodes[0].ports.admin}/")
     again = f".venv/bin/python -m scripts.cluster{_flags(local)}"
-    print(f"  {again} kill n1     # and `start n1` again")
+    print(f"  {again} kill leader # and `make up` again")
     print("  make down" if not _flags(local) else f"  {again} down")
     return 0
 

@@ -40,8 +40,18 @@ if TYPE_CHECKING:
     from raftd.client.errors import SessionExpired as SessionExpired
     from raftd.client.errors import Unavailable as Unavailable
     from raftd.client.errors import WrongProcess as WrongProcess
+    from raftd.wire.kv import expect_absent as expect_absent
+    from raftd.wire.kv import expect_mod_revision as expect_mod_revision
+    from raftd.wire.kv import expect_value as expect_value
+    from raftd.wire.kv import expect_version as expect_version
 
-_HOMES = {"AsyncClient": "raftd.client.aio", "Client": "raftd.client.client"}
+_EXPECT = ("expect_absent", "expect_mod_revision", "expect_value", "expect_version")
+"""What a compare-and-set compares with."""
+_HOMES = {
+    "AsyncClient": "raftd.client.aio",
+    "Client": "raftd.client.client",
+    **dict.fromkeys(_EXPECT, "raftd.wire.kv"),
+}
 _ERRORS = (
     "AnswerTooLong",
     "BulkError",
@@ -63,7 +73,7 @@ _ERRORS = (
     "WrongProcess",
 )
 
-__all__ = ["AsyncClient", "Client", *_ERRORS]
+__all__ = ["AsyncClient", "Client", *_ERRORS, *_EXPECT]
 
 
 def __getattr__(name: str) -> object:

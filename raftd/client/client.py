@@ -114,8 +114,8 @@ class Client:
     def cas(
         self, key: Data, value: Data | None, expect: kv.Expect, *, timeout: float | None = None
     ) -> kv.CasResult:
-        """Put `value` (None: delete) if `expect` holds: kv.expect_value(b"..."), expect_version(3),
-        expect_mod_revision(17) or expect_absent(), all of raftd.wire.kv."""
+        """Put `value` (None: delete) if `expect` holds: expect_value(b"..."), expect_version(3),
+        expect_mod_revision(17) or expect_absent(), all of raftd.client."""
         return self._callers.run(ops.cas(key, value, expect), timeout)
 
     def batch(

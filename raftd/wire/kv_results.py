@@ -69,6 +69,21 @@ class GetResult(NamedTuple):
     def __bool__(self) -> bool:
         return self.kv is not None
 
+    @property
+    def value(self) -> bytes | None:
+        """None if there is no such key."""
+        return None if self.kv is None else self.kv.value
+
+    @property
+    def version(self) -> int:
+        """How often the key was put since it was made; 0 if it is not there."""
+        return 0 if self.kv is None else self.kv.version
+
+    @property
+    def mod_revision(self) -> int:
+        """Of the key's last put; 0 if it is not there: expect_mod_revision takes it as it is."""
+        return 0 if self.kv is None else self.kv.mod_revision
+
 
 class RangeResult(NamedTuple):
     """kvs: in byte order of their keys. more: go on with after = the last key.

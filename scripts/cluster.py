@@ -156,9 +156,7 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
         write_configs(nodes, {**page_settings(nodes), **secured})
         if secured:
             hand_out(local.tls, nodes)
-    for node in nodes:
-        if node.pid() is None:
-            node.start()
+    _start_dead(nodes)
     for node in nodes:
         wait_until(lambda node=node: _settled(node), 30, f"{node.id} to serve", [node])  # type: ignore[misc]
     where = ",".join(endpoints(nodes))
@@ -188,6 +186,35 @@ def _flags(local: Local) -> str:
     """What has to be said again to mean these nodes."""
     said = "" if local.base == BASE else f" --directory {_short(local.base)}"
     return said if local.first_port == default_port() else f"{said} --first-port {local.first_port}"
+
+
+def _start_dead(nodes: Sequence[Node]) -> None:
+    """Those that do not run. Raises NodeTrouble, and starts none, if another program has a port.
+
+    The story without it: nodes of another directory answer at these ports, and it looks as if
+    ours served.
+    """
+    dead = [node for node in nodes if node.pid() is None]
+    for node in dead:
+        for port in (node.ports.peer, node.ports.client, node.ports.admin):
+            if _taken(port):
+                raise NodeTrouble(
+                    f"{node.id}: port {port} is taken, by another program or by nodes of another "
+                    f"directory: stop that, or wipe and choose others, as in "
+                    f"`{PORT_VARIABLE}={port + 1000} make up`"
+                )
+    for node in dead:
+        node.start()
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def _settled(node: Node) -> bool:
@@ -225,8 +252,7 @@ def _status(local: Local, _: argparse.Namespace) -> int:
 
 def _start(local: Local, arguments: argparse.Namespace) -> int:
     node = local.one(arguments.node)
-    if node.pid() is None:
-        node.start()
+    _start_dead([node])
     nodes = local.existing()
     up, needed = sum(other.pid() is not None for other in nodes), len(nodes) // 2 + 1
     if up < needed:

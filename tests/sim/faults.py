@@ -175,10 +175,12 @@ class Faults:
 
     def _part(self) -> None:
         plan = self._cluster.plan.faults
+        names = list(self._cluster.names)
+        if len(names) < 2:
+            return
         self._partition += 1
         self._network.cut.clear()
         kind = self._rng.choice(plan.partition_kinds)
-        names = list(self._cluster.names)
         cut = getattr(self, f"_cut_{kind}")(names)
         self._network.cut.update(cut)
         self._world.stats["partitions"] += 1

@@ -1,8 +1,9 @@
-"""`make up TLS=1`: the certificates that it makes are such that nodes and raftctl take them."""
+"""Nodes to play with: what `make up` refuses, and the certificates of `make up TLS=1`."""
 
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,21 @@ def test_nodes_that_have_nocertificates_are_left_alone(
     write_configs([local.node_at(number) for number in (1, 2, 3)], {})
     assert main(["--directory", str(tmp_path), "--first-port", "7001", "up", "--tls"]) == 1
     assert "have no certificates" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_named_and_no_node_is_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The story without it: nodes of another directory answer, and `make up` says that ours do."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        first = port - 101  # n2's client port is the one
+        assert main(["--directory", str(tmp_path), "--first-port", str(first), "up"]) == 1
+        local = Local(tmp_path, first)
+        assert all(node.pid() is None for node in local.existing())
+        assert not any(node.log_path.exists() for node in local.existing())
+    said = capsys.readouterr().err
+    assert f"n2: port {port} is taken" in said
+    assert "CLUSTER_FIRST_PORT=" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from raftd.core.effects import Effects, NotLeader, Unavailable
 from raftd.core.types import Index, Term
@@ -45,8 +45,13 @@ class Clients:
         wellbeing.add(self._overload.ailments)
         self._waiters = applying.waiters
         self._led = False
+        self._refusal_of: Callable[[bytes], str] = lambda batch: ""
         driver.on_role(self._role_changed)
         driver.on_failure(self.stop)
+
+    def admit_by(self, refusal: Callable[[bytes], str]) -> None:
+        """From now on, propose no batch of which `refusal` tells a reason."""
+        self._refusal_of = refusal
 
     def proposals(self) -> tuple[int, int]:
         """(taken and not answered yet, taken and failed or of unknown outcome since the start)."""
@@ -67,6 +72,8 @@ class Clients:
         log and one message a peer.
         """
         refused = self._refuse_at_once(len(batch))
+        if refused is None and (why := self._refusal_of(batch)):
+            refused = Refused(Refusal.NOT_ALLOWED, why)
         if refused is not None:
             done(self._overload.note(refused))
         elif self._queue.batch(batch, done, principal):
@@ -119,7 +126,7 @@ class Clients:
 
         Clients that fill the door do not keep it out: it is little, and it is what makes room.
         """
-        if self._refuse() is not None:
+        if self._refuse() is not None or self._refusal_of(batch):
             return
         core = self._core
         payload = noted(batch, self._driver.clock.epoch_ms(), OWN)

@@ -103,6 +103,7 @@ class Node:
             SlowSigns(driver, self.measures),
         )  # fmt: skip
         self._clients = Clients(driver, applying, room, well, node_settings, self.measures)
+        self.admit_by = self._clients.admit_by
         self._suspects = Suspects(driver)
         well.add(room.ailments)
         self.add_ailments = well.add  # of what is beside the node: see there
@@ -117,9 +118,8 @@ class Node:
         self._hand_over = HandOver(driver, node_settings.transfer_seconds)
         self._apply.offer(Hosting(driver, applying, snapshot_policy, self._clients))
         self._jobs = (snapshot_worker.slow, snapshot_worker.bulk, digests.jobs)
-        self._workers = [self._wal.worker, *(jobs.worker for jobs in self._jobs)]
-        if self._apply.worker is not None:
-            self._workers.append(self._apply.worker)
+        applier = [] if self._apply.worker is None else [self._apply.worker]
+        self._workers = [self._wal.worker, *(jobs.worker for jobs in self._jobs), *applier]
 
     def start(self, transport: PeerTransport) -> None:
         """Take part from now on. Once."""

@@ -76,6 +76,10 @@ class ClientNode(Protocol):
 
     def submit(self, batch: bytes, done: Done, principal: bytes) -> None: ...
 
+    def admit_by(self, refusal: Callable[[bytes], str]) -> None:
+        """From now on, propose no batch of which `refusal` tells a reason."""
+        ...
+
     def query(
         self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes
     ) -> None: ...

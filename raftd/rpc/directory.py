@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from raftd.core.types import Member, NodeId
@@ -32,13 +32,21 @@ class Directory:
         self._configured = dict(configured)
         self._advertised: dict[NodeId, PeerAddress] = {}
         self._agreed: dict[NodeId, Member] = {}
+        self._protocols: dict[NodeId, int] = {}
+        self.heard = 0
+        """It moves when a node has told another protocol than before."""
+        self.unfit: Callable[[int], str] = lambda protocol: ""
+        """Why a node that speaks this protocol may not take part; empty when it may."""
 
     def agree(self, members: Iterable[Member]) -> None:
         """What the configuration in force says of its members."""
         self._agreed = {member.node: member for member in members}
 
-    def advertise(self, node: NodeId, address: PeerAddress) -> None:
-        """What `node` said of itself. What cannot be an address is ignored."""
+    def advertise(self, node: NodeId, address: PeerAddress, protocol: int = 0) -> None:
+        """What `node` said of itself. What cannot be an address is ignored.
+
+        protocol: what it understands; 0: it did not say.
+        """
         if node not in self._advertised and len(self._advertised) >= ADVERTISED_MAX:
             return  # no cluster is that large: somebody makes up names
         self._advertised[node] = PeerAddress(
@@ -46,6 +54,13 @@ class Directory:
             _plausible(address.client_address),
             _plausible(address.gateway_address),
         )
+        if protocol and self._protocols.get(node) != protocol:
+            self._protocols[node] = protocol
+            self.heard += 1
+
+    def protocol(self, node: NodeId) -> int:
+        """What it understands; 0: it was not heard since this process began."""
+        return self._protocols.get(node, 0)
 
     def get(self, node: NodeId | None) -> PeerAddress:
         """Empty fields where nothing is known, also for None."""

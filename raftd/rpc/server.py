@@ -32,6 +32,7 @@ from raftd.rpc.clients.admin_service import AdminService
 from raftd.rpc.clients.audit import Audit
 from raftd.rpc.clients.callers import Callers, CallerSettings, auth_of
 from raftd.rpc.clients.client_service import CommandsService, StreamRegistry
+from raftd.rpc.clients.features import Features
 from raftd.rpc.clients.gate import ClientLimits, Gate
 from raftd.rpc.clients.health import HealthService
 from raftd.rpc.clients.replaying import Replaying, Start
@@ -40,7 +41,8 @@ from raftd.rpc.directory import Directory
 from raftd.rpc.etcd.faults import TOO_MANY
 from raftd.rpc.etcd.hub import MeasuredStore, WatchedStore
 from raftd.rpc.etcd.services import EtcdServices, EtcdSettings
-from raftd.rpc.peers.checks import PROTOCOL
+from raftd.rpc.peers.checks import PROTOCOL, PROTOCOL_OLDEST
+from raftd.rpc.peers.link import addresses_of
 from raftd.rpc.peers.link_watch import LinkWatch
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.raft_service import RaftService
@@ -100,7 +102,7 @@ def about(peer_address: str, client_address: str, gateway_address: str = "") -> 
     """What Hello says of this node. Addresses as others reach them, host:port."""
     return raft_pb2.About(
         protocol=PROTOCOL,
-        protocol_oldest=PROTOCOL,
+        protocol_oldest=PROTOCOL_OLDEST,
         software=f"raftd {__version__}",
         peer_address=peer_address,
         client_address=client_address,
@@ -155,6 +157,8 @@ class Servers:
         replaying = Replaying(settings.start, node.state)
         callers = Callers(auth_of(store), epoch_ms, settings.callers, replaying)
         self._gate = Gate(node, directory, settings.clients, self._connections, callers, Audit(now))
+        directory.advertise(node.identity.node, addresses_of(advertised), PROTOCOL)
+        self._watch_features(directory)
         self._raft = RaftService(
             node,
             directory,
@@ -180,6 +184,19 @@ class Servers:
         self.peer_port = 0
         self.client_port = 0
         self.gateway_port = 0
+
+    def _watch_features(self, directory: Directory) -> None:
+        """Have the node propose only what all members understand, and meet only who fits."""
+        node, store, auth = self._node, self._store, auth_of(self._store)
+        if store is None or auth is None:
+            return
+
+        def in_use() -> bool:
+            return not auth.untouched or bool(store.troubles())
+
+        features = Features(directory, lambda: node.state().configuration, in_use)
+        node.admit_by(features.refusal)
+        directory.unfit = features.unfit
 
     def _make_peer_server(self) -> PortServer:
         settings = self._settings

@@ -1,6 +1,8 @@
-"""The part of a fake node that backups are made of."""
+"""The part of a fake node that backups are made of, and what else it only has to take."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from raftd.core.types import SnapshotMeta
 
@@ -22,3 +24,6 @@ class FakeSnapshots:
 
     async def read_snapshot(self, meta: SnapshotMeta, offset: int) -> bytes:
         return self.snapshot_file[offset : offset + 5]
+
+    def admit_by(self, refusal: Callable[[bytes], str]) -> None:
+        """Harmless: this node proposes nothing."""

@@ -55,9 +55,9 @@ def test_in_plain_words(said: str, meant: str) -> None:
 
 def test_who_speaks_a_later_protocol_only_is_refused_by_both_sides() -> None:
     envelope = Envelopes(IDENTITY, lambda _: None).hello_to("n2")
-    about = pb.About(protocol=3, protocol_oldest=2, software="raftd 9.9.9")
+    about = pb.About(protocol=4, protocol_oldest=3, software="raftd 9.9.9")
     hello = m.HelloRequest(IDENTITY, (), 6)
-    with pytest.raises(Rejected, match=r"'raftd 9\.9\.9' speaks protocol 2 or later"):
+    with pytest.raises(Rejected, match=r"'raftd 9\.9\.9' speaks protocol 3 or later"):
         codec.decode_hello(codec.encode_hello(hello, envelope, about), "n1")
     with pytest.raises(Rejected, match="run one version of raftd on all nodes"):
         codec_replies.decode_hello_reply(pb.HelloReply(envelope=envelope, about=about))

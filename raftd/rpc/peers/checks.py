@@ -16,8 +16,11 @@ RECORDS_MAX = 1024
 MEMBERS_MAX = 1024
 TEXT_MAX = 1024
 
-PROTOCOL = 1
-"""What this raftd says and understands between nodes."""
+PROTOCOL = 2
+"""What this raftd says and understands between nodes. 2: commands of users, roles and alarms; see
+wire/needs.py."""
+PROTOCOL_OLDEST = 1
+"""Of a node that this raftd can be in one cluster with."""
 
 _NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _INCARNATION = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -7,7 +7,7 @@ checks.Rejected, one line that names message and field; encoding never fails for
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from struct import pack
 
 from raftd._pb import raft_pb2 as pb
@@ -224,8 +224,13 @@ def decode_timeout_now(message: pb.TimeoutNowRequest, sender: NodeId) -> m.Timeo
     return m.TimeoutNowRequest(checks.check_term("term", message.term), sender, message.number)
 
 
-def decode_hello(message: pb.HelloRequest, sender: NodeId) -> m.HelloRequest:
+def decode_hello(
+    message: pb.HelloRequest, sender: NodeId, unfit: Callable[[int], str] = lambda protocol: ""
+) -> m.HelloRequest:
+    """unfit: why who speaks this protocol may not take part; empty when they may."""
     checks.check_protocol(message.about.protocol_oldest, message.about.software)
+    if why := unfit(message.about.protocol):
+        raise Rejected(f"{sender} cannot take part: {why}")
     return m.HelloRequest(
         identity=identity(message.envelope),
         records=records_in(message.records),

@@ -50,6 +50,11 @@ def addresses_of(about: pb.About) -> PeerAddress:
     return PeerAddress(about.peer_address, about.client_address, about.gateway_address)
 
 
+def told(directory: Directory, node: NodeId, about: pb.About) -> None:
+    """A node that takes part has said this of itself."""
+    directory.advertise(node, addresses_of(about), about.protocol)
+
+
 @dataclass(slots=True)
 class Link:
     """One peer, as its senders see it. Network thread only."""
@@ -114,4 +119,4 @@ class Link:
     def learn(self, reply: HelloReply, about: pb.About) -> None:
         """A peer that accepts us says where it can be reached."""
         if not reply.refused:
-            self.directory.advertise(self.peer, addresses_of(about))
+            told(self.directory, self.peer, about)

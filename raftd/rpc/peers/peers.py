@@ -162,6 +162,8 @@ class Peers:
             raise CannotMeet(f"{node} cannot be met at {peer_address}: {error}") from None
         if reply.refused:
             raise CannotMeet(f"{node} at {peer_address} refuses: {reply.refused[:DETAILS_MAX]}")
+        if why := self._directory.unfit(reply.about.protocol):
+            raise CannotMeet(f"{node} at {peer_address} cannot take part: {why}")
         place = addresses_of(reply.about)
         incarnation = reply.envelope.sender_incarnation
         return Member(node, place.peer_address, place.client_address, incarnation)

@@ -29,7 +29,7 @@ from raftd.rpc.peers.append_sender import ENVELOPE_KEY
 from raftd.rpc.peers.checks import Rejected, check_leap
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
 from raftd.rpc.peers.forwarding import Forwarded, encode_outcome, forwarded
-from raftd.rpc.peers.link import addresses_of
+from raftd.rpc.peers.link import told
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.direct_streams import server_stream
@@ -127,14 +127,14 @@ class RaftService(raft_pb2_grpc.RaftServicer):
     async def Hello(self, message: pb.HelloRequest, context: Context) -> pb.HelloReply:
         try:
             sender = self._genuine(self._envelopes.check_hello(message.envelope), context)
-            request = codec.decode_hello(message, sender)
+            request = codec.decode_hello(message, sender, self._directory.unfit)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Hello", error)
         reply = await self._step(sender, request, context)
         if not isinstance(reply, m.HelloReply):  # its disk is stuck
             await self._end(context, Ended(grpc.StatusCode.UNAVAILABLE, "try later: stuck disk"))
         if not reply.refused:
-            self._directory.advertise(sender, addresses_of(message.about))
+            told(self._directory, sender, message.about)
         stranger = reply.refused and not reply.removed
         answer = self._envelopes.refusal_of if stranger else self._envelopes.reply_to
         envelope = answer(message.envelope)

@@ -43,10 +43,10 @@ def greeting_of(s: State, peer: NodeId) -> Greeting:
 
 def hello_due(s: State, peer: NodeId, now: float) -> bool:
     """Is a Hello owed to `peer` now?"""
-    if not s.configuration.is_member(peer):
+    if not greeting_wanted(s, peer) or not s.configuration.is_member(peer):
         return False
     greeting = greeting_of(s, peer)
-    return not greeting.inflight and now >= greeting.next_at and greeting_wanted(s, peer)
+    return not greeting.inflight and now >= greeting.next_at
 
 
 def wake_ungreeted(s: State, fx: Effects, now: float) -> None:
@@ -58,8 +58,10 @@ def wake_ungreeted(s: State, fx: Effects, now: float) -> None:
 
 def greeting_wanted(s: State, peer: NodeId) -> bool:
     """Until it has answered since this process started, and as long as its record of us lacks."""
-    greeting = greeting_of(s, peer)
-    return not greeting.done or (not s.admitted and peer not in s.recorded_by)
+    greeting = s.greetings.get(peer)
+    if greeting is None or not greeting.done:
+        return True
+    return not s.admitted and peer not in s.recorded_by
 
 
 def make_hello(s: State, peer: NodeId, now: float) -> HelloRequest:

@@ -36,9 +36,10 @@ def wake_at(s: State, now: float) -> float:
     """When to tick next, as a time on the clock of `now`; never before `now` without reason."""
     due = now + IDLE
     for peer in s.peers():
-        greeting = admission.greeting_of(s, peer)
-        if not greeting.inflight and admission.greeting_wanted(s, peer):
-            due = min(due, greeting.next_at)
+        if admission.greeting_wanted(s, peer):
+            greeting = admission.greeting_of(s, peer)
+            if not greeting.inflight:
+                due = min(due, greeting.next_at)
     if s.leadership is not None:
         return min(due, _leader_due(s, s.leadership, now))
     if s.campaign is not None:

@@ -203,15 +203,14 @@ class Checkers(MemberChecks):
         if commit > view.commit:
             self._commits(view, core, commit)
         log = core.log
-        if log.last_index != view.memory.last or log.last_term != view.memory.terms[-1]:
+        last = log.last_index
+        if last != view.memory.last or log.last_term != view.memory.terms[-1]:
             self.fail(
                 "log-matching",
-                f"{name} holds {log.last_index}/{log.last_term} and wrote {view.memory.last}",
+                f"{name} holds {last}/{log.last_term} and wrote {view.memory.last}",
             )
-        if core.durable_index > log.last_index:
-            self.fail(
-                "ack-is-durable", f"{name}: durable {core.durable_index}, last {log.last_index}"
-            )
+        if log.durable_index > last:
+            self.fail("ack-is-durable", f"{name}: durable {log.durable_index}, last {last}")
 
     def _elected(self, view: NodeView, core: RaftCore) -> None:
         term = core.current_term

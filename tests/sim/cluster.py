@@ -224,8 +224,9 @@ class Cluster:
 
     def until(self, condition: Callable[[], bool]) -> None:
         world = self.world
+        step = world.step
         while not condition():
-            if not world.step() or world.events > EVENTS_MAX:
+            if not step() or world.events > EVENTS_MAX:
                 raise Violation(
                     "liveness", "nothing more happens" if world.events <= EVENTS_MAX else "no end"
                 )

@@ -252,9 +252,12 @@ class Process(Messages):
             return
         self.spent = 0.0
         try:
-            self._guard(call, *args)
+            call(*args)
         except Died:
             return
+        except NodeStopped:
+            if not self.raftd.stopped:
+                raise
         self._busy_until = now + self.spent
         if self.spent > STANDS_SECONDS:
             self._stood_until = self._busy_until

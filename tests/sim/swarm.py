@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 import traceback
@@ -21,6 +22,9 @@ EVENTS = 4_000
 TRACE_SHOWN = 200
 OPS_MEANINGFUL = 10
 """A seed that did less is counted as idle: it says little."""
+
+GARBAGE_OBJECTS = 50_000
+"""New objects before the collector looks: a seed keeps most of what it makes, in its history."""
 
 WHOLE = Cut()
 
@@ -82,6 +86,8 @@ def run_seed(
     cluster = Cluster(cut.world_seed(seed), plan, hashing=hashing, trace_lines=lines)
     watch(cluster)
     result = Result(seed, cut=cut)
+    thresholds = gc.get_threshold()
+    gc.set_threshold(GARBAGE_OBJECTS, *thresholds[1:])
     try:
         cluster.run(events)
     except Violation as error:
@@ -92,6 +98,7 @@ def run_seed(
         result.invariant = "crash"
         result.detail = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
     finally:
+        gc.set_threshold(*thresholds)
         cluster.abandon()
     world = cluster.world
     result.events, result.seconds, result.stats = world.events, world.now, world.stats

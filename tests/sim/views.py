@@ -35,7 +35,9 @@ class NodeView:
         self.changes: list[tuple[Index, Index]] = []
         """Configurations appended as a leader in this call, and since when the one before held."""
         self.configuration: Configuration | None = None
-        """In force for its core when it was last looked at."""
+        """In force by its log when its core was last looked at."""
+        self.followed: Configuration | None = None
+        """What its core went by then: another object, of equal content."""
         self.sent_to: dict[tuple[NodeId, Term], Index] = {}
         self.up = False
 

@@ -7,10 +7,10 @@ change what happens in the others.
 from __future__ import annotations
 
 import hashlib
-import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 
 from raftd.core import describe
@@ -49,17 +49,18 @@ class World:
 
     def at(self, time: float, call: Callable[..., None], *args: Any) -> None:
         self._order += 1
-        heapq.heappush(self._heap, (time, self._order, call, args))
+        heappush(self._heap, (time, self._order, call, args))
 
     def after(self, delay: float, call: Callable[..., None], *args: Any) -> None:
         self._order += 1
-        heapq.heappush(self._heap, (self.now + delay, self._order, call, args))
+        heappush(self._heap, (self.now + delay, self._order, call, args))
 
     def step(self) -> bool:
         """Run the next event. False: there is none."""
-        if not self._heap:
+        heap = self._heap
+        if not heap:
             return False
-        time, _, call, args = heapq.heappop(self._heap)
+        time, _, call, args = heappop(heap)
         if time > self.now:
             self.now = time
         call(*args)

@@ -12,6 +12,7 @@ from raftd.node.applying import Applying
 from raftd.node.disk_room import DiskRoom
 from raftd.node.driver import CoreDriver
 from raftd.node.errors import NodeStopped
+from raftd.node.fair_queue import FairQueue
 from raftd.node.measures import Measures
 from raftd.node.outcomes import Answered, Applied, Done, Outcome, Refusal, Refused, Unknown, answer
 from raftd.node.overload import Overload
@@ -41,6 +42,7 @@ class Clients:
         self._room = room
         self._wellbeing = wellbeing
         self._queue = TurnQueue(settings)
+        self._fair = FairQueue(settings, driver.clock.now, self._enter)
         self._overload = Overload(driver.clock)
         wellbeing.add(self._overload.ailments)
         self._waiters = applying.waiters
@@ -55,12 +57,13 @@ class Clients:
 
     def proposals(self) -> tuple[int, int]:
         """(taken and not answered yet, taken and failed or of unknown outcome since the start)."""
-        return len(self._waiters) + self._queue.batches, self._waiters.failed
+        taken = len(self._waiters) + self._queue.batches + len(self._fair)
+        return taken, self._waiters.failed
 
     def queues(self) -> dict[str, int]:
         """What waits for an answer here, by the name of its figure."""
         return {
-            "pending_bytes": self._waiters.bytes,
+            "pending_bytes": self._waiters.bytes + self._fair.bytes,
             "queries_pending": self._queue.queries,
             "machine_jobs_waiting": self._applying.worker.backlog,
         }
@@ -76,15 +79,20 @@ class Clients:
             refused = Refused(Refusal.NOT_ALLOWED, why)
         if refused is not None:
             done(self._overload.note(refused))
-        elif self._queue.batch(batch, done, principal):
+        else:
+            self._fair.put(batch, done, principal)
+
+    def _enter(self, batch: bytes, done: Done, principal: bytes) -> None:
+        if self._queue.batch(batch, done, principal):
             self._driver.soon(self._propose)
 
     def _refuse_at_once(self, size_bytes: int) -> Refused | None:
         refused = self._refuse()
         if refused is not None:
             return refused
-        pending_bytes = self._waiters.bytes + size_bytes
-        return self._queue.refuse(len(self._waiters), pending_bytes, self._core.log.bytes)
+        waiters, fair = self._waiters, self._fair
+        pending_bytes = waiters.bytes + fair.bytes + size_bytes
+        return self._queue.refuse(len(waiters) + len(fair), pending_bytes, self._core.log.bytes)
 
     def _refuse(self) -> Refused | None:
         """Whatever the load: does this node take nothing?"""
@@ -204,13 +212,16 @@ class Clients:
         """A leader that lost leadership cannot learn any more how uncommitted entries end."""
         led, self._led = self._led, self._driver.leading
         if led and not self._led:
-            core = self._core
-            self._waiters.fail_above(core.commit_index, "leadership was lost", core.leader_id)
+            core, why = self._core, "leadership was lost"
+            waiting = self._fair.everybody()
+            self._waiters.fail_above(core.commit_index, why, core.leader_id)
+            self._fail(waiting, Refused(Refusal.NOT_LEADER, why, core.leader_id))
 
     def stop(self, why: str) -> None:
         """Answer everybody who waits here; `stop_queries` answers those whom the machine has."""
+        waiting = self._fair.everybody()  # first: an answer lets the next one in
         self._waiters.fail_above(0, why, None)
-        _refuse(self._queue.everybody(), why)
+        _refuse([*self._queue.everybody(), *waiting], why)
 
     def stop_queries(self, why: str) -> None:
         """After `stop`, when the machine's owner has ended (or is this thread)."""

@@ -11,6 +11,12 @@ class NodeSettings:
     """Submitted batches in the log and not answered; past it a client hears OVERLOADED at once."""
 
     pending_bytes_max: int = 64 << 20
+    light_bytes: int = 64 << 10
+    """A session with no more than this unanswered is light: bulk of others lets it pass."""
+
+    bulk_bytes_max: int = 1 << 20
+    """Of bulk in the log, unanswered, while a light session is there; one batch may be more."""
+
     pending_queries_max: int = 65_536
     log_memory_limit_bytes: int = 1 << 30
     """Entries live in memory until compacted; past it proposals are refused."""

@@ -6,7 +6,7 @@ from tests.mutants.planted import node, plant
 
 NOT_TOLD = node(
     "clients",
-    'self._waiters.fail_above(core.commit_index, "leadership was lost", core.leader_id)',
+    "self._waiters.fail_above(core.commit_index, why, core.leader_id)",
     "pass",
 )
 
@@ -54,6 +54,26 @@ SHELL = (
             "lambda: self._deliver(fx))\n        self._queue(fx)\n        return fx\n",
         ),
         by="queue-order liveness",
+    ),
+    plant(
+        "bulk-waits-for-ever",
+        "each answer lets the next of the bulk into the log",
+        node(
+            "fair_queue",
+            "            done(outcome)\n            self._let_in()\n",
+            "            done(outcome)\n",
+        ),
+        by="everybody-answered liveness",
+    ),
+    plant(
+        "bulk-forgotten",
+        "whoever waits for a turn hears that leadership was lost",
+        node(
+            "fair_queue",
+            "        self.bytes = 0\n        return dones\n",
+            "        self.bytes = 0\n        return []\n",
+        ),
+        by="everybody-answered liveness",
     ),
     plant(
         "thread-not-notified",

@@ -47,6 +47,7 @@ KINDS: Final[dict[str, tuple[tuple[str, str, Any], ...]]] = {
     "apply-thread": (("shell", "quick", True),),
     "turn-delay": (("shell", "turn_delay", 0.0),),
     "wake-delay": (("shell", "wake_delay", 0.0001),),
+    "fair-queue": (("shell", "light_bytes", 64 << 10),),
     "fatal-returns": (("shell", "fatal_returns", False),),
     "small-door": (
         ("shell", "pending_batches_max", 16_384),

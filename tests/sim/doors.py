@@ -115,7 +115,13 @@ class Door:
             else:
                 _not_done(outcome, answer)
 
-        process.run(lambda: process.raftd.submit(payload, self._once("submit", done)))
+        def submit() -> None:
+            fair = process.raftd._clients._fair
+            before = len(fair)
+            process.raftd.submit(payload, self._once("submit", done))
+            process.world.stats["bulk waited"] += len(fair) > before
+
+        process.run(submit)
 
     def read(self, query: bytes, answer: Answer) -> None:
         process = self._process

@@ -75,9 +75,13 @@ class Membership:
         voters = [name for name in now.voters if name != lost]
         if kind is ChangeKind.REPLACE and now.learners:
             node = lost if lost in now.voters else rng.choice(now.voters)
-            return Change(kind, Member(node), rng.choice(now.learners), force)
+            by = rng.choice(now.learners)
+            return Change(kind, Member(node), by, force) if by != lost else None
         if kind is ChangeKind.PROMOTE and now.learners and len(now.voters) < VOTERS_MAX:
-            return Change(kind, Member(rng.choice(now.learners)), force=force)
+            # A learner that lost its disk a moment ago looks well: a voter alone that promotes
+            # it has no majority any more, and nobody can help that.
+            node = rng.choice(now.learners)
+            return Change(kind, Member(node), force=force) if node != lost else None
         if kind is ChangeKind.UPDATE:
             node = rng.choice(now.members())
             return Change(kind, Member(node, f"{node}-{rng.random()}:1"), force=force)

@@ -122,6 +122,11 @@ class Messages(ABC):
         self.node.cluster.network.send(self, peer, channel, request, expected, patience)
 
     def transmit_chunk(self, peer: NodeId, request: SnapshotRequest) -> None:
+        if self.core.expected_incarnation(peer) is None:
+            # Removed while the file was read. The product's sender refuses to send it just so.
+            self.world.stats["chunks too late"] += 1
+            self.raftd.unreachable(peer, request)
+            return
         self.world.stats["snapshot chunks"] += 1
         self.transmit(peer, Channel.BULK, request)
 

@@ -157,6 +157,8 @@ class Process(Messages):
         return NodeSettings(
             pending_batches_max=shell.pending_batches_max,
             pending_queries_max=shell.pending_queries_max,
+            light_bytes=shell.light_bytes,
+            bulk_bytes_max=shell.bulk_bytes_max,
             log_memory_limit_bytes=shell.log_memory_limit_bytes,
             snapshot_entries=plan.snapshot_entries or NEVER,
             snapshot_bytes=NEVER,

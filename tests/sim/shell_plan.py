@@ -26,6 +26,9 @@ class ShellPlan:
     """Probability that a write begins a time without room, on top of the disk's own."""
     operator_every: float = 0.0
     """Mean seconds between digests and snapshots that an operator asks for; 0 = never."""
+    light_bytes: int = 64 << 10
+    bulk_bytes_max: int = 1 << 20
+    """Small ones have clients of one or two puts at a time wait for each other's turn."""
     state_check: float = 0.0
     """Seconds between two comparisons of all states; 0 = never."""
 
@@ -51,4 +54,6 @@ def draw_shell(rng: random.Random, settings: Settings) -> ShellPlan:
         no_space=rng.choice((0.0, 0.0, 0.0, 0.05)),
     )
     plan.state_check = {0.0: 0.3, 0.5: 1.0, 2.0: 0.0}[plan.operator_every]  # no further draw
+    if plan.wake_delay == 0.002:
+        plan.light_bytes, plan.bulk_bytes_max = 80, 300
     return plan

@@ -12,7 +12,7 @@ from raftd.core.events import EventKind
 from raftd.core.messages import Channel, NotAdmitted, Room, SnapshotReply, SnapshotRequest
 from raftd.core.progress import Sending
 from raftd.core.state import State, leadership
-from raftd.core.types import NodeId, SnapshotMarker, SnapshotMeta
+from raftd.core.types import NodeId, Role, SnapshotMarker, SnapshotMeta
 
 # -- a leader --
 
@@ -150,7 +150,13 @@ def received(
 
     The answer waits for the mark: entries after it must not be acknowledged on a log that a crash
     would show with a gap before them.
+
+    Whoever became the leader meanwhile holds all that is committed, and so all that it stands for:
+    a leader's log is nobody else's to replace or to commit (Leader Append-Only).
     """
+    if s.role is Role.LEADER:
+        refuse_chunk(s, fx, request, token)
+        return
     if meta.index > s.commit_index:
         take(s, fx, meta, now)
     _have_it(s, fx, request, token)

@@ -72,3 +72,20 @@ def test_snapshot_of_another_history_takes_the_place_of_the_whole_log() -> None:
     assert marked.install == newer
     assert marked.replies == [("last", SnapshotReply(10, 10, True, 3))]
     assert core.state(9.0).configuration == four
+
+
+def test_snapshot_that_becomes_whole_after_its_follower_has_become_the_leader() -> None:
+    """Leader Append-Only. Chunks of a term before were on their way to the disk meanwhile.
+
+    The story without it: a leader takes an older term's commit for its own, and, were that entry
+    not in its log, throws its log away.
+    """
+    core = Leader().core
+    before = core.state(9.0)
+    late = meta(5, 1)
+    effects = core.snapshot_received(late, "late", chunk(late, 1), 9.0)
+    assert effects.replies == [("late", SnapshotReply(before.term, 0, False))]
+    assert not effects.persist
+    assert not effects.committed
+    after = core.state(9.0)
+    assert (after.last_index, after.commit_index) == (before.last_index, before.commit_index)

@@ -149,8 +149,8 @@ SHELL = (
         "what is refused at the door does not get in",
         node(
             "clients",
-            "            done(self._overload.note(refused))\n        elif self._queue.batch",
-            "            done(self._overload.note(refused))\n        if self._queue.batch",
+            "            done(self._overload.note(refused))\n        else:\n",
+            "            done(self._overload.note(refused))\n        if True:\n",
         ),
         by="answers",
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -61,6 +62,7 @@ def _removed(cluster: Containers) -> Iterator[None]:
         yield
     finally:
         cluster.remove()
+        shutil.rmtree(ROOT / ".run" / cluster.name, ignore_errors=True)
 
 
 def shell_lines(text: str) -> list[str]:
@@ -75,11 +77,20 @@ def _type(text: str, cluster: Containers) -> str:
         mine = _renamed(line, cluster)
         print(f"  $ {line}", flush=True)
         if mine.startswith("export "):
-            name, _, value = mine.removeprefix("export ").partition("=")
-            environment[name] = value
+            name = mine.removeprefix("export ").partition("=")[0]
+            environment[name] = _exported(mine, name, environment)
         elif complaint := _run(mine, environment):
             return f"`{line}`: {complaint}"
     return ""
+
+
+def _exported(line: str, name: str, environment: dict[str, str]) -> str:
+    """What the variable holds after the line."""
+    command = ["bash", "-c", f'{line}; printf %s "${name}"']
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return done.stdout
 
 
 def _run(line: str, environment: dict[str, str]) -> str:
@@ -106,6 +117,7 @@ def _renamed(line: str, cluster: Containers) -> str:
     for number, port in enumerate(cluster.ports.values(), 1):
         first = 17000 if len(cluster.services) == 3 else 17010
         line = line.replace(f"127.0.0.1:{first + number}", f"127.0.0.1:{port}")
+    line = line.replace(".run/compose-tls", f".run/{cluster.name}")
     return line.replace(".venv/bin/raftctl", str(Path(sys.executable).with_name("raftctl")))
 
 

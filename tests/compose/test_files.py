@@ -132,6 +132,23 @@ def test_the_node_that_joins_is_one_of_the_kind() -> None:
     assert node["environment"]["RAFTD_CLUSTER_TOKEN"] == token
 
 
+def test_each_node_has_tls_with_files_of_its_own() -> None:
+    """`docker-compose.tls.yml` lies over the first file, and changes nothing else."""
+    plain, secured = compose("docker-compose.yml"), compose("docker-compose.tls.yml")
+    assert secured["services"].keys() == plain["services"].keys()
+    for name, node in secured["services"].items():
+        assert node.keys() == {"environment", "group_add", "volumes"}
+        assert node["volumes"] == [f"./tls/{name}:/tls:ro"]
+        both = {
+            **image_environment(),
+            **plain["services"][name]["environment"],
+            **node["environment"],
+        }
+        config = load(None, both, {}, Path()).config
+        assert (config.peer_ca, config.client_ca) == ("/tls/ca.crt", "/tls/ca.crt")
+        assert {config.peer_key, config.client_key} == {"/tls/node.key"}
+
+
 def test_the_image_builds_with_the_classic_builder() -> None:
     text = dockerfile()
     for only_buildkit in ("--mount", "--link", "--chmod", "<<", "# syntax"):

@@ -13,6 +13,8 @@ from raftd.core.types import Index, NodeId, Role
 def on_append(s: State, fx: Effects, request: AppendRequest, now: float, token: Token) -> None:
     """AppendEntries of our own term's leader, or of a term that `step` has just adopted."""
     hear_leader(s, fx, request.leader, now)
+    if s.first_named is None:
+        s.first_named = request.term, request.commit
     if request.mark is not None or request.verdict is not None:
         agreement.hear(s, fx, request)
     append(s, fx, request, now, token)

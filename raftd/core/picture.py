@@ -48,6 +48,19 @@ def _peer_states(s: State, now: float) -> tuple[PeerState, ...]:
     )
 
 
+def _caught_up(s: State) -> bool | None:
+    """See RaftState.
+
+    A new leader may name a commit index that is too low, until an entry of its own term is
+    committed: so one of that term, or of a later one, must be applied here, too (section 8).
+    """
+    applied_term = s.log.term_at(s.applied_index) or 0
+    if s.first_named is not None:
+        term, commit = s.first_named
+        return s.applied_index >= commit and applied_term >= term
+    return True if s.leadership is not None and applied_term == s.current_term else None
+
+
 def state_of(s: State, now: float) -> RaftState:
     """A copy: nothing in it changes any more. `now`: seconds."""
     return RaftState(
@@ -71,6 +84,7 @@ def state_of(s: State, now: float) -> RaftState:
         configuration=s.configuration,
         peers=_peer_states(s, now),
         verdict=s.agreement.verdict,
+        caught_up=_caught_up(s),
     )
 
 

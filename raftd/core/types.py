@@ -290,7 +290,8 @@ class RaftState:
     """A picture of one node, for people and machines.
 
     Invariant: snapshot <= applied <= commit <= last. refused_by: peers that will not know this
-    node, each with its reason.
+    node, each with its reason. caught_up: all is applied here that was committed when a leader was
+    first heard since the start; None: none was heard, and this node leads with nothing committed.
     """
 
     node: NodeId
@@ -313,3 +314,4 @@ class RaftState:
     configuration: Configuration
     peers: tuple[PeerState, ...]
     verdict: Verdict = NOTHING_COMPARED
+    caught_up: bool | None = None

@@ -154,7 +154,7 @@ class Servers:
         hush_cut_calls()
         self._connections = Connections(settings.unread, now)
         self._guard = Guard(self._connections, settings.floods, now)
-        replaying = Replaying(settings.start, node.state)
+        replaying = Replaying(settings.start, node.state, auth_of(store) is not None)
         callers = Callers(auth_of(store), epoch_ms, settings.callers, replaying)
         self._gate = Gate(node, directory, settings.clients, self._connections, callers, Audit(now))
         directory.advertise(node.identity.node, addresses_of(advertised), PROTOCOL)

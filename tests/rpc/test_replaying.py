@@ -34,8 +34,10 @@ class Here:
         self.asked += 1
         return self._state
 
-    def at(self, applied: int, last: int) -> None:
-        self._state = replace(self._state, applied_index=applied, last_index=last)
+    def at(self, applied: int, last: int, caught_up: bool | None = None) -> None:
+        self._state = replace(
+            self._state, applied_index=applied, last_index=last, caught_up=caught_up
+        )
 
 
 def _entry(index: int, *commands: bytes) -> Entry:
@@ -68,7 +70,7 @@ def test_nobody_is_believed_before_the_changes_in_the_log_are_applied() -> None:
         assert callers.revision == -1, "a stream looks again with every frame"
         with pytest.raises(NotYet, match="users and roles"):
             callers.principal_of({})
-    here.at(7, last=9)
+    here.at(7, last=9, caught_up=True)
     assert not callers.behind
     assert not callers.asked
     assert callers.principal_of({}) == NOBODY
@@ -84,6 +86,28 @@ def test_a_change_that_was_never_committed_is_not_waited_for() -> None:
     assert replaying.behind, "the one at 5 is still there"
     here.at(5, last=6)
     assert not replaying.behind
+
+
+def test_nobody_is_believed_before_what_comes_from_the_leader_is_applied() -> None:
+    here = Here(last=0)
+    callers = Callers(replaying=Replaying(Start(), here))
+    seen = [callers.behind]  # no leader was heard: an operator must be able to ask why
+    here.at(2, last=9, caught_up=False)
+    seen.append(callers.behind)
+    with pytest.raises(NotYet, match="not caught up yet"):
+        callers.principal_of({})
+    here.at(9, last=9, caught_up=True)
+    seen.append(callers.behind)
+    here.at(9, last=90, caught_up=False)
+    seen.append(callers.behind)
+    assert seen == [False, True, False, False], "once in the life of a node"
+
+
+def test_a_machine_without_users_keeps_nobody_waiting() -> None:
+    here = Here(last=0)
+    here.at(0, last=9, caught_up=False)
+    assert not Callers(replaying=Replaying(Start(), here, guarded=False)).behind
+    assert not here.asked
 
 
 def test_nobody_is_an_operator_before_the_snapshot_is_restored() -> None:

@@ -5,7 +5,11 @@ until a leader has told how much of the log behind it is committed. Auth may so 
 that was switched on long ago, and a user may look present who was deleted: whoever calls first
 would read everything and do what an operator may. So where the log holds such changes nobody is
 believed before they are applied, and nobody is an operator before the snapshot is there.
-Network thread only.
+
+What it missed while it was away, or all of it if it has just joined or was wiped, comes by
+replication. So once a leader is heard nobody is believed before all is applied that was committed
+then. While no leader is heard the node answers by its own log, as an operator needs who looks for
+the reason; a node that joins has nothing to answer. Network thread only.
 """
 
 from __future__ import annotations
@@ -19,8 +23,8 @@ from raftd.wire.batch import decode_batch
 from raftd.wire.errors import WireError
 
 BEHIND = (
-    "this node has started, and has not applied yet what its log says of users and roles: wait "
-    "until it follows a leader, or ask another node"
+    "this node has started, and has not caught up yet with what is committed of users and roles: "
+    "wait until it follows a leader, or ask another node"
 )
 RESTORING = "this node has started, and restores its snapshot: wait, or ask another node"
 _BEGINS = bytes((AUTH, FORMAT))
@@ -60,9 +64,10 @@ def _changes_auth(entry: Entry) -> bool:
 class Replaying:
     """How far a node has come since its start."""
 
-    def __init__(self, start: Start, state: Callable[[], RaftState]) -> None:
-        """state: this node's."""
+    def __init__(self, start: Start, state: Callable[[], RaftState], guarded: bool = True) -> None:
+        """state: this node's. guarded: its machine knows users, so what comes may be of them."""
         self._state = state
+        self._follows = guarded
         self._snapshot = start.snapshot
         self._changes = list(start.changes)
 
@@ -75,11 +80,17 @@ class Replaying:
 
     @property
     def behind(self) -> bool:
-        """Is a change that its log holds not applied yet?"""
-        changes = self._changes
-        if not changes:
+        """May a change that was committed before be not applied yet?"""
+        if not self._follows and not self._changes:
             return False
         state = self._state()
+        if state.caught_up:
+            self._follows = False
+        return self._replays(state) or (self._follows and state.caught_up is False)
+
+    def _replays(self, state: RaftState) -> bool:
+        """Is a change that its own log holds not applied yet?"""
+        changes = self._changes
         while changes and changes[-1] > state.last_index:
             changes.pop()  # never committed: another leader's entries took its place
         if changes and state.applied_index >= changes[-1]:

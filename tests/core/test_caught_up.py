@@ -1,0 +1,58 @@
+"""When a node may say that it knows all that was committed before it was started."""
+
+from __future__ import annotations
+
+from raftd.core.messages import AppendRequest
+from raftd.core.types import Entry, EntryType
+from tests.core.commands import Script
+
+
+class Wiped:
+    """A follower whose log is empty, and its leader n2 of term 3."""
+
+    def __init__(self) -> None:
+        self._env = Script()
+        for line in ("cluster 3", "boot"):
+            self._env.run(line)
+        self._core = self._env.nodes["n1"].core
+        self._number = 0
+
+    def caught_up(self) -> bool | None:
+        return self._core.state(self._env.now).caught_up
+
+    def hear(self, commit: int, *terms: int) -> None:
+        """More entries, of these terms."""
+        log = self._core.log
+        entries = tuple(
+            Entry(log.last_index + 1 + place, term, EntryType.BATCH, b"x")
+            for place, term in enumerate(terms)
+        )
+        self._number += 1
+        request = AppendRequest(3, "n2", log.last_index, log.last_term, entries, commit)
+        fx = self._core.step(request, self._env.now, self._number)
+        if fx.persist:
+            self._core.persisted(fx.persist[-1].seq, self._env.now)
+
+    def apply(self, index: int) -> None:
+        self._core.applied(index, self._env.now)
+
+
+def test_not_before_all_is_applied_that_the_leader_named_first() -> None:
+    node = Wiped()
+    assert node.caught_up() is None, "nobody was heard"
+    node.hear(4, 1, 3)
+    node.apply(2)
+    assert node.caught_up() is False, "2 of 4"
+    node.hear(9, 3, 3)
+    node.apply(4)
+    assert node.caught_up() is True, "what was committed later does not count"
+
+
+def test_a_leader_that_has_committed_nothing_of_its_term_names_too_little() -> None:
+    node = Wiped()
+    node.hear(1, 1, 1)
+    node.apply(1)
+    assert node.caught_up() is False, "the second may be committed, too: no entry of term 3 is"
+    node.hear(3, 3)
+    node.apply(3)
+    assert node.caught_up() is True

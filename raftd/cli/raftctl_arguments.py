@@ -44,6 +44,15 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _given(text: str) -> str:
+    """An empty text is what a variable of the shell that is not set leaves: to go on by the
+    environment would be another identity, or other nodes, than the caller had in mind.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("expected a value; leave the option out to give none")
+    return text
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """One line, and where to read more."""
@@ -62,7 +71,7 @@ def _common(*, top: bool) -> _Parser:
     hidden = argparse.SUPPRESS
     options = _Parser(add_help=False)
     options.add_argument(
-        "--endpoints", metavar="HOST:PORT,...", default=None if top else hidden,
+        "--endpoints", type=_given, metavar="HOST:PORT,...", default=None if top else hidden,
         help=f"client ports of the nodes (or {ENDPOINTS_VARIABLE})",
     )  # fmt: skip
     options.add_argument(
@@ -75,16 +84,17 @@ def _common(*, top: bool) -> _Parser:
     )  # fmt: skip
     for name, what in _TLS_FILES.items():
         options.add_argument(
-            f"--{name}", dest=f"tls_{name}", metavar="FILE", default=None if top else hidden,
+            f"--{name}", dest=f"tls_{name}", type=_given, metavar="FILE",
+            default=None if top else hidden,
             help=f"{what} (or RAFTCTL_{name.upper()})",
         )  # fmt: skip
     options.add_argument(
-        "--user", metavar="NAME[:PASSWORD]", default=None if top else hidden,
+        "--user", type=_given, metavar="NAME[:PASSWORD]", default=None if top else hidden,
         help="who this is (or RAFTCTL_USER); the password better comes from RAFTCTL_PASSWORD, from "
         "--password-file or from the terminal: others can see a command line",
     )  # fmt: skip
     options.add_argument(
-        "--password-file", metavar="FILE", default=None if top else hidden,
+        "--password-file", type=_given, metavar="FILE", default=None if top else hidden,
         help="holds the password in its first line, mode 600 (or RAFTCTL_PASSWORD_FILE)",
     )  # fmt: skip
     return options

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raftd.cli import raftctl_arguments
 from raftd.cli.raftctl_login import login_of
 from raftd.client import Invalid
 
@@ -65,3 +66,16 @@ def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(Invalid, match=why) as caught:
             login_of(args)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "option", ["--endpoints", "--cacert", "--cert", "--key", "--user", "--password-file"]
+)
+@pytest.mark.parametrize("words", ["{option}= status", "status {option}="])
+def test_an_empty_option_is_refused_and_the_environment_does_not_take_its_place(
+    option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        raftctl_arguments.parse(words.format(option=option).split())
+    assert ended.value.code == 2
+    assert f"{option}: expected a value" in capsys.readouterr().err

@@ -39,6 +39,8 @@ from raftd.storage.directory import DataDirectory
 
 LOG = logging.getLogger("raftd.node")
 
+NOTHING = Recovered()
+
 LOOK_SECONDS = 0.1
 """How often the observer is shown what the node looks like."""
 
@@ -157,6 +159,7 @@ class NodeThread:
     async def _main(self) -> None:
         self._loop.set_exception_handler(self._fatal.loop_error)
         node, peers, servers = self._build()
+        self._recovered = NOTHING  # the core has its entries, and drops them as it compacts
         self.node = node
         node.start(peers)
         try:

@@ -20,7 +20,7 @@ from examples import embedded
 from examples.counter import Counter
 from raftd.config import Config, ConfigError, Peer
 from raftd.core.effects import Event
-from raftd.core.types import Role
+from raftd.core.types import Recovered, Role
 from raftd.embed import (
     CannotStart,
     MachineRefused,
@@ -192,6 +192,17 @@ def test_it_starts_again_where_it_was_and_leaves_the_process_as_it_found_it(tmp_
     left = set(threading.enumerate()) - threads
     assert not [thread.name for thread in left if thread.name.startswith("raft-")]
     assert found() == before
+
+
+def test_what_the_log_held_at_the_start_is_the_cores_alone(tmp_path: Path) -> None:
+    """The core drops entries as it compacts: the whole log of the start stayed beside it."""
+    with RaftNode(config(tmp_path), Counter()) as node:
+        led(node).submit(b"5").result(SECONDS)
+    with RaftNode(config(tmp_path), Counter()) as again:
+        led(again)
+        gc.collect()
+        kept = [each for each in gc.get_objects() if type(each) is Recovered and each.entries]
+        assert not kept
 
 
 def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import raftd
 from raftd.cli.member_options import add_to as add_members
+from raftd.cli.option_kinds import given, number, seconds
 
 USAGE = 2
 ENDPOINTS_VARIABLE = "RAFTCTL_ENDPOINTS"
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _EPILOG = f"""\
 endpoints: --endpoints host:port,host:port or {ENDPOINTS_VARIABLE}: client ports of the nodes.
 
@@ -28,29 +26,6 @@ to be sent: do not repeat; 130 interrupted.
 
 A change is one entry of the log, sent again only where it was certainly not done.
 """
-
-
-def _seconds(text: str) -> float:
-    match = _DURATION.fullmatch(text)
-    seconds = float(match.group(1)) * _SECONDS[match.group(2)] if match else 0.0
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected 1ms to 60m, as in 500ms, 5s or 2m")
-    return seconds
-
-
-def _number(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,19}", text):
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
-    return int(text)
-
-
-def _given(text: str) -> str:
-    """An empty text is what a variable of the shell that is not set leaves: to go on by the
-    environment would be another identity, or other nodes, than the caller had in mind.
-    """
-    if not text:
-        raise argparse.ArgumentTypeError("expected a value; leave the option out to give none")
-    return text
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,7 +46,7 @@ def _common(*, top: bool) -> _Parser:
     hidden = argparse.SUPPRESS
     options = _Parser(add_help=False)
     options.add_argument(
-        "--endpoints", type=_given, metavar="HOST:PORT,...", default=None if top else hidden,
+        "--endpoints", type=given, metavar="HOST:PORT,...", default=None if top else hidden,
         help=f"client ports of the nodes (or {ENDPOINTS_VARIABLE})",
     )  # fmt: skip
     options.add_argument(
@@ -79,22 +54,22 @@ def _common(*, top: bool) -> _Parser:
         help="how to show the answer (default: table)",
     )  # fmt: skip
     options.add_argument(
-        "--timeout", type=_seconds, metavar="TIME", default=5.0 if top else hidden,
+        "--timeout", type=seconds, metavar="TIME", default=5.0 if top else hidden,
         help="for the whole command, retries included (default: 5s)",
     )  # fmt: skip
     for name, what in _TLS_FILES.items():
         options.add_argument(
-            f"--{name}", dest=f"tls_{name}", type=_given, metavar="FILE",
+            f"--{name}", dest=f"tls_{name}", type=given, metavar="FILE",
             default=None if top else hidden,
             help=f"{what} (or RAFTCTL_{name.upper()})",
         )  # fmt: skip
     options.add_argument(
-        "--user", type=_given, metavar="NAME[:PASSWORD]", default=None if top else hidden,
+        "--user", type=given, metavar="NAME[:PASSWORD]", default=None if top else hidden,
         help="who this is (or RAFTCTL_USER); the password better comes from RAFTCTL_PASSWORD, from "
         "--password-file or from the terminal: others can see a command line",
     )  # fmt: skip
     options.add_argument(
-        "--password-file", type=_given, metavar="FILE", default=None if top else hidden,
+        "--password-file", type=given, metavar="FILE", default=None if top else hidden,
         help="holds the password in its first line, mode 600 (or RAFTCTL_PASSWORD_FILE)",
     )  # fmt: skip
     return options
@@ -173,9 +148,9 @@ def _add_store(add: Add) -> None:
     get.add_argument(
         "--prefix", action="store_true", help="all keys that start with KEY ('': every key)"
     )
-    get.add_argument("--limit", type=_number, default=0, help="at most so many keys (default: all)")
+    get.add_argument("--limit", type=number, default=0, help="at most so many keys (default: all)")
     get.add_argument(
-        "--rev", type=_number, default=0, metavar="N", help="as it was at revision N (one key)"
+        "--rev", type=number, default=0, metavar="N", help="as it was at revision N (one key)"
     )
     _add_stale(get)
     add("delete", "raftctl_kv:delete", "delete a key").add_argument("key", metavar="KEY")
@@ -188,10 +163,10 @@ def _add_store(add: Add) -> None:
     expect = cas.add_mutually_exclusive_group(required=True)
     expect.add_argument("--expect-value", metavar="VALUE", help="the key holds this value")
     expect.add_argument(
-        "--expect-version", type=_number, metavar="N", help="has version N (0: absent)"
+        "--expect-version", type=number, metavar="N", help="has version N (0: absent)"
     )
     expect.add_argument(
-        "--expect-mod-revision", type=_number, metavar="N", help="was changed last at N"
+        "--expect-mod-revision", type=number, metavar="N", help="was changed last at N"
     )
     expect.add_argument("--expect-absent", action="store_true", help="there is no such key")
 
@@ -203,11 +178,11 @@ def _add_history(add: Add) -> None:
         "--prefix", action="store_true", help="of all keys that start with KEY ('': every key)"
     )
     watch.add_argument(
-        "--rev", type=_number, default=0, metavar="N", help="begin with revision N (default: now)"
+        "--rev", type=number, default=0, metavar="N", help="begin with revision N (default: now)"
     )
     watch.add_argument("--prev", action="store_true", help="show what was there before, too")
     watch.add_argument(
-        "--count", type=_number, default=0, metavar="N", help="end after N events (default: never)"
+        "--count", type=number, default=0, metavar="N", help="end after N events (default: never)"
     )
     txn = add("txn", "raftctl_history:txn", "compare, then do this or else that, as one")
     txn.add_argument(
@@ -224,7 +199,7 @@ def _add_history(add: Add) -> None:
         help="if one does not hold",
     )  # fmt: skip
     compact = add("compact", "raftctl_history:compact", "forget the history before a revision")
-    compact.add_argument("revision", type=_number, metavar="REVISION")
+    compact.add_argument("revision", type=number, metavar="REVISION")
     alarm = add("alarm", "raftctl_alarm:alarm", "alarms of the store; disarm: clear all")
     alarm.add_argument("action", choices=("list", "disarm"), nargs="?", default="list")
 
@@ -238,7 +213,7 @@ def _add_held(add: Add) -> None:
     lock.add_argument("name", metavar="NAME")
     _add_ttl(lock)
     lock.add_argument(
-        "--wait", type=_seconds, metavar="TIME", help="for how long at most (default: for ever)"
+        "--wait", type=seconds, metavar="TIME", help="for how long at most (default: for ever)"
     )
     lock.usage = (
         "%(prog)s [-h] NAME [--ttl TIME] [--wait TIME] [-- PROGRAM ARGUMENT ...]; "
@@ -253,7 +228,7 @@ def _add_held(add: Add) -> None:
 
 def _add_ttl(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--ttl", type=_seconds, default=10.0, metavar="TIME",
+        "--ttl", type=seconds, default=10.0, metavar="TIME",
         help="for how long it is kept for an owner that died (whole seconds; default: 10s)",
     )  # fmt: skip
 
@@ -303,7 +278,7 @@ def _add_nodes(add: Add) -> None:
 def _add_films(add: Add) -> None:
     top = add("top", "raftctl_top:top", "the cluster in a terminal: roles, lag, rates, changes")
     top.add_argument(
-        "--every", type=_seconds, metavar="TIME", default=1.0, help="how often (default: 1s)"
+        "--every", type=seconds, metavar="TIME", default=1.0, help="how often (default: 1s)"
     )
     top.add_argument("--once", action="store_true", help="one look, as without a terminal")
     record = add("record", "raftctl_film:record", "film a cluster, to be played on its page")
@@ -313,7 +288,7 @@ def _add_films(add: Add) -> None:
         help="the HTTP port of a node with `page: true` (default: %(default)s)",
     )  # fmt: skip
     record.add_argument(
-        "--for", dest="seconds", type=_seconds, metavar="TIME", default=60.0,
+        "--for", dest="seconds", type=seconds, metavar="TIME", default=60.0,
         help="beside the last minute, which is in it, too (default: 60s)",
     )  # fmt: skip
     record.set_defaults(no_client=True)

@@ -56,6 +56,12 @@ SHELL = (
         by="queue-order liveness",
     ),
     plant(
+        "backup-not-held",
+        "a snapshot's file stays while somebody copies it",
+        node("held_snapshots", "        return tuple(self._metas)\n", "        return ()\n"),
+        by="backup-whole",
+    ),
+    plant(
         "bulk-waits-for-ever",
         "each answer lets the next of the bulk into the log",
         node(

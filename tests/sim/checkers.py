@@ -18,6 +18,7 @@ record-is-durable          no Hello claims a record that is not synced
 admission                  a node that is not (durably) admitted answers and campaigns for nothing
 snapshot-before-marker     no marker in the log before its snapshot file is durable
 snapshot-files-kept        no file goes that a mark, on disk or queued, or the machine needs
+backup-whole               a snapshot that is held is read whole, whatever comes and goes meanwhile
 release-after-marker       no log is dropped that a durable snapshot does not cover
 read-index                 a confirmed read's index is at least what was committed when the read
 arrived

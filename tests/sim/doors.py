@@ -9,6 +9,7 @@ from raftd.core.changes import Change
 from raftd.core.messages import Channel, SnapshotRequest
 from raftd.core.types import Configuration, Index, NodeId
 from raftd.node.outcomes import Answered, Applied, Outcome, Refused
+from tests.sim.backups import Backup
 from tests.sim.messages import PULLS_MAX
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Door:
         self._process = process
         self._asked = 0
         self._open: dict[int, str] = {}
+        self._backup = Backup(process)
 
     @property
     def applied(self) -> Index:
@@ -150,7 +152,14 @@ class Door:
         process.run(lambda: process.raftd.change(change, self._once("change", done)))
 
     def snapshot_now(self) -> None:
-        self._process.raftd.snapshot_now(self._once("snapshot", _ignored))
+        """And a backup of it, if none is under way."""
+        process = self._process
+
+        def done(outcome: Outcome) -> None:
+            if isinstance(outcome, Applied):
+                process.run(self._backup.begin)
+
+        process.raftd.snapshot_now(self._once("snapshot", done))
 
     def digest(self) -> None:
         process = self._process

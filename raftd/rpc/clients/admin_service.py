@@ -37,10 +37,16 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self._stopping = asyncio.Event()
         self._backups = Backups(gate)
 
-    async def _admit(self, call: str, context: Context, changes: bool = False) -> None:
-        """Ends the call of whoever may not make it."""
+    async def _admit(
+        self, call: str, context: Context, changes: bool = False
+    ) -> Callable[[], None]:
+        """Ends the call of whoever may not make it. What it returns raises CallFailed once they may
+        not any more.
+        """
+        gate, path = self._gate, f"Admin/{call}"
         try:
-            self._gate.admit_operator(f"Admin/{call}", context, changes)
+            principal = gate.admit_operator(path, context, changes)
+            return lambda: gate.demand_root(path, principal, context)
         except CallFailed as failed:
             await errors.abort(context, failed.failure)
 
@@ -93,8 +99,8 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self, request: pb.BackupRequest, context: Context
     ) -> None:
         """A coroutine that writes, as Events is."""
-        await self._admit("Backup", context, changes=True)
-        await self._backups.send(context, self._stopping)
+        demand = await self._admit("Backup", context, changes=True)
+        await self._backups.send(context, self._stopping, demand)
 
     async def Transfer(self, request: pb.TransferRequest, context: Context) -> pb.TransferReply:
         await self._admit("Transfer", context, changes=True)
@@ -124,13 +130,16 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         self, request: pb.EventsRequest, context: Context
     ) -> None:
         """A coroutine that writes, not a generator: see Reader.tell."""
-        await self._admit("Events", context)
+        demand = await self._admit("Events", context)
         with self._readers.enter() as reader:
             feed = self._gate.node.subscribe(request.from_start)
             try:
                 while (following := await self._next(feed, reader)) is not None:
+                    demand()
                     if not await reader.tell(context.write, _event(*following)):
                         break
+            except CallFailed as failed:
+                await errors.abort(context, failed.failure)
             finally:
                 feed.close()
             await reader.dismiss(context)

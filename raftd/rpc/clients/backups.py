@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from raftd._pb import admin_pb2 as pb
 from raftd.core.types import SnapshotMeta
@@ -33,14 +33,18 @@ class Backups:
         self._gate = gate
         self._busy = False
 
-    async def send(self, context: Context, stopping: asyncio.Event) -> None:
-        """Answer one call. stopping: set when the node ends."""
+    async def send(
+        self, context: Context, stopping: asyncio.Event, demand: Callable[[], None]
+    ) -> None:
+        """Answer one call. stopping: set when the node ends. demand: raises CallFailed once the
+        caller may not have it any more.
+        """
         try:
             if self._busy:
                 raise CallFailed(errors.overloaded(BUSY))
             self._busy = True
             try:
-                await self._send(context, stopping)
+                await self._send(context, stopping, demand)
             finally:
                 self._busy = False
         except CallFailed as failed:
@@ -49,7 +53,9 @@ class Backups:
         except ENDINGS:
             return  # the caller has gone
 
-    async def _send(self, context: Context, stopping: asyncio.Event) -> None:
+    async def _send(
+        self, context: Context, stopping: asyncio.Event, demand: Callable[[], None]
+    ) -> None:
         node = self._gate.node
         await self._snapshot(stopping)
         meta = node.hold_snapshot()
@@ -68,12 +74,16 @@ class Backups:
                 crc=meta.crc,
             )
             await _taken(context.write(pb.BackupReply(head=head)))
-            await self._send_file(meta, context, stopping)
+            await self._send_file(meta, context, stopping, demand)
         finally:
             node.release_snapshot(meta)
 
     async def _send_file(
-        self, meta: SnapshotMeta, context: Context, stopping: asyncio.Event
+        self,
+        meta: SnapshotMeta,
+        context: Context,
+        stopping: asyncio.Event,
+        demand: Callable[[], None],
     ) -> None:
         node, now = self._gate.node, asyncio.get_running_loop().time
         pace = Pace(PACE_BYTES_PER_SECOND, now())
@@ -81,6 +91,7 @@ class Backups:
         while offset < meta.size_bytes:
             if stopping.is_set():
                 raise _unavailable(STOPPING)
+            demand()
             try:
                 data = await node.read_snapshot(meta, offset)
             except OSError as error:

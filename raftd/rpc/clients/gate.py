@@ -91,20 +91,29 @@ class Gate:
         except NotYet as error:
             raise CallFailed(errors.unavailable(str(error))) from None
 
-    def admit_operator(self, call: str, context: Context, changes: bool) -> None:
-        """Lets in who has the role root, and everybody while auth is off. Raises CallFailed.
+    def admit_operator(self, call: str, context: Context, changes: bool) -> bytes:
+        """The caller's principal. Lets in who has the role root, and everybody while auth is off.
+
+        Raises CallFailed.
 
         changes: a line for the audit also while auth is off; not before the snapshot is restored.
         """
         if changes and self.callers.restoring:
             raise CallFailed(errors.unavailable(RESTORING))
         principal = self.principal(call, context)
+        self.demand_root(call, principal, context)
+        if changes or self.callers.asked:
+            self.audit.done(call, principal, context.peer())
+        return principal
+
+    def demand_root(self, call: str, principal: bytes, context: Context) -> None:
+        """A stream asks again before each answer: roles are revoked while it is open. Raises
+        CallFailed.
+        """
         try:
             self.callers.demand_root(principal)
         except NotAllowed as error:
             raise self._refused(call, principal, context, errors.denied(str(error))) from None
-        if changes or self.callers.asked:
-            self.audit.done(call, principal, context.peer())
 
     def _refused(
         self, call: str, principal: bytes, context: Context, failure: pb.Failure

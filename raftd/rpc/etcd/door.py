@@ -8,7 +8,7 @@ Network thread only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from enum import Enum
 from typing import Any, Final
@@ -65,6 +65,21 @@ def who_may(call: str) -> Who:
     return Who.ROOT if call.startswith(OPERATORS) else Who.USER
 
 
+class _Watched:
+    """A stream whose caller may lose while it is open what let them in."""
+
+    def __init__(self, talk: Conversation, demand: Callable[[], None]) -> None:
+        """demand: raises Fault for whoever may not make this call any more."""
+        self.caller = talk.caller
+        self.receive = talk.receive
+        self._send = talk.send
+        self._demand = demand
+
+    async def send(self, answer: Any) -> None:
+        self._demand()
+        await self._send(answer)
+
+
 class Door:
     def __init__(self, callers: Callers, audit: Audit) -> None:
         self._callers = callers
@@ -116,7 +131,7 @@ class Door:
                 self._demand(who, talk.caller)
                 if who is Who.ROOT:
                     self._audit.done(call, talk.caller.principal, talk.caller.peer)
-                await handle(talk)
+                await handle(_Watched(talk, lambda: self._demand(who, talk.caller)))
             except Fault as error:
                 self._denied(call, talk.caller, error)
                 raise

@@ -75,12 +75,16 @@ class WatchService:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _look_at_member(self) -> None:
-        """While there are streams: those that wait hear of it, too, when nothing is served here."""
+        """While there are streams: those that wait hear of it, too, when nothing is served here, or
+        their callers may not read any more what they watch.
+        """
         self._look = None
         if not self._open:
             return
-        if self._refusal():
-            for watchers in self._open:
+        refused = self._refusal()
+        for watchers in self._open:
+            watchers.look()
+            if refused:
                 watchers.wake()
         self._look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_at_member)
 

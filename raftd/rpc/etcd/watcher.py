@@ -94,6 +94,11 @@ class StreamWatchers:
             watcher.taken.cancel()
         self._watchers.clear()
 
+    def look(self) -> None:
+        """Whose keys may not be read any more is told so, also while nothing happens to them."""
+        if self._rights.moved():
+            self._end_forbidden()
+
     # --- requests -------------------------------------------------------------------------------
 
     def on_request(self, request: pb.WatchRequest) -> None:
@@ -207,8 +212,7 @@ class StreamWatchers:
 
     def _take(self, watcher: Watcher) -> Iterator[pb.WatchResponse]:
         """What the hub has for it. After a cancel there may be nothing to take any more."""
-        if self._rights.moved():
-            self._end_forbidden()
+        self.look()
         if self._watchers.get(watcher.number) is watcher:
             yield from self._taken(watcher, watcher.taken.take(EVENTS_MAX, BYTES_MAX))
 
@@ -260,8 +264,7 @@ class StreamWatchers:
     def _progress(self) -> Iterator[pb.WatchResponse]:
         """One answer for all watchers, once each of them has been told everything up to there."""
         revision = self._revision()
-        if self._rights.moved():
-            self._end_forbidden()
+        self.look()
         for watcher in list(self._watchers.values()):
             delivery = watcher.taken.take(EVENTS_MAX, BYTES_MAX)
             if delivery.revisions or delivery.more or delivery.compacted:

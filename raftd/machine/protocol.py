@@ -50,7 +50,9 @@ class StateMachine(Protocol):
 
         The chunks are iterated later, on another thread, while `apply` goes on: they must show the
         state at the time of this call. A plain `return [bytes_of_everything]` is right for small
-        machines. Equal states must give equal bytes, however the chunks are cut.
+        machines. Called every few seconds (`state_check_interval`) unless the machine has `parts`,
+        so it must be cheap. The bytes decide whether replicas are called equal: equal states must
+        give equal bytes, however the chunks are cut (sorted; no addresses, no clock).
         """
         ...
 

@@ -28,6 +28,10 @@ NAME_MAX = 64
 WORK_SECONDS = 0.001
 RESTS = 1
 REST_SECONDS_MAX = 0.25
+GIVEN_UP_TOLD = 3
+"""Digests in a row that were not whole before the next one was due. A change of leaders gives up
+one; so many mean that nobody compares the state of this node, which looks well all the same.
+"""
 
 
 class StateDigests:
@@ -37,6 +41,7 @@ class StateDigests:
         self._driver = driver
         self._core = driver.core
         self._newest: Mark | None = None
+        self._given_up = 0  # in a row; raft-digest only
         self.jobs = JobWorker("raft-digest", fatal)
 
     def begin(self, mark: Mark, parts: Parts) -> None:
@@ -47,21 +52,38 @@ class StateDigests:
     def _digest(self, mark: Mark, parts: Parts) -> None:
         """Thread: raft-digest."""
         found: list[tuple[str, bytes]] = []
-        rested = self._driver.clock.now()
+        begun = rested = self._driver.clock.now()
         for name, chunks in parts:
             whole = hashlib.sha256()  # twice as quick as blake2b where the processor knows it
             try:
                 for chunk in chunks:
                     whole.update(chunk)
-                    if self.jobs.stopping or mark is not self._newest:
+                    if self.jobs.stopping:
+                        return
+                    if mark is not self._newest:
+                        self._overtaken(mark, self._driver.clock.now() - begun)
                         return
                     rested = self._rest(rested)
             except OSError as error:  # a machine's own files: as for a snapshot, another time
                 log.warning("the state at entry %d is not digested: %s", mark.index, error)
                 return
             found.append((_tellable(name), whole.digest()[:DIGEST_BYTES]))
+        self._given_up = 0
         digest = StateDigest(mark, tuple(found[:PARTS_MAX]))
         self._driver.post(lambda: self._digested(digest))
+
+    def _overtaken(self, mark: Mark, seconds: float) -> None:
+        """Thread: raft-digest. Said once, until a digest is whole again."""
+        self._given_up += 1
+        if self._given_up == GIVEN_UP_TOLD:
+            log.warning(
+                "the state is not compared with the other members': %d digests in a row were not "
+                "whole when the next was due, that at entry %d after %.0f s; a smaller state or a "
+                "faster machine is needed",
+                GIVEN_UP_TOLD,
+                mark.index,
+                seconds,
+            )
 
     def _rest(self, since: float) -> float:
         """Thread: raft-digest. Returns when its last rest ended."""

@@ -19,12 +19,19 @@ def _place(report: Report) -> tuple[int, int]:
 
 def most_complete(reports: Sequence[Report]) -> list[Report]:
     """Those that nobody has more than; empty if none can be started from, or clusters differ."""
-    usable = [report for report in reports if report.log is not None and not report.damage]
-    clusters = {report.identity.identity.cluster for report in usable if report.identity}
-    if len(clusters) != 1:
+    usable = _usable(reports)
+    if len(_clusters(usable)) != 1:
         return []
     best = max(map(_place, usable))
     return [report for report in usable if _place(report) == best]
+
+
+def _usable(reports: Sequence[Report]) -> list[Report]:
+    return [report for report in reports if report.log is not None and not report.damage]
+
+
+def _clusters(usable: Sequence[Report]) -> list[str]:
+    return sorted({report.identity.identity.cluster for report in usable if report.identity})
 
 
 def comparison_lines(reports: Sequence[Report]) -> Iterator[str]:
@@ -37,8 +44,10 @@ def comparison_lines(reports: Sequence[Report]) -> Iterator[str]:
     best = most_complete(reports)
     if best:
         yield f"verdict   most complete: {', '.join(report.root for report in best)}"
+    elif clusters := _clusters(_usable(reports)):
+        yield f"verdict   no comparison: they are of different clusters: {', '.join(clusters)}"
     else:
-        yield "verdict   no comparison: all are damaged, or they are of different clusters"
+        yield "verdict   no comparison: none is whole"
 
 
 def comparison_json(reports: Sequence[Report]) -> str:

@@ -172,8 +172,23 @@ def test_inspect_of_several_tells_which_has_most(
     assert main(["inspect", "--json", str(longer), str(later)]) == 1
     assert f'"most_complete": ["{longer}"]' in capsys.readouterr().out.splitlines()[-1]
     assert main(["inspect", str(later), str(later)]) == 1
-    assert "no comparison" in capsys.readouterr().out.splitlines()[-1]
+    assert capsys.readouterr().out.splitlines()[-1] == "verdict   no comparison: none is whole"
     assert main(["inspect", str(longer), str(tmp_path / "none")]) == 2
+
+
+def test_inspect_of_two_clusters_names_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the recovered directory and the one before."""
+    root = make_survivor(tmp_path / "b", snapshot=False, entries=(entry(1),))
+    assert main(["recover", "--data-dir", str(root), "--yes"]) == 0
+    new = load_identity(OsFileSystem(), str(root))
+    assert new is not None
+    capsys.readouterr()
+    assert main(["inspect", str(root), f"{root}.before-recovery"]) == 0
+    both = ", ".join(sorted([CLUSTER, new.identity.cluster]))
+    verdict = capsys.readouterr().out.splitlines()[-1]
+    assert verdict == f"verdict   no comparison: they are of different clusters: {both}"
 
 
 def test_the_transcript_of_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

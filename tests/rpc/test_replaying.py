@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,12 +17,18 @@ from raftd.core.types import (
     SnapshotMeta,
 )
 from raftd.rpc.clients.callers import Callers, NotYet
+from raftd.rpc.clients.errors import CallFailed
+from raftd.rpc.clients.gate import STATUS, ClientLimits, Gate
 from raftd.rpc.clients.replaying import Replaying, Start, start_of
+from raftd.rpc.directory import Directory
+from raftd.rpc.plumbing.connections import Connections, UnreadLimits
 from raftd.wire import kv
 from raftd.wire.auth import Kind, encode_auth
 from raftd.wire.batch import encode_batch, noted
 from raftd.wire.principal import NOBODY
 from tests.rpc.fakes import FakeNode
+
+NONE = Connections(UnreadLimits(), lambda: 0.0)
 
 
 class Here:
@@ -119,3 +127,21 @@ def test_nobody_is_an_operator_before_the_snapshot_is_restored() -> None:
         seen.append((callers.restoring, callers.behind))
     assert seen == [(True, False), (True, False), (False, False), (False, False)]
     assert not Callers().restoring
+
+
+def test_an_operator_sees_how_far_it_is_where_nothing_says_that_there_are_users() -> None:
+    """And nothing else. The story without it: whoever waits for a node that catches up hears of
+    users, in a cluster that has none.
+    """
+    here = Here(last=9)
+    here.at(2, last=9, caught_up=False)
+    open_, told = (Callers(replaying=Replaying(start, here)) for start in (Start(), Start(0, (5,))))
+    context: Any = SimpleNamespace(invocation_metadata=lambda: (), peer=lambda: "ipv4:1")
+    limits, directory = ClientLimits(), Directory({})
+    ask = Gate(FakeNode("n1"), directory, limits, NONE, open_).admit_operator
+    assert ask(STATUS, context, False) == NOBODY
+    for gate, call in ((open_, "Admin/Backup"), (told, STATUS)):
+        with pytest.raises(CallFailed, match="not caught up yet"):
+            Gate(FakeNode("n1"), directory, limits, NONE, gate).admit_operator(call, context, False)
+    here.at(9, last=9, caught_up=True)
+    assert not open_.perhaps_asked

@@ -83,6 +83,14 @@ class Callers:
         return self._replaying is not None and self._replaying.restoring
 
     @property
+    def perhaps_asked(self) -> bool:
+        """Is auth off as far as this node knows, and does it not know all yet?"""
+        replaying = self._replaying
+        if replaying is None or self._auth.enabled or replaying.holds_changes:
+            return False
+        return replaying.behind
+
+    @property
     def asked(self) -> bool:
         """Is anybody asked who they are? False while auth is off."""
         return self._auth.enabled or self.behind

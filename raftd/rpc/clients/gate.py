@@ -56,6 +56,11 @@ _NOBODY = f"{USER_EMPTY}: give a user and a password"
 UNREAD = "too many answers wait to be read: read them, or ask for less"
 
 
+STATUS = "Admin/Status"
+"""It tells how far a node is, and operators wait for one that catches up: where there are no users
+that may not be refused. It tells nothing of what is stored."""
+
+
 class Gate:
     """Network thread only."""
 
@@ -100,6 +105,8 @@ class Gate:
         """
         if changes and self.callers.restoring:
             raise CallFailed(errors.unavailable(RESTORING))
+        if call == STATUS and self.callers.perhaps_asked:
+            return NOBODY
         principal = self.principal(call, context)
         self.demand_root(call, principal, context)
         if changes or self.callers.asked:

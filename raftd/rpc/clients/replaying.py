@@ -88,6 +88,11 @@ class Replaying:
             self._follows = False
         return self._replays(state) or (self._follows and state.caught_up is False)
 
+    @property
+    def holds_changes(self) -> bool:
+        """Does its own log hold changes of users that are not applied yet, as far as was looked?"""
+        return bool(self._changes)
+
     def _replays(self, state: RaftState) -> bool:
         """Is a change that its own log holds not applied yet?"""
         changes = self._changes

@@ -78,6 +78,10 @@ class Pins:
                 f"than before: {progress}",
             )
 
+    def taken_anew(self, index: Index) -> None:
+        """Its file had gone bad and is good now: who refused the bad one may get this one."""
+        self._refused = {key for key in self._refused if key[1] != index}
+
     def sends(self, core: WatchedCore, peer: NodeId, request: SnapshotRequest) -> None:
         """What was refused is not sent again while there is a newer one."""
         newest = core._s.snapshot

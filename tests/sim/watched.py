@@ -152,6 +152,8 @@ class WatchedCore(RaftCore):
     def snapshot_taken(self, meta: SnapshotMeta, now: float) -> Effects:
         self.process.world.stats["snapshots taken"] += 1
         self.process.world.trace(self.process.node.name, "snapshot taken", meta)
+        if meta == self._s.snapshot:
+            self.pins.taken_anew(meta.index)
         return self._look(super().snapshot_taken(meta, now))
 
     def applied(self, index: Index, now: float) -> Effects:

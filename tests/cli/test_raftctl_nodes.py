@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from raftd.client.nodes import NodeStatus, Peer
 from tests.cli.raftctl_shell import Shell
 from tests.client.fake_server import FakeCluster
 
-START_SECONDS_MAX = 0.3
+START_LOOPS_MAX = 4.0
 
 
 # -- nodes ------------------------------------------------------------------------------------
@@ -171,21 +172,29 @@ def test_a_leader_just_elected_complains_of_nobody() -> None:
 
 
 def test_starts_fast(cluster: FakeCluster) -> None:
-    """The best of five, so that a busy machine does not fail it; CPU time for the same reason."""
+    """By what a loop of plain Python takes in the same process: machines differ, and one machine
+    from one minute to the next. The best of five.
+    """
     code = (
         "import sys, time; from raftd.cli.raftctl import main; code = main(sys.argv[1:]); "
-        "heavy = {'yaml', 'prometheus_client'}; "
-        "print(time.process_time(), *(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+        "used = time.process_time(); sum(number for number in range(2_000_000)); "
+        "loop = time.process_time() - used; heavy = {'yaml', 'prometheus_client'}; "
+        "print(used / loop, *(heavy & set(sys.modules)), file=sys.stderr); sys.exit(code)"
     )
     words = ["--endpoints", ",".join(cluster.endpoints), "get", "a"]
-    seconds = []
+    loops = []
     for _ in range(5):
         done = subprocess.run(
-            [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            # An installed raftctl has its bytecode; a shell may have forbidden to write it.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
         )
         assert done.returncode == 1, done.stderr
         used, *heavy = done.stderr.split()
         assert heavy == [], "raftctl loads only what it needs"
-        seconds.append(float(used))
-    print(f"raftctl get, from start to end: {min(seconds) * 1000:.0f} ms of CPU")
-    assert min(seconds) < START_SECONDS_MAX
+        loops.append(float(used))
+    print(f"raftctl get, from start to end: {min(loops):.2f} times the loop")
+    assert min(loops) < START_LOOPS_MAX

@@ -61,6 +61,8 @@ class FairQueue:
         self._rested_at = 0.0
         """When bulk last entered, or began to wait."""
         self._light_source, self._light_at = b"", -LIGHT_SECONDS
+        self._other_at = -LIGHT_SECONDS
+        """Of the latest light batch of any other source: bulk may begin with a light one itself."""
         self.bytes = 0
         """Of what waits here."""
 
@@ -79,7 +81,9 @@ class FairQueue:
         plain = name == NO_SESSION  # callers of all kinds, each with one command at a time
         light = size if plain else source.unanswered
         if light <= self._light_bytes and not source.waiting:
-            self._light_source, self._light_at = name, now
+            if name != self._light_source:
+                self._light_source, self._other_at = name, self._light_at
+            self._light_at = now
             self._lights += 1
             self._go(batch, self._light_done(name, source, size, done), principal)
         elif plain or (not source.waiting and self._alone(name, now)):
@@ -102,7 +106,8 @@ class FairQueue:
 
     def _alone(self, name: bytes, now: float) -> bool:
         """Is no other source light?"""
-        return self._light_source == name or now - self._light_at >= LIGHT_SECONDS
+        at = self._other_at if name == self._light_source else self._light_at
+        return now - at >= LIGHT_SECONDS
 
     def _wait(
         self, name: bytes, source: _Source, batch: bytes, done: Done, principal: bytes

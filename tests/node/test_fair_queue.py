@@ -79,6 +79,19 @@ def test_a_light_one_passes_what_waits_and_bulk_takes_turns_by_bytes() -> None:
     assert (len(log.queue), log.queue.bytes, log.queue._sources) == (0, 0, {})
 
 
+def test_bulk_that_begins_small_is_not_alone_by_that() -> None:
+    """The story without it: it is the latest light source, and all that follows enters at once."""
+    log = Log()
+    log.put("l", "light", 90)
+    log.put("a", "small", 60)
+    for number in range(5):
+        log.put("a", f"a{number}", 250)
+    assert log.entered == ["light", "small"]
+    log.put("l", "light again", 90)
+    log.drain()
+    assert log.answered[:3] == ["light", "small", "light again"]
+
+
 def test_batches_of_one_source_never_overtake_each_other() -> None:
     log = Log()
     log.put("l", "light", 90)

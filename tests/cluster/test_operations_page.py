@@ -98,6 +98,8 @@ class Typist:
         text = re.sub(r"UNAVAILABLE: .*", "UNAVAILABLE: ...", text)
         text = re.sub(r"\b\d+(\.\d)? (s ago|of)", "# ", text)
         text = re.sub(r"(?<=[ :])\d+\b(?!\.\d)", "#", text)
+        # A leader has no figures of a member that has just moved, for a moment.
+        text = re.sub(r"(:#) +- +-(?=\n|$)", r"\1 # # ", text)
         return re.sub(r"[ \t]+", " ", text)
 
 

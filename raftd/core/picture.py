@@ -52,13 +52,16 @@ def _caught_up(s: State) -> bool | None:
     """See RaftState.
 
     A new leader may name a commit index that is too low, until an entry of its own term is
-    committed: so one of that term, or of a later one, must be applied here, too (section 8).
+    committed: so one of that term, or of a later one, must be applied here, too (section 8). A
+    snapshot says nothing of the commit index: while it comes, the node has not caught up.
     """
     applied_term = s.log.term_at(s.applied_index) or 0
     if s.first_named is not None:
         term, commit = s.first_named
         return s.applied_index >= commit and applied_term >= term
-    return True if s.leadership is not None and applied_term == s.current_term else None
+    if s.leadership is not None:
+        return applied_term == s.current_term
+    return None if s.leader_id is None else False
 
 
 def state_of(s: State, now: float) -> RaftState:

@@ -291,7 +291,7 @@ class RaftState:
 
     Invariant: snapshot <= applied <= commit <= last. refused_by: peers that will not know this
     node, each with its reason. caught_up: all is applied here that was committed when a leader was
-    first heard since the start; None: none was heard, and this node leads with nothing committed.
+    first heard since the start, and by a leader an entry of its own term; None: none was heard.
     """
 
     node: NodeId

@@ -94,6 +94,7 @@ class Wellbeing:
             self._of_log,
             self._of_threads,
             self._of_disk,
+            self._of_catching_up,
             digests.ailments,
         ]
 
@@ -199,6 +200,16 @@ class Wellbeing:
             yield Ailment(
                 f"a write to the log and its sync take {seconds * 1000:.0f} ms on average: "
                 "the disk is slow, and every command waits for it"
+            )
+
+    def _of_catching_up(self) -> Iterator[Ailment]:
+        """Who sent callers to a node that cannot tell yet who they are had them refused."""
+        state = self._driver.state()
+        if state.leader is not None and not state.caught_up:
+            yield Ailment(
+                "catching up: what was committed before this node was back is not applied yet "
+                f"(applied {state.applied_index}, commit index {state.commit_index})",
+                unready=True,
             )
 
     def _of_threads(self) -> Iterator[Ailment]:

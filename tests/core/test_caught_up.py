@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from raftd.core.messages import AppendRequest
-from raftd.core.types import Entry, EntryType
+from raftd.core.messages import AppendRequest, SnapshotRequest
+from raftd.core.types import Entry, EntryType, SnapshotMeta
 from tests.core.commands import Script
 
 
@@ -33,6 +33,12 @@ class Wiped:
         if fx.persist:
             self._core.persisted(fx.persist[-1].seq, self._env.now)
 
+    def hear_a_snapshot(self) -> None:
+        """The first piece of one that ends at index 9."""
+        self._number += 1
+        meta = SnapshotMeta(9, 2, self._env.configuration, 100, 1)
+        self._core.step(SnapshotRequest(3, "n2", meta, 0, b"x"), self._env.now, self._number)
+
     def apply(self, index: int) -> None:
         self._core.applied(index, self._env.now)
 
@@ -56,3 +62,19 @@ def test_a_leader_that_has_committed_nothing_of_its_term_names_too_little() -> N
     node.hear(3, 3)
     node.apply(3)
     assert node.caught_up() is True
+
+
+def test_a_snapshot_that_comes_does_not_name_a_commit_index() -> None:
+    node = Wiped()
+    node.hear_a_snapshot()
+    assert node.caught_up() is False, "what follows the snapshot is not known yet"
+
+
+def test_who_leads_waits_for_an_entry_of_its_own_term() -> None:
+    env = Script()
+    for line in ("cluster 3", "boot", "elect n1 n2"):
+        env.run(line)
+    core = env.nodes["n1"].core
+    assert core.state(env.now).caught_up is False, "it may know too low a commit index"
+    env.run("stabilize")
+    assert core.state(env.now).caught_up is True

@@ -47,6 +47,7 @@ def test_looking_in_is_for_any_thread() -> None:
             def look() -> None:
                 found.extend((bench.node.state().node, bench.node.problems()))
 
+            await bench.submit(plain(b"x"))
             thread = threading.Thread(target=look)
             thread.start()
             thread.join()

@@ -199,3 +199,26 @@ def test_a_node_that_is_refused_says_by_whom_and_why() -> None:
     found = health.problems(refused, "")
     assert "refused by n2: no" in found
     assert not any("start them" in text for text in found)
+
+
+def test_a_node_that_catches_up_says_that_nobody_should_come_yet() -> None:
+    """Who was sent there after a restart was refused: it cannot tell yet who may do what."""
+
+    async def go() -> None:
+        async with running(Diary(), MemoryFileSystem(), SETTINGS) as bench:
+            node = bench.node
+            await bench.submit(plain(b"x"))
+            assert node.serving()
+            driver = node._wellbeing._driver
+            state = driver.state()
+            behind = replace(state, caught_up=False, applied_index=state.applied_index - 1)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(driver, "state", lambda: behind)
+                assert not node.serving()
+                assert "catching up" in node.problems()[0]
+                lost = replace(behind, leader=None)
+                patch.setattr(driver, "state", lambda: lost)
+                assert not node._wellbeing.unready(), "that no leader is known is said by another"
+            assert node.serving()
+
+    asyncio.run(go())

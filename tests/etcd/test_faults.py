@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from typing import Any
 
@@ -50,23 +49,37 @@ class Writers:
 class Watcher:
     """Sees every event under the prefix, and goes on where it was when its stream ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: int) -> None:
+        """since: the revision of before. The members may have served other tests, whose history of
+        the beginning is compacted by now.
+        """
         self.seen: list[tuple[int, bytes]] = []
-        self.reached = 0
+        self.reached = since
+        self.ended: Counter[str] = Counter()
+        """Why its streams ended."""
+
+    def __repr__(self) -> str:
+        return f"Watcher(reached={self.reached}, seen={len(self.seen)}, ended={self.ended})"
 
     async def run(self, client: EtcdClient) -> None:
         while True:
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            try:
                 await self._once(client)
+                self.ended["by the member"] += 1
+            except grpc.aio.AioRpcError as error:
+                self.ended[f"{error.code().name}: {error.details()}"] += 1
+            except asyncio.InvalidStateError:
+                self.ended["before it was written to"] += 1
             await asyncio.sleep(0.05)
 
     async def _once(self, client: EtcdClient) -> None:
         call = client.stream("Watch", "Watch")
         create = pb.WatchCreateRequest(
-            key=PREFIX, range_end=PREFIX_END, start_revision=max(2, self.reached + 1)
+            key=PREFIX, range_end=PREFIX_END, start_revision=self.reached + 1
         )
         await call.write(pb.WatchRequest(create_request=create))
         while (answer := await call.read()) is not grpc.aio.EOF:
+            assert not answer.canceled, answer
             for event in answer.events:
                 self.seen.append((event.kv.mod_revision, event.kv.key))
                 self.reached = event.kv.mod_revision
@@ -74,15 +87,16 @@ class Watcher:
 
 def test_nothing_acknowledged_is_lost_and_every_watcher_sees_it_once(three: Raftd) -> None:
     three.all_serve()
-    asyncio.run(asyncio.wait_for(_faults(three), SECONDS))
+    asyncio.run(asyncio.wait_for(_faults(three), 3 * SECONDS))
 
 
 async def _faults(three: Raftd) -> None:
     clients = [EtcdClient(address) for address in three.addresses]
-    writers, watchers = Writers(), [Watcher() for _ in clients]
     granted = await clients[0].call("Lease", "LeaseGrant", pb.LeaseGrantRequest(TTL=4))
     leased = pb.PutRequest(key=b"leased", lease=granted.ID)
-    assert not isinstance(await clients[0].call("KV", "Put", leased), Failed)
+    put = await clients[0].call("KV", "Put", leased)
+    assert not isinstance(put, Failed)
+    writers, watchers = Writers(), [Watcher(put.header.revision) for _ in clients]
     tasks = [
         asyncio.ensure_future(watcher.run(client))
         for watcher, client in zip(watchers, clients, strict=True)
@@ -103,8 +117,14 @@ async def _faults(three: Raftd) -> None:
     await asyncio.to_thread(three.all_serve)
 
     last = max(writers.acked.values())
-    while any(watcher.reached < last for watcher in watchers):
-        await asyncio.sleep(0.01)
+    try:
+        async with asyncio.timeout(SECONDS):
+            while any(watcher.reached < last for watcher in watchers):
+                for task in tasks:
+                    assert not task.done(), task.exception()
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"not all reached {last}: {watchers}") from None
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -148,9 +148,8 @@ class Engine:
                 raise error_of(verdict, address)
             pause = await context.after_failure(address, verdict, refusals)
             refusals += verdict.next is Next.PAUSE
-            if context.clock() + pause >= deadline:
+            if not await self._rested(pause, deadline):
                 raise error_of(verdict, address)
-            await asyncio.sleep(pause)
 
     async def execute_once(self, operation: Operation[Answer], timeout: float) -> Done[Answer]:
         """A command without a session, so one log entry: nothing protects it against being done
@@ -176,9 +175,19 @@ class Engine:
                 raise OutcomeUnknown(text, endpoint=address)
             pause = await context.after_failure(address, verdict, refusals)
             refusals += verdict.next is Next.PAUSE
-            if verdict.next is Next.GIVE_UP or context.clock() + pause >= deadline:
+            if verdict.next is Next.GIVE_UP or not await self._rested(pause, deadline):
                 raise error_of(verdict, address)
-            await asyncio.sleep(pause)
+
+    async def _rested(self, pause: float, deadline: float) -> bool:
+        """Sleep before another attempt; False: no time is left for one.
+
+        A late wake-up made an attempt of -0.004 s, and its failure hid the reason of the last one.
+        """
+        clock = self.context.clock
+        if clock() + pause >= deadline:
+            return False
+        await asyncio.sleep(pause)
+        return clock() < deadline
 
     async def ask_each(
         self, question: Question[Answer], endpoints: Sequence[str], timeout: float

@@ -28,6 +28,7 @@ from raftd.storage.segment import (
     segment_name,
     segment_numbers,
 )
+from raftd.storage.zeros import used_end
 
 
 class Seal(NamedTuple):
@@ -138,7 +139,7 @@ def _place_of(data: bytes, layout: Lanes | Packed, sequence: int) -> int:
     """Where batch `sequence` lies that cannot be read: where anything is but a mark."""
     places = layout.places(sequence)
     for start, end in layout.rests():
-        free = framing.mark_at(data, start, None) is not None or not data[start:end].strip(b"\0")
+        free = framing.mark_at(data, start, None) is not None or used_end(data, start, end) == start
         if start in places and not free:
             return start
     return places[0]
@@ -236,7 +237,7 @@ class _Reader:
         for start, end in layout.rests():
             synced = framing.mark_at(data, start, self._id)
             start += MARK.size if synced is not None and synced <= sequence else 0
-            used = start + len(data[start:end].rstrip(b"\0"))
+            used = used_end(data, start, end)
             if used > start:
                 dirt.append((start, used))
         if dirt:

@@ -102,6 +102,11 @@ class Chaos:
             hanging=HANGS in possible,
         )
 
+    @property
+    def cluster(self) -> ProxiedCluster:
+        """The nodes, configured and not started before `run`."""
+        return self._cluster
+
     def run(self) -> Report:
         """Everything from start to verdict. Ends every process that it started."""
         options, cluster = self._options, self._cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from raftd.admin.page import gather, routes
+from raftd.admin.page.gather import Gathering
 from raftd.admin.page.routes import Page
 from raftd.admin.server import AdminServer
 from raftd.admin.vitals import Vitals
@@ -147,6 +149,25 @@ def test_a_silent_node_is_gone_and_nothing_is_told_twice(
         terms += [record["term"]] if record["kind"] == "state" else []
     assert terms == [1, 2, 3]
     later.close()
+
+
+def test_a_head_that_was_long_on_its_way_makes_nothing_late() -> None:
+    """The clocks are one here; the page showed all of a node's film three seconds late."""
+
+    async def go() -> list[float]:
+        gathering = Gathering("n1", {}, Vitals(lambda: 103.0), asyncio.get_running_loop())
+        reader = asyncio.StreamReader()
+        for line in (
+            {"now": 100.0},
+            {"t": 102.5, "life": "a", "n": 1},
+            {"t": 103.0, "life": "a", "n": 2},
+        ):
+            reader.feed_data(json.dumps(line).encode() + b"\n")
+        reader.feed_eof()
+        await gathering._lines("n2", reader)
+        return [at for _, at, _ in gathering.ring._ring]
+
+    assert asyncio.run(go()) == [103.0, 103.0]
 
 
 def test_only_pages_of_these_nodes_may_read_it_from_another_port(two: tuple[Node, Node]) -> None:

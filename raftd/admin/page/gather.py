@@ -136,7 +136,10 @@ class Gathering:
             silent = False
             self._missing.discard(node)
             record = {**json.loads(line), "node": node}
-            self._keep(float(record.pop("t")) - ahead, record)
+            at = float(record.pop("t"))
+            # The head may have been long on its way: nothing is told before it happened.
+            ahead = max(ahead, at - self._vitals.now())
+            self._keep(at - ahead, record)
 
     def _gone(self, node: str, why: str) -> None:
         if node not in self._missing:

@@ -35,7 +35,11 @@ async function tell(base, film, say, signal, addresses) {
         teller = record.node;
         addresses.splice(0, addresses.length, "", ...Object.values(record.nodes).map((at) => `http://${at}`));
         say(`live, by way of ${record.node}`);
-      } else film.add({ ...record, t: record.t - shift });
+      } else {
+        // The head may have been long on its way: nothing is told before it happened.
+        shift = Math.max(shift, record.t - present());
+        film.add({ ...record, t: record.t - shift });
+      }
     });
   } finally {
     if (teller && !signal.aborted) film.add({ kind: "gone", node: teller, why: "it tells no more", t: present() });

@@ -26,9 +26,13 @@ class Failed:
 class EtcdClient:
     """In the running loop."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: grpc.ChannelCredentials | None = None) -> None:
+        """credentials: None: without TLS."""
         self.address = address
-        self._channel = grpc.aio.insecure_channel(address)
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(address)
+        else:
+            self._channel = grpc.aio.secure_channel(address, credentials)
 
     async def close(self) -> None:
         await self._channel.close()

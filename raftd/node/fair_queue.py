@@ -86,7 +86,9 @@ class FairQueue:
             self._light_at = now
             self._lights += 1
             self._go(batch, self._light_done(name, source, size, done), principal)
-        elif plain or (not source.waiting and self._alone(name, now)):
+        elif plain:  # it is not the bulk whose end others wait for: it may never pause
+            self._go(batch, self._gone(name, source, size, done), principal)
+        elif not self._turns and self._alone(name, now):
             self._enter(name, source, batch, done, principal, now)
         else:
             if not self._turns:

@@ -160,3 +160,39 @@ def test_whoever_waits_is_handed_out_once_to_be_refused() -> None:
     log.drain()
     assert log.answered == ["a0", "b0", "l"]
     assert not log.queue._sources
+
+
+def test_plain_bulk_that_never_pauses_does_not_starve_a_sessions() -> None:
+    """The story without it: large batches without a session, of callers in turn, always left more
+    than the share in the log, so a session's bulk waited for as long as they came.
+    """
+    log = Log()
+    log.put("l", "l", 90)
+    log.put("", "p", BULK)
+    log.put("a", "a", 200)
+    for _ in range(20):
+        log.now += REST_SECONDS / 4
+        log.put("l", "l", 90)
+        log.put("", "p", BULK)
+        log.answer()
+        log.answer()
+    assert log.entered.count("a") == 1
+
+
+def test_whoever_is_alone_but_for_those_that_wait_takes_turns_with_them() -> None:
+    """The story without it: who had sent the latest light batch itself passed all that waited, and
+    what it kept in the log kept them waiting.
+    """
+    log = Log()
+    log.put("l", "l", 90)
+    log.put("a", "a", 200)
+    log.put("a", "a", 200)
+    log.now += LIGHT_SECONDS / 2
+    log.put("b", "b light", 60)
+    log.now += LIGHT_SECONDS * 0.6
+    for _ in range(10):
+        log.put("b", "b", BULK)
+    assert log.entered.count("b") <= 1
+    log.answer()
+    log.answer()
+    assert "a" in log.entered

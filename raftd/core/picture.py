@@ -55,13 +55,10 @@ def _caught_up(s: State) -> bool | None:
     committed: so one of that term, or of a later one, must be applied here, too (section 8). A
     snapshot says nothing of the commit index: while it comes, the node has not caught up.
     """
-    applied_term = s.log.term_at(s.applied_index) or 0
-    if s.first_named is not None:
-        term, commit = s.first_named
-        return s.applied_index >= commit and applied_term >= term
-    if s.leadership is not None:
-        return applied_term == s.current_term
-    return None if s.leader_id is None else False
+    if s.first_named is None:
+        return None if s.leader_id is None else False
+    term, commit = s.first_named
+    return s.applied_index >= commit and (s.log.term_at(s.applied_index) or 0) >= term
 
 
 def state_of(s: State, now: float) -> RaftState:

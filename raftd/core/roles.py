@@ -172,6 +172,8 @@ def become_leader(s: State, fx: Effects, now: float) -> None:
     s.campaign = None
     s.role, s.leader_id, s.settled = Role.LEADER, s.me, False
     s.leader_contact, s.link_lost = None, False
+    if s.first_named is None:
+        s.first_named = s.current_term, 0
     first = s.log.last_index + 1
     progress = {peer: new_progress(s, peer, now) for peer in s.peers()}
     s.leadership = Leadership(since=now, first_index=first, progress=progress)

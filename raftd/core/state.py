@@ -136,7 +136,7 @@ class State:
     verified_index: at most the log's last index; 0 again with every term.
     role, leadership, campaign: leadership with LEADER only, a campaign with the candidates' only.
     leader_id: of current_term; this node's own exactly if it leads. led_by: one node a term.
-    first_named: of the first AppendEntries since the start, its term and commit index.
+    first_named: of the first AppendEntries since the start, or of leading: term and commit index.
     leader_contact, link_lost, link_lost_at, link_lost_to, link_lost_tries: of `leader_id`, or of
     the leader that was lost; they decide how soon to ask, never who may win.
     election_deadline, late_rearmed: a timer that is late re-arms once, then counts.

@@ -78,3 +78,20 @@ def test_who_leads_waits_for_an_entry_of_its_own_term() -> None:
     assert core.state(env.now).caught_up is False, "it may know too low a commit index"
     env.run("stabilize")
     assert core.state(env.now).caught_up is True
+
+
+def test_who_has_led_has_caught_up_also_when_another_leads() -> None:
+    """The story without it: the leader of a new cluster gave up its place, and was not ready, as if
+    it had just been started, until an entry of the next leader's term was applied.
+    """
+    env = Script()
+    for line in ("cluster 3", "boot", "elect n1 n2", "stabilize"):
+        env.run(line)
+    core = env.nodes["n1"].core
+    state = core.state(env.now)
+    assert state.caught_up is True
+    heartbeat = AppendRequest(state.term + 1, "n2", state.last_index, state.term, (), 1)
+    core.step(heartbeat, env.now, 1)
+    after = core.state(env.now)
+    assert (after.leader, after.term) == ("n2", state.term + 1)
+    assert after.caught_up is True

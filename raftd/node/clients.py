@@ -111,6 +111,9 @@ class Clients:
         batches, dones, principals = self._queue.take_batches()
         if not batches:
             return
+        if (refused := self._refuse()) is not None:  # some have waited for their turn
+            self._fail(dones, refused)
+            return
         core, taken_ms = self._core, self._driver.clock.epoch_ms()
         batches = [
             noted(batch, taken_ms, principal)

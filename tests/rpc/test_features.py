@@ -20,7 +20,7 @@ from raftd.wire import kv, needs
 from raftd.wire.alarms import Action, Alarm, Kind, encode_alarm
 from raftd.wire.auth import Kind as Change
 from raftd.wire.auth import encode_auth
-from raftd.wire.batch import encode_batch, noted
+from raftd.wire.batch import encode_batch, encode_open
 from tests.rpc.fakes import two_sides, until
 from tests.rpc.test_peers import send
 
@@ -28,6 +28,7 @@ PUT = kv.encode_put(b"a", b"b")
 USER = encode_auth(Change.USER_DELETE, b"ann")
 ALARM = encode_alarm(Action.RAISE, Alarm(Kind.NO_SPACE, "n1"))
 QUERIES_FROM = 16
+NEWEST_KIND = max(needs.NEEDS)
 
 
 class Cluster:
@@ -71,14 +72,37 @@ def test_what_the_state_holds_already_was_understood_by_all() -> None:
     assert not cluster.says(USER)
     assert "need 2" in cluster.features.unfit(1)
     assert not cluster.features.unfit(2)
-    cluster.used = False
+    assert not Cluster().features.unfit(1)
+
+
+def test_what_was_proposed_keeps_older_nodes_out_before_it_is_applied() -> None:
+    """The story without it: a change of users waits in the log for its majority, the state knows of
+    none yet, and an older node is added behind it: it is fed what it does not understand.
+    """
+    cluster = Cluster()
+    for node in ("n1", "n2", "n3"):
+        cluster.hears(node, PROTOCOL)
+    assert not cluster.says(PUT)
     assert not cluster.features.unfit(1)
+    assert not cluster.says(PUT, USER)
+    assert "need 2" in cluster.features.unfit(1)
 
 
-def test_a_batch_with_a_leaders_note_is_looked_into_as_well() -> None:
-    batch = noted(encode_batch(b"", 0, [(0, PUT), (1, USER)]), 5, b"\0")
-    assert needs.needed(batch) == (2, "a change of users or roles")
-    assert needs.needed(b"no batch") == (1, "")
+@pytest.mark.parametrize("used", [False, True])
+def test_what_this_node_does_not_know_is_not_proposed_by_it(used: bool) -> None:
+    """The story without it: half way through the next upgrade an older node leads, a newer client
+    sends what only the newer members know, and the leader's log makes them apply it alone.
+    """
+    cluster = Cluster()
+    cluster.used = used
+    for node in ("n1", "n2", "n3"):
+        cluster.hears(node, PROTOCOL + 1)
+    for kind in (NEWEST_KIND + 1, QUERIES_FROM, 255):
+        newer = bytes([kind]) + b"x" * 30
+        for commands in ((newer,), (PUT, newer), (newer, PUT), (b"", newer)):
+            assert f"kind {kind} is not known" in cluster.says(*commands)
+    assert not cluster.says(PUT, b"", USER, ALARM, b"")
+    assert not cluster.features.refusal(encode_open())
 
 
 @pytest.mark.parametrize("module", [store, access])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from raftd.core.types import Configuration, NodeId
 from raftd.rpc.directory import Directory
-from raftd.wire.needs import NEEDS, PROTOCOL_FIRST, needed
+from raftd.wire.needs import FIRST, KNOWN, NEEDS, PROTOCOL_FIRST, kinds_in, needed
 
 NEWEST = max(NEEDS.values())
 UPGRADE = "upgrade it first (docs/operations.md, Upgrade)"
@@ -33,14 +33,21 @@ class Features:
         self._in_use = in_use
         self._seen: tuple[Configuration, int] | None = None
         self._oldest: tuple[int, NodeId] = (NEWEST, "")
+        self._proposed = 0
+        """The newest protocol that anything needed which was let pass: the log may hold it, and the
+        state not yet, or not any more."""
 
     def refusal(self, batch: bytes) -> str:
-        """Why this batch may not be proposed now; empty when it may. Cheap while all are new."""
-        oldest, node = self._lowest()
-        if oldest >= NEWEST or self._in_use():
+        """Why this batch may not be proposed now; empty when it may. batch: see `kinds_in`."""
+        kinds = kinds_in(batch)
+        if kinds <= FIRST:
             return ""
-        protocol, what = needed(batch)
-        if protocol <= max(oldest, PROTOCOL_FIRST):
+        if strange := kinds - KNOWN:
+            return f"a command of kind {min(strange)} is not known to this raftd"
+        oldest, node = self._lowest()
+        protocol, what = needed(kinds)
+        if protocol <= max(oldest, PROTOCOL_FIRST) or self._in_use():
+            self._proposed = max(self._proposed, protocol)
             return ""
         if not oldest:
             return f"{what} waits until {node} was heard: whether it understands it is not known"
@@ -48,7 +55,7 @@ class Features:
 
     def unfit(self, protocol: int) -> str:
         """Why a node that speaks `protocol` may not join; empty when it may."""
-        if protocol >= NEWEST or not self._in_use():
+        if protocol >= NEWEST or not (self._in_use() or self._proposed):
             return ""
         return (
             f"it speaks protocol {protocol or PROTOCOL_FIRST}, and this cluster's users, roles or "

@@ -5,16 +5,32 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from raftd.admin.vitals import Vitals
 from raftd.core.types import RaftState, Role
 from raftd.node.measures import BOUNDS, Histogram, Measures
+
+
+class Exposition:
+    """What /metrics answers. HTTP thread."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, vitals: Vitals, gauges: Callable[[], Iterable[tuple[str, float]]]) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(NodeCollector(vitals, gauges))
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> str:
+        return generate_latest(self._registry).decode()
 
 
 class NodeCollector:

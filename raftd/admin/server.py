@@ -11,18 +11,17 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-
-from raftd.admin.collector import NodeCollector
 from raftd.admin.connection import Answer, Connection, Request, Stream
 from raftd.admin.event_stream import EventStreams
 from raftd.admin.page.routes import Page, routes_of
 from raftd.admin.vitals import Vitals
 from raftd.names import SHARED, numbers_of
 from raftd.tls.contexts import Tls
+
+if TYPE_CHECKING:
+    from raftd.admin.collector import Exposition
 
 LOG = logging.getLogger("raftd.admin")
 
@@ -54,9 +53,9 @@ class AdminServer:
         """
         self._tls = tls
         self._vitals = vitals
-        self._registry = CollectorRegistry()
-        self._registry.register(NodeCollector(vitals, gauges))
-        ProcessCollector(registry=self._registry)
+        self._gauges = gauges
+        self._exposition: Exposition | None = None
+        """From the first question for /metrics on."""
         self._open: dict[Connection, None] = {}
         self._listener = _listen(host, port)
         self._loop = asyncio.new_event_loop()
@@ -146,7 +145,12 @@ class AdminServer:
             return Answer(500, "failed: see the log of the node\n")
 
     def _metrics(self) -> Answer:
-        return Answer(200, generate_latest(self._registry).decode(), CONTENT_TYPE_LATEST)
+        if self._exposition is None:
+            # Prometheus' package brings a web server and more: a start does not wait for it.
+            from raftd.admin.collector import Exposition
+
+            self._exposition = Exposition(self._vitals, self._gauges)
+        return Answer(200, self._exposition.text(), self._exposition.content_type)
 
     def _trouble(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Out of files, most likely: those who have not asked anything yet give theirs back."""

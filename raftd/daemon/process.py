@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
 from types import FrameType
 
 import raftd.own_process  # noqa: F401 - before the first import of grpc
@@ -178,6 +177,11 @@ class _Process:
     # -- parts -----------------------------------------------------------------------------
 
     def _announce(self) -> None:
+        # Here, for own_process has to come before grpc. Both are loaded by now: importlib.metadata
+        # would bring a parser of mails to tell the same versions.
+        import google.protobuf
+        import grpc
+
         config = self._config
         LOG.info(
             "raftd %s starts: node %s of %s, data in %s",
@@ -190,8 +194,8 @@ class _Process:
                 "versions": {
                     "raftd": __version__,
                     "python": platform.python_version(),
-                    "grpcio": version("grpcio"),
-                    "protobuf": version("protobuf"),
+                    "grpcio": grpc.__version__,
+                    "protobuf": google.protobuf.__version__,
                     "platform": platform.platform(),
                 },
                 "config": effective(config),

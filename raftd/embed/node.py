@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from raftd.config import Config, ConfigError
 from raftd.config.rules import problems
@@ -14,7 +14,6 @@ from raftd.core.effects import Event
 from raftd.core.types import RaftState
 from raftd.embed.calls import Call, Calls, answered, applied, handed_over, snapshot_index
 from raftd.embed.failing import SayIt
-from raftd.embed.joining import Joining
 from raftd.embed.opening import CannotStart, open_data, refusal
 from raftd.embed.security import Security, SecurityProblem, security_of
 from raftd.embed.thread import LOOK_SECONDS, STOPPED, Look, NodeThread, Observer
@@ -30,6 +29,9 @@ from raftd.storage.errors import StorageError
 from raftd.wire.batch import check_batch, encode_batch
 from raftd.wire.errors import WireError
 from raftd.wire.principal import OWN
+
+if TYPE_CHECKING:
+    from raftd.embed.joining import Joining
 
 Answer = TypeVar("Answer")
 
@@ -112,6 +114,9 @@ class RaftNode:
         if thread.node.film is not None:
             thread.node.film.show_changes(getattr(self._machine, "last_changes", None))
         if self._config.join and not self._is_member():
+            # It brings the client library, which all other nodes start without.
+            from raftd.embed.joining import Joining
+
             self._joining = Joining(self._config, self._is_member)
             self._joining.start()
 

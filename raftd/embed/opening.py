@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Iterable
 
 from raftd.config import Config
-from raftd.embed.joining import NobodyAnswers, cluster_to_join
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
 from raftd.storage.fs import OsFileSystem
@@ -37,7 +36,7 @@ def open_data(config: Config) -> DataDirectory:
         fs = OsFileSystem(SPARES)
         cluster, founding = cluster_id(config.cluster_token, config.peers), founding_of(config)
         if config.join and load_identity(fs, config.data_dir) is None:
-            cluster, founding = cluster_to_join(config), Founding((), founding.token)
+            cluster, founding = _cluster_to_join(config), Founding((), founding.token)
         return open_directory(
             fs,
             config.data_dir,
@@ -49,13 +48,22 @@ def open_data(config: Config) -> DataDirectory:
             reserve_bytes=config.disk_reserve,
             snapshot_size_max=config.snapshot_size_max,
         )
-    except NobodyAnswers as error:
-        raise CannotStart(str(error)) from None
     except StorageError as error:
         raise refusal(error) from None
     except OSError as error:
         where = error.filename or config.data_dir
         raise CannotStart(f"data_dir: {where}: {error.strerror}") from None
+
+
+def _cluster_to_join(config: Config) -> str:
+    """The id of the cluster that runs. Raises CannotStart."""
+    # It brings the client library, which a node that joins nobody starts without.
+    from raftd.embed.joining import NobodyAnswers, cluster_to_join
+
+    try:
+        return cluster_to_join(config)
+    except NobodyAnswers as error:
+        raise CannotStart(str(error)) from None
 
 
 def refusal(error: StorageError | OSError) -> CannotStart:

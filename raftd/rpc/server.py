@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from raftd import __version__
 from raftd._pb import (
@@ -53,7 +53,7 @@ from raftd.rpc.plumbing.malformed import Tolerant
 from raftd.rpc.plumbing.ports import H2, PortServer
 from raftd.rpc.plumbing.quiet import hush_cut_calls
 from raftd.rpc.plumbing.readers import keep_callers_out_of_the_log
-from raftd.rpc.plumbing.reflected import ReflectedPool
+from raftd.rpc.plumbing.reflected import Reflection
 from raftd.rpc.plumbing.turns import TurnLimits, Turns, begin_in_turn
 from raftd.tls.contexts import Tls
 
@@ -231,9 +231,8 @@ class Servers:
         admin_pb2_grpc.add_AdminServicer_to_server(self._admin, ours)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if settings.reflection:
-            names = (*sorted(CLIENT_SERVICES), reflection.SERVICE_NAME)
-            servicer = reflection.aio.ReflectionServicer(names, pool=ReflectedPool())
-            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
+            reflected = Reflection(CLIENT_SERVICES)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, server)
         return server
 
     async def start(self) -> None:

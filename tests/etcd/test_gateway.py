@@ -17,7 +17,8 @@ from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.calls import Caller, Conversation, Method
 from raftd.rpc.etcd.faults import fault
 from raftd.rpc.etcd.gateway.gateway import Gateway
-from raftd.rpc.etcd.gateway.server import GatewayLimits, HttpServer
+from raftd.rpc.etcd.gateway.http import GatewayLimits
+from raftd.rpc.etcd.gateway.server import HttpServer
 from raftd.tls.contexts import server_context
 from tests.tls.made import authority, node_files
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 from raftd.h2.first_words import TakeHttp1
 from raftd.rpc.api import Node
@@ -17,8 +18,8 @@ from raftd.rpc.etcd.auth import AuthService
 from raftd.rpc.etcd.backend import Backend, Forwarder
 from raftd.rpc.etcd.door import Door
 from raftd.rpc.etcd.election import ElectionService
-from raftd.rpc.etcd.gateway.gateway import Gateway
-from raftd.rpc.etcd.gateway.server import GatewayLimits, HttpServer
+from raftd.rpc.etcd.gateway.http import GatewayLimits, HttpReply, HttpRequest
+from raftd.rpc.etcd.gateway.server import HttpServer
 from raftd.rpc.etcd.grpc_host import OpenStreams
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import WatchedStore
@@ -33,10 +34,24 @@ from raftd.rpc.etcd.translate import refused
 from raftd.rpc.etcd.watch import WatchService
 from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.plumbing.connections import Connections
+from raftd.rpc.plumbing.later import Later
 from raftd.rpc.plumbing.malformed import Tolerant
 from raftd.rpc.plumbing.ports import BindError
 from raftd.tls.contexts import Tls
 from raftd.tls.files import TlsProblem
+
+if TYPE_CHECKING:
+    from raftd.rpc.etcd.gateway.gateway import Gateway
+
+
+def _load() -> type[Gateway]:
+    from raftd.rpc.etcd.gateway.gateway import Gateway
+
+    return Gateway
+
+
+# It brings JSON and its routes, which a start does not wait for.
+_GATEWAY = Later(_load)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +128,10 @@ class EtcdServices:
                 AuthService(self._backend, headers, auth, gate.callers, self._passwords),
             )
         self._door = Door(gate.callers, gate.audit)
-        gateway = Gateway(self._door.methods(self._services), lambda: _unhealthy(node, store))
-        self._http = HttpServer(gateway.handle, settings.gateway)
+        self._unhealthy = lambda: _unhealthy(node, store)
+        self._gateway: Gateway | None = None
+        """From the first request by HTTP on."""
+        self._http = HttpServer(self._by_http, settings.gateway)
 
     @property
     def names(self) -> list[str]:
@@ -131,6 +148,13 @@ class EtcdServices:
     def take_http1(self) -> TakeHttp1 | None:
         """For the client port: who serves a connection that speaks HTTP/1.1; None: nobody."""
         return self._http.take if self._settings.at_client_port else None
+
+    async def _by_http(self, request: HttpRequest) -> HttpReply:
+        if self._gateway is None:
+            gateway = await _GATEWAY.get()
+            methods = self._door.methods(self._services)
+            self._gateway = gateway(methods, self._unhealthy)
+        return await self._gateway.handle(request)
 
     async def start(self) -> int:
         """Open the gateway's port, if there is to be one. Returns it, or 0. Raises BindError."""

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
 from google.protobuf import descriptor_pool
+from grpc_reflection.v1alpha import reflection_pb2 as pb
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from raftd._pb.pool import POOL
+from raftd.rpc.plumbing.later import Later
 
 Found = TypeVar("Found")
+
+
+def _load() -> Any:
+    from grpc_reflection.v1alpha import reflection
+
+    return reflection
+
+
+# gRPC's service brings descriptors of descriptors: a start does not wait for it.
+_REFLECTION = Later(_load)
+
+
+class Reflection(reflection_pb2_grpc.ServerReflectionServicer):  # type: ignore[misc]
+    """gRPC's own service, which is made when somebody asks. Network thread only."""
+
+    def __init__(self, services: Iterable[str]) -> None:
+        """services: beside itself."""
+        own = pb.DESCRIPTOR.services_by_name["ServerReflection"].full_name
+        self._names = (*sorted(services), own)
+        self._servicer: Any = None
+
+    async def ServerReflectionInfo(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        if self._servicer is None:
+            made = await _REFLECTION.get()
+            self._servicer = made.aio.ReflectionServicer(self._names, pool=ReflectedPool())
+        async for reply in self._servicer.ServerReflectionInfo(requests, context):
+            yield reply
 
 
 class ReflectedPool:

@@ -1,6 +1,10 @@
 """The JSON gateway: the etcd v3 API over HTTP/1.1, for clients that speak no gRPC.
 
-server.py   connections, limits, keep-alive (h11 parses)
-routes.py   which path is which method
-reply.py    answers, errors and streams as etcd's gateway writes them
+server.py      the port
+connection.py  a connection: requests, limits, keep-alive (h11 parses)
+gateway.py     a request as a call of the services
+routes.py      which path is which method
+reply.py       answers, errors and streams as etcd's gateway writes them
+
+A node loads server.py alone at its start, the rest when somebody speaks HTTP/1.1 to it.
 """

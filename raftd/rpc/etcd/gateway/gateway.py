@@ -5,20 +5,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
-
-from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from typing import TYPE_CHECKING, Any
 
 from raftd.rpc.etcd.calls import Caller, Hangup, Method
 from raftd.rpc.etcd.faults import Code, Fault
 from raftd.rpc.etcd.gateway import reply
+from raftd.rpc.etcd.gateway.http import CallerGone, HttpReply, HttpRequest, Send
 from raftd.rpc.etcd.gateway.routes import routes
-from raftd.rpc.etcd.gateway.server import CallerGone, HttpReply, HttpRequest, Send
 from raftd.rpc.etcd.maintenance import VERSION
+from raftd.rpc.plumbing.later import Later
+
+if TYPE_CHECKING:
+    from raftd.rpc.etcd.gateway.of_process import OfProcess
 
 LOG = logging.getLogger(__name__)
 PLAIN = "text/plain; charset=utf-8"
+
+
+def _load() -> OfProcess:
+    from raftd.rpc.etcd.gateway.of_process import OfProcess
+
+    return OfProcess()
+
+
+# Prometheus' package brings a web server and more, and hardly anybody asks here.
+_OF_PROCESS = Later(_load)
 
 
 class Gateway:
@@ -31,13 +42,11 @@ class Gateway:
             "/health": self._health,
             "/metrics": self._metrics,
         }
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
 
     async def handle(self, request: HttpRequest) -> HttpReply:
         page = self._pages.get(request.path)
         if page is not None:
-            return page() if request.method == "GET" else _not_allowed()
+            return await page() if request.method == "GET" else _not_allowed()
         method = self._routes.get(request.path)
         if method is None:
             return HttpReply(404, b"Not Found\n", PLAIN)
@@ -76,17 +85,18 @@ class Gateway:
 
         return HttpReply(200, stream=stream)
 
-    def _version(self) -> HttpReply:
+    async def _version(self) -> HttpReply:
         cluster = VERSION.rpartition(".")[0] + ".0"
         body = f'{{"etcdserver":"{VERSION}","etcdcluster":"{cluster}"}}'
         return HttpReply(200, body.encode())
 
-    def _metrics(self) -> HttpReply:
+    async def _metrics(self) -> HttpReply:
         """Of the process alone, as `etcdctl check datascale` asks; the node's are elsewhere."""
         told = b"# this process; the node's metrics are at the port of listen_admin\n"
-        return HttpReply(200, told + generate_latest(self._registry), CONTENT_TYPE_LATEST)
+        of_process = await _OF_PROCESS.get()
+        return HttpReply(200, told + of_process.text(), of_process.content_type)
 
-    def _health(self) -> HttpReply:
+    async def _health(self) -> HttpReply:
         why = self._healthy()
         if not why:
             return HttpReply(200, b'{"health":"true"}', PLAIN)

@@ -1,0 +1,154 @@
+"""One connection of the gateway: HTTP/1.1, parsed and written by h11. Network thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TypeVar
+
+import h11
+
+from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle, HttpRequest
+
+Value = TypeVar("Value")
+
+
+class Connection:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        handle: Handle,
+        limits: GatewayLimits,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._handle = handle
+        self._limits = limits
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes_max)
+
+    async def serve(self) -> None:
+        """Until the other side closes, or breaks a rule, or stays silent for too long.
+
+        Raises CallerGone, OSError, TimeoutError.
+        """
+        with contextlib.suppress(h11.RemoteProtocolError):
+            await self._serve()
+
+    async def _serve(self) -> None:
+        while True:
+            try:
+                request = await self._request()
+            except h11.RemoteProtocolError as error:
+                await self._refuse(error)
+                return
+            if request is None:
+                return
+            await self._answer(request)
+            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+                return
+            self._http.start_next_cycle()
+
+    async def _request(self) -> HttpRequest | None:
+        head: h11.Request | None = None
+        body = bytearray()
+        while True:
+            event = await self._event()
+            if isinstance(event, h11.Request):
+                head = event
+                size = sum(len(name) + len(value) for name, value in head.headers)
+                if size + len(head.target) > self._limits.head_bytes_max:
+                    raise h11.RemoteProtocolError("the head is too long", 431)
+                if self._http.they_are_waiting_for_100_continue:
+                    await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) > self._limits.body_bytes_max:
+                    raise h11.RemoteProtocolError("the body is too long", 413)
+            elif isinstance(event, h11.EndOfMessage):
+                assert head is not None
+                return _request_of(head, bytes(body))
+            else:
+                return None
+
+    async def _event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            async with asyncio.timeout(self._limits.idle_seconds):
+                data = await self._reader.read(64 << 10)
+            self._http.receive_data(data)
+        return event
+
+    async def _answer(self, request: HttpRequest) -> None:
+        """The caller may go while its request is served: then the work for it ends."""
+        work = asyncio.ensure_future(self._handle(request))
+        reply = await self._while_there(work)
+        headers = [("content-type", reply.content_type)]
+        if reply.stream is None:
+            headers.append(("content-length", str(len(reply.body))))
+            await self._send(h11.Response(status_code=reply.status, headers=headers))
+            if request.method != "HEAD":
+                await self._send(h11.Data(data=reply.body))
+        else:
+            headers.append(("transfer-encoding", "chunked"))
+            await self._send(h11.Response(status_code=reply.status, headers=headers))
+            stream = asyncio.ensure_future(reply.stream(self._chunk))
+            await self._while_there(stream)
+        await self._send(h11.EndOfMessage())
+
+    async def _while_there(self, work: asyncio.Future[Value]) -> Value:
+        """Raises CallerGone if the other side closes before `work` is done."""
+        gone = asyncio.ensure_future(self._closed())
+        try:
+            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise CallerGone
+            return work.result()
+        finally:
+            for task in (work, gone):
+                if not task.done():
+                    task.cancel()
+            # Both are asked how they ended: what nobody hears of would stop the node.
+            await asyncio.gather(work, gone, return_exceptions=True)
+
+    async def _closed(self) -> None:
+        """Returns when the other side has closed. What it sends meanwhile is kept, to a limit."""
+        size = 0
+        while data := await self._reader.read(64 << 10):
+            size += len(data)
+            if size > self._limits.body_bytes_max:
+                return
+            self._http.receive_data(data)
+
+    async def _chunk(self, data: bytes) -> None:
+        await self._send(h11.Data(data=data))
+
+    async def _send(self, event: h11.Event) -> None:
+        data = self._http.send(event)
+        if not data:
+            return
+        self._writer.write(data)
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                await self._writer.drain()
+        except (OSError, TimeoutError):
+            raise CallerGone from None
+
+    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
+        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        body = f"{error}\n".encode()
+        headers = [
+            ("content-type", "text/plain"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
+        status = error.error_status_hint or 400
+        await self._send(h11.Response(status_code=status, headers=headers))
+        await self._send(h11.Data(data=body))
+        await self._send(h11.EndOfMessage())
+
+
+def _request_of(head: h11.Request, body: bytes) -> HttpRequest:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
+    path = head.target.decode("latin-1").partition("?")[0]
+    return HttpRequest(head.method.decode("latin-1"), path, headers, body)

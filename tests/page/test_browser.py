@@ -5,6 +5,7 @@ With RAFTD_PICTURES=1 it writes the pictures of the documents anew.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,33 @@ def test_a_file_that_is_no_film_is_refused_by_its_line(
     browser.open(f"http://127.0.0.1:{cluster.nodes[0].ports.admin}/")
     browser.type("#file", str(path))
     browser.until(lambda: "line 2 has no t" in browser.text("#problem"), "the refusal")
+
+
+def test_a_vote_that_came_too_late_was_given_and_not_counted(
+    browser: Browser, cluster: Cluster, tmp_path: Path
+) -> None:
+    """It said "it has 2 of 3, and needs 2. It did not get them" (seed 42 of the simulator)."""
+    places = dict.fromkeys(("first", "last", "durable", "commit", "applied", "snapshot"), 0)
+    voters = {"voters": ["n1", "n2", "n3"], "terms": [], "timer": None, "vote": None}
+    campaign = {"node": "n1", "kind": "event", "event": "role", "role": "candidate"}
+    vote = {"node": "n2", "kind": "reply", "to": "n1", "what": "vote", "granted": True}
+    records = [
+        {"kind": "film", "version": 1, "source": "sim", "nodes": {"n1": "", "n2": "", "n3": ""}},
+        {"t": 0, "node": "n1", "kind": "state", "role": "follower", "term": 0, **places, **voters},
+        {"t": 1, **campaign, "term": 1, "detail": "follower -> candidate: election timeout"},
+        {"t": 2, **vote, "term": 1},
+        {"t": 3, **campaign, "term": 2, "detail": "candidate -> candidate: election timeout"},
+    ]
+    path = tmp_path / "late.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    browser.open(f"http://127.0.0.1:{cluster.nodes[0].ports.admin}/")
+    browser.type("#file", str(path))
+    browser.until(lambda: "not elected" in browser.text("#elections"), "its elections")
+    browser.click("#elections li:last-child button")
+    told = browser.text("#explanation")
+    assert "n2 voted for it. No answer of n3 was seen." in told
+    assert "With its own vote these are 2 of 3, and it needs 2, but they did not all" in told
+    assert browser.complaints() == []
 
 
 def test_it_follows_a_cluster_whose_leader_dies(browser: Browser, cluster: Cluster) -> None:

@@ -72,11 +72,15 @@ export function explain(election) {
   if (silent.length) {
     parts.push(`No answer of ${list(silent)} was seen.`);
   }
+  const outcome = election.outcome ? `: ${election.outcome}` : "";
   const count = `With its own vote it has ${have} of ${voters.length}, and needs ${needed}`;
   if (election.won && have < needed) parts.push(`It was elected; whose votes made that so is not in this film.`);
   else if (election.won) parts.push(`${count}: a majority, so it leads term ${term} (Section 5.2).`);
   else if (!election.over) parts.push(`${count}: undecided at this moment.`);
-  else parts.push(`${count}. It did not get them${election.outcome ? `: ${election.outcome}` : ""}.`);
+  else if (have < needed) parts.push(`${count}. It did not get them${outcome}.`);
+  // Answers are lost or late, and a node's own vote waits for its disk: what was said is not what it counted.
+  else parts.push(`With its own vote these are ${have} of ${voters.length}, and it needs ${needed}, but they did not all`
+    + ` count before its candidacy ended${outcome}.`);
   return parts.join(" ");
 }
 

@@ -49,7 +49,7 @@ def arm_retry(s: State, now: float) -> None:
 def adopt_term(s: State, fx: Effects, term: Term, now: float, why: str) -> None:
     """Figure 2, "All servers": a higher term makes a follower of anybody.
 
-    Only here is the vote cleared.
+    Only a new term clears the vote: here, or in `become_candidate`.
     """
     if term <= s.current_term:
         raise BrokenInvariant(f"term would go from {s.current_term} to {term}")

@@ -10,7 +10,9 @@ import sys
 import time
 
 from tests.mit.campaign import ALL_PARTS, Row, run_all
+from tests.mit.catalogue import scenarios
 from tests.mit.real_campaign import run_real
+from tests.mit.real_scenarios import REAL
 
 HEADS = ("scenario", "seeds", "events", "worst figure of its limit", "verdict")
 FAILURES_SHOWN = 3
@@ -27,7 +29,17 @@ def main() -> int:
     parser.add_argument("--real", action="store_true", help="real processes on loopback")
     parser.add_argument("--times", type=int, default=20, help="with --real (default %(default)s)")
     options = parser.parse_args()
+    options.only = options.only.removeprefix("test_")
+    parts = _parts(options)
+    known = REAL if options.real else [name for part in parts for name in scenarios(part)]
+    if not any(options.only in name for name in known):
+        where = "--real" if options.real else f"--parts {','.join(parts) or options.parts}"
+        parser.error(f"no scenario has {options.only!r} in its name ({where}): see docs/mit.md")
     return run_real(options.times, options.only) if options.real else _simulated(options)
+
+
+def _parts(options: argparse.Namespace) -> list[str]:
+    return [part for part in ALL_PARTS if part in options.parts.upper().split(",")]
 
 
 def _simulated(options: argparse.Namespace) -> int:
@@ -36,8 +48,8 @@ def _simulated(options: argparse.Namespace) -> int:
     _say("| --- | ---: | ---: | --- | --- |")
     rows: list[Row] = []
     more = options.seeds_more or options.seeds
-    parts = [part for part in ALL_PARTS if part in options.parts.upper().split(",")]
-    for row in run_all(options.seeds, more, options.seed, options.only, parts, options.jobs):
+    parts, only = _parts(options), options.only
+    for row in run_all(options.seeds, more, options.seed, only, parts, options.jobs):
         _say("| " + " | ".join(row.cells()) + " |")
         rows.append(row)
     failed = [outcome for row in rows for outcome in row.failures]

@@ -15,7 +15,7 @@ from tests.mit.real_scenarios import REAL
 def run_real(times: int, only: str) -> int:
     """Directories of failed runs are kept. Returns the exit status."""
     base = Path(tempfile.mkdtemp(prefix="raftd-mit-"))
-    names = [name for name in REAL if only.removeprefix("test_") in name]
+    names = [name for name in REAL if only in name]
     failed = 0
     _say("| scenario | times | seconds, mean | seconds, worst | verdict |")
     _say("| --- | ---: | ---: | ---: | --- |")

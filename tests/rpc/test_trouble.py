@@ -46,6 +46,7 @@ def test_it_is_told_while_it_lasts() -> None:
         ("Ssl handshake failed: CERTIFICATE_VERIFY_FAILED: certificate has expired", "has expired"),
         ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "one side speaks TLS"),
         ("DEADLINE_EXCEEDED: Deadline Exceeded", "no answer in time"),
+        ("UNAVAILABLE: nothing came for 2.0 s, nor an answer to a ping", "is the node paused"),
         ("x" * 1000, "x" * REASON_MAX),
     ],
 )

@@ -29,6 +29,7 @@ _KNOWN = {
     "deadline exceeded": _SILENCE,
     "timed out": _SILENCE,
     "no connection within": _SILENCE,
+    "nor an answer to a ping": _SILENCE,
 }
 """Words of gRPC's, OpenSSL's and the system's, and what they mean here."""
 

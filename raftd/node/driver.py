@@ -37,20 +37,9 @@ from raftd.core.types import (
 )
 from raftd.node.errors import NodeStopped
 from raftd.node.ports import Clock, FatalPort, PeerTransport
+from raftd.node.tick_timer import TickTimer
 
 T = TypeVar("T")
-
-TICK_SECONDS_MIN = 0.001
-"""A due timer stays due until its message is pulled: this floor keeps a stuck sender from making
-the loop spin."""
-
-TICK_SECONDS_MAX = 0.02
-"""Upper bound on the timer, so that calls that bring a deadline forward need not re-arm it."""
-
-REST_SECONDS_MAX = 0.5
-"""The same from a tick until something else enters the core, which brings the timer forward: three
-idle nodes spent a third of their time on ticks that had nothing to do.
-"""
 
 WRONG_THREAD = "the core is entered on the network thread only"
 
@@ -112,8 +101,7 @@ class CoreDriver:
         self._lock = threading.Lock()
         self._fatal = fatal
         self._loop = loop
-        self._timer: asyncio.TimerHandle | None = None
-        self._resting = False
+        self._timer = TickTimer(core.wake_at, lambda: self.enter(core.tick), clock, loop)
         self._event_listeners: list[Callable[[Event], None]] = []
         self._role_listeners: list[Callable[[], None]] = []
         self._failure_listeners: list[Callable[[str], None]] = []
@@ -149,13 +137,12 @@ class CoreDriver:
         self._log, self._machine = log, machine
         self._snapshots, self._transport = snapshots, transport
         self.enter(self.core.start)
-        self._arm_timer()
+        self._timer.arm()
 
     def stop(self, why: str) -> None:
         """Take no more calls. The first reason counts."""
         self.stopped = self.stopped or why
-        if self._timer is not None:
-            self._timer.cancel()
+        self._timer.stop()
 
     # -- the one way in --
 
@@ -163,18 +150,18 @@ class CoreDriver:
         """Let the core decide. Raises what NOTHING_DONE lists, and NodeStopped."""
         if self.stopped:
             raise NodeStopped(self.stopped)
-        if self._resting:
-            self._arm_timer()
         try:
             assert threading.get_ident() == self._network_thread, WRONG_THREAD
             with self._lock:
-                fx = call(self.clock.now())
+                now = self.clock.now()
+                fx = call(now)
                 self._queue(fx)
         except NOTHING_DONE:
             raise
         except BaseException as error:
             raise self.fail("the core", error) from error
         self.guarded("acting on what the core decided", lambda: self._deliver(fx))
+        self._timer.called(now)
         return fx
 
     def _queue(self, fx: Effects) -> None:
@@ -231,6 +218,7 @@ class CoreDriver:
         """The node cannot go on safely: poison it and report; returns what to raise."""
         kind = "broken invariant" if isinstance(error, BrokenInvariant) else "unexpected error"
         self.stopped = f"{kind} in {what}"
+        self._timer.stop()
         self._fatal.fatal(self.stopped, error)
         for call in self._failure_listeners:
             self._loop.call_soon(call, self.stopped)
@@ -240,10 +228,11 @@ class CoreDriver:
         """What the core owes to `peer` now; None when nothing, or when the node has stopped."""
         if self.stopped:
             return None
-        if self._resting:
-            self._arm_timer()
+        now = self.clock.now()
         with self._lock:
-            return self.core.next_request(peer, channel, self.clock.now())
+            request = self.core.next_request(peer, channel, now)
+        self._timer.called(now)
+        return request
 
     def persisted(self, seq: WriteSeq) -> None:
         """Posted by the raft-wal thread, or called at once after a write on this thread."""
@@ -253,10 +242,10 @@ class CoreDriver:
     def applied(self, index: Index) -> None:
         """The machine is at `index` now."""
         assert threading.get_ident() == self._network_thread, WRONG_THREAD
-        if self._resting:
-            self._arm_timer()
+        now = self.clock.now()
         with self._lock:
-            self.core.applied(index, self.clock.now())
+            self.core.applied(index, now)
+        self._timer.called(now)
 
     # -- events and time --
 
@@ -268,26 +257,12 @@ class CoreDriver:
         self.leading = self.core.role is Role.LEADER
         for call in self._role_listeners:
             call()
-        self._arm_timer()
+        self._timer.arm()
 
     def event(self, kind: EventKind, text: str, peer: str | None = None) -> Event:
         """An event of the node's own, in the core's present term and role."""
         core = self.core
         return Event(kind, core.current_term, core.role, core.leader_id, text, peer)
-
-    def _arm_timer(self, longest: float = TICK_SECONDS_MAX) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._resting = longest > TICK_SECONDS_MAX
-        now = self.clock.now()
-        delay = min(max(self.core.wake_at(now) - now, TICK_SECONDS_MIN), longest)
-        self._timer = self._loop.call_later(delay, self._on_timer)
-
-    def _on_timer(self) -> None:
-        if not self.stopped:
-            self._resting = False
-            self.enter(self.core.tick)
-            self._arm_timer(REST_SECONDS_MAX)
 
     def soon(self, call: Callable[[], None]) -> None:
         """Later in this or in the next turn of the loop."""

@@ -177,7 +177,9 @@ class Servers:
         self._admin = AdminService(self._gate, now, peers.meet)
         self._etcd: EtcdServices | None = None
         if store is not None:
-            self._etcd = EtcdServices(node, self._gate, peers, directory, store, settings.etcd)
+            self._etcd = EtcdServices(
+                node, self._gate, peers, directory, store, settings.etcd, self._turns
+            )
         keep_callers_out_of_the_log()
         self._peer_server = self._make_peer_server()
         self._client_server = self._make_client_server()

@@ -17,6 +17,7 @@ from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.calls import Caller, Conversation, Method
 from raftd.rpc.etcd.faults import fault
 from raftd.rpc.etcd.gateway.gateway import Gateway
+from raftd.rpc.etcd.gateway.held import Held
 from raftd.rpc.etcd.gateway.http import GatewayLimits
 from raftd.rpc.etcd.gateway.server import HttpServer
 from raftd.tls.contexts import server_context
@@ -113,8 +114,9 @@ Run = Callable[[Services, Callable[[], Awaitable[Port]]], Awaitable[None]]
 async def serving(
     services: Services, limits: GatewayLimits
 ) -> AsyncIterator[Callable[[], Awaitable[Port]]]:
-    gateway = Gateway(services.methods(), lambda: services.unhealthy)
-    server = HttpServer(gateway.handle, limits)
+    held = Held(limits.held_bytes_max)
+    gateway = Gateway(services.methods(), lambda: services.unhealthy, held)
+    server = HttpServer(gateway.handle, limits, held)
     number = await server.start("127.0.0.1", 0)
     opened: list[Port] = []
 
@@ -261,8 +263,9 @@ def test_a_gateway_that_takes_tls_and_plain_text(tmp_path: Path) -> None:
     known = ssl.create_default_context(cafile=files.ca)
 
     async def main() -> None:
-        gateway = Gateway(Services().methods(), lambda: "")
-        server = HttpServer(gateway.handle, GatewayLimits())
+        held = Held(1 << 20)
+        gateway = Gateway(Services().methods(), lambda: "", held)
+        server = HttpServer(gateway.handle, GatewayLimits(), held)
         tls = server_context(replace(files, ca=""), ["http/1.1"])
         port = await server.start("127.0.0.1", 0, tls, True)
         for context in (None, known):

@@ -18,6 +18,7 @@ from raftd.rpc.etcd.auth import AuthService
 from raftd.rpc.etcd.backend import Backend, Forwarder
 from raftd.rpc.etcd.door import Door
 from raftd.rpc.etcd.election import ElectionService
+from raftd.rpc.etcd.gateway.held import Held
 from raftd.rpc.etcd.gateway.http import GatewayLimits, HttpReply, HttpRequest
 from raftd.rpc.etcd.gateway.server import HttpServer
 from raftd.rpc.etcd.grpc_host import OpenStreams
@@ -37,6 +38,7 @@ from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.later import Later
 from raftd.rpc.plumbing.malformed import Tolerant
 from raftd.rpc.plumbing.ports import BindError
+from raftd.rpc.plumbing.turns import Turns
 from raftd.tls.contexts import Tls
 from raftd.tls.files import TlsProblem
 
@@ -87,6 +89,7 @@ class EtcdServices:
         directory: Directory,
         store: WatchedStore,
         settings: EtcdSettings,
+        turns: Turns,
     ) -> None:
         self._settings = settings
         self._streams = OpenStreams()
@@ -131,7 +134,8 @@ class EtcdServices:
         self._unhealthy = lambda: _unhealthy(node, store)
         self._gateway: Gateway | None = None
         """From the first request by HTTP on."""
-        self._http = HttpServer(self._by_http, settings.gateway)
+        self._held = Held(settings.gateway.held_bytes_max)
+        self._http = HttpServer(self._by_http, settings.gateway, self._held, turns)
 
     @property
     def names(self) -> list[str]:
@@ -153,7 +157,7 @@ class EtcdServices:
         if self._gateway is None:
             gateway = await _GATEWAY.get()
             methods = self._door.methods(self._services)
-            self._gateway = gateway(methods, self._unhealthy)
+            self._gateway = gateway(methods, self._unhealthy, self._held)
         return await self._gateway.handle(request)
 
     async def start(self) -> int:

@@ -8,9 +8,16 @@ from typing import TypeVar
 
 import h11
 
-from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle, HttpRequest
+from raftd.rpc.etcd.gateway.held import SMALL_BYTES, Held
+from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle, HttpRequest, Turn
 
 Value = TypeVar("Value")
+
+BODY_STEP_BYTES = 64 << 10
+"""A body is counted in steps."""
+
+PIPELINED_BYTES_MAX = 64 << 10
+"""Of requests that come while one is served. Who sends more without a look at an answer is cut."""
 
 
 class Connection:
@@ -20,11 +27,17 @@ class Connection:
         writer: asyncio.StreamWriter,
         handle: Handle,
         limits: GatewayLimits,
+        held: Held,
+        turn: Turn,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._handle = handle
         self._limits = limits
+        self._held = held
+        self._turn = turn
+        self._until: float | None = None
+        """When the request must have come that has begun to."""
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes_max)
 
     async def serve(self) -> None:
@@ -37,21 +50,24 @@ class Connection:
 
     async def _serve(self) -> None:
         while True:
-            try:
-                request = await self._request()
-            except h11.RemoteProtocolError as error:
-                await self._refuse(error)
-                return
-            if request is None:
-                return
-            await self._answer(request)
+            with contextlib.ExitStack() as kept:
+                try:
+                    request = await self._request(kept)
+                except h11.RemoteProtocolError as error:
+                    await self._refuse(error)
+                    return
+                if request is None:
+                    return
+                await self._answer(request, kept)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
             self._http.start_next_cycle()
 
-    async def _request(self) -> HttpRequest | None:
+    async def _request(self, kept: contextlib.ExitStack) -> HttpRequest | None:
+        """kept: lasts as long as the request is."""
         head: h11.Request | None = None
-        body = bytearray()
+        body, counted = bytearray(), SMALL_BYTES
+        self._until = None
         while True:
             event = await self._event()
             if isinstance(event, h11.Request):
@@ -65,21 +81,38 @@ class Connection:
                 body += event.data
                 if len(body) > self._limits.body_bytes_max:
                     raise h11.RemoteProtocolError("the body is too long", 413)
+                if len(body) > counted:
+                    counted += self._keep(kept, len(body) - counted)
             elif isinstance(event, h11.EndOfMessage):
                 assert head is not None
-                return _request_of(head, bytes(body))
+                return _request_of(head, bytes(body), self._turn)
             else:
                 return None
 
+    def _keep(self, kept: contextlib.ExitStack, size: int) -> int:
+        """Some steps ahead, for `size` more bytes of a body."""
+        size = max(size, BODY_STEP_BYTES)
+        if not self._held.room(size):
+            raise h11.RemoteProtocolError("too many requests are on their way: try again", 503)
+        kept.enter_context(self._held.kept(size))
+        return size
+
     async def _event(self) -> object:
+        loop = asyncio.get_running_loop()
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            async with asyncio.timeout(self._limits.idle_seconds):
+            idle_until = loop.time() + self._limits.idle_seconds
+            until = idle_until if self._until is None else min(idle_until, self._until)
+            async with asyncio.timeout_at(until):
                 data = await self._reader.read(64 << 10)
+            if self._until is None:
+                self._until = loop.time() + self._limits.request_seconds
             self._http.receive_data(data)
         return event
 
-    async def _answer(self, request: HttpRequest) -> None:
-        """The caller may go while its request is served: then the work for it ends."""
+    async def _answer(self, request: HttpRequest, kept: contextlib.ExitStack) -> None:
+        """The caller may go while its request is served: then the work for it ends. kept: what is
+        counted of the request.
+        """
         work = asyncio.ensure_future(self._handle(request))
         reply = await self._while_there(work)
         headers = [("content-type", reply.content_type)]
@@ -91,6 +124,7 @@ class Connection:
         else:
             headers.append(("transfer-encoding", "chunked"))
             await self._send(h11.Response(status_code=reply.status, headers=headers))
+            kept.close()  # a stream lasts, and has taken its requests out of the body
             stream = asyncio.ensure_future(reply.stream(self._chunk))
             await self._while_there(stream)
         await self._send(h11.EndOfMessage())
@@ -115,7 +149,7 @@ class Connection:
         size = 0
         while data := await self._reader.read(64 << 10):
             size += len(data)
-            if size > self._limits.body_bytes_max:
+            if size > PIPELINED_BYTES_MAX:
                 return
             self._http.receive_data(data)
 
@@ -148,7 +182,7 @@ class Connection:
         await self._send(h11.EndOfMessage())
 
 
-def _request_of(head: h11.Request, body: bytes) -> HttpRequest:
+def _request_of(head: h11.Request, body: bytes, turn: Turn) -> HttpRequest:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
     path = head.target.decode("latin-1").partition("?")[0]
-    return HttpRequest(head.method.decode("latin-1"), path, headers, body)
+    return HttpRequest(head.method.decode("latin-1"), path, headers, body, turn)

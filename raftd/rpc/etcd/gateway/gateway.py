@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from raftd.rpc.clients.gate import UNREAD
 from raftd.rpc.etcd.calls import Caller, Hangup, Method
-from raftd.rpc.etcd.faults import Code, Fault
+from raftd.rpc.etcd.faults import Code, Fault, fault
 from raftd.rpc.etcd.gateway import reply
-from raftd.rpc.etcd.gateway.http import CallerGone, HttpReply, HttpRequest, Send
+from raftd.rpc.etcd.gateway.held import Held
+from raftd.rpc.etcd.gateway.http import CallerGone, HttpReply, HttpRequest, Send, Turn
 from raftd.rpc.etcd.gateway.routes import routes
 from raftd.rpc.etcd.maintenance import VERSION
 from raftd.rpc.plumbing.later import Later
+from raftd.rpc.plumbing.turns import TooMany
 
 if TYPE_CHECKING:
     from raftd.rpc.etcd.gateway.of_process import OfProcess
 
 LOG = logging.getLogger(__name__)
 PLAIN = "text/plain; charset=utf-8"
+CHUNK_BYTES = 8 << 10
+"""So much of an answer is made in one turn: as JSON it takes some 2 ms."""
+ANSWER_SECONDS = 30.0
+ANSWER_BYTES_PER_SECOND = 64 << 10
+"""Who reads a large answer more slowly, those seconds aside, does not get all of it."""
 
 
 def _load() -> OfProcess:
@@ -33,9 +42,10 @@ _OF_PROCESS = Later(_load)
 
 
 class Gateway:
-    def __init__(self, methods: Iterable[Method], healthy: Callable[[], str]) -> None:
+    def __init__(self, methods: Iterable[Method], healthy: Callable[[], str], held: Held) -> None:
         """healthy: empty, or why this member should not be asked."""
         self._routes = routes(methods)
+        self._held = held
         self._healthy = healthy
         self._pages = {
             "/version": self._version,
@@ -55,23 +65,42 @@ class Gateway:
         token = request.headers.get("authorization", "")
         caller = Caller({"authorization": token}, True, "gateway")
         try:
+            await _begin(request.turn)
             if method.unary is not None:
                 answer = await method.unary(reply.parse(method.request, request.body), caller)
-                return HttpReply(200, reply.body_of(answer))
+                return self._answered(answer, request.turn)
             return await self._stream(method, request, caller)
         except Fault as error:
             return _refused(error)
         except Exception as error:  # noqa: BLE001  whoever asked is told
             return _refused(_undeclared(method, error))
 
+    def _answered(self, answer: Any, turn: Turn) -> HttpReply:
+        """A large one leaves as it is made: no caller makes the others wait, or keeps all of it."""
+        size = answer.ByteSize()
+        if size <= CHUNK_BYTES:
+            return HttpReply(200, b"".join(reply.pieces_of(answer)))
+        if not self._held.room(size):
+            raise Fault(Code.RESOURCE_EXHAUSTED, UNREAD)
+
+        async def stream(send: Send) -> None:
+            try:
+                async with asyncio.timeout(ANSWER_SECONDS + size / ANSWER_BYTES_PER_SECOND):
+                    with self._held.kept(size):
+                        await _send_all(reply.pieces_of(answer), send, turn)
+            except (Fault, TimeoutError):
+                raise CallerGone from None
+
+        return HttpReply(200, stream=stream)
+
     async def _stream(self, method: Method, request: HttpRequest, caller: Caller) -> HttpReply:
         """A stream's requests are all in the body; its answers come one a line."""
         handle = method.streaming
         assert handle is not None
-        requests = list(reply.parse_all(method.request, request.body))
+        requests = deque(reply.parse_all(method.request, request.body))
 
         async def stream(send: Send) -> None:
-            talk = _Talk(caller, requests, send, method.path.endswith("Watch"))
+            talk = _Talk(caller, requests, send, request.turn, method.path.endswith("Watch"))
             try:
                 await handle(talk)
             except Hangup:
@@ -106,20 +135,44 @@ class Gateway:
 class _Talk:
     """One stream over HTTP: a watch goes on after its requests, anything else ends with them."""
 
-    def __init__(self, caller: Caller, requests: list[Any], send: Send, lasts: bool) -> None:
+    def __init__(
+        self, caller: Caller, requests: deque[Any], send: Send, turn: Turn, lasts: bool
+    ) -> None:
         self.caller = caller
-        self._requests = iter(requests)
+        self._requests = requests
         self._send = send
+        self._turn = turn
         self._lasts = lasts
 
     async def receive(self) -> Any:
-        request = next(self._requests, None)
+        request = self._requests.popleft() if self._requests else None
         if request is None and self._lasts:
             await asyncio.get_running_loop().create_future()  # until the stream ends
         return request
 
     async def send(self, answer: Any) -> None:
-        await self._send(reply.result_of(answer))
+        await _send_all(reply.result_of(answer), self._send, self._turn)
+
+
+async def _send_all(pieces: Iterator[bytes], send: Send, turn: Turn) -> None:
+    """Some in each turn."""
+    chunk = bytearray()
+    for piece in pieces:
+        chunk += piece
+        if len(chunk) >= CHUNK_BYTES:
+            await send(bytes(chunk))
+            chunk.clear()
+            await _begin(turn)
+    if chunk:
+        await send(bytes(chunk))
+
+
+async def _begin(turn: Turn) -> None:
+    """Raises Fault."""
+    try:
+        await turn()
+    except TooMany:
+        raise fault("too_many_requests") from None
 
 
 def _refused(error: Fault) -> HttpReply:

@@ -6,6 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 Send = Callable[[bytes], Awaitable[None]]
+Turn = Callable[[], Awaitable[None]]
+
+
+async def at_once() -> None:
+    """The turn of who waits for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,24 +18,30 @@ class GatewayLimits:
     """Of one HTTP port. Times in seconds, sizes in bytes.
 
     connections_max: one more is closed at once. idle: a connection may wait so long for its next
-    request, and a request for its next byte. write: so long may a caller not read.
+    request, and a request for its next byte; request: for its last. write: so long may a caller not
+    read. held: of requests that come and answers that leave, on all connections together.
     """
 
     connections_max: int = 1024
     head_bytes_max: int = 16 << 10
     body_bytes_max: int = 2 << 20
+    held_bytes_max: int = 48 << 20
     idle_seconds: float = 60.0
+    request_seconds: float = 60.0
     write_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """headers: names in lower case."""
+    """headers: names in lower case. turn: returns when the next piece of work for it may be done.
+    It raises TooMany.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
+    turn: Turn = at_once
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The gateway's HTTP port: its connections, how many there may be, and their end. Network thread
 only.
 
-A connection (connection.py) serves one request at a time.
+A connection (connection.py) serves one request at a time, and requests begin in turn
+(rpc/plumbing/turns.py).
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import contextlib
 import logging
 import socket
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
 from raftd.h2.either import EitherPort
 from raftd.h2.listening import bound
-from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle
+from raftd.rpc.etcd.gateway.held import Held
+from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle, at_once
 from raftd.rpc.plumbing.later import Later
+from raftd.rpc.plumbing.turns import Row, Turns
 
 if TYPE_CHECKING:
     from raftd.rpc.etcd.gateway.connection import Connection
@@ -35,9 +39,14 @@ _CONNECTION = Later(_load)
 
 
 class HttpServer:
-    def __init__(self, handle: Handle, limits: GatewayLimits) -> None:
+    def __init__(
+        self, handle: Handle, limits: GatewayLimits, held: Held, turns: Turns | None = None
+    ) -> None:
+        """turns: None: everything is done at once."""
         self._handle = handle
         self._limits = limits
+        self._held = held
+        self._turns = turns
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | EitherPort | None = None
         self._stopped = False
@@ -93,7 +102,7 @@ class HttpServer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._tasks) >= self._limits.connections_max:
+        if self._stopped or len(self._tasks) >= self._limits.connections_max:
             writer.close()
             return
         task = asyncio.current_task()
@@ -102,7 +111,8 @@ class HttpServer:
         try:
             with contextlib.suppress(CallerGone, OSError, TimeoutError, asyncio.CancelledError):
                 made = await _CONNECTION.get()
-                await made(reader, writer, self._handle, self._limits).serve()
+                turn = at_once if self._turns is None else partial(self._turns.turn, Row())
+                await made(reader, writer, self._handle, self._limits, self._held, turn).serve()
         except Exception:
             # What nobody catches would stop the node, and a stranger's request must not.
             LOG.exception("gateway: a connection ended by an error that is not declared")

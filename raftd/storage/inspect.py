@@ -5,6 +5,7 @@ Of a directory in use it shows a moment; the end of its log may then look torn.
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -83,6 +84,7 @@ def inspect(
     reports, root = [], ""
     try:
         for root in [roots] if isinstance(roots, str) else roots:
+            _refuse_directory_above(fs, root)
             report = inspect_directory(fs, root)
             reports.append(report)
             for line in json_lines(report) if as_json else text_lines(report):
@@ -98,6 +100,25 @@ def inspect(
         for line in found:
             stream.write(line + "\n")
     return 1 if any(report.damage for report in reports) else 0
+
+
+def _refuse_directory_above(fs: FileSystem, root: str) -> None:
+    """Raises OSError: the directory above the data of a node that is well is not damaged."""
+    names = fs.listdir(root)
+    if segment_numbers(names) or {"identity", SNAPSHOTS_NAME} & set(names):
+        return
+    for name in sorted(names):
+        if "identity" in _names_in(fs, f"{root}/{name}"):
+            told = f"nothing of raftd is in it, but in {root}/{name}"
+            raise FileNotFoundError(errno.ENOENT, told)
+
+
+def _names_in(fs: FileSystem, path: str) -> list[str]:
+    """Nothing, if it is a file or not ours to read."""
+    try:
+        return fs.listdir(path)
+    except OSError:
+        return []
 
 
 def record_lines(fs: FileSystem, root: str) -> Iterator[str]:

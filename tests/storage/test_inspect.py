@@ -147,6 +147,18 @@ def test_on_real_files(tmp_path: Path) -> None:
     assert "No such file" in out.getvalue()
 
 
+def test_the_directory_above_is_not_called_damaged(tmp_path: Path) -> None:
+    """`raftd inspect .run/nodes/n1` of a node that is well: a missing identity, a refused start."""
+    fs, root = OsFileSystem(), str(tmp_path / "data")
+    open_directory(fs, root, cluster="c", node="n1", new_incarnation=lambda: "ab" * 8).close()
+    (tmp_path / "node.yaml").write_text("id: n1\n")
+    out = io.StringIO()
+    assert inspect(str(tmp_path), out=out) == 2
+    told = f"{tmp_path}: nothing of raftd is in it, but in {tmp_path}/data: name a raftd data"
+    assert told in out.getvalue()
+    assert "DAMAGE" not in out.getvalue()
+
+
 def test_a_configuration_entry_says_who_is_in_it() -> None:
     fs = MemoryFileSystem()
     opened = directory(fs)

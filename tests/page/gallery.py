@@ -18,6 +18,8 @@ GALLERY = Path(__file__).resolve().parents[2] / "docs" / "gallery"
 FILMS = {
     "figure-7": (SCRIPTS / "figure_7.txt", "Figure 7: every kind of follower"),
     "figure-8": (SCRIPTS / "figure_8.txt", "Figure 8: an entry of an old term on a majority"),
+    "joint-configuration": (SCRIPTS / "replace_joint.txt", "A voter is replaced"),
+    "snapshot": (SCRIPTS / "snapshot_marker_order.txt", "A follower gets a snapshot"),
     "aba-on-disk": (SCRIPTS / "aba_on_disk.txt", "An entry that comes, goes and comes again"),
     "split-vote": (OWN_SCRIPTS / "split_vote.txt", "A split vote"),
     "one-way-partition": (OWN_SCRIPTS / "one_way_partition.txt", "A one-way partition"),

@@ -95,7 +95,7 @@ def test_a_crowd_of_large_requests_is_taken_in_turn() -> None:
         async def all_at_once() -> None:
             await asyncio.gather(*map(one, ports))
 
-        assert await longest_turn(all_at_once()) < HELD_SECONDS
+        assert await longest_turn(all_at_once()) < HELD_SECONDS / 3
 
     run(test)
 

@@ -56,7 +56,7 @@ def test_the_largest_transaction_that_etcd_takes_has_room() -> None:
         failure=[pb.RequestOp(request_range=read)] * many,
     )
     body = json_format.MessageToJson(request).encode()
-    assert reply.parse(pb.TxnRequest, body) == request
+    assert list(reply.parse_all(pb.TxnRequest, body)) == [request]
 
 
 def answers() -> dict[str, Any]:

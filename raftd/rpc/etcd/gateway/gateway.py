@@ -46,6 +46,8 @@ class Gateway:
         """healthy: empty, or why this member should not be asked."""
         self._routes = routes(methods)
         self._held = held
+        self._large = asyncio.Lock()
+        """Of whoever reads a body with many parts."""
         self._healthy = healthy
         self._pages = {
             "/version": self._version,
@@ -65,11 +67,12 @@ class Gateway:
         token = request.headers.get("authorization", "")
         caller = Caller({"authorization": token}, True, "gateway")
         try:
-            await _begin(request.turn)
+            messages = await self._read(method, request)
             if method.unary is not None:
-                answer = await method.unary(reply.parse(method.request, request.body), caller)
+                message = messages[0] if messages else method.request()
+                answer = await method.unary(message, caller)
                 return self._answered(answer, request.turn)
-            return await self._stream(method, request, caller)
+            return self._stream(method, messages, caller, request.turn)
         except Fault as error:
             return _refused(error)
         except Exception as error:  # noqa: BLE001  whoever asked is told
@@ -93,14 +96,25 @@ class Gateway:
 
         return HttpReply(200, stream=stream)
 
-    async def _stream(self, method: Method, request: HttpRequest, caller: Caller) -> HttpReply:
+    async def _read(self, method: Method, request: HttpRequest) -> deque[Any]:
+        """What the body holds. Of large ones one a turn of the loop. Raises Fault."""
+        if reply.parts_of(request.body) <= reply.PARTS_SMALL:
+            await _begin(request.turn)
+            return deque(reply.parse_all(method.request, request.body))
+        async with self._large:
+            await asyncio.sleep(0)  # in a turn of its own: those that came with it wait
+            await _begin(request.turn)
+            return deque(reply.parse_all(method.request, request.body))
+
+    def _stream(
+        self, method: Method, requests: deque[Any], caller: Caller, turn: Turn
+    ) -> HttpReply:
         """A stream's requests are all in the body; its answers come one a line."""
         handle = method.streaming
         assert handle is not None
-        requests = deque(reply.parse_all(method.request, request.body))
 
         async def stream(send: Send) -> None:
-            talk = _Talk(caller, requests, send, request.turn, method.path.endswith("Watch"))
+            talk = _Talk(caller, requests, send, turn, method.path.endswith("Watch"))
             try:
                 await handle(talk)
             except Hangup:

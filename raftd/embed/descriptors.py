@@ -10,6 +10,8 @@ import os
 import resource
 from typing import NamedTuple
 
+from raftd.rpc.etcd.gateway.http import GatewayLimits
+
 OWN = 64
 """For segments, snapshots, the HTTP port's connections (32), and what libraries open."""
 
@@ -19,20 +21,29 @@ OWN_PER_PEER = 8
 PEER_PORT_SHARE = 4
 """The peer port gets this part of what is left: so no crowd there shuts out the clients."""
 
+GATEWAY_SHARE = 4
+GATEWAY_MAX = GatewayLimits().connections_max
+"""Of what the clients have, the JSON gateway gets this part, up to its own limit."""
+
 CONNECTIONS_MIN = 16
 """Of each port, however low the limit."""
 
 
 class Connections(NamedTuple):
-    """How many may come in at each port."""
+    """How many may come in at each port. gateway: by HTTP/1.1, wherever they come in."""
 
     peers: int
     clients: int
+    gateway: int
 
 
-def connections(peers: int) -> Connections:
-    """peers: how many other nodes there are. Call it when the node's own files are open."""
+def connections(peers: int, gateway: bool) -> Connections:
+    """peers: how many other nodes there are. gateway: is there one? Call it when the node's own
+    files are open.
+    """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     left = limit - len(os.listdir("/dev/fd")) - OWN - OWN_PER_PEER * peers
     at_peer_port = max(CONNECTIONS_MIN, left // PEER_PORT_SHARE)
-    return Connections(at_peer_port, max(CONNECTIONS_MIN, left - at_peer_port))
+    at_client_port = max(CONNECTIONS_MIN, left - at_peer_port)
+    by_http = min(GATEWAY_MAX, at_client_port // GATEWAY_SHARE) if gateway else 0
+    return Connections(at_peer_port, at_client_port - by_http, by_http)

@@ -9,6 +9,7 @@ from raftd.embed.descriptors import connections
 from raftd.embed.security import Security
 from raftd.rpc.clients.callers import CallerSettings
 from raftd.rpc.clients.replaying import NOTHING, Start
+from raftd.rpc.etcd.gateway.http import GatewayLimits
 from raftd.rpc.etcd.services import EtcdSettings
 from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
@@ -27,7 +28,9 @@ def server_settings(
     config: Config, security: Security, link: LinkSettings, start: Start = NOTHING
 ) -> ServerSettings:
     """For both ports. link: as from `link_settings`. start: what the node was started with."""
-    most = connections(max(len(config.peers) - 1, PEERS_EXPECTED))
+    at_client_port = config.client_http and (config.client_tls_optional or link.transport == H2)
+    gateway = at_client_port or bool(config.listen_gateway)
+    most = connections(max(len(config.peers) - 1, PEERS_EXPECTED), gateway)
     return ServerSettings(
         listen_address(config, "listen_peer"),
         listen_address(config, "listen_client"),
@@ -42,7 +45,8 @@ def server_settings(
         client_tls_optional=config.client_tls_optional,
         etcd=EtcdSettings(
             config.listen_gateway,
-            config.client_http and (config.client_tls_optional or link.transport == H2),
+            at_client_port,
+            gateway=GatewayLimits(connections_max=most.gateway),
             watchers=WatchLimits(config.stream_watchers_max, config.watchers_max),
             tls=security.gateway,
             tls_optional=config.client_tls_optional,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+
+import pytest
+
 from raftd.config import Config
 from raftd.embed.security import security_of
 from raftd.embed.serving import link_settings, server_settings
+from raftd.rpc.etcd.gateway.http import GatewayLimits
 from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.plumbing.turns import TurnLimits
 from raftd.rpc.server import ServerSettings
@@ -34,3 +39,20 @@ def test_defaults_are_said_once() -> None:
     assert made.client_calls_max == ServerSettings("", "").client_calls_max
     assert made.turns == TurnLimits()
     assert made.etcd.watchers == WatchLimits()
+
+
+@pytest.mark.parametrize("limit", [200, 1024, 65_536])
+@pytest.mark.parametrize("served", [True, False])
+def test_all_ports_together_leave_descriptors_for_the_log(
+    monkeypatch: pytest.MonkeyPatch, limit: int, served: bool
+) -> None:
+    """The story without it: who speaks HTTP/1.1 leaves the client port's count for the gateway's,
+    which had 1,024 of its own, so a crowd took the file of the log's next segment.
+    """
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (limit, limit))
+    made = settings(Config(client_http=served))
+    gateway = made.etcd.gateway.connections_max if served else 0
+    assert made.peer_connections_max + made.client_connections_max + gateway <= limit - 64
+    assert made.client_connections_max > gateway
+    if served:
+        assert 0 < gateway <= GatewayLimits().connections_max

@@ -6,6 +6,7 @@ if it is a bug) and exit code 70.
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import logging
 import os
@@ -249,6 +250,10 @@ class _Process:
             )
         except OSError as error:
             why = error.strerror or str(error)
+            if error.errno == errno.EADDRINUSE:
+                # Its default is one port for everybody, and `peers` has no other one for it.
+                why = f"{os.strerror(error.errno)}; each node on this machine needs a listen_admin"
+                why += ' of its own ("": none)'
             raise CannotStart(f"listen_admin: cannot listen on {address}: {why}") from None
         admin.start()
         return admin

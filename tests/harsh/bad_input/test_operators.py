@@ -110,6 +110,8 @@ def test_port_of_a_running_node(live: Live, beside: Beside, which: str) -> None:
     taken = f"127.0.0.1:{getattr(live.nodes[0].ports, which)}"
     line = refusal(node, config(live, node, **{f"listen_{which}": taken}))
     assert f"cannot start: listen_{which}: cannot listen on {taken}: Address already in use" in line
+    assert ("; each node on this machine needs a listen_admin" in line) == (which == "admin")
+    assert "while attempting" not in line, "asyncio's words, and the address once more"
 
 
 def test_directory_held_by_a_running_node(live: Live, beside: Beside) -> None:

@@ -74,7 +74,7 @@ def why_refused(s: State, request: VoteRequest, now: float) -> str:
     if request.term < s.current_term:
         return f"it is in term {s.current_term}, a later one (Figure 2, RequestVote 1)"
     if defends_leader(s, request, now):
-        return f"it hears its leader, {s.leader_id} (dissertation 4.2.3)"
+        return f"it hears its leader, {s.leader_id} (Section 6)"
     if request.term == s.current_term:
         if s.role is Role.LEADER:
             return f"it leads term {s.current_term} itself (Figure 2, RequestVote 2)"

@@ -41,7 +41,7 @@ class NodeCollector:
         self._gauges = gauges
 
     def collect(self) -> Iterator[Metric]:
-        yield _gauge("network_thread_silence_seconds", "0.1 at rest", self._vitals.silence())
+        yield _gauge("network_thread_silence_seconds", "0.25 at rest", self._vitals.silence())
         for name, count in sorted(self._vitals.counters.items()):
             counter = CounterMetricFamily(f"raftd_{name}", name.replace("_", " "))
             counter.add_metric([], count)

@@ -24,6 +24,7 @@ from raftd.embed.security import Security
 from raftd.embed.serving import link_settings, server_settings
 from raftd.machine.protocol import TellsTroubles
 from raftd.machine.sessions import Sessions
+from raftd.node.beat import until_beat
 from raftd.node.health import Ailment, Signs
 from raftd.node.measures import Measures
 from raftd.node.node import Node
@@ -41,8 +42,11 @@ LOG = logging.getLogger("raftd.node")
 
 NOTHING = Recovered()
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 """How often the observer is shown what the node looks like."""
+
+NEWS_SECONDS = 0.05
+"""The same after an event: what has just happened is seen soon, and many events are one look."""
 
 CLOSE_SECONDS = 15.0
 """For the workers to end what they are doing, beside `stop_grace`."""
@@ -70,7 +74,7 @@ class Observer(Protocol):
         """Something happened. Every event, in order."""
 
     def look(self, look: Look) -> None:
-        """What the node looks like, every LOOK_SECONDS from its start on."""
+        """What the node looks like: every LOOK_SECONDS from its start on, sooner after events."""
 
 
 class NodeThread:
@@ -101,6 +105,8 @@ class NodeThread:
         self._started = threading.Event()
         self._refusal: BindError | None = None
         self._fatal = Failing(fatal, self._stop_soon)
+        self._next_look: asyncio.Event | None = None
+        self._hastened = False
         self._thread = threading.Thread(target=self._run, name="raft-net", daemon=True)
         self.node: Node
         """From `start` on."""
@@ -169,7 +175,7 @@ class NodeThread:
             await self._close(servers, 0)
             return
         self.ports = servers.peer_port, servers.client_port
-        looks = self._loop.create_task(self._look(servers))
+        looks = self._loop.create_task(self._looks(servers))
         looks.add_done_callback(self._looks_ended)
         LOG.info(
             "serving: peers on port %d, clients on port %d", *self.ports, extra={"event": "serving"}
@@ -206,7 +212,7 @@ class NodeThread:
             rng=SystemRandom(),
             fatal=fatal,
             loop=self._loop,
-            observer=self._observer.event,
+            observer=self._event,
         )
         where = Directory({name: PeerAddress(*at) for name, at in config.peers.items()})
         if config.advertise_gateway:
@@ -226,8 +232,14 @@ class NodeThread:
         )
         return node, peers, servers
 
-    async def _look(self, servers: Servers) -> None:
-        node = self.node
+    def _event(self, event: Event) -> None:
+        self._observer.event(event)
+        if self._next_look is not None and not self._hastened:
+            self._hastened = True
+            self._loop.call_later(NEWS_SECONDS, self._next_look.set)
+
+    async def _looks(self, servers: Servers) -> None:
+        node, loop = self.node, self._loop
         while True:
             log = self._directory.wal.stats
             look = Look(
@@ -239,7 +251,11 @@ class NodeThread:
                 ports=servers.figures,
             )
             self._observer.look(look)
-            await asyncio.sleep(LOOK_SECONDS)
+            self._hastened, self._next_look = False, asyncio.Event()
+            pause = until_beat(loop.time(), LOOK_SECONDS)
+            timer = loop.call_later(pause, self._next_look.set)
+            await self._next_look.wait()
+            timer.cancel()
 
     def _looks_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

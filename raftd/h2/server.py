@@ -32,11 +32,9 @@ from raftd.h2.listening import BACKLOG, bound, unix_path
 from raftd.h2.server_call import Handler, ServerCall
 from raftd.h2.server_connection import ServerConnection
 from raftd.h2.settings import ServerLimits
+from raftd.h2.vigil import pause_of_server
 
 log = logging.getLogger("raftd.h2")
-
-CHECK_SHARE = 8
-"""Connections are looked at so many times within the shortest time of their settings."""
 
 CHECK_SECONDS_MIN = 0.05
 
@@ -185,14 +183,8 @@ class Server:
         now = self.loop.time()
         for connection in list(self.connections):
             connection.check(now)
-        settings = self.limits.connection
-        shortest = min(
-            settings.keepalive_time,
-            settings.keepalive_timeout,
-            settings.handshake_timeout,
-            settings.stall_timeout,
-        )
-        pause = max(CHECK_SECONDS_MIN, shortest / CHECK_SHARE)
+        vigils = [one.vigil for one in self.connections if not one.closed]
+        pause = max(CHECK_SECONDS_MIN, pause_of_server(vigils, self.limits.connection, now))
         self._timer = self.loop.call_later(pause, self._check)
 
     # --- the connections' side --------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from raftd.h2.engine import Engine
@@ -11,12 +11,31 @@ from raftd.h2.settings import ConnectionSettings
 CHECK_SHARE = 8
 """Connections are looked at so many times within the shortest time of their settings."""
 
+REST_SECONDS = 0.5
+"""A server with few connections on which nothing is due looks as seldom as that."""
+FEW = 64
+
 
 def pause_before_look(vigils: Sequence[Vigil], settings: ConnectionSettings, now: float) -> float:
     """Seconds until something is due on one of these; none: the shortest that makes sense."""
     least = min(settings.keepalive_time, settings.keepalive_timeout) / CHECK_SHARE
     due = min((vigil.due() for vigil in vigils), default=now)
     return max(least, min(due - now, settings.keepalive_time))
+
+
+def pause_of_server(vigils: Collection[Vigil], settings: ConnectionSettings, now: float) -> float:
+    """Seconds until a server looks again at those who have connected.
+
+    Others may connect meanwhile, or stop reading: it is twice within the shortest time at least.
+    It is more often while something waits to be read, and with many, of whom one is always due.
+    """
+    times = settings.keepalive_time, settings.keepalive_timeout
+    shortest = min(*times, settings.handshake_timeout, settings.stall_timeout)
+    often = shortest / CHECK_SHARE
+    if len(vigils) > FEW or any(vigil.waits for vigil in vigils):
+        return often
+    due = min((vigil.due() for vigil in vigils), default=now + REST_SECONDS)
+    return max(often, min(due - now, shortest / 2, REST_SECONDS))
 
 
 class Watched(Protocol):
@@ -70,6 +89,11 @@ class Vigil:
         elif now - self.pinged >= settings.keepalive_timeout:
             return f"nothing came for {now - self.heard:.1f} s, nor an answer to a ping"
         return self._look_at_reader(now)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to be read by the other side."""
+        return bool(self._connection.unsent)
 
     def due(self) -> float:
         """When there is something to look at, if nothing comes meanwhile; on the loop's clock."""

@@ -104,7 +104,7 @@ class DiskRoom:
     def _look(self) -> None:
         if self._driver.stopped:
             return
-        self._driver.later(LOOK_SECONDS, self._look)
+        self._driver.on_beat(LOOK_SECONDS, self._look)
         if not self._looking:
             self._looking = True
             self._snapshot_worker.look(self._need_bytes, self._seen)

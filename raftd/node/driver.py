@@ -35,6 +35,7 @@ from raftd.core.types import (
     Write,
     WriteSeq,
 )
+from raftd.node.beat import until_beat
 from raftd.node.errors import NodeStopped
 from raftd.node.ports import Clock, FatalPort, PeerTransport
 from raftd.node.tick_timer import TickTimer
@@ -270,6 +271,10 @@ class CoreDriver:
 
     def later(self, seconds: float, call: Callable[[], None]) -> None:
         self._loop.call_later(seconds, call)
+
+    def on_beat(self, seconds: float, call: Callable[[], None]) -> None:
+        """In about `seconds`, together with other looks. See beat.py."""
+        self._loop.call_later(until_beat(self._loop.time(), seconds), call)
 
     def post(self, call: Callable[[], None]) -> None:
         """Call this on the network thread, soon. Any thread; nothing happens after the loop."""

@@ -150,7 +150,7 @@ class Wellbeing:
         if unfit != self._unfit:
             self._unfit = unfit
             driver.enter(lambda now: self._core.fit_to_lead(not unfit))
-        driver.later(LOOK_SECONDS, self.look)
+        driver.on_beat(LOOK_SECONDS, self.look)
 
     def _note_machine(self, now: float) -> None:
         was, self._stalled = self._stalled, self._machine.seconds >= self._limit

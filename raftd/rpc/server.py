@@ -148,6 +148,9 @@ class Servers:
         """
         self._node = node
         self._store = store
+        # Once: whether an object has a protocol's methods is looked up one by one.
+        known: object = store
+        self._measured = known if isinstance(known, MeasuredStore) else None
         self._peers = peers
         self._settings = settings
         self._watch = LinkWatch(node, peers.probe, fatal)
@@ -267,9 +270,10 @@ class Servers:
         if store is None:
             return ports
         ports = replace(ports, alarms=len(store.troubles()), watchers=len(store.watches))
-        if isinstance(store, MeasuredStore):
+        measured = self._measured
+        if measured is not None:
             ports = replace(
-                ports, store_bytes=store.size_bytes, quota_bytes=store.quota.limit_bytes
+                ports, store_bytes=measured.size_bytes, quota_bytes=measured.quota.limit_bytes
             )
         return ports
 

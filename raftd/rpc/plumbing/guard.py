@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from raftd.node.beat import until_beat
 from raftd.rpc.plumbing import sockets
 from raftd.rpc.plumbing.connections import Connections, End, end_of, plain
 from raftd.rpc.plumbing.quiet import QuietLog
@@ -83,7 +84,8 @@ class Guard:
         over = len(list(islice(walk, SLICE))) < SLICE
         spent += self._loop.time() - began
         if over:
-            self._again(max(SCAN_SECONDS, spent / SCAN_SHARE), self._walk(), 0.0)
+            pause = max(SCAN_SECONDS, spent / SCAN_SHARE)
+            self._again(until_beat(self._loop.time(), pause), self._walk(), 0.0)
         else:
             self._again(SLICE_PAUSE_SECONDS, walk, spent)
 

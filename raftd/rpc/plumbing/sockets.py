@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import stat
 import sys
 from collections.abc import Collection, Iterator
 from struct import unpack_from
@@ -43,8 +44,11 @@ def accepted(ports: Collection[int]) -> Iterator[Accepted]:
 
 def _look(descriptor: int, ports: Collection[int]) -> Accepted | None:
     try:
+        # Most are files: to ask that first takes a fifth of what a socket that is none takes.
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
         looking = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=descriptor)
-    except OSError:  # no socket, or gone since
+    except OSError:  # gone since
         return None
     try:
         own = looking.getsockname()

@@ -1,0 +1,45 @@
+"""How often a server looks at its connections."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from raftd.h2.settings import ConnectionSettings
+from raftd.h2.vigil import CHECK_SHARE, FEW, REST_SECONDS, Vigil, pause_of_server
+
+SETTINGS = ConnectionSettings(keepalive_time=2.0, keepalive_timeout=1.0, handshake_timeout=1.0)
+OFTEN = 1.0 / CHECK_SHARE
+
+
+class Connection:
+    settings = SETTINGS
+
+    def __init__(self, settled: bool = True, unsent: int = 0) -> None:
+        self.settled = settled
+        self.unsent = unsent
+
+
+def vigil(now: float = 100.0, **how: Any) -> Vigil:
+    return Vigil(cast(Any, Connection(**how)), now)
+
+
+def test_nobody_or_someone_who_talks_is_looked_at_seldom() -> None:
+    assert pause_of_server([], SETTINGS, 100.0) == REST_SECONDS
+    assert pause_of_server([vigil()], SETTINGS, 100.0) == REST_SECONDS
+
+
+def test_what_is_due_is_looked_at_when_it_is() -> None:
+    silent, new = vigil(98.3), vigil(99.2, settled=False)
+    assert pause_of_server([vigil(), silent], SETTINGS, 100.0) == pytest.approx(0.3)
+    assert pause_of_server([vigil(), new], SETTINGS, 100.0) == pytest.approx(0.2)
+
+
+def test_who_does_not_read_and_a_crowd_are_looked_at_often() -> None:
+    assert pause_of_server([vigil(), vigil(unsent=1)], SETTINGS, 100.0) == OFTEN
+    assert pause_of_server([vigil() for _ in range(FEW + 1)], SETTINGS, 100.0) == OFTEN
+
+
+def test_one_who_is_overdue_does_not_make_it_spin() -> None:
+    assert pause_of_server([vigil(0.0)], SETTINGS, 100.0) == OFTEN

@@ -26,7 +26,8 @@ EXIT_USAGE = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script; returns the exit code."""
     streams.prepare()
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = build_parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)
     except ConfigError as error:
@@ -39,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
+    """words: of the command line. Of the commands with a flag for each setting, of which there are
+    a hundred, only one that is among them gets those flags. None: all of them.
+    """
     parser = argparse.ArgumentParser(
         prog="raftd",
         description="One node of a Raft cluster.",
@@ -52,18 +56,18 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     serve = commands.add_parser("serve", help="run the node until SIGTERM", allow_abbrev=False)
-    settings_flags.add_to(serve)
+    _add_settings(serve, words)
     serve.set_defaults(run=_serve)
 
     config = commands.add_parser("config", help="look at the configuration", allow_abbrev=False)
     actions = config.add_subparsers(metavar="ACTION", required=True)
     check = actions.add_parser("check", help="say what is wrong with it", allow_abbrev=False)
-    settings_flags.add_to(check)
+    _add_settings(check, words)
     check.set_defaults(run=_check)
     shown = actions.add_parser(
         "show", help="every setting in force, and where it came from", allow_abbrev=False
     )
-    settings_flags.add_to(shown)
+    _add_settings(shown, words)
     shown.set_defaults(run=_show)
     printed = actions.add_parser("sample", help="print an annotated file with every default")
     printed.set_defaults(run=_sample)
@@ -93,9 +97,14 @@ def build_parser() -> argparse.ArgumentParser:
     forget.add_argument("node", help="the id of the other node")
     forget.set_defaults(run=_forget)
     raftd_certs.add_to(commands)
-    raftd_restore.add_to(commands)
+    raftd_restore.add_to(commands, lambda parser: _add_settings(parser, words))
     raftd_recover.add_to(commands)
     return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> None:
+    if words is None or parser.prog.rpartition(" ")[2] in words:
+        settings_flags.add_to(parser)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

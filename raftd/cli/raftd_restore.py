@@ -6,6 +6,7 @@ import argparse
 import json
 import secrets
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from raftd.cli import settings_flags
@@ -13,7 +14,7 @@ from raftd.cli import settings_flags
 OK, DAMAGED, USAGE = 0, 1, 2
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: Any, add_settings: Callable[[argparse.ArgumentParser], None]) -> None:
     """The command, with the settings that `raftd serve` will be given."""
     restore = commands.add_parser(
         "restore",
@@ -32,7 +33,7 @@ def add_to(commands: Any) -> None:
     restore.add_argument(
         "--json", action="store_true", help="tell what was made as one JSON object"
     )
-    settings_flags.add_to(restore)
+    add_settings(restore)
     restore.usage = f"{restore.prog} FILE [--config FILE] [--set KEY=VALUE ...] [--SETTING VALUE]"
     restore.set_defaults(run=_restore)
 

@@ -17,7 +17,8 @@ _CORE = CoreSettings()
 _KEEP = Keep()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# As Place: the methods are those of Config.
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class Elections(Place):
     """See `Config`."""
 

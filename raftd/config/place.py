@@ -23,7 +23,8 @@ from raftd.config.kinds import (
 from raftd.config.row import setting
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Methods are made for Config alone, which has all fields: nobody makes one of these.
+@dataclass(frozen=True, slots=True, kw_only=True, init=False, repr=False, eq=False)
 class Place:
     """See `Config`."""
 

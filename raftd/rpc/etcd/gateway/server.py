@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
+CLOSE_SECONDS = 1.0
+"""For what was written to leave, and TLS's good-bye to come: a caller who takes part in neither
+would keep the connection, uncounted, for ever.
+"""
+
 
 def _load() -> type[Connection]:
     from raftd.rpc.etcd.gateway.connection import Connection
@@ -103,7 +108,7 @@ class HttpServer:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._stopped or len(self._tasks) >= self._limits.connections_max:
-            writer.close()
+            writer.transport.abort()
             return
         task = asyncio.current_task()
         assert task is not None
@@ -117,5 +122,15 @@ class HttpServer:
             # What nobody catches would stop the node, and a stranger's request must not.
             LOG.exception("gateway: a connection ended by an error that is not declared")
         finally:
-            self._tasks.discard(task)
-            writer.close()
+            try:
+                await _closed(writer)
+            finally:
+                writer.transport.abort()
+                self._tasks.discard(task)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError, asyncio.CancelledError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await writer.wait_closed()

@@ -16,6 +16,7 @@ from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.rpc.etcd.translate import encoded, one
+from raftd.rpc.plumbing.pace import PACE_BYTES_PER_SECOND, Pace
 from raftd.wire import alarms as wire
 from raftd.wire import leases
 from raftd.wire.etcd_snapshot import snapshot_blobs
@@ -154,8 +155,11 @@ class MaintenanceService:
         if why := self._node.refusal():
             raise refused_here(why)
         header = self._headers.make(self._store.revision)
+        now = asyncio.get_running_loop().time
+        pace = Pace(PACE_BYTES_PER_SECOND, now())
         for blob in snapshot_blobs(self._store.capture(), BLOB_BYTES):
             await talk.send(pb.SnapshotResponse(header=header, blob=blob, version=VERSION))
+            await asyncio.sleep(pace.rest(len(blob), self._node.state().commit_index, now()))
 
     async def MoveLeader(
         self, request: pb.MoveLeaderRequest, caller: Caller

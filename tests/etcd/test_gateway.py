@@ -157,6 +157,8 @@ def test_json_is_as_etcds_gateway_writes_it() -> None:
         request, caller = services.asked[0]
         assert (request.key, request.limit) == (b"a", 3)
         assert caller.metadata == {"authorization": "secret"}
+        host, number = port.writer.get_extra_info("sockname")
+        assert caller.peer == f"ipv4:{host}:{number}"  # the audit says from where
 
     run(test)
 

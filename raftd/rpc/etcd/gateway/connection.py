@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import h11
 
+from raftd.h2.peername import peer_name
 from raftd.rpc.etcd.gateway.held import SMALL_BYTES, Held
 from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle, HttpRequest, Turn
 
@@ -36,6 +37,7 @@ class Connection:
         self._limits = limits
         self._held = held
         self._turn = turn
+        self._peer = peer_name(writer.transport)
         self._until: float | None = None
         """When the request must have come that has begun to."""
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.head_bytes_max)
@@ -85,7 +87,7 @@ class Connection:
                     counted += self._keep(kept, len(body) - counted)
             elif isinstance(event, h11.EndOfMessage):
                 assert head is not None
-                return _request_of(head, bytes(body), self._turn)
+                return _request_of(head, bytes(body), self._turn, self._peer)
             else:
                 return None
 
@@ -182,7 +184,7 @@ class Connection:
         await self._send(h11.EndOfMessage())
 
 
-def _request_of(head: h11.Request, body: bytes, turn: Turn) -> HttpRequest:
+def _request_of(head: h11.Request, body: bytes, turn: Turn, peer: str) -> HttpRequest:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
     path = head.target.decode("latin-1").partition("?")[0]
-    return HttpRequest(head.method.decode("latin-1"), path, headers, body, turn)
+    return HttpRequest(head.method.decode("latin-1"), path, headers, body, turn, peer)

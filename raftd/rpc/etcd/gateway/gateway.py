@@ -65,7 +65,7 @@ class Gateway:
         if request.method != "POST":
             return _not_allowed()
         token = request.headers.get("authorization", "")
-        caller = Caller({"authorization": token}, True, "gateway")
+        caller = Caller({"authorization": token}, True, request.peer)
         try:
             messages = await self._read(method, request)
             if method.unary is not None:

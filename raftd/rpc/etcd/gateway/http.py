@@ -34,7 +34,7 @@ class GatewayLimits:
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """headers: names in lower case. turn: returns when the next piece of work for it may be done.
-    It raises TooMany.
+    It raises TooMany. peer: the caller's address, for the audit.
     """
 
     method: str
@@ -42,6 +42,7 @@ class HttpRequest:
     headers: dict[str, str]
     body: bytes
     turn: Turn = at_once
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from random import SystemRandom
 from typing import Protocol
 
+from raftd.beat import until_beat
 from raftd.config import Config
 from raftd.core.effects import Event
 from raftd.core.types import RaftState, Recovered, Role
@@ -24,7 +25,6 @@ from raftd.embed.security import Security
 from raftd.embed.serving import link_settings, server_settings
 from raftd.machine.protocol import TellsTroubles
 from raftd.machine.sessions import Sessions
-from raftd.node.beat import until_beat
 from raftd.node.health import Ailment, Signs
 from raftd.node.measures import Measures
 from raftd.node.node import Node

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from raftd.beat import EARLY_SECONDS, beat_after
 from raftd.h2.engine import Engine
 from raftd.h2.settings import ConnectionSettings
 
@@ -20,7 +21,8 @@ def pause_before_look(vigils: Sequence[Vigil], settings: ConnectionSettings, now
     """Seconds until something is due on one of these; none: the shortest that makes sense."""
     least = min(settings.keepalive_time, settings.keepalive_timeout) / CHECK_SHARE
     due = min((vigil.due() for vigil in vigils), default=now)
-    return max(least, min(due - now, settings.keepalive_time))
+    # On a beat: the pings of all idle connections, and most of their answers, are one wake each.
+    return beat_after(now, max(least, min(due - now, settings.keepalive_time)))
 
 
 def pause_of_server(vigils: Collection[Vigil], settings: ConnectionSettings, now: float) -> float:
@@ -80,14 +82,15 @@ class Vigil:
             if now - self._made > settings.handshake_timeout:
                 return f"no word of HTTP/2 within {settings.handshake_timeout:g} s"
             return ""
-        if now - self.heard < settings.keepalive_time:
-            self.pinged = 0.0
-        elif not self.pinged:
-            self.pinged = now
-            connection.engine.ping()
-            connection.flush_soon()
-        elif now - self.pinged >= settings.keepalive_timeout:
-            return f"nothing came for {now - self.heard:.1f} s, nor an answer to a ping"
+        if self.heard >= self.pinged:
+            self.pinged = 0.0  # answered, if one was sent
+        if now - self.heard >= settings.keepalive_time - EARLY_SECONDS:
+            if not self.pinged:
+                self.pinged = now
+                connection.engine.ping()
+                connection.flush_soon()
+            elif now - self.pinged >= settings.keepalive_timeout:
+                return f"nothing came for {now - self.heard:.1f} s, nor an answer to a ping"
         return self._look_at_reader(now)
 
     @property
@@ -100,7 +103,7 @@ class Vigil:
         settings = self._connection.settings
         if not self._connection.settled:
             return self._made + settings.handshake_timeout
-        if self.pinged:
+        if self.pinged > self.heard:
             return self.pinged + settings.keepalive_timeout
         return self.heard + settings.keepalive_time
 

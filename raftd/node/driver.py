@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from raftd.beat import until_beat
 from raftd.core.core import RaftCore
 from raftd.core.effects import NOTHING_DONE, BrokenInvariant, Effects, Event
 from raftd.core.events import EventKind
@@ -35,7 +36,6 @@ from raftd.core.types import (
     Write,
     WriteSeq,
 )
-from raftd.node.beat import until_beat
 from raftd.node.errors import NodeStopped
 from raftd.node.ports import Clock, FatalPort, PeerTransport
 from raftd.node.tick_timer import TickTimer

@@ -156,7 +156,8 @@ class Servers:
         self._watch = LinkWatch(node, peers.probe, fatal)
         hush_cut_calls()
         self._connections = Connections(settings.unread, now)
-        self._guard = Guard(self._connections, settings.floods, now)
+        h2 = settings.link.transport == settings.client_transport == H2
+        self._guard = Guard(self._connections, settings.floods, now, rests=h2)
         replaying = Replaying(settings.start, node.state, auth_of(store) is not None)
         callers = Callers(auth_of(store), epoch_ms, settings.callers, replaying)
         self._gate = Gate(node, directory, settings.clients, self._connections, callers, Audit(now))

@@ -43,3 +43,39 @@ def test_who_does_not_read_and_a_crowd_are_looked_at_often() -> None:
 
 def test_one_who_is_overdue_does_not_make_it_spin() -> None:
     assert pause_of_server([vigil(0.0)], SETTINGS, 100.0) == OFTEN
+
+
+class Pinged(Connection):
+    def __init__(self) -> None:
+        super().__init__()
+        self.pings = 0
+        self.engine = self
+
+    def ping(self) -> None:
+        self.pings += 1
+
+    def flush_soon(self) -> None:
+        pass
+
+    def queued_all(self) -> int:
+        return 0
+
+
+def test_who_answers_is_pinged_once_in_its_time_even_if_the_answer_takes_no_time() -> None:
+    connection = Pinged()
+    watched = Vigil(cast(Any, connection), 100.0)
+    for look in range(1, 11):
+        now = 100.0 + 2.0 * look
+        assert watched.look(now) == ""
+        assert connection.pings == look
+        watched.heard = now  # the loop's clock counts in milliseconds
+        assert watched.due() == now + 2.0
+
+
+def test_who_does_not_answer_is_given_up() -> None:
+    connection = Pinged()
+    watched = Vigil(cast(Any, connection), 100.0)
+    assert watched.look(102.0) == ""
+    assert watched.due() == 103.0
+    assert "nor an answer to a ping" in watched.look(103.0)
+    assert connection.pings == 1

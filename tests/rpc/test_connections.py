@@ -14,7 +14,7 @@ from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
 from raftd.rpc.plumbing import sockets
 from raftd.rpc.plumbing.connections import FRAME_BYTES, Connections, UnreadLimits, plain
-from raftd.rpc.plumbing.guard import FloodLimits, Guard
+from raftd.rpc.plumbing.guard import QUIET_BYTES, FloodLimits, Guard
 from tests.rpc.fakes import one_side
 
 LIMITS = UnreadLimits(connection_bytes_max=100, node_bytes_max=250, seconds=10.0)
@@ -149,6 +149,43 @@ def test_what_is_no_message_has_a_budget(
         received += 1_500
         guard.scan()
         assert len(ended) == guard.cut == 1
+
+    asyncio.run(main())
+
+
+def test_it_rests_while_nobody_comes_or_goes_or_sends_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    there: dict[int, int] = {}
+    monkeypatch.setattr(
+        sockets,
+        "accepted",
+        lambda ports: [sockets.Accepted(9, "127.0.0.1", *one) for one in pairs()],
+    )
+
+    def pairs() -> list[tuple[int, int, int]]:
+        return [(port, 0, received) for port, received in there.items()]
+
+    async def main() -> None:
+        connections, clock = fresh()
+        guard = Guard(connections, FloodLimits(), clock.now, rests=True)
+
+        def quiet() -> bool:
+            guard.scan()
+            return guard.quiet
+
+        assert quiet()
+        there[1] = 100
+        assert not quiet()  # one has come
+        assert quiet()
+        there[1] += QUIET_BYTES + 1
+        assert not quiet()
+        assert quiet()
+        connections.of("ipv4:127.0.0.1:1").hold(10)
+        assert not quiet()  # it may not read
+        connections.of("ipv4:127.0.0.1:1").read(10)
+        assert quiet()
+        del there[1]
+        assert not quiet()
+        assert quiet()
 
     asyncio.run(main())
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from raftd.node.beat import until_beat
+from raftd.beat import until_beat
 from raftd.rpc.plumbing import sockets
 from raftd.rpc.plumbing.connections import Connections, End, end_of, plain
 from raftd.rpc.plumbing.quiet import QuietLog
@@ -23,6 +23,13 @@ log = logging.getLogger("raftd.rpc")
 SCAN_SECONDS = 0.25
 SCAN_SHARE = 0.02
 """Of this thread's time, at most: with thousands of connections it looks more seldom."""
+
+REST_SECONDS = 1.0
+QUIET_BYTES = 64 << 10
+"""Where raftd/h2 is the transport, which counts by itself what a connection sends: it looks so
+seldom while nobody comes or goes, has an answer unread or sends more than this. The look is a fifth
+of what an idle follower does.
+"""
 
 SLICE = 64
 SLICE_PAUSE_SECONDS = 0.005
@@ -54,8 +61,17 @@ class Guard:
     """Network thread only; made inside the running loop."""
 
     def __init__(
-        self, connections: Connections, limits: FloodLimits, now: Callable[[], float]
+        self,
+        connections: Connections,
+        limits: FloodLimits,
+        now: Callable[[], float],
+        *,
+        rests: bool = False,
     ) -> None:
+        """rests: all ports are raftd/h2's; see REST_SECONDS."""
+        self._rests = rests
+        self.quiet = True
+        """As of the last look: nobody came or went, held an answer unread or sent much."""
         self._connections = connections
         self._limits = limits
         self._now = now
@@ -84,7 +100,8 @@ class Guard:
         over = len(list(islice(walk, SLICE))) < SLICE
         spent += self._loop.time() - began
         if over:
-            pause = max(SCAN_SECONDS, spent / SCAN_SHARE)
+            least = REST_SECONDS if self._rests and self.quiet else SCAN_SECONDS
+            pause = max(least, spent / SCAN_SHARE)
             self._again(until_beat(self._loop.time(), pause), self._walk(), 0.0)
         else:
             self._again(SLICE_PAUSE_SECONDS, walk, spent)
@@ -99,12 +116,15 @@ class Guard:
         connections = self._connections
         connections.sweep()
         before = connections.ends()
+        quiet = not connections.unread and not connections.doomed
         watched: dict[End, _Watched] = {}
         for found in sockets.accepted(self._ports):
             end = plain(found.host), found.port
             known = self._watched.get(end)
             if known is None or found.received < known.received:
                 known = _Watched(self._now())
+                quiet = False
+            quiet = quiet and found.received - known.received <= QUIET_BYTES
             watched[end] = known
             connections.acked(end, found.acked)
             why = connections.doom_of(end)
@@ -113,6 +133,7 @@ class Guard:
                 self._cut(found, why)
             yield
         connections.forget(before - watched.keys())
+        self.quiet = quiet and watched.keys() == self._watched.keys()
         self._watched = watched
 
     def _flooding(self, received: int, seen: int, known: _Watched) -> str:

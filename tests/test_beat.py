@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from raftd.node.beat import BEAT_SECONDS, EARLY_SECONDS, until_beat
+from raftd.beat import BEAT_SECONDS, EARLY_SECONDS, beat_after, until_beat
 
 
 @pytest.mark.parametrize("began", [1000.0, 1000.013, 1000.1, 1000.249])
@@ -33,3 +33,9 @@ def test_longer_rests_end_on_a_beat_too() -> None:
 
 def test_what_is_quicker_than_the_beat_is_left_alone() -> None:
     assert until_beat(1000.1, 0.01) == 0.01
+
+
+def test_what_must_not_come_early_waits_for_the_beat_after() -> None:
+    assert beat_after(1000.1, 1.0) == pytest.approx(1.15)
+    assert beat_after(1000.252, 1.0) == pytest.approx(0.998)  # what came just after a beat
+    assert beat_after(1000.1, 0.2) == 0.2

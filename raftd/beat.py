@@ -18,3 +18,9 @@ def until_beat(now: float, seconds: float) -> float:
     """
     beat = (now + seconds + EARLY_SECONDS) // BEAT_SECONDS * BEAT_SECONDS
     return beat - now if seconds >= BEAT_SECONDS and beat > now + EARLY_SECONDS else seconds
+
+
+def beat_after(now: float, seconds: float) -> float:
+    """Seconds until the first beat that is `seconds` away or more; those, if they are few."""
+    beat = -(-(now + seconds - EARLY_SECONDS) // BEAT_SECONDS) * BEAT_SECONDS
+    return beat - now if seconds >= BEAT_SECONDS else seconds

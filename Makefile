@@ -43,7 +43,7 @@ demo: $(READY) ## three nodes, writes, kill -9 of the leader, catch-up, every wr
 up: $(READY) ## start N local nodes to play with (N=3), under .run/; TLS=1: with certificates
 	@$(BIN)/python -m scripts.cluster up --nodes $(N) $(if $(TLS),--tls)
 
-down: $(READY) ## stop them (their data stays; python -m scripts.cluster wipe removes it)
+down: $(READY) ## stop them (their data stays; .venv/bin/python -m scripts.cluster wipe removes it)
 	@$(BIN)/python -m scripts.cluster down
 
 status: $(READY) ## how the local nodes do

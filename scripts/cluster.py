@@ -1,11 +1,11 @@
 """A local cluster to play with: N nodes on loopback, their files under .run/nodes.
 
-python -m scripts.cluster up --nodes 3     start (or start again) n1, n2, n3; --tls: secured
-python -m scripts.cluster status           what each says of itself
-python -m scripts.cluster kill leader      SIGKILL; `start n2`, if that was it, brings it back
-python -m scripts.cluster pause n1         SIGSTOP; `resume n1` wakes it
-python -m scripts.cluster down             stop all, keep the data
-python -m scripts.cluster wipe             stop all, remove the data
+.venv/bin/python -m scripts.cluster up --nodes 3  start (again) n1, n2, n3; --tls: secured
+.venv/bin/python -m scripts.cluster status        what each says of itself
+.venv/bin/python -m scripts.cluster kill leader   SIGKILL; `start n2`, if it was n2, brings it back
+.venv/bin/python -m scripts.cluster pause n1      SIGSTOP; `resume n1` wakes it
+.venv/bin/python -m scripts.cluster down          stop all, keep the data
+.venv/bin/python -m scripts.cluster wipe          stop all, remove the data
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from harness.nodes import (
 BASE = ROOT / ".run" / "nodes"
 FIRST_PORT = 7001
 PORT_VARIABLE = "CLUSTER_FIRST_PORT"
+WIPE = ".venv/bin/python -m scripts.cluster wipe"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,12 +145,12 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     if before and len(before) != len(nodes):
         raise NodeTrouble(
             f"a cluster of {len(before)} is under {_short(local.base)}; its members are fixed: "
-            f"`make up N={len(before)}`, or `python -m scripts.cluster wipe` and start anew"
+            f"`make up N={len(before)}`, or `{WIPE}` and start anew"
         )
     if before and arguments.tls and not local.tls.exists():
         raise NodeTrouble(
-            f"the nodes under {_short(local.base)} have no certificates; `python -m "
-            "scripts.cluster wipe` and start anew, or see docs/security.md for nodes with data"
+            f"the nodes under {_short(local.base)} have no certificates; `{WIPE}` "
+            "and start anew, or see docs/security.md for nodes with data"
         )
     if not before:
         secured = certificates(local.tls, nodes) if arguments.tls else {}

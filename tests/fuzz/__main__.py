@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if outcome.found is not None:
             bad = max(bad, 1)
             print(f"  {_last_words(target)}")
-            print(f"  python -m tests.fuzz --target {target.name} --replay {outcome.found}")
+            chosen = f"--target {target.name} --replay {outcome.found}"
+            print(f"  .venv/bin/python -m tests.fuzz {chosen}")
         elif outcome.error:
             bad = 2
             print(f"  the fuzzer did not run: {outcome.error}; see {_log(target)}")

@@ -60,7 +60,8 @@ def _simulated(options: argparse.Namespace) -> int:
         f"CPU {cpu:.0f} s, wall {time.monotonic() - began:.0f} s"
     )
     for outcome in failed[:FAILURES_SHOWN]:
-        replay = f"python -m tests.mit --only {outcome.name} --seed {outcome.seed} --seeds 1"
+        chosen = f"--only {outcome.name} --seed {outcome.seed} --seeds 1"
+        replay = f".venv/bin/python -m tests.mit {chosen}"
         _say(f"\n{outcome.name} seed {outcome.seed}: {replay}\n{outcome.failure}")
     return 1 if failed else 0
 

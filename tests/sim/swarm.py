@@ -156,8 +156,9 @@ def report(result: Result, events: int = EVENTS) -> str:
     lines = [*result.trace, f"seed {result.seed} broke {result.invariant}: {result.detail}"]
     extra = f" --events {events}" if events != EVENTS else ""
     extra += result.cut.options()
-    lines.append(f"replay: python -m tests.sim --seed {result.seed} --seeds 1 --verbose{extra}")
-    lines.append(f"make it smaller: python -m tests.sim --seed {result.seed} --shrink{extra}")
+    again = f".venv/bin/python -m tests.sim --seed {result.seed}"
+    lines.append(f"replay: {again} --seeds 1 --verbose{extra}")
+    lines.append(f"make it smaller: {again} --shrink{extra}")
     return "\n".join(lines)
 
 

@@ -118,7 +118,7 @@ def test_a_failed_seed_says_how_to_replay_it(monkeypatch: pytest.MonkeyPatch) ->
     result = run_seed(7)
     text = report(result)
     assert result.invariant == "planted"
-    assert "replay: python -m tests.sim --seed 7 --seeds 1 --verbose" in text
+    assert "replay: .venv/bin/python -m tests.sim --seed 7 --seeds 1 --verbose" in text
     assert "plan: " in text
     assert EVENTS >= 2_000
 

@@ -39,11 +39,13 @@ class Loop:
         guard: Run,
         true_in: Callable[[float], float],
         elapsed: Callable[[], float],
+        now: Callable[[], float],
     ) -> None:
         """run: call something on the process's network thread, if it lives, when it is free.
         guard: call it, and take what it may raise as a loop does, one callback at a time.
         true_in: in so many seconds of the process's own clock, as true time.
         elapsed: seconds since whatever runs now began.
+        now: the process's own clock.
         """
         self._world = world
         self._rng = rng
@@ -52,8 +54,12 @@ class Loop:
         self._guard = guard
         self._true_in = true_in
         self._elapsed = elapsed
+        self._now = now
         self._ready: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._scheduled = False
+
+    def time(self) -> float:
+        return self._now()
 
     def call_soon(self, call: Callable[..., None], *args: Any) -> None:
         self._ready.append((call, args))

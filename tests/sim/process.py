@@ -115,6 +115,7 @@ class Process(Messages):
             self._guard,
             self._when,
             lambda: self.spent,
+            self.now,
         )
         snapshots = WatchedSnapshots(self)
         self.raftd = raftd = RaftdNode(

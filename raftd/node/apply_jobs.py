@@ -9,6 +9,7 @@ from raftd.core.comparing import Mark
 from raftd.core.effects import Event
 from raftd.core.types import Entry, Index, SnapshotMeta, Term
 from raftd.node.outcomes import Done, Outcome
+from raftd.wire.batch import QUERY_ANSWER_BYTES_MAX
 from raftd.wire.principal import NOBODY
 
 Captured = tuple[Index, Term, bytes, Iterable[bytes]]
@@ -77,6 +78,22 @@ class Slice:
     jumped_to: Index = 0
     seconds: float = 0.0
     """It took so long; 0: no longer than a slice should."""
+
+
+def answers_to(
+    frame: Iterable[bytes], query: Callable[[bytes, bytes], tuple[int, bytes]], principal: bytes
+) -> list[tuple[int, bytes]]:
+    """Of the first queries only, where their answers together pass what one answer may have: there
+    may be thousands in a frame, and all of their answers no room.
+    """
+    results: list[tuple[int, bytes]] = []
+    size = 0
+    for request in frame:
+        results.append(query(request, principal))
+        size += len(results[-1][1])
+        if size > QUERY_ANSWER_BYTES_MAX:
+            break
+    return results
 
 
 def round_mark(mark: Mark, entries: Sequence[Entry]) -> list[Job]:

@@ -31,6 +31,7 @@ from raftd.node.apply_jobs import (
     Slice,
     TakeParts,
     Tell,
+    answers_to,
     in_words,
     round_mark,
 )
@@ -270,7 +271,7 @@ class ApplyWorker:
         self._doing = job
         query, frame, principal = self._machine.query, iter(job.queries), job.principal
         self._frame = frame
-        results = [query(request, principal) for request in frame]
+        results = answers_to(frame, query, principal)
         done.answers.append((job.done, Answered(self.applied_index, results)))
 
     def _release_waiting(self, done: Slice) -> bool:

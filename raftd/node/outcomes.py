@@ -34,7 +34,9 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The queries were answered from the state at `applied_index`; one (status, answer) each."""
+    """The queries were answered from the state at `applied_index`; one (status, answer) each, or to
+    the first of them, at least one, where all together would be too large.
+    """
 
     applied_index: Index
     results: list[tuple[int, bytes]]

@@ -24,8 +24,9 @@ class Store:
         self.asked.append((list(queries), principal))
         self.dones.append(done)
 
-    def answer(self, at: int) -> None:
-        queries = self.asked[at][0]
+    def answer(self, at: int, most: int | None = None) -> None:
+        """most: as many as had room together."""
+        queries = self.asked[at][0][:most]
         self.dones[at](Answered(7, [(0, b"to " + query) for query in queries]))
 
 
@@ -133,5 +134,19 @@ def test_who_has_gone_is_not_asked_for() -> None:
         assert store.asked == [([b"b"], b"")]
         store.answer(0)
         assert await there == Answered(7, [(0, b"to b")])
+
+    run(work)
+
+
+def test_whose_answer_had_no_room_beside_the_others_is_asked_for_again() -> None:
+    async def work(store: Store, add: Callable[..., asyncio.Future[Outcome]]) -> None:
+        answers = [add(b"a"), add(b"b"), add(b"c")]
+        await turn()
+        store.answer(0, most=1)
+        assert await answers[0] == Answered(7, [(0, b"to a")])
+        await turn()
+        assert store.asked[1:] == [([b"b", b"c"], b"")]
+        store.answer(1)
+        assert await answers[2] == Answered(7, [(0, b"to c")])
 
     run(work)

@@ -19,6 +19,7 @@ from raftd.node.apply_worker import (
 )
 from raftd.node.outcomes import Answered, Outcome
 from raftd.node.ownership import Ownership
+from raftd.wire.batch import QUERY_ANSWER_BYTES_MAX
 from tests.node.fakes import FakeClock, FakeHost, FatalNote
 
 META = SnapshotMeta(10, 3, Configuration(("a",)))
@@ -148,3 +149,18 @@ def test_many_reads_for_one_index_do_not_hold_the_thread_longer_than_a_slice() -
         steps += 1
     assert steps >= 3
     assert sum(len(made.answers) for made in bench.slices) == 10
+
+
+def test_a_frame_of_large_answers_is_cut_before_they_fill_the_memory() -> None:
+    """The story without it: a frame may hold thousands of queries, each answer be 32 MiB, and all
+    were made before anybody looked how large they are together.
+    """
+    bench = Bench()
+    large = bytes(QUERY_ANSWER_BYTES_MAX * 3 // 4)
+    bench.host.query = lambda request, principal=b"": (0, large)  # type: ignore[method-assign]
+    bench.worker.put(Query(0, [b"q"] * 4096, bench.answers.append))
+    bench.worker.step()
+    ((_, answered),) = bench.slices[0].answers
+    assert isinstance(answered, Answered)
+    count = len(answered.results)
+    assert count == 2

@@ -95,9 +95,11 @@ class Reads:
             if timer is not None:
                 timer.cancel()
             self._under_way -= 1
-            _tell(reads, outcome)
+            self._waiting[:0] = _tell(reads, outcome)
             if self._waiting and not self._under_way:
                 self._send()
+            elif self._waiting and self._timer is None:
+                self._timer = self._loop.call_later(PATIENCE_SECONDS, self._send)
 
         timer = self._loop.call_at(min(read.deadline for read in reads), expire)
         try:
@@ -110,12 +112,14 @@ class Reads:
                     read.answer.set_exception(error)
 
 
-def _tell(reads: Sequence[_Read], outcome: Outcome) -> None:
+def _tell(reads: Sequence[_Read], outcome: Outcome) -> Sequence[_Read]:
+    """Returns whose answer had no room beside those before."""
     if not isinstance(outcome, Answered):
         for read in reads:
             if not read.answer.done():
                 read.answer.set_result(outcome)
-        return
-    for read, result in zip(reads, outcome.results, strict=True):
+        return ()
+    for read, result in zip(reads, outcome.results, strict=False):
         if not read.answer.done():
             read.answer.set_result(Answered(outcome.applied_index, [result]))
+    return reads[len(outcome.results) :]

@@ -95,6 +95,7 @@ class EtcdServices:
         self._streams = OpenStreams()
         self._passwords = Passwords()
         self._named = gate.callers.common_name
+        self._connections = gate.connections
         headers = Headers(node)
         self._backend = Backend(gate, forwarder, refused)
         looks = LeaderLooks(
@@ -154,6 +155,9 @@ class EtcdServices:
         return self._http.take if self._settings.at_client_port else None
 
     async def _by_http(self, request: HttpRequest) -> HttpReply:
+        # At the client port what is no message counts as a flood (rpc/plumbing/guard.py).
+        self._connections.parsed_bytes = request.size_bytes
+        self._connections.of(request.peer).arrived()
         if self._gateway is None:
             gateway = await _GATEWAY.get()
             methods = self._door.methods(self._services)

@@ -34,7 +34,7 @@ class GatewayLimits:
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """headers: names in lower case. turn: returns when the next piece of work for it may be done.
-    It raises TooMany. peer: the caller's address, for the audit.
+    It raises TooMany. peer: the caller's address as gRPC writes it.
     """
 
     method: str
@@ -43,6 +43,11 @@ class HttpRequest:
     body: bytes
     turn: Turn = at_once
     peer: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        head = sum([len(name) + len(value) for name, value in self.headers.items()])
+        return len(self.path) + head + len(self.body)
 
 
 @dataclass(frozen=True, slots=True)

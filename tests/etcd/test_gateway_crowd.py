@@ -146,6 +146,20 @@ def test_answers_that_nobody_reads_have_a_limit_together() -> None:
     run(test, GatewayLimits(held_bytes_max=1 << 20))
 
 
+def test_answers_that_come_at_once_have_that_limit_too() -> None:
+    """The story without it: each found room, for none had begun to leave."""
+
+    async def test(services: Large, connect: Connect, held: Held) -> None:
+        services.keys, services.value = 40, bytes(50_000)
+        ports = [await connect() for _ in range(6)]
+        for port in ports:
+            await port.ask("POST", "/v3/kv/range", b'{"key":"YQ=="}')
+        heads = await asyncio.gather(*(port.head() for port in ports))
+        assert sorted(status for status, _ in heads) == [200] + [429] * 5
+
+    run(test, GatewayLimits(held_bytes_max=1 << 20))
+
+
 def test_requests_that_come_have_a_limit_together() -> None:
     async def test(services: Large, connect: Connect, held: Held) -> None:
         slow, other = await connect(), await connect()

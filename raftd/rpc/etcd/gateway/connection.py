@@ -60,7 +60,7 @@ class Connection:
                     return
                 if request is None:
                     return
-                await self._answer(request, kept)
+                await self._answer(request)
             if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
                 return
             self._http.start_next_cycle()
@@ -87,7 +87,7 @@ class Connection:
                     counted += self._keep(kept, len(body) - counted)
             elif isinstance(event, h11.EndOfMessage):
                 assert head is not None
-                return _request_of(head, bytes(body), self._turn, self._peer)
+                return _request_of(head, bytes(body), self._turn, self._peer, kept)
             else:
                 return None
 
@@ -111,10 +111,8 @@ class Connection:
             self._http.receive_data(data)
         return event
 
-    async def _answer(self, request: HttpRequest, kept: contextlib.ExitStack) -> None:
-        """The caller may go while its request is served: then the work for it ends. kept: what is
-        counted of the request.
-        """
+    async def _answer(self, request: HttpRequest) -> None:
+        """The caller may go while its request is served: then the work for it ends."""
         work = asyncio.ensure_future(self._handle(request))
         reply = await self._while_there(work)
         headers = [("content-type", reply.content_type)]
@@ -126,7 +124,6 @@ class Connection:
         else:
             headers.append(("transfer-encoding", "chunked"))
             await self._send(h11.Response(status_code=reply.status, headers=headers))
-            kept.close()  # a stream lasts, and has taken its requests out of the body
             stream = asyncio.ensure_future(reply.stream(self._chunk))
             await self._while_there(stream)
         await self._send(h11.EndOfMessage())
@@ -184,7 +181,9 @@ class Connection:
         await self._send(h11.EndOfMessage())
 
 
-def _request_of(head: h11.Request, body: bytes, turn: Turn, peer: str) -> HttpRequest:
+def _request_of(
+    head: h11.Request, body: bytes, turn: Turn, peer: str, kept: contextlib.ExitStack
+) -> HttpRequest:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
     path = head.target.decode("latin-1").partition("?")[0]
-    return HttpRequest(head.method.decode("latin-1"), path, headers, body, turn, peer)
+    return HttpRequest(head.method.decode("latin-1"), path, headers, body, turn, peer, kept)

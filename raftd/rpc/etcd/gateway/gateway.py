@@ -71,26 +71,27 @@ class Gateway:
             if method.unary is not None:
                 message = messages[0] if messages else method.request()
                 answer = await method.unary(message, caller)
-                return self._answered(answer, request.turn)
+                return self._answered(answer, request)
+            request.kept.close()  # a stream lasts, and takes its requests out of the body
             return self._stream(method, messages, caller, request.turn)
         except Fault as error:
             return _refused(error)
         except Exception as error:  # noqa: BLE001  whoever asked is told
             return _refused(_undeclared(method, error))
 
-    def _answered(self, answer: Any, turn: Turn) -> HttpReply:
+    def _answered(self, answer: Any, request: HttpRequest) -> HttpReply:
         """A large one leaves as it is made: no caller makes the others wait, or keeps all of it."""
         size = answer.ByteSize()
         if size <= CHUNK_BYTES:
             return HttpReply(200, b"".join(reply.pieces_of(answer)))
         if not self._held.room(size):
             raise Fault(Code.RESOURCE_EXHAUSTED, UNREAD)
+        request.kept.enter_context(self._held.kept(size))
 
         async def stream(send: Send) -> None:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS + size / ANSWER_BYTES_PER_SECOND):
-                    with self._held.kept(size):
-                        await _send_all(reply.pieces_of(answer), send, turn)
+                    await _send_all(reply.pieces_of(answer), send, request.turn)
             except (Fault, TimeoutError):
                 raise CallerGone from None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 Send = Callable[[bytes], Awaitable[None]]
 Turn = Callable[[], Awaitable[None]]
@@ -34,7 +35,8 @@ class GatewayLimits:
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """headers: names in lower case. turn: returns when the next piece of work for it may be done.
-    It raises TooMany. peer: the caller's address as gRPC writes it.
+    It raises TooMany. peer: the caller's address as gRPC writes it. kept: what
+    is counted for it (held.py), until it is over.
     """
 
     method: str
@@ -43,6 +45,7 @@ class HttpRequest:
     body: bytes
     turn: Turn = at_once
     peer: str = ""
+    kept: ExitStack = field(default_factory=ExitStack)
 
     @property
     def size_bytes(self) -> int:

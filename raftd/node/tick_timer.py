@@ -17,7 +17,7 @@ TICK_SECONDS_MIN = 0.001
 the loop spin."""
 
 TICK_SECONDS_MAX = 0.02
-"""Upper bound on the timer among many calls, so that those need not re-arm it."""
+"""A timer that fires so soon need not be brought forward: the upper bound among many calls."""
 
 REST_SECONDS_MAX = 0.5
 """The same among few."""
@@ -68,8 +68,8 @@ class TickTimer:
     def called(self, now: float) -> None:
         """After each call of the core: something may be due before the timer fires."""
         self._calls += 1
-        if not self._resting:
-            return
+        if not self._resting or self._fires_at - now <= TICK_SECONDS_MAX:
+            return  # it is soon enough as it is
         if self._calls > FEW_CALLS:
             self.arm()
         elif self._due(now) < self._fires_at:

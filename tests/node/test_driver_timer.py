@@ -168,3 +168,13 @@ def test_among_many_calls_it_ticks_in_time_without_looking_after_each() -> None:
     assert bench.waits == pytest.approx(TICK_SECONDS_MAX)
     bench.loop.fire()
     assert bench.waits == pytest.approx(REST_SECONDS_MAX)
+
+
+def test_a_timer_that_fires_soon_is_left_alone() -> None:
+    bench = Bench()
+    bench.core.due = bench.clock.time + TICK_SECONDS_MAX / 2
+    bench.call()
+    armed = bench.loop.armed
+    bench.core.due = bench.clock.time + 0.002
+    bench.call()
+    assert bench.loop.armed == armed

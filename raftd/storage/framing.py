@@ -106,9 +106,10 @@ def encode_mark(directory: int, synced_before: int) -> bytes:
 def batch_at(data: bytes, offset: int, limit: int, directory: int | None) -> Batch | None:
     """The batch at `offset` if it is right by itself and ends at or before `limit`, else None.
 
-    directory None: of whatever data directory.
+    directory None: of whatever data directory. Of `data` that ends early, what is there to its end.
     """
     start = offset + BATCH_HEADER.size
+    limit = min(limit, len(data))
     if start > limit:
         return None
     version = _VERSIONS.get(data[offset : offset + 4])

@@ -28,7 +28,7 @@ from raftd.storage.segment import (
     segment_name,
     segment_numbers,
 )
-from raftd.storage.zeros import used_end
+from raftd.storage.zeros import read_used, used_end
 
 
 class Seal(NamedTuple):
@@ -162,7 +162,7 @@ class _Reader:
     def segment(self, number: int) -> None:
         self._path = f"{self._directory}/{segment_name(number)}"
         header = self._header(number)
-        data = read_whole(self._fs, self._path, header.allocated)
+        data = read_used(self._fs, self._path, header.allocated)
         if self.seal is None:
             self.replay.books, self.replay.base = header.books, header.last_index
         else:
@@ -206,7 +206,11 @@ class _Reader:
         while self.seal is None:
             batch = next_batch(data, header, layout, sequence, previous, self._id)
             if batch is None:
-                break
+                if len(data) == header.allocated or not self._dirt(data, layout, sequence):
+                    break
+                # It may be a batch that ends with zeros which were left out.
+                data = read_whole(self._fs, self._path, header.allocated)
+                continue
             self._apply(data, batch)
             layout.take(sequence, batch.offset, batch.end)
             sequence, previous = sequence + 1, batch.crc
@@ -233,6 +237,13 @@ class _Reader:
         self, data: bytes, layout: Lanes | Packed, sequence: int
     ) -> tuple[tuple[int, int], ...]:
         """What a torn write has left, to be zeroed. Raises CorruptLog if it is no such."""
+        dirt = self._dirt(data, layout, sequence)
+        if dirt:
+            self._refuse_proven(data, layout, sequence)
+        return tuple(dirt)
+
+    def _dirt(self, data: bytes, layout: Lanes | Packed, sequence: int) -> list[tuple[int, int]]:
+        """Where anything lies but marks behind the last good batch."""
         dirt = []
         for start, end in layout.rests():
             synced = framing.mark_at(data, start, self._id)
@@ -240,9 +251,7 @@ class _Reader:
             used = used_end(data, start, end)
             if used > start:
                 dirt.append((start, used))
-        if dirt:
-            self._refuse_proven(data, layout, sequence)
-        return tuple(dirt)
+        return dirt
 
     def _refuse_proven(self, data: bytes, layout: Lanes | Packed, sequence: int) -> None:
         """Raises CorruptLog if anything there says that batch `sequence` had been synced."""

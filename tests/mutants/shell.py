@@ -50,8 +50,8 @@ SHELL = (
         node("driver", "        assert self._lock.locked()\n", ""),
         node(
             "driver",
-            "lambda: self._deliver(fx))\n        return fx\n",
-            "lambda: self._deliver(fx))\n        self._queue(fx)\n        return fx\n",
+            "        self._timer.called(now)\n        return fx\n",
+            "        self._queue(fx)\n        self._timer.called(now)\n        return fx\n",
         ),
         by="queue-order liveness",
     ),

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from raftd.core.comparing import Mark
-from raftd.core.effects import Event
+from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, Index, SnapshotMeta, Term
 from raftd.node.outcomes import Done, Outcome
-from raftd.wire.batch import QUERY_ANSWER_BYTES_MAX
 from raftd.wire.principal import NOBODY
 
 Captured = tuple[Index, Term, bytes, Iterable[bytes]]
 Parts = Sequence[tuple[str, Iterable[bytes]]]
+
+WITHIN_AN_ENTRY = "mark_snapshot: not within apply, an entry holds several commands; use on_applied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +81,11 @@ class Slice:
     """It took so long; 0: no longer than a slice should."""
 
 
-def answers_to(
-    frame: Iterable[bytes], query: Callable[[bytes, bytes], tuple[int, bytes]], principal: bytes
-) -> list[tuple[int, bytes]]:
-    """Of the first queries only, where their answers together pass what one answer may have: there
-    may be thousands in a frame, and all of their answers no room.
-    """
-    results: list[tuple[int, bytes]] = []
-    size = 0
-    for request in frame:
-        results.append(query(request, principal))
-        size += len(results[-1][1])
-        if size > QUERY_ANSWER_BYTES_MAX:
-            break
-    return results
+def jobs_of(fx: Effects) -> Sequence[Job]:
+    """What was committed, and where the state is to be digested."""
+    if fx.mark is not None:
+        return round_mark(fx.mark, fx.committed)
+    return [ApplyEntries(fx.committed)] if fx.committed else ()
 
 
 def round_mark(mark: Mark, entries: Sequence[Entry]) -> list[Job]:

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import operator
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from raftd.core.comparing import Mark
 from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
+from raftd.node.answering import Answering
 from raftd.node.apply_jobs import (
+    WITHIN_AN_ENTRY,
     ApplyEntries,
     Call,
     Capture,
@@ -31,11 +32,9 @@ from raftd.node.apply_jobs import (
     Slice,
     TakeParts,
     Tell,
-    answers_to,
     in_words,
-    round_mark,
+    jobs_of,
 )
-from raftd.node.outcomes import Answered
 from raftd.node.ownership import NOT_OURS, Ownership
 from raftd.node.ports import Clock, FatalPort, NodeHandle
 from raftd.node.supervision import Worker
@@ -78,11 +77,10 @@ class ApplyWorker:
         self._restoring: SnapshotMeta | None = None
         self._restored = self._more_queries = self._stopping = False
         self._handle: NodeHandle | None = None
-        self._owner = 0
+        self._owner = self._slices = 0
         self._between_entries = True
-        self._slices = 0
         self._doing: Job | None = None
-        self._frame: Iterator[bytes] = iter(())  # the queries that are left of a frame
+        self._answering: Answering | None = None
         self._events_told = self._events_dropped = 0  # the network thread counts
         self._events_seen = 0  # the owner counts
         self.applied_index: Index = 0
@@ -109,11 +107,8 @@ class ApplyWorker:
             self.put(Install(fx.install))
         for event in fx.events:
             self.tell(event)
-        if fx.mark is not None:
-            for job in round_mark(fx.mark, fx.committed):
-                self.put(job)
-        elif fx.committed:
-            self.put(ApplyEntries(fx.committed))
+        for job in jobs_of(fx):
+            self.put(job)
 
     def tell(self, event: Event) -> None:
         """For a machine that watches. Network thread."""
@@ -137,9 +132,7 @@ class ApplyWorker:
         if threading.get_ident() != self._owner or self._machine is NOT_OURS:
             raise RuntimeError("mark_snapshot: call it on the machine's own thread, in a callback")
         if not self._between_entries:
-            raise RuntimeError(
-                "mark_snapshot: not within apply, an entry holds several commands; use on_applied"
-            )
+            raise RuntimeError(WITHIN_AN_ENTRY)
         return self.applied_index, self.applied_term, self._machine.sessions()
 
     def put(self, job: Job) -> None:
@@ -178,10 +171,12 @@ class ApplyWorker:
         self._slices += 1
         self._machine = self.ownership.take()
         self._take_restored()
-        deadline = self._clock.now() + SLICE_SECONDS
-        done = Slice([], [])
-        while self._restoring is None and self._jobs:
-            self._one(self._jobs[0], done, deadline)
+        deadline, done = self._clock.now() + SLICE_SECONDS, Slice([], [])
+        while self._restoring is None and (self._answering or self._jobs):
+            if self._answering is not None:
+                self._answer(self._answering, done, deadline)
+            else:
+                self._one(self._jobs[0], done, deadline)
             if (over := self._clock.now() - deadline) >= 0:
                 done.seconds = over + SLICE_SECONDS
                 break
@@ -203,7 +198,8 @@ class ApplyWorker:
             return self._restoring
         if self._machine is NOT_OURS:
             return None
-        return self._slices, self.ownership.commands_left(), operator.length_hint(self._frame)
+        left = 0 if (answering := self._answering) is None else answering.left
+        return self._slices, self.ownership.commands_left(), left
 
     def doing(self) -> str:
         """What the machine is at, in words: it "has been ...". Any thread."""
@@ -218,7 +214,7 @@ class ApplyWorker:
             if not self._apply(job.entries, done, deadline):
                 return
         elif isinstance(job, Query):
-            self._query(job, done)
+            self._query(job)
         elif isinstance(job, Capture):
             sessions, chunks = self._machine.capture()
             job.done((self.applied_index, self.applied_term, sessions, chunks))
@@ -264,15 +260,17 @@ class ApplyWorker:
         self._between_entries = True
         return results
 
-    def _query(self, job: Query, done: Slice) -> None:
+    def _query(self, job: Query) -> None:
         if job.index > self.applied_index:
             heapq.heappush(self._waiting, (job.index, next(self._order), job))
-            return
-        self._doing = job
-        query, frame, principal = self._machine.query, iter(job.queries), job.principal
-        self._frame = frame
-        results = answers_to(frame, query, principal)
-        done.answers.append((job.done, Answered(self.applied_index, results)))
+        else:
+            self._answering = Answering(job)
+
+    def _answer(self, answering: Answering, done: Slice, deadline: float) -> None:
+        self._doing = answering.job
+        if answering.go_on(self._machine.query, self._clock.now, deadline):
+            self._answering = None
+            done.answers.append((answering.job.done, answering.answered(self.applied_index)))
 
     def _release_waiting(self, done: Slice) -> bool:
         """Answer the queries whose index is applied; True if some are left for the next slice.
@@ -282,11 +280,12 @@ class ApplyWorker:
         if self._restoring is not None:
             return False
         deadline = self._clock.now() + SLICE_SECONDS
-        while self._waiting and self._waiting[0][0] <= self.applied_index:
+        while not self._answering and self._waiting and self._waiting[0][0] <= self.applied_index:
             if self._clock.now() >= deadline:
                 return True
-            self._query(heapq.heappop(self._waiting)[2], done)
-        return False
+            self._answering = Answering(heapq.heappop(self._waiting)[2])
+            self._answer(self._answering, done, deadline)
+        return self._answering is not None
 
     @property
     def backlog(self) -> int:
@@ -295,8 +294,9 @@ class ApplyWorker:
 
     def take_queries(self) -> list[Query]:
         """Take all queries that are not answered. Owner's thread, or after it has ended."""
-        waiting = [query for _, _, query in self._waiting]
-        self._waiting.clear()
+        waiting = [] if self._answering is None else [self._answering.job]
+        waiting += [query for _, _, query in self._waiting]
+        self._answering, self._waiting = None, []
         with self._lock:
             waiting += [job for job in self._jobs if isinstance(job, Query)]
             self._jobs.clear()

@@ -15,8 +15,8 @@ ANSWERING = (
         ),
         node(
             "apply_worker",
-            "Answered(self.applied_index, results)",
-            "Answered(max(job.index, self.applied_index), results)",
+            "answering.answered(self.applied_index)",
+            "answering.answered(max(answering.job.index, self.applied_index))",
         ),
         by="linearizable",
     ),

@@ -36,8 +36,8 @@ RARE = (
         ),
         node(
             "apply_worker",
-            "query, frame, principal = self._machine.query,",
-            "query, frame, principal = self.ownership._host.query,",
+            "answering.go_on(self._machine.query,",
+            "answering.go_on(self.ownership._host.query,",
         ),
         by="one-owner",
     ),

@@ -103,8 +103,8 @@ SHELL = (
         "while a snapshot is restored the machine is left alone",
         node(
             "apply_worker",
-            "        while self._restoring is None and self._jobs:",
-            "        while self._jobs:",
+            "        while self._restoring is None and (self._answering or self._jobs):",
+            "        while self._answering or self._jobs:",
         ),
         by="core-asserts",
     ),

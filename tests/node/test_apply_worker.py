@@ -7,8 +7,11 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
+import pytest
+
 from raftd.core.types import Configuration, Entry, EntryType, SnapshotMeta
 from raftd.node.apply_worker import (
+    SLICE_SECONDS,
     ApplyEntries,
     ApplyWorker,
     Capture,
@@ -164,3 +167,34 @@ def test_a_frame_of_large_answers_is_cut_before_they_fill_the_memory() -> None:
     assert isinstance(answered, Answered)
     count = len(answered.results)
     assert count == 2
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_long_frame_is_answered_in_slices_from_one_state(behind: bool) -> None:
+    """The story without it: a frame of thousands of queries held the network thread for seconds."""
+    bench = Bench()
+    bench.host.query_cost = SLICE_SECONDS / 2
+    bench.worker.put(Query(2 if behind else 0, [b"q"] * 40, bench.answers.append))
+    bench.entries(1, 2)
+    bench.entries(3, 9)
+    longest, went_on = 0.0, True
+    while went_on:
+        began = bench.clock.time
+        went_on = bench.worker.step()
+        longest = max(longest, bench.clock.time - began)
+    assert longest <= 4 * SLICE_SECONDS
+    ((_, answered),) = [answer for made in bench.slices for answer in made.answers]
+    assert isinstance(answered, Answered)
+    assert len(answered.results) == 40
+    assert len(set(answered.results)) == 1
+    assert bench.applied() == list(range(1, 10))
+
+
+def test_a_frame_that_is_half_answered_when_the_node_stops_is_handed_out() -> None:
+    bench = Bench()
+    bench.host.query_cost = SLICE_SECONDS
+    bench.worker.put(Query(0, [b"q"] * 4, bench.answers.append))
+    bench.worker.put(Query(0, [b"r"], bench.answers.append))
+    bench.worker.step()
+    assert [query.queries[0] for query in bench.worker.take_queries()] == [b"q", b"r"]
+    assert bench.worker.take_queries() == []

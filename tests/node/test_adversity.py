@@ -285,6 +285,7 @@ def test_what_fails_while_effects_are_delivered_stops_the_node() -> None:
             def kick(inline: bool) -> None:
                 raise OSError(5, "Input/output error")
 
+            await asyncio.sleep(0.05)  # what the start of the term left to be written is written
             node._wal.kick = kick  # type: ignore[method-assign]
             node.submit(plain(b"x"), outcomes.append)
             for _ in range(5):  # turns of the loop: propose, write, answer

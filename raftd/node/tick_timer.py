@@ -25,6 +25,9 @@ REST_SECONDS_MAX = 0.5
 FEW_CALLS = 16
 """So many between two ticks are few: those of some heartbeats."""
 
+MANY_CALLS = 4
+"""More than these within 20 ms are still many: to go to and fro between both ways costs more."""
+
 ROUNDING_SECONDS = 0.001
 """An event loop counts in milliseconds, and calls up to one too early: a tick for nothing."""
 
@@ -50,6 +53,7 @@ class TickTimer:
         """It may be later than what a call has just made due."""
         self._calls = 0
         """Since it fired last."""
+        self._busy = False
         self._stopped = False
 
     def stop(self) -> None:
@@ -71,6 +75,7 @@ class TickTimer:
         if not self._resting or self._fires_at - now <= TICK_SECONDS_MAX:
             return  # it is soon enough as it is
         if self._calls > FEW_CALLS:
+            self._busy = True
             self.arm()
         elif self._due(now) < self._fires_at:
             self.arm(REST_SECONDS_MAX)
@@ -89,5 +94,6 @@ class TickTimer:
 
     def _rest(self) -> None:
         if not self._stopped:
-            busy, self._calls = self._calls > FEW_CALLS, 0
-            self.arm(TICK_SECONDS_MAX if busy else REST_SECONDS_MAX)
+            self._busy = self._calls > (MANY_CALLS if self._busy else FEW_CALLS)
+            self._calls = 0
+            self.arm(TICK_SECONDS_MAX if self._busy else REST_SECONDS_MAX)

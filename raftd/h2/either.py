@@ -27,14 +27,18 @@ class EitherPort:
     """Its loop's thread only. `close` ends listening and whoever has not said anything."""
 
     def __init__(
-        self, listener: socket.socket, serve: Serve, silent_max: int, silent_seconds: float
+        self,
+        listener: socket.socket,
+        serve: Serve,
+        room: Callable[[], int],
+        silent_seconds: float,
     ) -> None:
-        """listener: bound, listening, not blocking. silent_max: connections that are not served
-        yet; one more is closed. silent_seconds: so long may one say nothing.
+        """listener: bound, listening, not blocking. room: how many connections there may be beside
+        those that are served; one more is closed. silent_seconds: so long may one say nothing.
         """
         self._listener = listener
         self._serve = serve
-        self._silent_max = silent_max
+        self._room = room
         self._silent_seconds = silent_seconds
         self._loop = asyncio.get_running_loop()
         self._silent: dict[socket.socket, asyncio.TimerHandle] = {}
@@ -63,7 +67,7 @@ class EitherPort:
                 self._loop.remove_reader(self._listener)
                 self._retry = self._loop.call_later(RETRY_SECONDS, self._accept_again)
                 return
-            if len(self._silent) + len(self._serving) >= self._silent_max:
+            if len(self._silent) + len(self._serving) >= self._room():
                 made.close()
                 continue
             made.setblocking(False)

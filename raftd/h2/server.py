@@ -169,7 +169,9 @@ class Server:
                 ssl_shutdown_timeout=SHUTDOWN_SECONDS,
             )  # fmt: skip
 
-        return EitherPort(listener, serve, limits.connections_max, seconds)
+        return EitherPort(
+            listener, serve, lambda: limits.connections_max - len(self.connections), seconds
+        )
 
     def _maker(self, context: ssl.SSLContext | None) -> Callable[[], asyncio.BaseProtocol]:
         take_http1 = self.take_http1

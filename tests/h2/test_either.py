@@ -144,3 +144,25 @@ def test_the_end_of_a_port_ends_who_waits(home: Path) -> None:
         writer.close()
 
     run(main())
+
+
+def test_those_who_say_nothing_count_with_those_who_are_served(home: Path) -> None:
+    """The story without it: a crowd had each of its two shares of the descriptors, and the log's
+    next file lacked one.
+    """
+
+    async def main() -> None:
+        async with either(home, ServerLimits(connections_max=2)) as (address, _):
+            made = Channel(address, ChannelSettings())
+            echo = made.unary_unary("/test.Callback/Echo")
+            assert await echo(b"hi", timeout=10) == b"hi"
+            host, _, number = address.rpartition(":")
+            silent = [await asyncio.open_connection(host, int(number)) for _ in range(3)]
+            ends = [asyncio.ensure_future(reader.read()) for reader, _ in silent]
+            await until(lambda: sum(end.done() for end in ends) == 2)
+            assert not ends[0].done()
+            for _, writer in silent:
+                writer.close()
+            await made.close()
+
+    run(main())

@@ -69,7 +69,7 @@ class HttpServer:
         return bound
 
     def _start_either(self, address: str, tls: ssl.SSLContext) -> int:
-        loop = asyncio.get_running_loop()
+        loop, limits = asyncio.get_running_loop(), self._limits
 
         async def serve(made: socket.socket, secure: bool) -> None:
             context = tls if secure else None
@@ -78,7 +78,7 @@ class HttpServer:
         listener = bound(address)
         port: int = listener.getsockname()[1]
         self._server = EitherPort(
-            listener, serve, self._limits.connections_max, self._limits.idle_seconds
+            listener, serve, lambda: limits.connections_max - len(self._tasks), limits.idle_seconds
         )
         return port
 

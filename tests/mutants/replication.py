@@ -33,7 +33,7 @@ REPLICATION = (
             "PendingRead(token, s.pull_number, index",
             "PendingRead(token, 0, index",
         ),
-        by="read-index",
+        by="read-index script:read_round_not_reused",
     ),
     plant(
         "resend-acknowledged-before-its-write",

@@ -22,7 +22,6 @@ FIRST_SEEDS = {
     "vote-cleared-within-a-term": 41,
     "aba-on-disk": 11,
     "unadmitted-node-answers": 6,
-    "read-round-reused": 5,
     "resend-acknowledged-before-its-write": 4,
     "snapshot-acknowledged-before-its-marker": 2,
 }

@@ -92,7 +92,9 @@ class Clients:
             return refused
         waiters, fair = self._waiters, self._fair
         pending_bytes = waiters.bytes + fair.bytes + size_bytes
-        return self._queue.refuse(len(waiters) + len(fair), pending_bytes, self._core.log.bytes)
+        # What waits for its turn was let in, and enters a log that may be full by then.
+        log_bytes = self._core.log.bytes + fair.bytes
+        return self._queue.refuse(len(waiters) + len(fair), pending_bytes, log_bytes)
 
     def _refuse(self) -> Refused | None:
         """Whatever the load: does this node take nothing?"""

@@ -35,13 +35,15 @@ class TurnQueue:
         return len(self._batches)
 
     def refuse(self, pending: int, pending_bytes: int, log_bytes: int) -> Refused | None:
-        """None if one more batch may come in. `pending` and bytes are those already in the log."""
+        """None if one more batch may come in. The arguments: of what is in the log already, or
+        waits for its turn to enter it.
+        """
         settings = self._settings
         if pending + len(self._batches) >= settings.pending_batches_max:
             limit = f"pending_batches_max ({settings.pending_batches_max})"
         elif pending_bytes + self._bytes > settings.pending_bytes_max:
             limit = f"pending_bytes_max ({settings.pending_bytes_max})"
-        elif log_bytes > settings.log_memory_limit_bytes:
+        elif log_bytes + self._bytes > settings.log_memory_limit_bytes:
             limit = f"log_memory_limit ({settings.log_memory_limit_bytes})"
         else:
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from raftd.node.fair_queue import LIGHT_SECONDS, REST_SECONDS, FairQueue
@@ -9,6 +11,8 @@ from raftd.node.outcomes import Done, Outcome, Refusal, Refused
 from raftd.node.settings import NodeSettings
 from raftd.wire.batch import encode_batch
 from raftd.wire.session_id import INDEX, NONCE_BYTES
+from tests.node.alone import Diary, running
+from tests.storage.memory_fs import MemoryFileSystem
 
 OVER = Refused(Refusal.UNAVAILABLE, "over")
 HEAD = len(encode_batch(b"", 0, [(0, b"")]))
@@ -196,3 +200,25 @@ def test_whoever_is_alone_but_for_those_that_wait_takes_turns_with_them() -> Non
     log.answer()
     log.answer()
     assert "a" in log.entered
+
+
+def test_what_waits_for_its_turn_counts_for_the_log_s_limit() -> None:
+    """Seed 1008378: all of it entered a log that was full, when the light one was answered."""
+    limit = 4 * BULK
+    settings = NodeSettings(light_bytes=LIGHT, bulk_bytes_max=BULK, log_memory_limit_bytes=limit)
+
+    def batch(source: str, size: int) -> bytes:
+        session = source.encode().ljust(NONCE_BYTES, b"-") + INDEX.pack(1)
+        return encode_batch(session, 0, [(1, bytes(size - HEAD))])
+
+    async def go() -> None:
+        async with running(Diary(), MemoryFileSystem(), settings) as bench:
+            outcomes: list[Outcome] = []
+            bench.node.submit(batch("light", LIGHT), outcomes.append)
+            for _ in range(20):
+                bench.node.submit(batch("bulk", BULK), outcomes.append)
+            refused = [one.message for one in outcomes if isinstance(one, Refused)]
+            assert len(refused) >= 15, "more was let in than the log has room for"
+            assert all("log_memory_limit" in one for one in refused)
+
+    asyncio.run(go())

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from raftd.rpc.etcd.gateway.http import GatewayLimits
 
-OWN = 64
-"""For segments, snapshots, the HTTP port's connections (32), and what libraries open."""
+OWN = 96
+"""For segments, snapshots, the HTTP port's connections (64), and what libraries open."""
 
 OWN_PER_PEER = 8
 """Connections to a peer, and those that are being made in their place."""

@@ -6,7 +6,9 @@ import resource
 
 import pytest
 
+from raftd.admin.server import CONNECTIONS_MAX
 from raftd.config import Config
+from raftd.embed.descriptors import OWN
 from raftd.embed.security import security_of
 from raftd.embed.serving import link_settings, server_settings
 from raftd.rpc.etcd.gateway.http import GatewayLimits
@@ -52,7 +54,8 @@ def test_all_ports_together_leave_descriptors_for_the_log(
     monkeypatch.setattr(resource, "getrlimit", lambda what: (limit, limit))
     made = settings(Config(client_http=served))
     gateway = made.etcd.gateway.connections_max if served else 0
-    assert made.peer_connections_max + made.client_connections_max + gateway <= limit - 64
+    assert made.peer_connections_max + made.client_connections_max + gateway <= limit - OWN
     assert made.client_connections_max > gateway
+    assert OWN > CONNECTIONS_MAX, "the HTTP port alone could take what the log needs"
     if served:
         assert 0 < gateway <= GatewayLimits().connections_max

@@ -20,6 +20,7 @@ from raftd.rpc.etcd.gateway.gateway import Gateway
 from raftd.rpc.etcd.gateway.held import Held
 from raftd.rpc.etcd.gateway.http import GatewayLimits
 from raftd.rpc.etcd.gateway.server import HttpServer
+from raftd.rpc.plumbing.turns import Turns
 from raftd.tls.contexts import server_context
 from tests.tls.made import authority, node_files
 
@@ -112,11 +113,11 @@ Run = Callable[[Services, Callable[[], Awaitable[Port]]], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(
-    services: Services, limits: GatewayLimits
+    services: Services, limits: GatewayLimits, held: Held | None = None, turns: Turns | None = None
 ) -> AsyncIterator[Callable[[], Awaitable[Port]]]:
-    held = Held(limits.held_bytes_max)
+    held = held or Held(limits.held_bytes_max)
     gateway = Gateway(services.methods(), lambda: services.unhealthy, held)
-    server = HttpServer(gateway.handle, limits, held)
+    server = HttpServer(gateway.handle, limits, held, turns)
     number = await server.start("127.0.0.1", 0)
     opened: list[Port] = []
 

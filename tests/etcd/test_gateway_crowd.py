@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.calls import Caller
 from raftd.rpc.etcd.gateway.connection import PIPELINED_BYTES_MAX
-from raftd.rpc.etcd.gateway.gateway import Gateway
 from raftd.rpc.etcd.gateway.held import Held
 from raftd.rpc.etcd.gateway.http import GatewayLimits
-from raftd.rpc.etcd.gateway.server import HttpServer
 from raftd.rpc.plumbing.turns import Turns
-from tests.etcd.test_gateway import WAIT, Port, Services
+from tests.etcd.test_gateway import WAIT, Port, Services, serving
 
 HELD_SECONDS = 0.5
 """Of this thread's own time between two turns of the loop."""
@@ -41,29 +38,12 @@ Run = Callable[[Large, Connect, Held], Awaitable[None]]
 def run(test: Run, limits: GatewayLimits | None = None) -> None:
     limits = limits or GatewayLimits()
 
-    @asynccontextmanager
-    async def serving(services: Services, held: Held) -> AsyncIterator[Connect]:
-        gateway = Gateway(services.methods(), lambda: "", held)
-        server = HttpServer(gateway.handle, limits, held, Turns())
-        number = await server.start("127.0.0.1", 0)
-        opened: list[Port] = []
-
-        async def connect() -> Port:
-            opened.append(Port(*await asyncio.open_connection("127.0.0.1", number, limit=1 << 16)))
-            return opened[-1]
-
-        try:
-            yield connect
-        finally:
-            for port in opened:
-                port.writer.close()
-            await server.stop()
-            assert not held.bytes
-
     async def whole() -> None:
         services, held = Large(), Held(limits.held_bytes_max)
-        async with asyncio.timeout(WAIT * 2), serving(services, held) as connect:
-            await test(services, connect, held)
+        async with asyncio.timeout(WAIT * 2):
+            async with serving(services, limits, held, Turns()) as connect:
+                await test(services, connect, held)
+            assert not held.bytes
 
     asyncio.run(whole())
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
+from harness.certificates import certificates, hand_out
 from harness.cluster import Cluster
 from harness.nodes import Node
 from raftd._pb import etcd_pb2 as pb
@@ -50,30 +50,18 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     base = tmp_path_factory.mktemp("guarded")
     home, strange = base / "tls", base / "strange"
     now = datetime.datetime.now(datetime.UTC)
-    authority = Authority.make(home, now)
+    cluster = Cluster(base, 1)
+    (node,) = cluster.nodes
+    files = certificates(home, cluster.nodes)
+    authority = Authority.load(home)
     for user in ("alice", "mallory"):
         authority.client(home, user, now, DAY)
     authority.client(home, "late", now - 2 * DAY, DAY)
     authority.revoke(home, ["mallory"], now)
     Authority.make(strange, now).client(strange, "alice", now, DAY)
-    cluster = Cluster(
-        base,
-        1,
-        {
-            "client_cert": "node.crt",
-            "client_key": "node.key",
-            "client_ca": "ca.crt",
-            "client_crl": "ca.crl",
-            "cluster_secret_file": "secret",
-            "log_level": "debug",
-        },
-    )
-    (node,) = cluster.nodes
-    authority.node(home, node.id, ["127.0.0.1"], now, DAY)
-    for end in ("key", "crt"):
-        shutil.copy2(home / f"{node.id}.{end}", node.directory / f"node.{end}")
-    for name in ("ca.crt", "ca.crl"):
-        shutil.copy2(home / name, node.directory / name)
+    own = {"client_crl": str(home / "ca.crl"), "cluster_secret_file": "secret"}
+    cluster.configure({**files, **own, "log_format": "json", "log_level": "debug"})
+    hand_out(home, cluster.nodes)
     secret = node.directory / "secret"
     secret.touch(mode=0o600)
     secret.write_text(SECRET)

@@ -285,7 +285,8 @@ def test_what_fails_while_effects_are_delivered_stops_the_node() -> None:
             def kick(inline: bool) -> None:
                 raise OSError(5, "Input/output error")
 
-            await asyncio.sleep(0.05)  # what the start of the term left to be written is written
+            await bench.submit(plain(b"a"))  # so what begins the term is written, too
+            await bench.until(lambda: not node._wal.waiting)
             node._wal.kick = kick  # type: ignore[method-assign]
             node.submit(plain(b"x"), outcomes.append)
             for _ in range(5):  # turns of the loop: propose, write, answer

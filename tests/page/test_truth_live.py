@@ -19,6 +19,7 @@ import pytest
 from harness.nodes import Node, page_settings, wait_until
 from raftd.client import Client, RaftdError
 from tests.chaos.run import Chaos, Options, Report
+from tests.conftest import Count
 from tests.page.browser import Browser, missing
 
 pytestmark = [
@@ -182,7 +183,7 @@ def tormented(base: Path) -> tuple[Chaos, threading.Thread, list[Report]]:
     return chaos, run, reports
 
 
-def test_the_page_shows_what_live_nodes_say(tmp_path: Path) -> None:
+def test_the_page_shows_what_live_nodes_say(tmp_path: Path, count: Count) -> None:
     with Browser(profile=tmp_path / "profile") as browser:
         chaos, run, reports = tormented(tmp_path / "chaos")
         nodes = chaos.cluster.nodes
@@ -201,6 +202,7 @@ def test_the_page_shows_what_live_nodes_say(tmp_path: Path) -> None:
     assert reports[0].good, reports[0].lines()
     assert len(said) >= MOMENTS
     assert dead, "nobody was ever down"
+    count("moments of live nodes compared", len(said))
     wrong = shown_wrongly(said, shown)
     assert not wrong, wrong[:3]
     assert sum(page["silent"] for page in shown) < len(shown) / 4

@@ -44,9 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = parser().parse_args(argv)
         local = Local(arguments.directory.resolve(), arguments.first_port)
         code: int = arguments.run(local, arguments)
+        sys.stdout.flush()
     except NodeTrouble as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code
 
 
@@ -130,6 +134,8 @@ class Local:
         return nodes[name]
 
     def _leader(self) -> Node:
+        if not self.existing():
+            raise NodeTrouble("there are no nodes; `make up` makes them")
         for node in self.existing():
             if node.pid() is not None and node.metric("raftd_is_leader") == 1:
                 print(f"{node.id} leads")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,20 @@ def test_a_port_that_is_taken_is_named_and_no_node_is_started(
     said = capsys.readouterr().err
     assert f"n2: port {port} is taken" in said
     assert "CLUSTER_FIRST_PORT=" in said
+
+
+def test_without_nodes_the_next_step_is_to_make_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--directory", str(tmp_path), "kill", "leader"]) == 1
+    assert "`make up` makes them" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    write_configs([Local(tmp_path, 7001).node_at(number) for number in (1, 2, 3)], {})
+    command = [sys.executable, "-m", "scripts.cluster", "--directory", str(tmp_path), "status"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

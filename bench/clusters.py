@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 from harness import cluster as nodes
 from harness.certificates import client_files
-from harness.nodes import ROOT, Node, endpoints, free_ports, wait_until
+from harness.nodes import ROOT, Node, endpoints, wait_until
+from harness.ports import free_ports
 from raftd.tls.contexts import client_context
 
 BASE = ROOT / ".run" / "bench"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.clusters import START_SECONDS, BenchTrouble
-from harness.nodes import ROOT, free_ports, remove_tree
+from harness.nodes import ROOT, remove_tree
+from harness.ports import free_ports
 
 
 class Embedded:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.nodes import free_ports
+from harness.ports import free_ports
 from raftd.client import Client, RaftdError
 from raftd.client.nodes import Digest, NodeStatus
 

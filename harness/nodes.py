@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.ports import free_ports
 from harness.transport import node_settings
 
 ROOT = Path(__file__).resolve().parents[1]
-
-PORTS = (12_000, 30_000)
-"""Below what operating systems hand out to outgoing connections: a restarted node must find its
-port free."""
-
 
 LINE_SHOWN = 400
 
@@ -253,33 +246,6 @@ def write_configs(nodes: Sequence[Node], settings: Mapping[str, str]) -> None:
 
 def endpoints(nodes: Iterable[Node]) -> list[str]:
     return [node.client_address for node in nodes]
-
-
-_given: deque[int] = deque(maxlen=1000)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now and that nobody is given by accident.
-
-    Those given a moment ago look free until their node has started, so they are remembered; and
-    workers of one test run draw from ports of their own.
-    """
-    draw = random.Random()  # each process its own: two runs at once should not meet
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    found: list[int] = []
-    while len(found) < count:
-        port = draw.randrange(*PORTS)
-        if port in _given or port % workers != worker % workers:
-            continue
-        with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        _given.append(port)
-    return found
 
 
 def make_nodes(base: Path, ids: Sequence[str]) -> list[Node]:

@@ -32,6 +32,7 @@ from harness.nodes import (
     wait_until,
     write_configs,
 )
+from harness.ports import PER_NODE
 
 BASE = ROOT / ".run" / "nodes"
 FIRST_PORT = 7001
@@ -110,7 +111,7 @@ class Local:
     first_port: int
 
     def node_at(self, number: int) -> Node:
-        first = self.first_port + 100 * (number - 1)
+        first = self.first_port + PER_NODE * (number - 1)
         name = f"n{number}"
         return Node(name, self.base / name, Ports(first, first + 1, first + 2))
 

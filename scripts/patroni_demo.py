@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.nodes import ROOT, Node, config_text, free_ports, kill_all, make_nodes, wait_until
+from harness.nodes import ROOT, Node, config_text, kill_all, make_nodes, wait_until
+from harness.ports import free_ports
 
 PACKAGES = ("patroni[etcd3]==4.1.5", "psycopg2-binary")
 BINARIES = Path("/usr/lib/postgresql/15/bin")

@@ -12,6 +12,7 @@ import pytest
 
 from harness.certificates import certificates
 from harness.nodes import write_configs
+from harness.ports import room_for_nodes
 from raftd.config import Config
 from raftd.embed.security import security_of
 from scripts.cluster import Local, _credentials, main
@@ -49,10 +50,10 @@ def test_a_port_that_is_taken_is_named_and_no_node_is_started(
 ) -> None:
     """The story without it: nodes of another directory answer, and `make up` says that ours do."""
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
+        first = room_for_nodes(3)
+        port = Local(tmp_path, first).node_at(2).ports.client
+        holder.bind(("127.0.0.1", port))
         holder.listen()
-        port = holder.getsockname()[1]
-        first = port - 101  # n2's client port is the one
         assert main(["--directory", str(tmp_path), "--first-port", str(first), "up"]) == 1
         local = Local(tmp_path, first)
         assert all(node.pid() is None for node in local.existing())

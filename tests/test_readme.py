@@ -6,12 +6,10 @@ are moved away from those that the README shows, for whoever plays with a cluste
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes import ROOT, free_ports, wait_until
+from harness.nodes import ROOT, wait_until
+from harness.ports import free_ports, room_for_nodes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
@@ -120,20 +119,6 @@ def blocks() -> list[tuple[str, str]]:
     return re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
 
 
-def room_for_ports() -> int:
-    """A first port with room above it for n1 to n3, and for the three nodes of the example."""
-    for _ in range(50):
-        first = free_ports(1)[0]
-        if all(map(is_free, (first + 100 * node + port for node in range(6) for port in range(3)))):
-            return first
-    raise AssertionError("no 18 free ports to be had")
-
-
-def is_free(port: int) -> bool:
-    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 def pretend_set_up(venv: Path) -> None:
     """What `make setup` would leave, without its minutes: our own tools, told to run the copy.
 
@@ -157,7 +142,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     shutil.copytree(ROOT, home, ignore=NOT_COPIED)
     pretend_set_up(home / ".venv")
     (home / ".run" / "tmp").mkdir(parents=True)
-    made = Reader(home, room_for_ports())
+    made = Reader(home, room_for_nodes(6))  # n1 to n3, and three of the example
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAFT", "MAKE", "PYTEST"))}
     made.environment = {
         **kept,

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness.nodes import free_ports
+from harness.ports import free_ports
 
 NOT_NEEDED = {
     "cryptography": "it makes certificates, and a node only reads some",

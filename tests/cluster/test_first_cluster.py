@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes import ROOT, free_ports
+from harness.nodes import ROOT
+from harness.ports import free_ports
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(300)]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes import ROOT, Node, endpoints, free_ports, kill_all, wait_until
+from harness.nodes import ROOT, Node, endpoints, kill_all, wait_until
+from harness.ports import room_for_nodes
 from scripts.cluster import Local
 from tests.cluster.test_scripts import left_behind
 
@@ -32,7 +33,7 @@ def run(*words: str) -> Said:
 
 @pytest.fixture
 def local(tmp_path: Path) -> Iterator[Local]:
-    made = Local(tmp_path / "nodes", free_ports(1)[0])
+    made = Local(tmp_path / "nodes", room_for_nodes(3))
     yield made
     kill_all(made.existing())
 

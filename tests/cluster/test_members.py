@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import Cluster
-from harness.nodes import Node, config_text, free_ports, make_nodes, wait_until
+from harness.nodes import Node, config_text, make_nodes, wait_until
+from harness.ports import free_ports
 from harness.writers import Writers
 from raftd.client import Client, Invalid
 from raftd.client.nodes import NodeStatus, status_at

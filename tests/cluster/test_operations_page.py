@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import Cluster
-from harness.nodes import Node, config_text, free_ports, make_nodes, wait_until
+from harness.nodes import Node, config_text, make_nodes, wait_until
+from harness.ports import free_ports
 from raftd.cli import raftctl
 from tests.cluster.conftest import MakeCluster
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from harness.ports import free_ports
 from harness.proxy import Delay, Edge, Proxies
 
 SECONDS = 5.0
@@ -162,8 +163,7 @@ def test_swallowed_says_nothing_and_new_connections_work(edge: Edge) -> None:
 
 
 def test_nobody_at_the_other_end() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
+    [port] = free_ports(1)
     proxies = Proxies(seed=1)
     try:
         with _call(proxies.add("a", "b", port)) as connection:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.ports import free_ports
 from harness.writers import Book, Found, WrongState
 
 PROBE = Path(__file__).resolve().parents[2] / "config" / "compose" / "probe.py"
@@ -79,8 +80,7 @@ def test_the_probe_repeats_what_the_node_says(answer: bytes, code: int) -> None:
 
 
 def test_the_probe_of_nobody_fails_in_one_line() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    [port] = free_ports(1)
     done = _probe(port)
     assert done.returncode == 1
     assert done.stdout.startswith(b"no answer from 127.0.0.1")

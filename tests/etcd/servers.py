@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes import Node, config_text, free_ports, kill_all, make_nodes, wait_until
+from harness.nodes import Node, config_text, kill_all, make_nodes, wait_until
+from harness.ports import free_ports
 
 ETCD = shutil.which("etcd")
 START_SECONDS = 30.0

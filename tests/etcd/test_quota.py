@@ -11,7 +11,8 @@ import urllib.request
 import pytest
 
 from harness.cluster import Cluster
-from harness.nodes import ROOT, free_ports, wait_until
+from harness.nodes import ROOT, wait_until
+from harness.ports import free_ports
 from raftd.client import Client, NoSpace
 from raftd.client import operations as ops
 from tests.cluster.conftest import MakeCluster

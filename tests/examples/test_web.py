@@ -22,7 +22,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes import Node, free_ports, make_nodes, write_configs
+from harness.nodes import Node, make_nodes, write_configs
+from harness.ports import free_ports
 from raftd.client import Client, RaftdError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.nodes import free_ports
+from harness.ports import free_ports
 from raftd.client import Client
 from raftd.config import Config, Peer
 from raftd.objects import CommandRefused, stale

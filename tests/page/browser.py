@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from harness.nodes import free_ports
+from harness.ports import free_ports
 
 SECONDS = 60.0
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -103,7 +104,8 @@ def test_many_histories_in_one_process(
     assert "the longest explanation ends at: 1 operations" in out.getvalue()
 
 
-def test_minimise_on_request(tmp_path: Path) -> None:
+def test_minimise_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "OPERATIONS", 40)
     paths = write_all(tmp_path, HONEST + 1)
     out = io.StringIO()
     assert main([paths[-1], "--minimise"], out) == 1

@@ -52,7 +52,7 @@ def test_what_is_kept_is_taken_or_rightly_refused(target: Target, count: Count) 
 
 @targets
 def test_what_is_near_it_too(target: Target) -> None:
-    @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(_near(inputs(target), target.words))
     def check(data: bytes) -> None:
         attempt(target, data)

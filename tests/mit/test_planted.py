@@ -44,6 +44,7 @@ def test_an_election_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_replication_that_waits_for_the_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab, "Plan", partial(Plan, pull_delay=0.2))
+    monkeypatch.setattr(test_3a, "SPEED_OPS", 100)
     _caught(test_3a.test_speed_3a, "ms an operation")
 
 

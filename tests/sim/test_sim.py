@@ -16,7 +16,7 @@ import pytest
 from tests.sim import ledger
 from tests.sim.swarm import EVENTS, Campaign, report, run_many, run_seed
 
-SEEDS = 72
+SEEDS = 48
 PARTS = 12
 FIRST_SEED = 1
 COVERED = (

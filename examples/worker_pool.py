@@ -29,7 +29,7 @@ class Worker:
         self._client = client
         self._name = name
         self._on_parts = on_parts
-        self._parts = client.watch(prefix=PARTS)
+        self._parts = client.watch(prefix=PARTS).begin()
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=job, daemon=True) for job in (self._follow, self._lead)

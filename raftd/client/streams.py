@@ -10,16 +10,17 @@ from typing import Generic, Self, TypeVar
 from raftd.client.asynchronous import AsyncCallers
 from raftd.client.blocking import BlockingCallers
 from raftd.client.engine import Engine
-from raftd.client.errors import NotDone
+from raftd.client.errors import NotDone, Unavailable
 from raftd.client.watch import Feed, Watcher, WatchEvent
 
 Item = TypeVar("Item")
+NOT_BEGUN = "no node could be asked to watch before the deadline; are the endpoints right and up?"
 
 
 class Stream(Generic[Item]):
     """An iterator over what happens, for ever; it survives any fault. One thread iterates.
 
-    Nothing is asked before the first item is wanted. A `with` block ends it, or `close`.
+    A `with` block ends it, or `close`.
     """
 
     def __init__(self, callers: BlockingCallers, feed: Feed[Item]) -> None:
@@ -71,12 +72,33 @@ class Watch(Stream[WatchEvent]):
     """The changes of one key, or of all keys with a prefix.
 
     Every change once, in order, through any fault. Raises Compacted when the next changes are no
-    longer kept.
+    longer kept. A `with` block begins and ends it; without one it begins with `begin`, or when the
+    first item is wanted.
     """
 
     def __init__(self, callers: BlockingCallers, watcher: Watcher) -> None:
         super().__init__(callers, watcher)
         self._watcher = watcher
+
+    def begin(self, timeout: float | None = None) -> Self:
+        """Whatever happens after this is not missed, however late it is asked for.
+
+        timeout: seconds; None: the client's. Raises Unavailable if no node could be asked, and as
+        `take`.
+        """
+
+        async def begin(engine: Engine) -> None:
+            if not self._closed:
+                await self._watcher.begin(engine)
+
+        try:
+            self._callers.persist(begin, self._callers.seconds(timeout))
+        except TimeoutError:
+            raise Unavailable(NOT_BEGUN) from None
+        return self
+
+    def __enter__(self) -> Self:
+        return self.begin()
 
     @property
     def revision(self) -> int:
@@ -141,6 +163,16 @@ class AsyncWatch(AsyncStream[WatchEvent]):
     def __init__(self, callers: AsyncCallers, watcher: Watcher) -> None:
         super().__init__(callers, watcher)
         self._watcher = watcher
+
+    async def begin(self, timeout: float | None = None) -> Self:
+        try:
+            await self._callers.persist(self._watcher.begin, self._callers.seconds(timeout))
+        except TimeoutError:
+            raise Unavailable(NOT_BEGUN) from None
+        return self
+
+    async def __aenter__(self) -> Self:
+        return await self.begin()
 
     @property
     def revision(self) -> int:

@@ -114,6 +114,8 @@ class Watcher:
         self._engine: Engine | None = None
         self._call: WatchCall | None = None
         self._reading: asyncio.Task[list[WatchEvent]] | None = None
+        self._begun = asyncio.Event()
+        """`_next` is known, or the reading has ended."""
         self._parts: list[WatchEvent] = []
         self._misses = 0
         self._address = ""
@@ -123,25 +125,47 @@ class Watcher:
         """Everything up to it has been handed over; 0: not known before the first answer."""
         return self._handed
 
+    async def begin(self, engine: Engine) -> None:
+        """Return when a node has said from which revision on. Raises as `take`.
+
+        The story without it: a program watches, reads, and waits for what comes after; what came
+        between its reading and its waiting is never told.
+        """
+        if self._next:
+            return
+        self._begun = asyncio.Event()
+        reading = self._read_through(engine)
+        reading.add_done_callback(lambda _: self._begun.set())
+        await self._begun.wait()
+        if not self._next:
+            self._result_of(reading)
+
     async def take(self, engine: Engine, timeout: float | None) -> list[WatchEvent]:
         """Events of one or more whole revisions; none after `timeout` seconds without any.
 
         Raises Compacted when what comes next is gone, Invalid for what no node takes.
         """
+        reading = self._read_through(engine)
+        await asyncio.wait({reading}, timeout=timeout)
+        if not reading.done():
+            return []
+        events = self._result_of(reading)
+        self._handed = self._next - 1
+        return events
+
+    def _read_through(self, engine: Engine) -> asyncio.Task[list[WatchEvent]]:
         if engine is not self._engine:  # the first time, or the process has forked meanwhile
             self.close()
             self._engine = engine
             engine.residents.add(self)
-        reading = self._reading = self._reading or asyncio.ensure_future(self._read(engine))
-        await asyncio.wait({reading}, timeout=timeout)
-        if not reading.done():
-            return []
+        self._reading = self._reading or asyncio.ensure_future(self._read(engine))
+        return self._reading
+
+    def _result_of(self, reading: asyncio.Task[list[WatchEvent]]) -> list[WatchEvent]:
         self._reading = None
         if reading.cancelled():
             raise EngineEnded
-        events = reading.result()
-        self._handed = self._next - 1
-        return events
+        return reading.result()
 
     def close(self) -> None:
         if self._reading is not None:
@@ -244,6 +268,7 @@ class Watcher:
         elif not answer.created or not self._next:  # a progress report, or where "from now" is
             self._next = max(self._next, answer.header.revision + 1)
             self._handed = self._next - 1
+            self._begun.set()
         return events
 
 

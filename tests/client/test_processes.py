@@ -88,8 +88,7 @@ PROGRAMS = {
     "a lease and a watch": (
         """
         lease = client.lease(1)
-        watch = client.watch("k")
-        watch.take(0.01)
+        watch = client.watch("k").begin()
         in_child(lambda: print("child", bool(lease), flush=True))
         ends = lease.keeper.deadline
         while lease.keeper.deadline == ends:  # it is renewed by itself

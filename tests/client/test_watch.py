@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from raftd.client import AsyncClient, Client, Compacted, Invalid, NotDone
+from raftd.client import AsyncClient, Client, Compacted, Invalid, NotDone, Unavailable
 from raftd.client.streams import Watch
 from raftd.client.watch import WatchEvent
 from tests.client.conftest import wait_until
@@ -213,3 +213,42 @@ def test_asyncio(cluster: FakeCluster) -> None:
             assert [event async for event in watch] == []
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("broken", [0, 3])
+def test_a_with_block_misses_nothing_that_comes_after_its_beginning(
+    cluster: FakeCluster, connect: Connect, broken: int
+) -> None:
+    """The story without it: a worker watches, finds no job, and sleeps beside the next one."""
+    client = connect(cluster)
+    for node in cluster.nodes.values():
+        node.watch_faults.extend([Fault.DROP_BEFORE] * broken)
+    with client.watch("a") as watch:
+        client.put("a", "1")
+        assert told(some(watch, 1)) == [(b"a", b"1", 2, False)]
+    begun_without = client.watch("a").begin()
+    client.put("a", "2")
+    assert told(some(begun_without, 1)) == [(b"a", b"2", 3, False)]
+
+
+def test_a_watch_that_no_node_takes_says_so(cluster: FakeCluster, connect: Connect) -> None:
+    client = connect(cluster)
+    for node in cluster.nodes.values():
+        node.stop()
+    with pytest.raises(Unavailable, match="no node could be asked to watch"):
+        client.watch("a").begin(timeout=0.2)
+    client.close()
+    with pytest.raises(NotDone, match="closed"):
+        client.watch("a").begin()
+
+
+def test_the_asyncio_face_begins_too(cluster: FakeCluster) -> None:
+    async def work() -> list[WatchEvent]:
+        async with (
+            AsyncClient(cluster.endpoints, random=Random(7)) as client,
+            client.watch("a") as watch,
+        ):
+            await client.put("a", "1")
+            return await watch.take(SECONDS)
+
+    assert told(asyncio.run(work())) == [(b"a", b"1", 2, False)]

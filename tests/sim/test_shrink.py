@@ -33,6 +33,7 @@ def _skips_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Table, "ascend", ascend)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_skips_a_key")
 def test_a_planted_bug_becomes_small() -> None:
     said: list[str] = []

@@ -113,6 +113,7 @@ def test_a_rotten_mark_takes_nothing_with_it() -> None:
     assert tried >= 2 * MARK.size
 
 
+@pytest.mark.long
 def test_every_bit_of_a_directory_flipped(count: Count) -> None:
     fs, (before_last, last) = small_directory()
     files = fs.files()

@@ -177,6 +177,7 @@ def unmarked_nodes(base: Base) -> dict[tuple[NodeId, int], Node]:
     return nodes
 
 
+@pytest.mark.long
 def test_what_can_be_lost_in_the_first_ten_milliseconds(count: Count) -> None:
     """A node drops its last batch if that alone is bad; a cluster loses it where two do so."""
     base = four_entries(idle=False)
@@ -190,6 +191,7 @@ def test_what_can_be_lost_in_the_first_ten_milliseconds(count: Count) -> None:
     count("matrix, last entry not marked as synced: unsafe otherwise", len(tally.lost - CAN_LOSE))
 
 
+@pytest.mark.long
 def test_what_can_be_lost_if_the_headers_go_too(count: Count) -> None:
     """Whatever is left of the last batches then, a node drops nothing that anything proves."""
     base = four_entries(idle=False)

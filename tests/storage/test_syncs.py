@@ -8,6 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
+import pytest
+
 from raftd.storage.errors import CorruptLog, StorageError
 from tests.conftest import Count
 from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation
@@ -161,6 +163,7 @@ def shows(case: Case, mute: Site | None) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_every_sync_is_needed(count: Count) -> None:
     reached: dict[Site, list[Case]] = {}
     cases = all_cases()

@@ -81,7 +81,8 @@ class History:
             if op.outcome != UNKNOWN:
                 ops.append(op)
                 continue
-            revision = made.get(self._numbers.get(id(op), (b"", 0)), 0)
+            number = self._numbers.get(id(op))
+            revision = made.get(number, 0) if number is not None else 0  # reads have none
             if revision:
                 ops.append(replace(op, outcome=OK, revision=revision, done=True))
         return ops

@@ -172,3 +172,13 @@ def test_what_certainly_did_not_happen_is_not_seen() -> None:
     history.ops.append(get(2, 3, 2, Item(b"a", 1, 2)))
     with pytest.raises(Violation, match="certainly had not done it"):
         check_told(history, {}, Counter())
+
+
+def test_the_log_says_nothing_of_a_read() -> None:
+    """Nobody knows at which revision one without an answer stood. A leader's own commands have
+    number 0 of no session, and are no read's (seed 1013180).
+    """
+    history = History()
+    history.call(1, RANGE, b"", None, 0.0)
+    history.ops.append(put(0, 1, b"a", 2, 1))
+    check_told(history, {(b"", 0): 2}, Counter())

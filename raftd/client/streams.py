@@ -14,7 +14,6 @@ from raftd.client.errors import NotDone, Unavailable
 from raftd.client.watch import Feed, Watcher, WatchEvent
 
 Item = TypeVar("Item")
-NOT_BEGUN = "no node could be asked to watch before the deadline; are the endpoints right and up?"
 
 
 class Stream(Generic[Item]):
@@ -94,7 +93,7 @@ class Watch(Stream[WatchEvent]):
         try:
             self._callers.persist(begin, self._callers.seconds(timeout))
         except TimeoutError:
-            raise Unavailable(NOT_BEGUN) from None
+            raise _not_begun(self._watcher) from None
         return self
 
     def __enter__(self) -> Self:
@@ -168,7 +167,7 @@ class AsyncWatch(AsyncStream[WatchEvent]):
         try:
             await self._callers.persist(self._watcher.begin, self._callers.seconds(timeout))
         except TimeoutError:
-            raise Unavailable(NOT_BEGUN) from None
+            raise _not_begun(self._watcher) from None
         return self
 
     async def __aenter__(self) -> Self:
@@ -177,3 +176,8 @@ class AsyncWatch(AsyncStream[WatchEvent]):
     @property
     def revision(self) -> int:
         return self._items[0].revision - 1 if self._items else self._watcher.revision
+
+
+def _not_begun(watcher: Watcher) -> Unavailable:
+    last = f"; last: {watcher.trouble}" if watcher.trouble else ""
+    return Unavailable(f"the deadline has passed before any node could be asked to watch{last}")

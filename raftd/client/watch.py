@@ -119,6 +119,8 @@ class Watcher:
         self._parts: list[WatchEvent] = []
         self._misses = 0
         self._address = ""
+        self.trouble = ""
+        """Why the last node could not be asked, with its address."""
 
     @property
     def revision(self) -> int:
@@ -215,6 +217,8 @@ class Watcher:
             if verdict is not None and verdict.next is Next.GIVE_UP:
                 self._hang_up()
                 raise error_of(verdict, self._address)
+            if verdict is not None:
+                self.trouble = f"{self._address}: {verdict.message}"
             await self._move_on(engine)
 
     async def _begin(self, engine: Engine) -> WatchCall:

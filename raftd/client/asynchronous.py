@@ -18,10 +18,10 @@ from raftd.client.answers import Done
 from raftd.client.calls import Backpressure, Countdown, PendingCall, Wake
 from raftd.client.engine import Engine, make_engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
+from raftd.client.feed import EngineEnded
 from raftd.client.leases import LeaseKeeper
 from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
-from raftd.client.watch import EngineEnded
 
 Answer = TypeVar("Answer")
 

@@ -18,11 +18,11 @@ from raftd.client.calls import Backpressure, Countdown, PendingCall
 from raftd.client.engine import Engine, make_engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
 from raftd.client.event_loop import LoopThread
+from raftd.client.feed import EngineEnded
 from raftd.client.leases import FORKED, LeaseKeeper
 from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
 from raftd.client.stream import PipelineStream
-from raftd.client.watch import EngineEnded
 
 FORK_LOOK_SECONDS = 0.001
 GRACE_SECONDS = 2.0

@@ -21,6 +21,7 @@ from raftd.client.errors import (
     OutcomeUnknown,
     WrongProcess,
 )
+from raftd.client.feed import ReadingFeed
 from raftd.client.leases import LeaseKeeper
 from raftd.client.operations import Operation
 from raftd.client.watch import Span, Watcher
@@ -170,45 +171,60 @@ def proclamation(owner: Ownership, value: bytes) -> Operation[TxnResult]:
     return txn.operation(Txn([owner.guard], [put]))
 
 
-class LeaderFeed:
-    """Every change of who leads, or of what it proclaims; None: nobody. First how it is now."""
+class LeaderFeed(ReadingFeed[Leader | None]):
+    """Every change of who leads, or of what it proclaims; None: nobody. First how it is now.
+
+    What changes twice between two looks is seen once.
+    """
 
     def __init__(self, prefix: bytes) -> None:
+        super().__init__()
         self._prefix = prefix
         self._seen: tuple[Leader | None] | None = None
+        """What was handed over last; None: nothing yet."""
         self._watcher: Watcher | None = None
+        self._looked = False
+        """Nothing has been heard since the last look."""
 
-    async def take(self, engine: Engine, timeout: float | None) -> list[Leader | None]:
-        """See `Feed`. What changes twice between two looks is seen once."""
+    async def _read(self, engine: Engine) -> list[Leader | None]:
+        while True:
+            if self._looked and self._watcher is not None:
+                await self._change(engine, self._watcher)
+            now = await self._look(engine)
+            if self._seen != (now,):
+                return [now]
+
+    async def _change(self, engine: Engine, watcher: Watcher) -> None:
+        """Wait until something has changed. From then on a look is due, whoever is cancelled."""
         try:
-            if self._watcher is not None and not await self._watcher.take(engine, timeout):
-                return []
-        except Compacted:
-            self._forget()
-        try:
-            answer = await engine.run(leader(self._prefix), ATTEMPT_SECONDS)
-        except WrongProcess:
-            raise
-        except NotDone:
-            self._forget()
-            await asyncio.sleep(PAUSE_SECONDS)
-            return []
+            await watcher.take(engine, None)
+        except Compacted:  # away for so long: look again, and watch from there
+            self._rewind()
+        self._looked = False
+
+    async def _look(self, engine: Engine) -> Leader | None:
+        answer = None
+        while answer is None:
+            try:
+                answer = await engine.run(leader(self._prefix), ATTEMPT_SECONDS)
+            except WrongProcess:
+                raise
+            except NotDone:
+                await asyncio.sleep(PAUSE_SECONDS)
         if self._watcher is None:
             span = Span(self._prefix, prefix_end(self._prefix))
             self._watcher = Watcher(span, answer.revision + 1)
-        now = leader_of(answer)
-        if self._seen == (now,):
-            return []
-        self._seen = (now,)
-        return [now]
+        self._looked = True
+        return leader_of(answer)
 
-    def close(self) -> None:
-        self._forget()
+    def _hand_over(self, items: list[Leader | None]) -> None:
+        self._seen = (items[-1],)
 
-    def _forget(self) -> None:
-        if self._watcher is not None:
-            self._watcher.close()
-            self._watcher = None
+    def _rewind(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        self._looked = False
+        if watcher is not None:
+            watcher.close()
 
 
 def _found(answer: TxnResult, at: int) -> list[KeyValue]:

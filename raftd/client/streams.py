@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from raftd.client.asynchronous import AsyncCallers
 from raftd.client.blocking import BlockingCallers
 from raftd.client.engine import Engine
 from raftd.client.errors import NotDone, Unavailable
-from raftd.client.watch import Feed, Watcher, WatchEvent
+from raftd.client.feed import Feed
+from raftd.client.watch import Watcher, WatchEvent
 
 Item = TypeVar("Item")
 
@@ -19,7 +20,7 @@ Item = TypeVar("Item")
 class Stream(Generic[Item]):
     """An iterator over what happens, for ever; it survives any fault. One thread iterates.
 
-    A `with` block ends it, or `close`.
+    A `with` block ends it, or `close`, or being forgotten.
     """
 
     def __init__(self, callers: BlockingCallers, feed: Feed[Item]) -> None:
@@ -35,14 +36,14 @@ class Stream(Generic[Item]):
         while not self._items:
             if self._closed:
                 raise StopIteration
-            self._items.extend(self._take(None))
+            self._take(None)
         return self._items.popleft()
 
     def take(self, timeout: float | None) -> list[Item]:
         """The next items, at least one; none after `timeout` seconds without any, or if closed."""
-        items = list(self._items) or ([] if self._closed else self._take(timeout))
-        self._items.clear()
-        return items
+        if not (self._items or self._closed):
+            self._take(timeout)
+        return [self._items.popleft() for _ in range(len(self._items))]
 
     def close(self) -> None:
         """End the iteration, also of a thread that waits. Any thread."""
@@ -60,11 +61,20 @@ class Stream(Generic[Item]):
     ) -> None:
         self.close()
 
-    def _take(self, timeout: float | None) -> list[Item]:
-        async def take(engine: Engine) -> list[Item]:
-            return [] if self._closed else list(await self._feed.take(engine, timeout))
+    def __del__(self) -> None:
+        """`for change in client.watch(...): break` would keep a stream at a node for ever."""
+        if not self._closed:
+            self._callers.soon(self._feed.close)
 
-        return self._callers.persist(take, None)
+    def _take(self, timeout: float | None) -> None:
+        """Fill `_items`, on the client's loop: whoever waits for that may be interrupted."""
+        seconds = None if timeout is None else self._callers.seconds(timeout)
+
+        async def take(engine: Engine) -> None:
+            if not (self._items or self._closed):
+                self._items.extend(await self._feed.take(engine, seconds))
+
+        self._callers.persist(take, None)
 
 
 class Watch(Stream[WatchEvent]):
@@ -90,10 +100,14 @@ class Watch(Stream[WatchEvent]):
             if not self._closed:
                 await self._watcher.begin(engine)
 
+        seconds = self._callers.seconds(timeout)
         try:
-            self._callers.persist(begin, self._callers.seconds(timeout))
-        except TimeoutError:
-            raise _not_begun(self._watcher) from None
+            self._callers.persist(begin, seconds)
+        except BaseException as error:
+            self._callers.soon(self._feed.close)  # else it would look for a node for ever
+            if isinstance(error, TimeoutError):
+                raise _not_begun(self._watcher) from None
+            raise
         return self
 
     def __enter__(self) -> Self:
@@ -121,13 +135,13 @@ class AsyncStream(Generic[Item]):
         while not self._items:
             if self._closed:
                 raise StopAsyncIteration
-            self._items.extend(await self._take(None))
+            await self._take(None)
         return self._items.popleft()
 
     async def take(self, timeout: float | None) -> list[Item]:
-        items = list(self._items) or ([] if self._closed else await self._take(timeout))
-        self._items.clear()
-        return items
+        if not (self._items or self._closed):
+            await self._take(timeout)
+        return [self._items.popleft() for _ in range(len(self._items))]
 
     async def close(self) -> None:
         self._closed = True
@@ -144,16 +158,29 @@ class AsyncStream(Generic[Item]):
     ) -> None:
         await self.close()
 
-    async def _take(self, timeout: float | None) -> list[Item]:
-        async def take(engine: Engine) -> list[Item]:
-            return list(await self._feed.take(engine, timeout))
+    def __del__(self) -> None:
+        """As of `Stream`."""
+        if not self._closed:
+            self._callers.soon(self._feed.close)
 
+    async def _take(self, timeout: float | None) -> None:
+        seconds = None if timeout is None else self._callers.seconds(timeout)
+
+        async def take(engine: Engine) -> None:
+            if not (self._items or self._closed):
+                self._items.extend(await self._feed.take(engine, seconds))
+
+        await self._persist(take, None)
+
+    async def _persist(
+        self, work: Callable[[Engine], Coroutine[Any, Any, None]], timeout: float | None
+    ) -> None:
+        """Returns early if it is closed meanwhile."""
         try:
-            return await self._callers.persist(take, None)
+            await self._callers.persist(work, timeout)
         except NotDone:
-            if self._closed:
-                return []
-            raise
+            if not self._closed:
+                raise
 
 
 class AsyncWatch(AsyncStream[WatchEvent]):
@@ -164,10 +191,18 @@ class AsyncWatch(AsyncStream[WatchEvent]):
         self._watcher = watcher
 
     async def begin(self, timeout: float | None = None) -> Self:
+        async def begin(engine: Engine) -> None:
+            if not self._closed:
+                await self._watcher.begin(engine)
+
+        seconds = self._callers.seconds(timeout)
         try:
-            await self._callers.persist(self._watcher.begin, self._callers.seconds(timeout))
-        except TimeoutError:
-            raise _not_begun(self._watcher) from None
+            await self._persist(begin, seconds)
+        except BaseException as error:
+            self._callers.soon(self._feed.close)
+            if isinstance(error, TimeoutError):
+                raise _not_begun(self._watcher) from None
+            raise
         return self
 
     async def __aenter__(self) -> Self:

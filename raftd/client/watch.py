@@ -12,14 +12,14 @@ store's history: a slow watcher costs nobody anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from grpc import aio
 
 from raftd._pb import client_pb2
 from raftd._pb import etcd_pb2 as pb
 from raftd.client.errors import Compacted, Invalid
+from raftd.client.feed import ReadingFeed
 from raftd.client.operations import Data, data
 from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
 from raftd.wire.kv_results import KeyValue
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 METHOD = "/etcdserverpb.Watch/Watch"
 WITH_LEADER = (("hasleader", "true"),)
 """The node ends the stream when it has had no leader for a while."""
-Item_co = TypeVar("Item_co", covariant=True)
+REVISION_MAX = (1 << 63) - 1
 WatchCall = aio.StreamStreamCall[pb.WatchRequest, pb.WatchResponse]
 
 
@@ -56,22 +56,6 @@ class WatchEvent(NamedTuple):
         return not self.deleted
 
 
-class EngineEnded(Exception):
-    """The engine was put down for a fork, or closed."""
-
-
-class Feed(Protocol[Item_co]):
-    """Something that hands items over from the client's loop, a batch at a time."""
-
-    async def take(self, engine: Engine, timeout: float | None) -> Sequence[Item_co]:
-        """The next ones; none after `timeout` seconds without any. The engine's loop."""
-        ...
-
-    def close(self) -> None:
-        """Harmless if repeated. The engine's loop."""
-        ...
-
-
 class Span(NamedTuple):
     """The keys that are watched, as the etcd v3 API names them."""
 
@@ -89,8 +73,11 @@ def span(key: Data | None, prefix: Data | None) -> Span:
     return Span(start or b"\0", prefix_end(start))
 
 
-class Watcher:
-    """A `Feed` of the changes of some keys."""
+class Watcher(ReadingFeed[WatchEvent]):
+    """A `Feed` of the changes of some keys.
+
+    Raises Compacted when what comes next is gone, Invalid for what no node takes.
+    """
 
     def __init__(
         self,
@@ -101,8 +88,12 @@ class Watcher:
         deletes: bool = True,
         previous: bool = False,
     ) -> None:
-        """start_revision 0: from now on. puts, deletes: which events are wanted."""
-        self._next = start_revision
+        """start_revision 0: from now on. puts, deletes: which events are wanted.
+
+        Raises Invalid.
+        """
+        super().__init__()
+        self._next = _checked_start(start_revision)
         """To be asked for next. What was read and not taken yet lies before it."""
         self._handed = max(0, start_revision - 1)
         self._span = span
@@ -111,9 +102,7 @@ class Watcher:
             *([] if deletes else [pb.WatchCreateRequest.NODELETE]),
         ]
         self._previous = previous
-        self._engine: Engine | None = None
         self._call: WatchCall | None = None
-        self._reading: asyncio.Task[list[WatchEvent]] | None = None
         self._begun = asyncio.Event()
         """`_next` is known, or the reading has ended."""
         self._parts: list[WatchEvent] = []
@@ -142,41 +131,13 @@ class Watcher:
         if not self._next:
             self._result_of(reading)
 
-    async def take(self, engine: Engine, timeout: float | None) -> list[WatchEvent]:
-        """Events of one or more whole revisions; none after `timeout` seconds without any.
-
-        Raises Compacted when what comes next is gone, Invalid for what no node takes.
-        """
-        reading = self._read_through(engine)
-        await asyncio.wait({reading}, timeout=timeout)
-        if not reading.done():
-            return []
-        events = self._result_of(reading)
+    def _hand_over(self, items: list[WatchEvent]) -> None:
         self._handed = self._next - 1
-        return events
 
-    def _read_through(self, engine: Engine) -> asyncio.Task[list[WatchEvent]]:
-        if engine is not self._engine:  # the first time, or the process has forked meanwhile
-            self.close()
-            self._engine = engine
-            engine.residents.add(self)
-        self._reading = self._reading or asyncio.ensure_future(self._read(engine))
-        return self._reading
-
-    def _result_of(self, reading: asyncio.Task[list[WatchEvent]]) -> list[WatchEvent]:
-        self._reading = None
-        if reading.cancelled():
-            raise EngineEnded
-        return reading.result()
-
-    def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+    def _rewind(self) -> None:
         self._hang_up()
-        if self._engine is not None:
-            self._engine.residents.discard(self)
-            self._engine = None
+        if self._next:
+            self._next = self._handed + 1
 
     def _hang_up(self) -> None:
         call, self._call = self._call, None
@@ -274,6 +235,13 @@ class Watcher:
             self._handed = self._next - 1
             self._begun.set()
         return events
+
+
+def _checked_start(revision: int) -> int:
+    given: Any = revision
+    if isinstance(given, int) and 0 <= given <= REVISION_MAX:
+        return given
+    raise Invalid(f"start_revision {given!r}: expected a revision, or 0 for from now on")
 
 
 def _cancelled(reason: str) -> Verdict:

@@ -19,8 +19,8 @@ QUICK = [
 ]
 QUICK_SEEDS = 100
 FIRST_SEEDS = {
-    "vote-cleared-within-a-term": 62,
-    "aba-on-disk": 15,
+    "vote-cleared-within-a-term": 2,
+    "aba-on-disk": 4,
     "unadmitted-node-answers": 6,
     "resend-acknowledged-before-its-write": 4,
     "snapshot-acknowledged-before-its-marker": 2,

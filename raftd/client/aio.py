@@ -8,11 +8,12 @@ from typing import Self, TypeVar, Unpack
 
 from raftd.client import nodes
 from raftd.client import operations as ops
-from raftd.client.aio_held import AsyncElection, AsyncLease, AsyncLock, AsyncQueue, OnLost
+from raftd.client.aio_held import AsyncElection, AsyncLease, AsyncLock, AsyncQueue
 from raftd.client.answers import Done
 from raftd.client.asynchronous import AsyncCallers
 from raftd.client.engine import REPORT_SECONDS
 from raftd.client.errors import RaftdError
+from raftd.client.leases import OnLost
 from raftd.client.locks import LOCK_TTL_S
 from raftd.client.nodes import Digest, Event, MemberChanged, NodeStatus, Question, Transferred
 from raftd.client.operations import Consistency, Data, Operation, data

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import suppress
+from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Self
 
 from raftd.client import operations as ops
 from raftd.client.asynchronous import AsyncCallers
-from raftd.client.errors import Invalid, LockLost, NotAcquired, RaftdError
-from raftd.client.leases import LeaseKeeper, draw_id
+from raftd.client.errors import Invalid, LockLost, NotAcquired, RaftdError, Unavailable
+from raftd.client.leases import REVOKED, LeaseKeeper, OnLost, checked_on_lost, draw_id
 from raftd.client.locks import (
+    NO_TURN,
+    WAITS,
     Leader,
     LeaderFeed,
     Ownership,
@@ -22,12 +25,23 @@ from raftd.client.locks import (
     proclamation,
 )
 from raftd.client.operations import Data, data
-from raftd.client.settings import Clock
+from raftd.client.settings import TIMEOUT_MAX, Clock
 from raftd.client.streams import AsyncStream
 
 GIVE_UP_SECONDS = 1.0
 """For how long whoever gives up tries to say so; after that its lease ends by itself."""
-OnLost = Callable[[str], object]
+
+
+_telling: set[asyncio.Future[object]] = set()  # a loop does not keep its tasks alive
+
+
+def _tell(on_lost: OnLost, why: str) -> None:
+    """On the caller's loop."""
+    told = on_lost(why)
+    if isawaitable(told):
+        telling = asyncio.ensure_future(told)
+        _telling.add(telling)
+        telling.add_done_callback(_telling.discard)
 
 
 class AsyncLease:
@@ -44,11 +58,16 @@ class AsyncLease:
         timeout: float | None,
         on_lost: OnLost | None,
     ) -> None:
-        """on_lost: called on the caller's loop, with the reason, if it ends before `revoke`."""
+        """on_lost: called on the caller's loop, with the reason, if it ends before `revoke`; what
+        it returns is awaited, if that can be. Raises Invalid for what is no function.
+        """
         self._callers = callers
+        self._clock = clock
         self._ttl_s = ttl_s
         self._timeout = timeout
-        self._on_lost = on_lost
+        self._on_lost = checked_on_lost(on_lost, coroutines=True)
+        self._revoked = False
+        self._granting = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.keeper = LeaseKeeper(draw_id(), clock, self._lost)
 
@@ -74,18 +93,24 @@ class AsyncLease:
         return self._granted().__await__()
 
     async def _granted(self) -> Self:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            await self._callers.keep(self.keeper, self._ttl_s, self._timeout)
+        async with self._granting:
+            if not self.keeper.ttl_s:
+                self._loop = asyncio.get_running_loop()
+                try:
+                    await self._callers.keep(self.keeper, self._ttl_s, self._timeout)
+                except BaseException:  # it may exist all the same: ask for another one then
+                    self.keeper = LeaseKeeper(draw_id(), self._clock, self._lost)
+                    raise
         return self
 
     async def revoke(self, *, timeout: float | None = None) -> None:
         """End it now, and the keys with it. Harmless if it has ended."""
-        lost = self.keeper.why_lost
-        self.keeper.give_up("it was revoked")
+        lost = self.keeper.why_lost not in ("", REVOKED)
+        self.keeper.give_up(REVOKED)
         self._callers.drop(self.keeper)
-        if not lost:
+        if not (lost or self._revoked):
             await self._callers.run(ops.lease_revoke(self.id), timeout)
+            self._revoked = True
 
     async def give_up(self) -> None:
         """As `revoke`, but if nobody hears of it the lease ends by itself."""
@@ -96,7 +121,7 @@ class AsyncLease:
         """On the engine's loop, which may be another."""
         if self._on_lost is not None and self._loop is not None:
             with suppress(RuntimeError):  # the caller's loop is closed: nobody wants to know
-                self._loop.call_soon_threadsafe(self._on_lost, why)
+                self._loop.call_soon_threadsafe(_tell, self._on_lost, why)
 
     async def __aenter__(self) -> Self:
         return await self
@@ -132,20 +157,27 @@ class AsyncQueue:
     ) -> tuple[AsyncLease, Ownership] | None:
         """None: it was not our turn within `timeout` seconds; nothing is left of the attempt.
 
-        Having a lease takes no part of these seconds: it has the client's own timeout.
+        Having a lease takes no part of these seconds, nor does the first look: they have the
+        client's own timeout, and raise Unavailable after it.
         """
+        patience = self.callers.seconds(None)
+        seconds = None if timeout is None else self.callers.seconds(timeout)
         lease = await AsyncLease(self.callers, self._clock, self._ttl_s, None, self._on_lost)
         prefix = self.name + b"/"
+        deadline = None if seconds is None else self._clock() + seconds
         try:
             owner = await self.callers.persist(
-                lambda engine: acquire(engine, prefix, value, lease.keeper), timeout
+                lambda engine: acquire(engine, prefix, value, lease.keeper, deadline),
+                None if seconds is None else min(seconds + patience, TIMEOUT_MAX),
             )
-        except TimeoutError:
+        except BaseException as error:
+            await lease.give_up()
+            if isinstance(error, TimeoutError):
+                raise Unavailable(f"{self.name!r}: {NO_TURN}") from None
+            raise
+        if owner is None:
             await lease.give_up()
             return None
-        except BaseException:
-            await lease.give_up()
-            raise
         return lease, owner
 
 
@@ -160,13 +192,23 @@ class AsyncLock:
         self._queue = queue
         self._timeout = timeout
         self._held: tuple[AsyncLease, Ownership] | None = None
+        self._acquiring = False
 
     async def acquire(self, timeout: float | None = None) -> Ownership | None:
-        """Wait for the lock. None: others held it for `timeout` seconds (None: for ever)."""
+        """Wait for the lock. None: others held it for `timeout` seconds (None: for ever).
+
+        timeout 0: have it if it is free.
+        """
+        if self._acquiring:
+            raise Invalid(f"lock {self._queue.name!r}: another task {WAITS}")
         if self._held is not None:
             raise Invalid(f"lock {self._queue.name!r}: it is held already; release it first")
-        self._held = await self._queue.wait(b"", timeout)
-        return self._held[1] if self._held else None
+        self._acquiring = True
+        try:
+            self._held = await self._queue.wait(b"", timeout)
+            return self._held[1] if self._held else None
+        finally:
+            self._acquiring = False
 
     async def release(self) -> None:
         """Let the next one have it. Harmless if it is not held."""

@@ -18,8 +18,8 @@ from raftd.client.answers import Done
 from raftd.client.calls import Backpressure, Countdown, PendingCall, Wake
 from raftd.client.engine import Engine, make_engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
-from raftd.client.feed import EngineEnded
-from raftd.client.leases import LeaseKeeper
+from raftd.client.feed import EngineEnded, next_of
+from raftd.client.leases import NOT_GRANTED, LeaseKeeper
 from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
 
@@ -153,12 +153,16 @@ class AsyncCallers:
     def soon(self, call: Callable[[], None]) -> None:
         """Have it called on the engine's loop, if there is one."""
         if self._engine is not None:
-            with suppress(RuntimeError):
-                self._engine.loop.call_soon_threadsafe(call)
+            self._engine.tell(call)
 
     async def keep(self, keeper: LeaseKeeper, ttl_s: int, timeout: float | None) -> None:
         """Have a lease granted, and keep it alive until `drop`."""
-        await self.ask(lambda engine, left: keeper.grant(engine, ttl_s, left), timeout)
+        try:
+            await self.ask(lambda engine, left: keeper.grant(engine, ttl_s, left), timeout)
+        except BaseException:  # cancelled, perhaps, as it came: it must not be kept for ever
+            keeper.give_up(NOT_GRANTED)
+            self.drop(keeper)
+            raise
         self._keepers.add(keeper)
 
     def drop(self, keeper: LeaseKeeper) -> None:
@@ -174,7 +178,7 @@ class AsyncCallers:
         items = make(await self.ready())
         while True:
             try:
-                yield await self._there(_next(items))
+                yield await self._there(next_of(items))
             except StopAsyncIteration:
                 return
 
@@ -255,10 +259,6 @@ class AsyncCallers:
         if self._closed:
             raise NotDone("this client is closed")
         return answers.seconds(timeout, self._settings.timeout)
-
-
-async def _next(items: AsyncIterator[Answer]) -> Answer:
-    return await anext(items)
 
 
 class WakeBatcher:

@@ -18,8 +18,8 @@ from raftd.client.calls import Backpressure, Countdown, PendingCall
 from raftd.client.engine import Engine, make_engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
 from raftd.client.event_loop import LoopThread
-from raftd.client.feed import EngineEnded
-from raftd.client.leases import FORKED, LeaseKeeper
+from raftd.client.feed import EngineEnded, next_of
+from raftd.client.leases import FORKED, NOT_GRANTED, LeaseKeeper
 from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
 from raftd.client.stream import PipelineStream
@@ -49,7 +49,7 @@ class BlockingCallers:
         if self._closed:
             return
         self._closed = True
-        for keeper in self._keepers:
+        for keeper in list(self._keepers):
             keeper.give_up("the client was closed")
         thread, self._thread = self._thread, None
         engine, self._engine = self._engine, None  # gRPC ends with its last object
@@ -82,7 +82,7 @@ class BlockingCallers:
         parent's.
         """
         self._busy.clear()
-        for keeper in self._keepers:
+        for keeper in list(self._keepers):
             keeper.give_up(FORKED)
         self._keepers.clear()
 
@@ -121,7 +121,7 @@ class BlockingCallers:
                 self._thread = thread
                 engine = thread.call(make_engine(self._settings, self._room), GRACE_SECONDS)
                 self._engine = engine
-                for keeper in self._keepers:
+                for keeper in list(self._keepers):
                     engine.loop.call_soon_threadsafe(keeper.attach, engine)
         return engine
 
@@ -155,11 +155,11 @@ class BlockingCallers:
             try:
                 in_time = lock.acquire(True, seconds)
                 if not in_time:
-                    _tell(engine, engine.context.expire, [call])
+                    engine.tell(engine.context.expire, [call])
                     if not lock.acquire(True, GRACE_SECONDS):
                         raise answers.stalled(changes=stream.sessions)
             except BaseException:  # an interrupt: nobody waits for this number any more
-                _tell(engine, engine.context.expire, [call], "the caller was interrupted")
+                engine.tell(engine.context.expire, [call], "the caller was interrupted")
                 raise
             finally:
                 call.leave()
@@ -223,12 +223,21 @@ class BlockingCallers:
         """Have it called on the engine's loop, if there is one."""
         engine = self._engine
         if engine is not None:
-            _tell(engine, call)
+            engine.tell(call)
 
     def keep(self, keeper: LeaseKeeper, ttl_s: int, timeout: float | None) -> None:
         """Have a lease granted, and keep it alive until `drop`, also after a fork."""
-        self.ask(lambda engine, left: keeper.grant(engine, ttl_s, left), timeout)
-        self._keepers.add(keeper)
+
+        async def grant(engine: Engine, left: float) -> None:
+            await keeper.grant(engine, ttl_s, left)
+            self._keepers.add(keeper)  # here, because a fork waits for a call to end
+
+        try:
+            self.ask(grant, timeout)
+        except BaseException:
+            keeper.give_up(NOT_GRANTED)
+            self.drop(keeper)
+            raise
 
     def drop(self, keeper: LeaseKeeper) -> None:
         """Keep it no longer."""
@@ -245,7 +254,7 @@ class BlockingCallers:
             items, thread = make(engine), self._thread
         while thread is not None and self._engine is engine:
             try:
-                item = thread.call(_next(items), None)
+                item = thread.call(next_of(items), None)
             except StopAsyncIteration:
                 return
             except CancelledError:
@@ -264,10 +273,10 @@ class BlockingCallers:
             self._feed(engine, pending, deadline)
             in_time = lock.acquire(True, max(0.0, deadline - self._clock()))
         except BaseException:
-            _tell(engine, engine.context.expire, pending, "the caller was interrupted")
+            engine.tell(engine.context.expire, pending, "the caller was interrupted")
             raise
         if not in_time:
-            _tell(engine, engine.context.expire, pending)
+            engine.tell(engine.context.expire, pending)
             if not lock.acquire(True, GRACE_SECONDS):
                 raise answers.stalled(changes=True)
 
@@ -279,7 +288,7 @@ class BlockingCallers:
                 try:
                     self._wait_for_room(count, call.size, deadline)
                 except RaftdError as error:
-                    _tell(engine, engine.context.turn_away, pending[number:], error)
+                    engine.tell(engine.context.turn_away, pending[number:], error)
                     return
             call.counted = True
             _put(engine.bulk, call)
@@ -309,12 +318,3 @@ def _put(stream: PipelineStream, call: PendingCall) -> None:
     except RuntimeError:  # the loop has just been closed
         event_loop.check()
         raise
-
-
-def _tell(engine: Engine, call: Callable[..., None], *args: object) -> None:
-    with suppress(RuntimeError):  # the loop is closed: there is nothing left to settle
-        engine.loop.call_soon_threadsafe(call, *args)
-
-
-async def _next(items: AsyncIterator[Answer]) -> Answer:
-    return await anext(items)

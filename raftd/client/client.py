@@ -12,7 +12,8 @@ from raftd.client.answers import Done
 from raftd.client.blocking import BlockingCallers
 from raftd.client.engine import REPORT_SECONDS
 from raftd.client.errors import RaftdError
-from raftd.client.held import Election, Lease, Lock, OnLost, Queue
+from raftd.client.held import Election, Lease, Lock, Queue
+from raftd.client.leases import OnLost
 from raftd.client.locks import LOCK_TTL_S
 from raftd.client.nodes import Digest, Event, MemberChanged, NodeStatus, Question, Transferred
 from raftd.client.operations import Consistency, Data, Operation, data
@@ -184,7 +185,7 @@ class Client:
     ) -> Lock:
         """`with client.lock("name") as owner`: one owner at a time in the whole cluster.
 
-        ttl_s: for how long it stays locked when its owner dies. timeout: for the `with` to wait;
+        ttl_s: for how long it stays locked when its owner dies. timeout: to wait behind others;
         None: for ever. owner.token is the fencing token, owner.guard the same for transactions.
         """
         queue = Queue(self._callers, self._clock, data("name", name), ttl_s, on_lost)

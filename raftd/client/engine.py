@@ -8,7 +8,8 @@ nothing while all goes well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -49,7 +50,7 @@ class Resident(Protocol):
 
 
 class Engine:
-    """Made on the loop that it lives on. All methods but `queue(...).put`: the loop's thread."""
+    """Made on the loop that it lives on. All methods but `lane` and `tell`: the loop's thread."""
 
     def __init__(self, settings: Settings, room: Backpressure) -> None:
         self.context = context = Context(settings, room, self._watch)
@@ -73,6 +74,11 @@ class Engine:
         """The stream that carries such operations. Any thread."""
         stream: PipelineStream = getattr(self, name)
         return stream
+
+    def tell(self, call: Callable[..., object], *args: object) -> None:
+        """Have it called on the loop. Any thread."""
+        with suppress(RuntimeError):  # the loop is closed: there is nothing left to settle
+            self.loop.call_soon_threadsafe(call, *args)
 
     def _watch(self) -> None:
         """Something is in flight: look after it from now and then."""

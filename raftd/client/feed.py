@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ class Feed(Protocol[Item_co]):
     def close(self) -> None:
         """Harmless if repeated. The engine's loop."""
         ...
+
+
+async def next_of(items: AsyncIterator[Item]) -> Item:
+    """A coroutine, which `anext` alone is not."""
+    return await anext(items)
 
 
 class ReadingFeed(ABC, Generic[Item]):

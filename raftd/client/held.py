@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from raftd.client import operations as ops
 from raftd.client.blocking import BlockingCallers
-from raftd.client.errors import Invalid, LockLost, NotAcquired, RaftdError
-from raftd.client.leases import LeaseKeeper, draw_id
+from raftd.client.errors import Invalid, LockLost, NotAcquired, RaftdError, Unavailable
+from raftd.client.leases import REVOKED, LeaseKeeper, OnLost, checked_on_lost, draw_id
 from raftd.client.locks import (
+    NO_TURN,
+    WAITS,
     Leader,
     LeaderFeed,
     Ownership,
@@ -22,12 +23,11 @@ from raftd.client.locks import (
     proclamation,
 )
 from raftd.client.operations import Data, data
-from raftd.client.settings import Clock
+from raftd.client.settings import TIMEOUT_MAX, Clock
 from raftd.client.streams import Stream
 
 GIVE_UP_SECONDS = 1.0
 """For how long whoever gives up tries to say so; after that its lease ends by itself."""
-OnLost = Callable[[str], object]
 
 
 class Lease:
@@ -38,10 +38,11 @@ class Lease:
 
     def __init__(self, callers: BlockingCallers, clock: Clock, on_lost: OnLost | None) -> None:
         """on_lost: called with the reason if the lease ends before `revoke`, on a thread of its
-        own.
+        own. Raises Invalid for what is no function.
         """
         self._callers = callers
-        self._on_lost = on_lost
+        self._on_lost = checked_on_lost(on_lost, coroutines=False)
+        self._revoked = False
         self.keeper = LeaseKeeper(draw_id(), clock, self._lost)
 
     @property
@@ -68,11 +69,12 @@ class Lease:
 
     def revoke(self, *, timeout: float | None = None) -> None:
         """End it now, and the keys with it. Harmless if it has ended."""
-        lost = self.keeper.why_lost
-        self.keeper.give_up("it was revoked")
+        lost = self.keeper.why_lost not in ("", REVOKED)
+        self.keeper.give_up(REVOKED)
         self._callers.drop(self.keeper)
-        if not lost:
+        if not (lost or self._revoked):
             self._callers.run(ops.lease_revoke(self.id), timeout)
+            self._revoked = True
 
     def give_up(self) -> None:
         """As `revoke`, but if nobody hears of it the lease ends by itself."""
@@ -117,20 +119,27 @@ class Queue:
     def wait(self, value: bytes, timeout: float | None) -> tuple[Lease, Ownership] | None:
         """None: it was not our turn within `timeout` seconds; nothing is left of the attempt.
 
-        Having a lease takes no part of these seconds: it has the client's own timeout.
+        Having a lease takes no part of these seconds, nor does the first look: they have the
+        client's own timeout, and raise Unavailable after it.
         """
+        patience = self.callers.seconds(None)
+        seconds = None if timeout is None else self.callers.seconds(timeout)
         lease = Lease(self.callers, self._clock, self._on_lost).grant(self._ttl_s, None)
         prefix = self.name + b"/"
+        deadline = None if seconds is None else self._clock() + seconds
         try:
             owner = self.callers.persist(
-                lambda engine: acquire(engine, prefix, value, lease.keeper), timeout
+                lambda engine: acquire(engine, prefix, value, lease.keeper, deadline),
+                None if seconds is None else min(seconds + patience, TIMEOUT_MAX),
             )
-        except TimeoutError:
+        except BaseException as error:
+            lease.give_up()
+            if isinstance(error, TimeoutError):
+                raise Unavailable(f"{self.name!r}: {NO_TURN}") from None
+            raise
+        if owner is None:
             lease.give_up()
             return None
-        except BaseException:
-            lease.give_up()
-            raise
         return lease, owner
 
 
@@ -145,13 +154,22 @@ class Lock:
         self._queue = queue
         self._timeout = timeout
         self._held: tuple[Lease, Ownership] | None = None
+        self._acquiring = threading.Lock()
 
     def acquire(self, timeout: float | None = None) -> Ownership | None:
-        """Wait for the lock. None: others held it for `timeout` seconds (None: for ever)."""
-        if self._held is not None:
-            raise Invalid(f"lock {self._queue.name!r}: it is held already; release it first")
-        self._held = self._queue.wait(b"", timeout)
-        return self._held[1] if self._held else None
+        """Wait for the lock. None: others held it for `timeout` seconds (None: for ever).
+
+        timeout 0: have it if it is free.
+        """
+        if not self._acquiring.acquire(blocking=False):
+            raise Invalid(f"lock {self._queue.name!r}: another thread {WAITS}")
+        try:
+            if self._held is not None:
+                raise Invalid(f"lock {self._queue.name!r}: it is held already; release it first")
+            self._held = self._queue.wait(b"", timeout)
+            return self._held[1] if self._held else None
+        finally:
+            self._acquiring.release()
 
     def release(self) -> None:
         """Let the next one have it. Harmless if it is not held."""

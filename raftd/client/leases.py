@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,20 @@ RENEWALS_PER_TTL = 3
 RETRY_SECONDS = 0.1
 FORKED = "this process was forked, and the lease stays with its parent"
 
+REVOKED = "it was revoked"
+NOT_GRANTED = "nobody heard that it was granted"
+
 Lost = Callable[[str], None]
+OnLost = Callable[[str], object]
+
+
+def checked_on_lost(on_lost: OnLost | None, *, coroutines: bool) -> OnLost | None:
+    """coroutines: what it returns will be awaited. Raises Invalid."""
+    if on_lost is not None and not callable(on_lost):
+        raise Invalid(f"on_lost: expected a function, not {type(on_lost).__name__}")
+    if iscoroutinefunction(on_lost) and not coroutines:
+        raise Invalid("on_lost: a coroutine function is for AsyncClient: no loop runs here")
+    return on_lost
 
 
 def draw_id() -> int:
@@ -116,7 +130,9 @@ class LeaseKeeper:
             pause = renewed.ttl_s / RENEWALS_PER_TTL
 
     def _end(self, why: str) -> None:
-        self.why_lost = why
+        given_up = self.why_lost
+        self.why_lost = given_up or why
         if self._ended is not None:
             self._ended.set()
-        self._lost(why)
+        if not given_up:
+            self._lost(why)

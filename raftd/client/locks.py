@@ -11,6 +11,7 @@ Each step may be done again, so a fault in between only takes time.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from raftd.client import txn
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 LOCK_TTL_S = 10
 ATTEMPT_SECONDS = 5.0
 PAUSE_SECONDS = 0.05
+WAITS = "waits for it already: make a lock object for each"
+NO_TURN = "the deadline passed before the cluster said whose turn it is; is there a leader?"
 Answer = TypeVar("Answer")
 
 
@@ -78,14 +81,26 @@ class Ownership:
         self._keeper.check()
 
 
-async def acquire(engine: Engine, prefix: bytes, value: bytes, keeper: LeaseKeeper) -> Ownership:
-    """Make the key and wait until it is the oldest. Raises LockLost if the lease ends meanwhile."""
+async def acquire(
+    engine: Engine, prefix: bytes, value: bytes, keeper: LeaseKeeper, deadline: float | None
+) -> Ownership | None:
+    """Make the key and wait until it is the oldest. None: at `deadline` others had their turn.
+
+    deadline: on the client's clock; None: never. The first look is made however late it is. Raises
+    LockLost if the lease ends meanwhile.
+    """
+    clock = engine.context.clock
     place = await _join(engine, prefix, value, keeper)
     while True:
         before, revision = await _before(engine, prefix, place, keeper)
         if before is None:
             return place
-        await _gone(engine, before.key, revision, keeper)
+        left = None if deadline is None else deadline - clock()
+        if left is not None and left <= 0:
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await _gone(engine, before.key, revision, keeper)
 
 
 async def _join(engine: Engine, prefix: bytes, value: bytes, keeper: LeaseKeeper) -> Ownership:

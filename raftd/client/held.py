@@ -12,12 +12,16 @@ from raftd.client.blocking import BlockingCallers
 from raftd.client.errors import Invalid, LockLost, NotAcquired, RaftdError, Unavailable
 from raftd.client.leases import REVOKED, LeaseKeeper, OnLost, checked_on_lost, draw_id
 from raftd.client.locks import (
+    ALL,
+    FEW,
     NO_TURN,
     WAITS,
     Leader,
     LeaderFeed,
     Ownership,
     acquire,
+    found,
+    is_told,
     leader,
     leader_of,
     proclamation,
@@ -247,7 +251,11 @@ class Election:
 
     def leader(self, *, timeout: float | None = None) -> Leader | None:
         """Who leads now; None: nobody."""
-        return leader_of(self._queue.callers.run(leader(self._queue.name + b"/"), timeout))
+        prefix, run = self._queue.name + b"/", self._queue.callers.run
+        answer = run(leader(prefix, FEW), timeout)
+        if not is_told(prefix, found(answer, 0)):
+            answer = run(leader(prefix, ALL), timeout)
+        return leader_of(prefix, answer)
 
     def observe(self) -> Stream[Leader | None]:
         """Who leads now, and every change of it; None: nobody."""

@@ -11,6 +11,7 @@ Each step may be done again, so a fault in between only takes time.
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -39,6 +40,11 @@ ATTEMPT_SECONDS = 5.0
 PAUSE_SECONDS = 0.05
 WAITS = "waits for it already: make a lock object for each"
 NO_TURN = "the deadline passed before the cluster said whose turn it is; is there a leader?"
+DRAWN_DIGITS = 12
+"""A lease's id that was drawn has so many hexadecimal digits or more, but for one in 16,000."""
+_HEX = re.compile(rb"[0-9a-f]{1,16}")
+FEW, ALL = 8, 0
+"""How many keys are looked at: a few first."""
 Answer = TypeVar("Answer")
 
 
@@ -117,22 +123,31 @@ async def _join(engine: Engine, prefix: bytes, value: bytes, keeper: LeaseKeeper
     )
     if made:
         return Ownership(key, made.revision, keeper)
-    return Ownership(key, _found(made, 0)[0].create_revision, keeper)
+    return Ownership(key, found(made, 0).kvs[0].create_revision, keeper)
 
 
 async def _before(
     engine: Engine, prefix: bytes, place: Ownership, keeper: LeaseKeeper
 ) -> tuple[KeyValue | None, int]:
     """The youngest key that is older than ours, if there is one, and the revision of the look."""
+    older, revision = await _older(engine, prefix, place, keeper, FEW)
+    if not is_told(prefix, older):
+        older, revision = await _older(engine, prefix, place, keeper, ALL)
+    return _first_owner(prefix, older), revision
+
+
+async def _older(
+    engine: Engine, prefix: bytes, place: Ownership, keeper: LeaseKeeper, limit: int
+) -> tuple[RangeAnswer, int]:
+    """The youngest first. Raises LockLost if our own key is gone."""
     older = RangeOp(
-        prefix, prefix_end(prefix), 1,
+        prefix, prefix_end(prefix), limit,
         order=DESCEND, sort=CREATE_REVISION, keys_only=True, max_create_revision=place.token - 1,
     )  # fmt: skip
     seen = await insist(engine, Txn(success=[txn.get(place.key), older]), keeper)
-    if not _found(seen, 0):
+    if not found(seen, 0).kvs:
         raise LockLost(f"lease {keeper.id:x}: it ended while it waited for its turn")
-    before = _found(seen, 1)
-    return (before[0] if before else None), seen.revision
+    return found(seen, 1), seen.revision
 
 
 async def _gone(engine: Engine, key: bytes, revision: int, keeper: LeaseKeeper) -> None:
@@ -169,15 +184,15 @@ async def insist(engine: Engine, transaction: Txn, keeper: LeaseKeeper) -> TxnRe
 # -- who leads ---------------------------------------------------------------------------------
 
 
-def leader(prefix: bytes) -> Operation[TxnResult]:
-    """The oldest key. See `leader_of`."""
-    oldest = RangeOp(prefix, prefix_end(prefix), 1, order=ASCEND, sort=CREATE_REVISION)
+def leader(prefix: bytes, limit: int) -> Operation[TxnResult]:
+    """The oldest keys. With FEW, ask for ALL unless it `is_told`. See `leader_of`."""
+    oldest = RangeOp(prefix, prefix_end(prefix), limit, order=ASCEND, sort=CREATE_REVISION)
     return txn.operation(Txn(success=[oldest]))
 
 
-def leader_of(answer: TxnResult) -> Leader | None:
-    found = _found(answer, 0)
-    return Leader(found[0].key, found[0].value, found[0].create_revision) if found else None
+def leader_of(prefix: bytes, answer: TxnResult) -> Leader | None:
+    owner = _first_owner(prefix, found(answer, 0))
+    return Leader(owner.key, owner.value, owner.create_revision) if owner else None
 
 
 def proclamation(owner: Ownership, value: bytes) -> Operation[TxnResult]:
@@ -218,19 +233,23 @@ class LeaderFeed(ReadingFeed[Leader | None]):
         self._looked = False
 
     async def _look(self, engine: Engine) -> Leader | None:
-        answer = None
-        while answer is None:
-            try:
-                answer = await engine.run(leader(self._prefix), ATTEMPT_SECONDS)
-            except WrongProcess:
-                raise
-            except NotDone:
-                await asyncio.sleep(PAUSE_SECONDS)
+        answer = await self._answer(engine, FEW)
+        if not is_told(self._prefix, found(answer, 0)):
+            answer = await self._answer(engine, ALL)
         if self._watcher is None:
             span = Span(self._prefix, prefix_end(self._prefix))
             self._watcher = Watcher(span, answer.revision + 1)
         self._looked = True
-        return leader_of(answer)
+        return leader_of(self._prefix, answer)
+
+    async def _answer(self, engine: Engine, limit: int) -> TxnResult:
+        while True:
+            try:
+                return await engine.run(leader(self._prefix, limit), ATTEMPT_SECONDS)
+            except WrongProcess:
+                raise
+            except NotDone:
+                await asyncio.sleep(PAUSE_SECONDS)
 
     def _hand_over(self, items: list[Leader | None]) -> None:
         self._seen = (items[-1],)
@@ -242,6 +261,26 @@ class LeaderFeed(ReadingFeed[Leader | None]):
             watcher.close()
 
 
-def _found(answer: TxnResult, at: int) -> list[KeyValue]:
+def is_told(prefix: bytes, keys: RangeAnswer) -> bool:
+    """Are these enough to say who is the first, or that there is nobody?"""
+    return not keys.more or _first_owner(prefix, keys) is not None
+
+
+def _first_owner(prefix: bytes, keys: RangeAnswer) -> KeyValue | None:
+    """The first key that stands for somebody: a program may keep keys of its own under the name.
+
+    Which of the short ones is which, its lease tells.
+    """
+    for kv in keys.kvs:
+        rest = kv.key.removeprefix(prefix)
+        if _HEX.fullmatch(rest) and (
+            len(rest) >= DRAWN_DIGITS or int(rest, 16) == (kv.lease or -1)
+        ):
+            return kv
+    return None
+
+
+def found(answer: TxnResult, at: int) -> RangeAnswer:
+    """What the read in that place of a transaction found."""
     response = answer.responses[at]
-    return response.kvs if isinstance(response, RangeAnswer) else []
+    return response if isinstance(response, RangeAnswer) else RangeAnswer([], False, 0)

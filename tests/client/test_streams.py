@@ -23,6 +23,7 @@ from tests.client.test_watch import begun, some, told
 
 Connect = Callable[..., Client]
 SECONDS = 30.0
+CANDIDATE = "e/abcdefabcdef"
 
 
 def engine_of(client: Client | AsyncClient) -> Engine:
@@ -166,8 +167,8 @@ def test_observing_waits_for_another_leader(cluster: FakeCluster, connect: Conne
     assert [leader and leader.value for leader in leaders.take(SECONDS)] == [b"first"]
     assert leaders.take(0.01) == []
     begun(cluster)
-    client.put("e/candidate", "second")
-    client.put("e/candidate", "still")
+    client.put(CANDIDATE, "second")
+    client.put(CANDIDATE, "still")
     seen: list[Leader | None] = []
     waiting = threading.Thread(target=lambda: seen.extend(leaders.take(None)))
     waiting.start()
@@ -206,7 +207,7 @@ def test_a_change_of_leader_is_not_lost_by_an_observer_who_was_cancelled(
             while not any(node.watches for node in cluster.nodes.values()):
                 await asyncio.sleep(0.005)
             cluster.lead("nobody")
-            put = ops.put("e/candidate", "me").payload
+            put = ops.put(CANDIDATE, "me").payload
             cluster.apply(batch.encode_batch(b"", 0, [(0, put)]))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(anext(leaders), 0.2)

@@ -83,7 +83,7 @@ MEMBERS = (
         "truncated-configuration-stays",
         "a configuration is out of force when its entry is truncated (4.1)",
         core("membership", "    if len(kept) < len(s.configurations):\n", "    if False:\n"),
-        by="configuration-in-force",
+        by="configuration-in-force core-asserts",
     ),
     plant(
         "joint-by-the-new-voters-alone",

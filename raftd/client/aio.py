@@ -11,7 +11,7 @@ from raftd.client import operations as ops
 from raftd.client.aio_held import AsyncElection, AsyncLease, AsyncLock, AsyncQueue
 from raftd.client.answers import Done
 from raftd.client.asynchronous import AsyncCallers
-from raftd.client.engine import REPORT_SECONDS
+from raftd.client.engine import REPORT_SECONDS, to_leader
 from raftd.client.errors import RaftdError
 from raftd.client.leases import OnLost
 from raftd.client.locks import LOCK_TTL_S
@@ -209,15 +209,11 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> MemberChanged:
         question = nodes.change_member_to(action, node_id, peer_address, client_address, by, force)
-        return await self._callers.ask(
-            lambda engine, left: engine.ask_leader(question, left), timeout
-        )
+        return await self._callers.ask(to_leader(question), timeout)
 
     async def transfer(self, target: str = "", *, timeout: float | None = None) -> Transferred:
         question = nodes.transfer_to(target)
-        return await self._callers.ask(
-            lambda engine, left: engine.ask_leader(question, left), timeout
-        )
+        return await self._callers.ask(to_leader(question), timeout)
 
     def events(
         self, endpoint: str | None = None, *, from_start: bool = False

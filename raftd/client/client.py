@@ -10,7 +10,7 @@ from raftd.client import nodes
 from raftd.client import operations as ops
 from raftd.client.answers import Done
 from raftd.client.blocking import BlockingCallers
-from raftd.client.engine import REPORT_SECONDS
+from raftd.client.engine import REPORT_SECONDS, to_leader
 from raftd.client.errors import RaftdError
 from raftd.client.held import Election, Lease, Lock, Queue
 from raftd.client.leases import OnLost
@@ -257,7 +257,7 @@ class Client:
     def transfer(self, target: str = "", *, timeout: float | None = None) -> Transferred:
         """Hand leadership to the node with the id `target`; "": to the best follower."""
         question = nodes.transfer_to(target)
-        return self._callers.ask(lambda engine, left: engine.ask_leader(question, left), timeout)
+        return self._callers.ask(to_leader(question), timeout, changes=True)
 
     def change_member(
         self,
@@ -276,7 +276,7 @@ class Client:
         Invalid, with the reason, if the leader will not do it like this.
         """
         question = nodes.change_member_to(action, node_id, peer_address, client_address, by, force)
-        return self._callers.ask(lambda engine, left: engine.ask_leader(question, left), timeout)
+        return self._callers.ask(to_leader(question), timeout, changes=True)
 
     def events(self, endpoint: str | None = None, *, from_start: bool = False) -> Iterator[Event]:
         """One node's events as they happen; from_start: first those that it remembers.

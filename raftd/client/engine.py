@@ -8,10 +8,10 @@ nothing while all goes well.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from grpc import aio
 
@@ -137,25 +137,31 @@ class Engine:
             address = context.router.other(address)
 
     async def ask_leader(self, question: Question[Answer], timeout: float) -> Answer:
-        """A question that only the leader answers, and that may be asked twice.
+        """A question that only the leader answers, and that may be asked twice: it changes
+        something.
 
         Raises the errors of raftd.client.errors within `timeout` seconds.
         """
         context = self.context
         deadline = context.clock() + timeout
-        refusals = 0
+        refusals, certain = 0, True
         while True:
             address = context.router.target()
             try:
                 return await self._ask_once(question, address, deadline - context.clock())
             except AttemptFailed as failed:
                 verdict = failed.verdict
-            if verdict.next in (Next.GIVE_UP, Next.REOPEN):
+            certain = certain and verdict.certain
+            over = verdict.next in (Next.GIVE_UP, Next.REOPEN)
+            if not over:
+                pause = await context.after_failure(address, verdict, refusals)
+                refusals += verdict.next is Next.PAUSE
+                over = not await self._rested(pause, deadline)
+            if over and certain:
                 raise error_of(verdict, address)
-            pause = await context.after_failure(address, verdict, refusals)
-            refusals += verdict.next is Next.PAUSE
-            if not await self._rested(pause, deadline):
-                raise error_of(verdict, address)
+            if over:
+                text = f"{address}: {verdict.message}; an attempt had no answer, so it"
+                raise OutcomeUnknown(f"{text} may be done or not", endpoint=address)
 
     async def execute_once(self, operation: Operation[Answer], timeout: float) -> Done[Answer]:
         """A command without a session, so one log entry: nothing protects it against being done
@@ -295,6 +301,13 @@ class Engine:
         self._abandon("the client was closed")
         await self.context.close_session(CLOSE_SECONDS)
         await self.context.transport.close()
+
+
+def to_leader(
+    question: Question[Answer],
+) -> Callable[[Engine, float], Coroutine[Any, Any, Answer]]:
+    """`Engine.ask_leader` with this question."""
+    return lambda engine, seconds: engine.ask_leader(question, seconds)
 
 
 async def make_engine(settings: Settings, room: Backpressure) -> Engine:

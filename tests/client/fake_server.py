@@ -143,6 +143,7 @@ class FakeCluster:
 class FakeNode:
     """One server. hint: what it says about the leader, (id, address); None: the truth.
 
+    member_faults: what the next changes of members meet; any but DROP_AFTER refuses for good.
     reads: it answers linearizable queries also while it follows. watches: what was asked to be
     watched. delay: called for every frame. door: may raise WireError for what it does not like.
     backup_lacks: bytes of its backup that never come.
@@ -154,6 +155,7 @@ class FakeNode:
         self.port = 0
         self.faults: deque[Fault] = deque()
         self.open_faults: deque[Fault] = deque()
+        self.member_faults: deque[Fault] = deque()
         self.hint: Callable[[], tuple[str, str]] | None = None
         self.advertised = ""
         self.frames = 0

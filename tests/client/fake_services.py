@@ -181,6 +181,11 @@ class _Admin(admin_pb2_grpc.AdminServicer):
     ) -> admin_pb2.MemberReply:
         if not self._node.leads:
             _abort(context, self._node.not_leader())
+        if self._node.member_faults:
+            fault = self._node.member_faults.popleft()
+            if fault is Fault.DROP_AFTER:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke")
+            _abort(context, failure_of(pb.INVALID, "it is one already", certain=True))
         return admin_pb2.MemberReply(index=7, term=3)
 
     def Backup(

@@ -9,10 +9,11 @@ from random import Random
 
 import pytest
 
-from raftd.client import AsyncClient, Client, Invalid, RaftdError, Unavailable
+from raftd.client import AsyncClient, Client, Invalid, OutcomeUnknown, RaftdError, Unavailable
 from raftd.client.nodes import Event, snapshot_at
 from raftd.client.operations import get, put, submit
 from tests.client.fake_server import FakeCluster
+from tests.client.faults import Fault
 
 Connect = Callable[..., Client]
 
@@ -50,6 +51,27 @@ def test_nodes_through_the_blocking_face(cluster: FakeCluster, connect: Connect)
     cluster.lead("nobody")
     with pytest.raises(Unavailable):
         client.transfer(timeout=0.2)
+
+
+def test_a_change_of_members_that_had_no_answer_is_not_said_to_be_undone(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    """`certainly not done` would be a lie: the leader may have taken it, and others will."""
+    client = connect(cluster)
+    client.put("a", "b")
+    leader = cluster.nodes["n1"]
+    leader.member_faults.append(Fault.DROP_AFTER)
+    assert client.change_member("remove", "n3") == (7, 3), "asked again"
+    leader.member_faults.extend([Fault.DROP_AFTER] * 1000)
+    with pytest.raises(OutcomeUnknown, match="had no answer, so it may be done or not"):
+        client.change_member("remove", "n3", timeout=0.2)
+    leader.member_faults.clear()
+    leader.member_faults.extend([Fault.DROP_AFTER, Fault.NOT_LEADER])
+    with pytest.raises(OutcomeUnknown, match=r"it is one already; .* may be done or not"):
+        client.change_member("add", "n4")
+    leader.member_faults.append(Fault.NOT_LEADER)
+    with pytest.raises(Invalid, match="it is one already"):
+        client.change_member("add", "n4")
 
 
 def events(client: Client) -> list[Event]:

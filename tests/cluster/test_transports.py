@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import Cluster
-from raftd.client import Client, NotDone, settings
+from raftd.client import Client, NotDone, OutcomeUnknown, settings
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
@@ -56,7 +56,7 @@ def lead(client: Client, cluster: Cluster, wanted: str) -> None:
             return
         try:
             client.transfer(wanted)
-        except NotDone:
+        except (NotDone, OutcomeUnknown):
             continue
     raise AssertionError(f"{wanted} does not lead")
 

@@ -25,6 +25,8 @@ TTL_MAX_S: Final = 86_400.0
 OWNER_CHARS_MAX: Final = 256
 WAIT_SECONDS: Final = (0.02, 0.25)
 """Between two attempts to acquire: the first, and the longest."""
+WITHDRAW_SECONDS: Final = 1.0
+"""For how long whoever is cancelled tries to leave nothing behind; then the lock ends by itself."""
 
 Object = TypeVar("Object")
 
@@ -105,10 +107,16 @@ class Hold:
         self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"[-256:]
         self._over = threading.Event()
         self._renewer: threading.Thread | None = None
+        self._renewed = 0.0
+        self._ended = False
         self.token = 0
         """The fencing token; hand it to whatever the lock protects."""
-        self.lost = False
-        """Somebody else may own it: it was not renewed in time."""
+
+    @property
+    def lost(self) -> bool:
+        """Somebody else may own it: it was not renewed in time. By this process's own clock."""
+        held = self._renewer is not None and not self._over.is_set()
+        return self._ended or (held and time.monotonic() - self._renewed >= self._ttl_s)
 
     def guard(self, handle: Object) -> Object:
         """A handle of the same object; its commands are refused once this ownership is over."""
@@ -119,8 +127,9 @@ class Hold:
 
     def __enter__(self) -> Self:
         for pause in _pauses(self._timeout):
+            asked = time.monotonic()
             if token := self._lock.acquire(self._name, self._ttl_s):
-                return self._begin(token)
+                return self._begin(token, asked)
             time.sleep(pause)
         raise self._not_acquired()
 
@@ -135,11 +144,23 @@ class Hold:
             self._lock.release(self.token)
 
     async def __aenter__(self) -> Self:
-        for pause in _pauses(self._timeout):
-            if token := await self._lock.acquire.aio(self._name, self._ttl_s):
-                return self._begin(token)
-            await asyncio.sleep(pause)
+        try:
+            for pause in _pauses(self._timeout):
+                asked = time.monotonic()
+                if token := await self._lock.acquire.aio(self._name, self._ttl_s):
+                    return self._begin(token, asked)
+                await asyncio.sleep(pause)
+        except asyncio.CancelledError:
+            await self._withdraw()
+            raise
         raise self._not_acquired()
+
+    async def _withdraw(self) -> None:
+        """What was sent may have the lock: the owner gets its token again, and gives it back."""
+        with suppress(RaftdError, TimeoutError):
+            async with asyncio.timeout(WITHDRAW_SECONDS):
+                if token := await self._lock.acquire.aio(self._name, self._ttl_s):
+                    await self._lock.release.aio(token)
 
     async def __aexit__(
         self,
@@ -154,27 +175,25 @@ class Hold:
     def _not_acquired(self) -> NotAcquired:
         return NotAcquired(f"the lock was held by others for {self._timeout:g} s")
 
-    def _begin(self, token: int) -> Self:
-        self.token = token
+    def _begin(self, token: int, asked: float) -> Self:
+        self.token, self._renewed = token, asked
         self._renewer = threading.Thread(target=self._renew, name="raftd-hold", daemon=True)
         self._renewer.start()
         return self
 
     def _end(self) -> None:
+        self._ended = self.lost
         self._over.set()
 
     def _renew(self) -> None:
-        """Thread raftd-hold: until it is over, or lost."""
-        renewed = time.monotonic()
+        """Thread raftd-hold: until it is over, or somebody else's."""
         while not self._over.wait(self._ttl_s / 3):
-            began = time.monotonic()
-            try:
+            asked = time.monotonic()
+            with suppress(RaftdError):  # then again; `lost` goes by the clock meanwhile
                 if not self._lock.renew(self.token):
-                    self.lost = True
+                    self._ended = True
                     return
-                renewed = began
-            except RaftdError:
-                self.lost = time.monotonic() - renewed >= self._ttl_s
+                self._renewed = asked
 
 
 def _pauses(timeout: float | None) -> Iterator[float]:

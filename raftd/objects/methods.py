@@ -8,8 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import FunctionType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from raftd.objects.errors import DeclarationError
 
@@ -17,6 +29,8 @@ P = ParamSpec("P")
 Answer = TypeVar("Answer")
 PLACE = "_raftd_place"
 """The attribute that makes an instance a handle."""
+HANDLE = "_raftd_handle"
+"""The attribute of a class of handles."""
 
 
 class Channel(Protocol):
@@ -111,7 +125,20 @@ Object = TypeVar("Object")
 
 
 def handle_of(cls: type[Object], place: Place) -> Object:
-    """An instance without fields whose calls go to `place`."""
-    handle = object.__new__(cls)
+    """An instance without fields whose calls go to `place`. cls: or the type of another handle."""
+    given: Any = cls
+    handle = object.__new__(cls if HANDLE in vars(cls) else _handles_of(given))
     vars(handle)[PLACE] = place
-    return handle
+    return cast(Object, handle)
+
+
+@cache
+def _handles_of(cls: type[Any]) -> type[Any]:
+    """A class of the same name. States stay as quick as they are: they do without this check."""
+    body = {"__module__": cls.__module__, "__setattr__": _refuse, HANDLE: True}
+    return type(cls.__name__, (cls,), body)
+
+
+def _refuse(self: object, name: str, value: object) -> NoReturn:
+    text = "the fields are on the nodes: change them by a method under @command"
+    raise AttributeError(f"{type(self).__name__}.{name}: {text}")

@@ -65,6 +65,12 @@ class Objects:
         for name, each in self.declared.items():
             vars(self)[name] = handle_of(each.cls, Place(channel, name))
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in self.declared:
+            text = "it is on the nodes: call a method of it, as in shop.stock.update(...)"
+            raise AttributeError(f"{type(self).__name__}.{name}: {text}")
+        super().__setattr__(name, value)
+
     @classmethod
     def open(cls, config: Config | str | Path, **options: Unpack[Options]) -> Self:
         """With a node of the cluster in this process; `start` starts it.

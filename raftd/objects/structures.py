@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import field
 from typing import Final, Generic, TypeVar
 
@@ -88,6 +89,10 @@ class Dict(Generic[K, V]):
     def __setitem__(self, key: K, value: V) -> None:
         self.set(key, value)
 
+    def __iter__(self) -> Iterator[K]:
+        """Over the keys as they were at one moment, as `all`."""
+        return iter(self.all())
+
     def __contains__(self, key: K) -> bool:
         return self.has(key)
 
@@ -163,6 +168,10 @@ class Set(Generic[K]):
     @query
     def size(self) -> int:
         return len(self.members)
+
+    def __iter__(self) -> Iterator[K]:
+        """Over the items as they were at one moment, as `all`."""
+        return iter(self.all())
 
     def __contains__(self, item: K) -> bool:
         return self.has(item)

@@ -208,3 +208,33 @@ def test_an_application_may_build_on_another() -> None:
     assert more.visits.add() == more.orders.add() == 1
     assert set(More.declared) == {*Shop.declared, "visits"}
     assert "visits" not in Shop.declared
+
+
+def test_what_is_assigned_to_a_handle_would_stay_in_this_process() -> None:
+    shop = local(Shop)
+    with pytest.raises(AttributeError, match=r"Counter.total: the fields are on the nodes"):
+        shop.orders.total = 5
+    with pytest.raises(AttributeError, match=r"Ledger.suns: the fields are on the nodes"):
+        shop.books.suns = {}  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"Counter.total: the fields are on the nodes"):
+        stale(shop.orders).total = 5
+    with pytest.raises(AttributeError, match=r"Shop.stock: it is on the nodes"):
+        shop.stock = Dict[str, int]()
+    assert shop.orders.value() == 0
+    assert isinstance(shop.orders, Counter)
+    assert repr(shop.orders) == "<Counter 'orders' of a cluster>"
+    state = Counter()
+    state.total = 5
+    assert state.value() == 5
+
+
+def test_walking_over_a_dict_or_a_set() -> None:
+    """Without a way of its own Python asks a dict for 0, 1, 2 and so on, until it fails."""
+    shop = local(Shop)
+    shop.stock.update({"b": 1, "a": 2})
+    shop.seen.add(7)
+    assert list(shop.stock) == ["b", "a"]
+    for name in shop.stock:
+        shop.stock[name + name] = 3
+    assert {name: shop.stock[name] for name in shop.stock} == {"b": 1, "a": 2, "bb": 3, "aa": 3}
+    assert list(shop.seen) == [7]

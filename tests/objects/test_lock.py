@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import threading
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,10 @@ from raftd.core.effects import Event
 from raftd.core.events import EventKind
 from raftd.core.types import Role
 from raftd.objects import CommandRefused, Lock, local
+from raftd.objects import lock as lock_module
 from raftd.objects.checking import LocalChannel
 from raftd.objects.lock import Owner
+from raftd.objects.methods import Place
 from tests.objects.shop import Shop
 
 
@@ -190,3 +193,50 @@ def test_a_holder_renews_and_learns_that_it_is_too_late() -> None:
         assert not held.lost
         shop.door.release(held.token)
         until(lambda: held.lost)
+
+
+def test_a_holder_whose_renewal_hangs_knows_that_it_is_too_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It found out when the call had failed, which takes the client's timeout."""
+    now = [100.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0], sleep=time.sleep)
+    shop = local(Shop)
+    monkeypatch.setattr(lock_module, "time", clock)
+    with shop.door.hold(ttl_s=60) as held:
+        now[0] += 59
+        seen = [held.lost]
+        now[0] += 1
+        seen.append(held.lost)
+    assert [*seen, held.lost] == [False, True, True]
+    with shop.door.hold(ttl_s=60) as again:
+        pass
+    now[0] += 3600
+    assert not again.lost, "it was held to its end"
+
+
+def test_whoever_is_cancelled_while_it_acquires_leaves_the_lock_free() -> None:
+    """The command goes on without its caller, and had the lock for ttl_s with nobody to end it."""
+    shop = local(Shop)
+    channel: Any = shop._channel
+    answers = asyncio.Event()
+
+    async def late(place: Place, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        answer = channel.call(place, method, args, named)
+        if not answers.is_set():
+            answers.set()
+            await asyncio.Event().wait()
+        return answer
+
+    channel.acall = late
+
+    async def main() -> None:
+        holding = asyncio.ensure_future(shop.door.hold(ttl_s=86_400).__aenter__())
+        await answers.wait()
+        assert shop.door.held_by() is not None
+        holding.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await holding
+        assert shop.door.held_by() is None
+
+    asyncio.run(main())

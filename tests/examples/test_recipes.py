@@ -10,7 +10,7 @@ import pytest
 
 from examples import job_queue
 from examples.live_config import LiveConfig
-from examples.worker_pool import PARTITIONS, Worker
+from examples.worker_pool import PARTITIONS, PARTS, Worker
 from raftd.client import Client
 from raftd.client import operations as ops
 from raftd.wire import batch, kv
@@ -51,6 +51,20 @@ def test_configuration_reloads_itself(client: Client) -> None:
     client.delete("app/colour")
     wait_until(lambda: config.settings == {"size": "3"}, "the deletion")
     assert {"colour": "green"} not in seen, "never one without the other"
+    config.close()
+
+
+def test_a_configuration_that_does_not_please_is_not_applied_and_the_next_one_is(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client.put("app/size", "3")
+    config = LiveConfig(client, "app/", lambda settings: int(settings["size"]))
+    client.put("app/size", "three")
+    client.put("app/colour", "red")
+    wait_until(lambda: capsys.readouterr().err.count("three") > 0, "what is wrong to be said")
+    assert config.settings == {"size": "3"}
+    client.put("app/size", "4")
+    wait_until(lambda: config.settings == {"size": "4", "colour": "red"}, "the next one")
     config.close()
 
 
@@ -109,6 +123,23 @@ def test_a_worker_that_was_away_finishes_nothing(client: Client) -> None:
         assert job_queue.finish(client, second, "right")
     (result,) = client.range(job_queue.DONE).kvs
     assert result.value == b"right"
+
+
+def test_a_worker_that_lost_its_place_has_no_partitions_and_comes_back(
+    cluster: FakeCluster, client: Client
+) -> None:
+    """As after an outage that is longer than its lease: all of them were gone for ever."""
+    heard: list[list[int]] = []
+    worker = Worker(client, "ann", heard.append)
+    everything = list(range(PARTITIONS))
+    wait_until(lambda: heard[-1:] == [everything], "all partitions")
+    before = worker.lease.id
+    worker.lease.revoke()
+    client.put(f"{PARTS}0", "ann")  # so that it looks at once
+    wait_until(lambda: [] in heard[1:] or heard.count(everything) > 1, "its loss to be seen")
+    wait_until(lambda: worker.lease.id != before and bool(worker.lease), "a new place")
+    wait_until(lambda: heard[-1] == everything, "all of them again")
+    worker.stop()
 
 
 def test_a_pool_shares_its_partitions_out(cluster: FakeCluster) -> None:

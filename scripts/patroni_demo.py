@@ -1,8 +1,9 @@
 """Patroni with two PostgreSQL servers on a raftd cluster: `python -m scripts.patroni_demo`.
 
 Shows that Patroni elects, that `kill -9` of the raftd leader demotes nobody, and that the replica
-is promoted when the primary dies. Needs PostgreSQL 15 (Debian: postgresql-15); Patroni is installed
-into a virtual environment below .run/. As root, PostgreSQL runs as the user postgres.
+is promoted when the primary dies. With --secured all of it over TLS, with users and roles on.
+Needs PostgreSQL 15 (Debian: postgresql-15); Patroni is installed into a virtual environment below
+.run/. As root, PostgreSQL runs as the user postgres.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.certificates import CLIENT, certificates, hand_out
 from harness.nodes import ROOT, Node, config_text, kill_all, make_nodes, wait_until
 from harness.ports import free_ports
+from scripts.patroni_secured import SETTINGS, make_users
 
 PACKAGES = ("patroni[etcd3]==4.1.5", "psycopg2-binary")
 BINARIES = Path("/usr/lib/postgresql/15/bin")
@@ -39,7 +42,7 @@ CONFIG = """\
 scope: demo
 name: {name}
 restapi: {{listen: "127.0.0.1:{rest}", connect_address: "127.0.0.1:{rest}"}}
-etcd3: {{hosts: [{members}]}}
+etcd3: {{hosts: [{members}]{secured}}}
 bootstrap:
   dcs: {{ttl: 10, loop_wait: 2, retry_timeout: 3, maximum_lag_on_failover: 1048576}}
   initdb: [{{encoding: UTF8}}, data-checksums]
@@ -127,16 +130,19 @@ class Database:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--keep", action="store_true", help="leave the files of the run")
+    arguments.add_argument("--secured", action="store_true", help="TLS, users and roles")
     options = arguments.parse_args()
     if not (BINARIES / "postgres").exists():
         print(f"patroni_demo: no PostgreSQL 15 in {BINARIES}: apt-get install postgresql-15")
         return 2
     patroni = _patroni()
     base = Path(tempfile.mkdtemp(prefix="raftd-patroni-"))
-    nodes = _raftd(base)
-    databases = [_database(base, name, nodes) for name in ("pg1", "pg2")]
+    base.chmod(0o755)
+    tls = base / "tls" if options.secured else None
+    nodes = _raftd(base, tls)
+    databases = [_database(base, name, nodes, tls) for name in ("pg1", "pg2")]
     try:
-        _show(patroni, nodes, databases)
+        _show(patroni, nodes, databases, tls)
     finally:
         for database in databases:
             database.kill()
@@ -146,7 +152,9 @@ def main() -> int:
     return 0
 
 
-def _show(patroni: Path, nodes: Sequence[Node], databases: Sequence[Database]) -> None:
+def _show(
+    patroni: Path, nodes: Sequence[Node], databases: Sequence[Database], tls: Path | None
+) -> None:
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -157,6 +165,9 @@ def _show(patroni: Path, nodes: Sequence[Node], databases: Sequence[Database]) -
         node.start()
     wait_until(lambda: all(node.ready() for node in nodes), WAIT_SECONDS, "raftd", nodes)
     say("raftd: three members serve")
+    if tls is not None:
+        make_users(nodes[0].client_address, tls)
+        say("users and roles are on")
     first.start(patroni)
     _wait(first.is_primary, first, "pg1 to be primary")
     say("pg1 was elected and is primary")
@@ -189,18 +200,23 @@ def _show(patroni: Path, nodes: Sequence[Node], databases: Sequence[Database]) -
     say("pg1 came back and streams from pg2")
 
 
-def _raftd(base: Path) -> list[Node]:
+def _raftd(base: Path, tls: Path | None) -> list[Node]:
+    """tls: where the certificates are made, if any."""
     nodes = make_nodes(base / "raftd", ["n1", "n2", "n3"])
+    settings = certificates(tls, nodes) if tls is not None else {}
     for node in nodes:
         node.directory.mkdir(parents=True)
-        node.config_path.write_text(config_text(node, nodes, {}))
+        node.config_path.write_text(config_text(node, nodes, settings))
+    if tls is not None:
+        hand_out(tls, nodes)
     return nodes
 
 
-def _database(base: Path, name: str, nodes: Sequence[Node]) -> Database:
-    base.chmod(0o755)
+def _database(base: Path, name: str, nodes: Sequence[Node], tls: Path | None) -> Database:
     folder = base / name
     folder.mkdir()
+    files = [] if tls is None else [tls / "ca.crt", tls / f"{CLIENT}.crt", tls / f"{CLIENT}.key"]
+    copies = [Path(shutil.copy(file, folder)) for file in files]
     rest, port = free_ports(2)
     text = CONFIG.format(
         name=name,
@@ -209,10 +225,12 @@ def _database(base: Path, name: str, nodes: Sequence[Node]) -> Database:
         folder=folder,
         binaries=BINARIES,
         members=", ".join(f'"{node.client_address}"' for node in nodes),
+        secured=SETTINGS.format(folder=folder) if copies else "",
     )
     (folder / "patroni.yml").write_text(text)
     if os.geteuid() == 0:
-        shutil.chown(folder, USER)
+        for path in (folder, *copies):
+            shutil.chown(path, USER)
     return Database(name, folder, rest, port)
 
 

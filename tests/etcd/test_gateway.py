@@ -275,7 +275,7 @@ def test_a_gateway_that_takes_tls_and_plain_text(tmp_path: Path) -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
             writer.write(b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n")
             async with asyncio.timeout(WAIT):
-                assert await reader.readline() == b"HTTP/1.1 200 \r\n"
+                assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
             writer.close()
         await server.stop()
 

@@ -24,7 +24,7 @@ def test_a_bug_in_a_method_ends_the_call_and_not_the_process() -> None:
         assert status == 500
         assert "ValueError" in json.loads(body)["error"]
         await port.ask("POST", "/v3/lease/keepalive", b'{"ID": "14"}')
-        assert (await port.head())[0] == 200
+        assert (await port.head())[0] == 500
         assert "ValueError" in json.loads(await port.chunk())["error"]["message"]
         port.writer.close()
         await asyncio.sleep(0)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from http import HTTPStatus
 from typing import TypeVar
 
 import h11
 
 from raftd.h2.peername import peer_name
 from raftd.rpc.etcd.gateway.held import SMALL_BYTES, Held
-from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle, HttpRequest, Turn
+from raftd.rpc.etcd.gateway.http import (
+    CallerGone,
+    GatewayLimits,
+    Handle,
+    HttpReply,
+    HttpRequest,
+    Stream,
+    StreamFailed,
+    Turn,
+)
 
 Value = TypeVar("Value")
 
@@ -115,18 +125,42 @@ class Connection:
         """The caller may go while its request is served: then the work for it ends."""
         work = asyncio.ensure_future(self._handle(request))
         reply = await self._while_there(work)
-        headers = [("content-type", reply.content_type)]
-        if reply.stream is None:
-            headers.append(("content-length", str(len(reply.body))))
-            await self._send(h11.Response(status_code=reply.status, headers=headers))
-            if request.method != "HEAD":
-                await self._send(h11.Data(data=reply.body))
+        if reply.stream is not None:
+            await self._streamed(reply, reply.stream)
         else:
-            headers.append(("transfer-encoding", "chunked"))
-            await self._send(h11.Response(status_code=reply.status, headers=headers))
-            stream = asyncio.ensure_future(reply.stream(self._chunk))
-            await self._while_there(stream)
+            length = "content-length", str(len(reply.body))
+            await self._head(reply.status, [("content-type", reply.content_type), length])
+            if request.method != "HEAD":
+                await self._chunk(reply.body)
         await self._send(h11.EndOfMessage())
+
+    async def _streamed(self, reply: HttpReply, stream: Stream) -> None:
+        """A failure before the first piece is the reply's status, as in etcd: Patroni takes an
+        error behind a 200 for the answer that its lease is gone.
+        """
+        headers = [("content-type", reply.content_type), ("transfer-encoding", "chunked")]
+        begun = False
+
+        async def begin(status: int) -> None:
+            nonlocal begun
+            if not begun:
+                begun = True
+                await self._head(status, headers)
+
+        async def send(piece: bytes) -> None:
+            await begin(reply.status)
+            await self._chunk(piece)
+
+        try:
+            await self._while_there(asyncio.ensure_future(stream(send)))
+            await begin(reply.status)
+        except StreamFailed as error:
+            await begin(error.status)
+            await self._chunk(error.line)
+
+    async def _head(self, status: int, headers: list[tuple[str, str]]) -> None:
+        reason = HTTPStatus(status).phrase
+        await self._send(h11.Response(status_code=status, headers=headers, reason=reason))
 
     async def _while_there(self, work: asyncio.Future[Value]) -> Value:
         """Raises CallerGone if the other side closes before `work` is done."""
@@ -175,9 +209,8 @@ class Connection:
             ("content-length", str(len(body))),
             ("connection", "close"),
         ]
-        status = error.error_status_hint or 400
-        await self._send(h11.Response(status_code=status, headers=headers))
-        await self._send(h11.Data(data=body))
+        await self._head(error.error_status_hint or 400, headers)
+        await self._chunk(body)
         await self._send(h11.EndOfMessage())
 
 

@@ -13,7 +13,14 @@ from raftd.rpc.etcd.calls import Caller, Hangup, Method
 from raftd.rpc.etcd.faults import Code, Fault, fault
 from raftd.rpc.etcd.gateway import reply
 from raftd.rpc.etcd.gateway.held import Held
-from raftd.rpc.etcd.gateway.http import CallerGone, HttpReply, HttpRequest, Send, Turn
+from raftd.rpc.etcd.gateway.http import (
+    CallerGone,
+    HttpReply,
+    HttpRequest,
+    Send,
+    StreamFailed,
+    Turn,
+)
 from raftd.rpc.etcd.gateway.routes import routes
 from raftd.rpc.etcd.maintenance import VERSION
 from raftd.rpc.plumbing.later import Later
@@ -121,11 +128,11 @@ class Gateway:
             except Hangup:
                 return
             except Fault as error:
-                await send(reply.stream_error_of(error))
+                raise _failed(error) from None
             except CallerGone:
                 raise
             except Exception as error:  # noqa: BLE001  as above
-                await send(reply.stream_error_of(_undeclared(method, error)))
+                raise _failed(_undeclared(method, error)) from None
 
         return HttpReply(200, stream=stream)
 
@@ -192,6 +199,10 @@ async def _begin(turn: Turn) -> None:
 
 def _refused(error: Fault) -> HttpReply:
     return HttpReply(reply.STATUS[error.code], reply.error_of(error))
+
+
+def _failed(error: Fault) -> StreamFailed:
+    return StreamFailed(reply.STATUS[error.code], reply.stream_error_of(error))
 
 
 def _undeclared(method: Method, error: Exception) -> Fault:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 Send = Callable[[bytes], Awaitable[None]]
+Stream = Callable[[Send], Awaitable[None]]
 Turn = Callable[[], Awaitable[None]]
 
 
@@ -55,12 +56,25 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """stream: if there is one, it writes the rest of the body by `Send` until it returns."""
+    """stream: if there is one, it writes the rest of the body by `Send` until it returns, or raises
+    StreamFailed. The head leaves with the first piece.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
-    stream: Callable[[Send], Awaitable[None]] | None = None
+    stream: Stream | None = None
+
+
+class StreamFailed(Exception):
+    """How a stream ends that fails. status: of the reply, if nothing was sent yet. line: the last
+    one of the body.
+    """
+
+    def __init__(self, status: int, line: bytes) -> None:
+        super().__init__(status, line)
+        self.status = status
+        self.line = line
 
 
 class CallerGone(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import grpc
@@ -50,7 +51,6 @@ PIECE_BYTES = 1 << 10
 """A message up to this size becomes JSON in one go, which takes about a millisecond."""
 
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
-_REASONS = {status: code.name for code, status in STATUS.items()}
 
 
 def number_of(code: grpc.StatusCode) -> int:
@@ -118,7 +118,7 @@ def stream_error_of(error: Fault) -> bytes:
                     "grpc_code": number_of(error.code),
                     "http_code": status,
                     "message": error.text,
-                    "http_status": _REASONS[status].replace("_", " ").title(),
+                    "http_status": HTTPStatus(status).phrase,
                 }
             }
         )

@@ -15,17 +15,17 @@ from typing import Any, TypeVar
 from raftd.client import answers, event_loop
 from raftd.client.answers import Done
 from raftd.client.calls import Backpressure, Countdown, PendingCall
-from raftd.client.engine import Engine, make_engine
+from raftd.client.engine import Engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
 from raftd.client.event_loop import LoopThread
 from raftd.client.feed import EngineEnded, next_of
 from raftd.client.leases import FORKED, NOT_GRANTED, LeaseKeeper
 from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
+from raftd.client.starting import GRACE_SECONDS, engine_on
 from raftd.client.stream import PipelineStream
 
 FORK_LOOK_SECONDS = 0.001
-GRACE_SECONDS = 2.0
 """For how long past its deadline a caller waits for the loop to say how it ended."""
 Answer = TypeVar("Answer")
 Question = Callable[["Engine", float], Coroutine[Any, Any, Answer]]
@@ -119,8 +119,7 @@ class BlockingCallers:
             engine = self._engine
             if engine is None:
                 self._thread = thread
-                engine = thread.call(make_engine(self._settings, self._room), GRACE_SECONDS)
-                self._engine = engine
+                engine = self._engine = engine_on(thread, self._settings, self._room)
                 for keeper in list(self._keepers):
                     engine.loop.call_soon_threadsafe(keeper.attach, engine)
         return engine

@@ -66,19 +66,19 @@ PROGRAMS = {
     ),
     "it begins while another thread forks": (
         """
-        from raftd.client import blocking
-        made = blocking.make_engine
+        from raftd.client import starting
+        made = starting.make_engine
         async def slowly(*given):
             engine = await made(*given)
             forking.set()
             time.sleep(0.3)  # on the loop's thread: the caller does not have its engine yet
             return engine
         forking = threading.Event()
-        blocking.make_engine = slowly
+        starting.make_engine = slowly
         other = threading.Thread(target=lambda: put("other"))
         other.start()
         forking.wait()
-        blocking.make_engine = made
+        starting.make_engine = made
         in_child(lambda: None)
         other.join()
         put("parent")

@@ -195,7 +195,7 @@ def test_an_unreachable_node_and_an_old_id_are_refused(members: Members) -> None
     assert members.standing() == {"n1": True}
 
 
-@pytest.mark.soak
+@pytest.mark.timeout(180)
 def test_every_first_node_is_replaced_while_one_client_goes_on(
     make_cluster: MakeCluster, tmp_path: Path
 ) -> None:

@@ -1,17 +1,33 @@
-"""aetcd against HOST:PORT. A process of its own: its messages clash with those of python3-etcd3."""
+"""aetcd against HOST:PORT. A process of its own: its messages clash with those of python3-etcd3.
+
+With a word behind it: as the user that users.py names. It cannot do TLS.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable
 from typing import Any
 
 import aetcd
 
+from tests.etcd.clients import users
 
-async def main(address: str) -> None:
+
+async def main(address: str, secured: str = "") -> None:
     host, _, port = address.partition(":")
-    async with aetcd.Client(host=host, port=int(port), timeout=20) as client:
+    login: Any = {"username": users.NAME, "password": users.PASSWORD} if secured else {}
+    async with aetcd.Client(host=host, port=int(port), timeout=20, **login) as client:
+        if secured:
+            wrong = aetcd.Client(host, int(port), users.NAME, "wrong", timeout=20)
+            assert "authentication failed" in await refusal(wrong.connect())
+            await wrong.close()
+            forbidden = users.FORBIDDEN.encode()
+            assert "permission denied" in await refusal(client.put(forbidden, b"1"))
+            assert "permission denied" in await refusal(client.get(forbidden))
+        else:
+            assert (await client.status()).version.startswith("3.")
         await basics(client)
         await leases_and_locks(client)
         await watching(client)
@@ -22,6 +38,15 @@ async def main(address: str) -> None:
         if said.strip() == "killed":
             await after_the_leader(client)
             print("done", flush=True)
+
+
+async def refusal(call: Awaitable[object]) -> str:
+    """How a call fails that has to."""
+    try:
+        answer = await call
+    except aetcd.ClientError as error:
+        return str(error)
+    raise AssertionError(f"not refused: {answer}")
 
 
 async def basics(client: Any) -> None:
@@ -37,7 +62,6 @@ async def basics(client: Any) -> None:
     assert done, answers
     assert [kv.value for kv in await client.get_prefix(b"a")] == [b"2"]
     assert await client.delete(b"a") is not None
-    assert (await client.status()).version.startswith("3.")
 
 
 async def leases_and_locks(client: Any) -> None:
@@ -89,4 +113,4 @@ async def after_the_leader(client: Any) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,17 +1,38 @@
-"""python3-etcd3 against HOST:PORT. A process of its own: its messages clash with those of aetcd."""
+"""python3-etcd3 against HOST:PORT. A process of its own: its messages clash with those of aetcd.
+
+With a folder of certificates behind it: over TLS, as the user that users.py names.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import etcd3
+import grpc
+
+from tests.etcd.clients import users
 
 
-def main(address: str) -> None:
+def main(address: str, folder: str = "") -> None:
     host, _, port = address.partition(":")
-    client: Any = etcd3.client(host=host, port=int(port), timeout=20)
+
+    def made(user: str, password: str) -> Any:
+        login = {"user": user, "password": password}
+        ends = {"ca_cert": "ca.crt", "cert_cert": "admin.crt", "cert_key": "admin.key"}
+        tls = {name: f"{folder}/{end}" for name, end in ends.items()}
+        more: Any = {**login, **tls} if folder else {}
+        return etcd3.client(host=host, port=int(port), timeout=20, **more)
+
+    client = made(users.NAME, users.PASSWORD)
+    if folder:
+        assert "authentication failed" in refusal(lambda: made(users.NAME, "wrong"))
+        assert "permission denied" in refusal(lambda: client.put(users.FORBIDDEN, "1"))
+        assert "permission denied" in refusal(lambda: client.get(users.FORBIDDEN))
+    else:
+        assert client.status().version.startswith("3.")
     basics(client)
     leases_and_locks(client)
     watching(client)
@@ -21,6 +42,15 @@ def main(address: str) -> None:
     if sys.stdin.readline().strip() == "killed":
         after_the_leader(client)
         print("done", flush=True)
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """How a call fails that has to."""
+    try:
+        answer = call()
+    except grpc.RpcError as error:
+        return str(error)
+    raise AssertionError(f"not refused: {answer}")
 
 
 def basics(client: Any) -> None:
@@ -39,7 +69,6 @@ def basics(client: Any) -> None:
     assert answers[1][0][0] == b"3"
     assert [value for value, _ in client.get_prefix("b")] == [b"3"]
     assert client.delete("b")
-    assert client.status().version.startswith("3.")
     assert [member.name for member in client.members] == ["n1", "n2", "n3"]
 
 
@@ -95,4 +124,4 @@ def after_the_leader(client: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

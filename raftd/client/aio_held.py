@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from contextlib import suppress
 from inspect import isawaitable
 from types import TracebackType
@@ -36,16 +36,22 @@ GIVE_UP_SECONDS = 1.0
 """For how long whoever gives up tries to say so; after that its lease ends by itself."""
 
 
-_telling: set[asyncio.Future[object]] = set()  # a loop does not keep its tasks alive
+_alone: set[asyncio.Future[Any]] = set()  # a loop does not keep its tasks alive
+
+
+def go_on(work: Awaitable[Any]) -> asyncio.Future[Any]:
+    """Begun, and goes on whoever is cancelled. The caller's loop."""
+    task = asyncio.ensure_future(work)
+    _alone.add(task)
+    task.add_done_callback(_alone.discard)
+    return task
 
 
 def _tell(on_lost: OnLost, why: str) -> None:
     """On the caller's loop."""
     told = on_lost(why)
     if isawaitable(told):
-        telling = asyncio.ensure_future(told)
-        _telling.add(telling)
-        telling.add_done_callback(_telling.discard)
+        go_on(told)
 
 
 class AsyncLease:
@@ -117,7 +123,13 @@ class AsyncLease:
             self._revoked = True
 
     async def give_up(self) -> None:
-        """As `revoke`, but if nobody hears of it the lease ends by itself."""
+        """As `revoke`, but if nobody hears of it the lease ends by itself.
+
+        It goes on if the caller is cancelled meanwhile: others may wait for what ends with it.
+        """
+        await asyncio.shield(go_on(self._give_up()))
+
+    async def _give_up(self) -> None:
         with suppress(RaftdError):
             await self.revoke(timeout=GIVE_UP_SECONDS)
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Final, NamedTuple, Self, TypeVar
 
+from raftd.client.aio_held import go_on
 from raftd.client.errors import NotAcquired, RaftdError
 from raftd.objects.declaring import replicated
 from raftd.objects.errors import CommandRefused
@@ -151,7 +152,7 @@ class Hold:
                     return self._begin(token, asked)
                 await asyncio.sleep(pause)
         except asyncio.CancelledError:
-            await self._withdraw()
+            await asyncio.shield(go_on(self._withdraw()))
             raise
         raise self._not_acquired()
 
@@ -169,6 +170,9 @@ class Hold:
         trace: TracebackType | None,
     ) -> None:
         self._end()
+        await asyncio.shield(go_on(self._release()))
+
+    async def _release(self) -> None:
         with suppress(RaftdError):
             await self._lock.release.aio(self.token)
 

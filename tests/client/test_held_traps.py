@@ -77,22 +77,15 @@ def test_a_cluster_that_does_not_say_whose_turn_it_is(
 ) -> None:
     """That others held the lock would be a lie."""
     client = connect(cluster, timeout=0.3)
-    lease = client.lease(5)
-    cluster.nodes["n1"].delay = lambda: cluster.lead("nobody")
-    cluster.lead("n1")
-    assert lease
-    lock = client.lock("l")
     granted = client._callers.keep
 
     def keep(keeper: LeaseKeeper, ttl_s: int, timeout: float | None) -> None:
-        cluster.nodes["n1"].delay = None
-        cluster.lead("n1")
         granted(keeper, ttl_s, SECONDS)
         cluster.lead("nobody")
 
     client._callers.keep = keep  # type: ignore[method-assign]
     with pytest.raises(Unavailable, match="whose turn"):
-        lock.acquire(0)
+        client.lock("l").acquire(0)
 
 
 # -- one lock object, several users -----------------------------------------------------------
@@ -135,6 +128,29 @@ def test_an_asyncio_lock_object_is_acquired_once_at_a_time(cluster: FakeCluster)
                 await cancelled
             await blocker.release()
             assert await lock.acquire(SECONDS), "after a cancelled attempt it is as new"
+
+    asyncio.run(main())
+
+
+def test_a_release_that_is_cancelled_goes_on(cluster: FakeCluster) -> None:
+    """The next owner waited for the lease to run out: ttl_s, a minute here."""
+
+    async def main() -> None:
+        async with AsyncClient(cluster.endpoints, random=Random(7)) as client:
+            for turns in range(4):
+                lock = client.lock("l", ttl_s=60)
+                assert await lock.acquire(0)
+                releasing = asyncio.ensure_future(lock.release())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                releasing.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await releasing
+                if turns:
+                    async with client.lock("l", timeout=SECONDS) as owner:
+                        assert owner
+                else:
+                    await lock.release()
 
     asyncio.run(main())
 
@@ -184,6 +200,7 @@ def test_a_lease_that_was_not_granted_is_not_said_to_be_at_the_second_time(
                 with pytest.raises(NotDone):
                     await lease
             cluster.lead("n1")
+            lease._timeout = SECONDS
             both = await asyncio.gather(_granted(lease), _granted(lease))
             assert all(both)
             assert await client.txn(then=[put("s", "x", lease=lease.id)])

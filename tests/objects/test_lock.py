@@ -240,3 +240,27 @@ def test_whoever_is_cancelled_while_it_acquires_leaves_the_lock_free() -> None:
         assert shop.door.held_by() is None
 
     asyncio.run(main())
+
+
+def test_whoever_is_cancelled_while_it_releases_leaves_the_lock_free() -> None:
+    shop = local(Shop)
+    channel: Any = shop._channel
+
+    async def slow(place: Place, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        await asyncio.sleep(0.005)
+        return channel.call(place, method, args, named)
+
+    channel.acall = slow
+
+    async def main() -> None:
+        hold = await shop.door.hold().__aenter__()
+        leaving = asyncio.ensure_future(hold.__aexit__(None, None, None))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        async with asyncio.timeout(10):
+            while shop.door.held_by():
+                await asyncio.sleep(0.001)
+
+    asyncio.run(main())

@@ -136,6 +136,9 @@ def main() -> int:
         print(f"patroni_demo: no PostgreSQL 15 in {BINARIES}: apt-get install postgresql-15")
         return 2
     patroni = _patroni()
+    if why := _cannot_run(patroni):
+        print(f"patroni_demo: {why}")
+        return 2
     base = Path(tempfile.mkdtemp(prefix="raftd-patroni-"))
     base.chmod(0o755)
     tls = base / "tls" if options.secured else None
@@ -252,6 +255,15 @@ def _patroni() -> Path:
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *PACKAGES]
         subprocess.run(pip, check=True)
     return program
+
+
+def _cannot_run(program: Path) -> str:
+    """Why; empty if it can: a Python below root's home is for root alone."""
+    try:
+        subprocess.run([program, "--version"], check=True, capture_output=True, **_as_postgres())
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"{USER} cannot run {program} ({error}): use a Python that every user can reach"
+    return ""
 
 
 def _leader(nodes: Sequence[Node]) -> Node:

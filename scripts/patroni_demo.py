@@ -34,8 +34,8 @@ from scripts.patroni_secured import SETTINGS, make_users
 PACKAGES = ("patroni[etcd3]==4.1.5", "psycopg2-binary")
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 USER = "postgres"
-STEADY_SECONDS = 20.0
-"""How long the primary is watched after the raftd leader was killed: twice the TTL."""
+STEADY_SECONDS = 40.0
+"""So long the primary is watched after the raftd leader was killed: two TTLs (20 s at least)."""
 WAIT_SECONDS = 90.0
 
 CONFIG = """\
@@ -44,7 +44,7 @@ name: {name}
 restapi: {{listen: "127.0.0.1:{rest}", connect_address: "127.0.0.1:{rest}"}}
 etcd3: {{hosts: [{members}]{secured}}}
 bootstrap:
-  dcs: {{ttl: 10, loop_wait: 2, retry_timeout: 3, maximum_lag_on_failover: 1048576}}
+  dcs: {{ttl: 20, loop_wait: 2, retry_timeout: 3, maximum_lag_on_failover: 1048576}}
   initdb: [{{encoding: UTF8}}, data-checksums]
 postgresql:
   listen: 127.0.0.1:{port}

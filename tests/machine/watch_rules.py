@@ -16,7 +16,11 @@ The naive store says what happened; the simulator and the campaign without Raft 
 
 from __future__ import annotations
 
+import io
+
+from raftd.machine.kv.store import KvStore
 from raftd.machine.kv.watcher import Delivery, Event
+from raftd.machine.protocol import SnapshotFormatError
 from raftd.wire.kv import KeyValue
 from tests.machine.naive import Cell, Naive
 
@@ -28,6 +32,17 @@ class BrokenRule(Exception):
         super().__init__(f"{rule}: {detail}")
         self.rule = rule
         self.detail = detail
+
+
+def restored(store: KvStore, data: bytes, name: str) -> None:
+    """Restore what a store has captured; it must be taken, and be the same again."""
+    try:
+        store.restore(io.BytesIO(data))
+    except SnapshotFormatError as error:
+        detail = f"{name} refuses what another captured: {error}"
+        raise BrokenRule("state-machine-safety", detail) from None
+    if b"".join(store.capture()) != data:
+        raise BrokenRule("state-machine-safety", f"{name}: another state restored")
 
 
 class WatchJudge:

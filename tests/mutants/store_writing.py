@@ -65,7 +65,7 @@ TRANSACTIONS = (
         "revision-for-nothing",
         "a transaction that changes nothing makes no revision",
         _kv("transactions", "        if undone:\n", "        if True:\n"),
-        by="exactly-once watch-bookmarkable watch-reliable",
+        by="exactly-once watch-bookmarkable watch-reliable state-machine-safety",
     ),
     _store(
         "compare-of-the-first-key",

@@ -24,10 +24,11 @@ from raftd.client.errors import OutcomeUnknown, RaftdError, Unavailable
 from raftd.client.event_loop import resolve
 from raftd.client.nodes import Event, Question, command_once, events_at, status_at
 from raftd.client.operations import LaneName, Operation
-from raftd.client.policy import AttemptFailed, Next, error_of, judge_rpc
+from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
 from raftd.client.settings import Settings
 from raftd.client.stream import PipelineStream
 from raftd.client.stream_kinds import CommandStream, QueryStream, StaleStream
+from raftd.client.transport import CUT, failures_told, task_is_cancelled
 from raftd.wire.backup import Head
 
 WATCH_SECONDS = 0.1
@@ -222,12 +223,18 @@ class Engine:
         """Raises AttemptFailed."""
         context, fresh = self.context, False
         while True:
+            if self.closed:  # no connection that nobody would close
+                raise AttemptFailed(Verdict(Next.GIVE_UP, True, "the client was closed"))
             try:
                 node = await context.transport.reach(address, min(seconds, context.connect_timeout))
                 return await question(node, address, seconds)
             except aio.AioRpcError as error:
                 context.doubt_after(error)
                 verdict = judge_rpc(error)
+            except asyncio.CancelledError:
+                if task_is_cancelled():
+                    raise
+                verdict = CUT
             if fresh or not context.transport.logged_out(verdict.code):
                 raise AttemptFailed(verdict)
             fresh = True  # a token that had served its time: once more with a new one
@@ -236,14 +243,10 @@ class Engine:
         """One node's events. Raises Unavailable when it cannot be reached, or ends the stream."""
         context = self.context
         address = endpoint or context.router.target()
-        try:
+        with failures_told(address):
             node = await context.transport.reach(address, context.connect_timeout)
             async for event in events_at(node, from_start=from_start):
                 yield event
-        except AttemptFailed as failed:
-            raise error_of(failed.verdict, address) from None
-        except aio.AioRpcError as error:
-            raise error_of(judge_rpc(error), address) from None
 
     async def backup(self, endpoint: str | None, timeout: float) -> AsyncIterator[Head | bytes]:
         """`backups.backup_at` of one node; None: of the leader, if it is an endpoint, or of whoever
@@ -254,14 +257,10 @@ class Engine:
             report = await self.ask(status_at, None, timeout)
             known = report.leader_address in context.router.endpoints
             endpoint = report.leader_address if known else report.endpoint
-        try:
+        with failures_told(endpoint):
             node = await context.transport.reach(endpoint, context.connect_timeout)
             async for part in backup_at(node, endpoint):
                 yield part
-        except AttemptFailed as failed:
-            raise error_of(failed.verdict, endpoint) from None
-        except aio.AioRpcError as error:
-            raise error_of(judge_rpc(error), endpoint) from None
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Both faces run what these functions return. They raise Invalid, naming the argum
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -87,7 +88,7 @@ def delete(key: Data) -> Operation[kv.DeleteResult]:
 
 def cas(key: Data, value: Data | None, expect: kv.Expect) -> Operation[kv.CasResult]:
     new = None if value is None else data("value", value)
-    payload = encoded(kv.encode_cas, data("key", key), new, expect)
+    payload = encoded(kv.encode_cas, data("key", key), new, _expectation(expect))
     return Operation("small", payload, kv.decode_cas)
 
 
@@ -211,11 +212,23 @@ def _checked(command: Data) -> bytes:
     return command
 
 
+def _expectation(expect: kv.Expect) -> kv.Expect:
+    given: Any = expect
+    if not isinstance(given, kv.Expect):
+        made = "expect_value, expect_version, expect_mod_revision or expect_absent"
+        raise Invalid(f"expect: {type(given).__name__}, expected what {made} gives")
+    if given.value is None:
+        raise Invalid("expect_value: None; that there is no such key, expect_absent() says")
+    return given._replace(value=data("expect_value", given.value))
+
+
 def encoded(encode: Callable[P, bytes], *args: P.args, **kwargs: P.kwargs) -> bytes:
     try:
         return encode(*args, **kwargs)
     except WireError as error:
         raise Invalid(str(error)) from None
+    except struct.error as error:  # a float, for one
+        raise Invalid(f"a number does not fit: {error}") from None
 
 
 def _lane(consistency: Consistency) -> LaneName:

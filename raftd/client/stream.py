@@ -22,6 +22,7 @@ from raftd.client.calls import PendingCall
 from raftd.client.context import Context
 from raftd.client.policy import AttemptFailed, Next, Verdict, judge, judge_rpc
 from raftd.client.send_queue import SendQueue
+from raftd.client.transport import task_is_cancelled
 
 FRAME_BYTES_MAX = 1 << 20
 """A frame ends before it grows beyond this (one command alone may be bigger): the nodes take 2
@@ -67,14 +68,20 @@ class PipelineStream(ABC):
         """Until cancelled. Nothing a node does ends it."""
         while True:
             await self.queue.work()
-            address = self._target()
             try:
-                await self._visit(address)
-            except AttemptFailed as failed:
-                self._verdict = failed.verdict
-            verdict, self._verdict = self._verdict, None
-            if verdict is not None:
-                await self._react(address, verdict)
+                await self._go(self._target())
+            except asyncio.CancelledError:
+                if task_is_cancelled():
+                    raise
+
+    async def _go(self, address: str) -> None:
+        try:
+            await self._visit(address)
+        except AttemptFailed as failed:
+            self._verdict = failed.verdict
+        verdict, self._verdict = self._verdict, None
+        if verdict is not None:
+            await self._react(address, verdict)
 
     def check(self, now: float) -> bool:
         """The watch: give up on a stream whose oldest frame is too old.
@@ -119,8 +126,7 @@ class PipelineStream(ABC):
         except asyncio.InvalidStateError:
             ending = Verdict(Next.ROTATE, False, "the stream has ended")
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if task_is_cancelled():
                 raise
             text = "no answer in time" if self._stalled else "the stream was cancelled"
             ending = Verdict(Next.ROTATE, False, text)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
@@ -17,7 +19,7 @@ from raftd._pb.admin_pb2_grpc import AdminStub
 from raftd._pb.client_pb2 import UNAUTHENTICATED
 from raftd._pb.client_pb2_grpc import CommandsStub
 from raftd.client.login import Login
-from raftd.client.policy import AttemptFailed, Next, Verdict
+from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
 from raftd.h2.channel import Channel
 from raftd.h2.settings import ChannelSettings, ConnectionSettings
 from raftd.names import NOWHERE, SHARED, Names, NameUnknown
@@ -74,6 +76,30 @@ _CANNOT_TLS = (
     "cannot connect; is the node up, does it speak TLS, and is its certificate of that authority "
     "and for this host?"
 )
+
+
+def task_is_cancelled() -> bool:
+    """A CancelledError came: is it for this task? Else it is a call's whose channel was closed."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+CUT = Verdict(Next.ROTATE, False, "the connection was closed")
+
+
+@contextmanager
+def failures_told(address: str) -> Iterator[None]:
+    """Raises the errors of raftd.client.errors for what goes wrong in it."""
+    try:
+        yield
+    except AttemptFailed as failed:
+        raise error_of(failed.verdict, address) from None
+    except aio.AioRpcError as error:
+        raise error_of(judge_rpc(error), address) from None
+    except asyncio.CancelledError:
+        if task_is_cancelled():
+            raise
+        raise error_of(CUT, address) from None
 
 
 class NodeChannel(NamedTuple):

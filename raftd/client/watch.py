@@ -22,6 +22,7 @@ from raftd.client.errors import Compacted, Invalid
 from raftd.client.feed import ReadingFeed
 from raftd.client.operations import Data, data
 from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
+from raftd.client.transport import task_is_cancelled
 from raftd.wire.kv_results import KeyValue
 from raftd.wire.refusals import DENIALS, OLD_REVISION, USER_EMPTY, refusal_of
 from raftd.wire.spans import prefix_end
@@ -67,6 +68,8 @@ def span(key: Data | None, prefix: Data | None) -> Span:
     """One of the two. Raises Invalid."""
     if (key is None) == (prefix is None):
         raise Invalid("watch: give a key, or prefix=, one of them")
+    if key is not None and not key:
+        raise Invalid('watch: the key is empty; prefix="" is for all keys')
     if key is not None:
         return Span(data("key", key), b"")
     start = data("prefix", prefix or b"")
@@ -165,8 +168,7 @@ class Watcher(ReadingFeed[WatchEvent]):
             except asyncio.InvalidStateError:
                 verdict = None
             except asyncio.CancelledError:  # our own, or the connection's that was replaced
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
+                if task_is_cancelled():
                     raise
                 verdict = None
             else:

@@ -138,6 +138,13 @@ def test_an_answer_is_as_true_as_it_says(cluster: FakeCluster, connect: Connect)
         (lambda client: client.get(b"k", timeout=float("inf")), "timeout inf: expected seconds"),
         (lambda client: client.get(b"k", timeout=float("nan")), "timeout nan: expected seconds"),
         (lambda client: client.get(b"k", timeout="5s"), "timeout '5s': expected seconds"),
+        (
+            lambda client: client.lock("l", ttl_s=1.5).acquire(),
+            "required argument is not an integer",
+        ),
+        (lambda client: client.cas("k", "v", "w"), "expect: str, expected what expect_value"),
+        (lambda client: client.cas("k", "v", kv.expect_value(None)), "None; that .* expect_absent"),  # type: ignore[arg-type]
+        (lambda client: client.cas("k", "v", kv.expect_value(5)), "expect_value: int"),  # type: ignore[arg-type]
         (lambda client: Client([("127.0.0.1", 7001)]), r"endpoint \(.127.0.0.1., 7001\): exp"),  # type: ignore[list-item]
         (lambda client: Client("a:1", timeout=float("inf")), "timeout inf: expected a number"),
     ],

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import threading
 from collections.abc import Callable
 from random import Random
 
 import pytest
 
-from raftd.client import AsyncClient, Client, Invalid, OutcomeUnknown, RaftdError, Unavailable
+from raftd.client import (
+    AsyncClient,
+    Client,
+    Invalid,
+    NotDone,
+    OutcomeUnknown,
+    RaftdError,
+    Unavailable,
+)
 from raftd.client.nodes import Event, snapshot_at
 from raftd.client.operations import get, put, submit
 from tests.client.fake_server import FakeCluster
@@ -72,6 +81,70 @@ def test_a_change_of_members_that_had_no_answer_is_not_said_to_be_undone(
     leader.member_faults.append(Fault.NOT_LEADER)
     with pytest.raises(Invalid, match="it is one already"):
         client.change_member("add", "n4")
+
+
+@pytest.mark.parametrize("session", [True, False])
+def test_what_waits_for_a_leader_ends_with_the_client(
+    cluster: FakeCluster, connect: Connect, session: bool
+) -> None:
+    """It went on for its whole timeout, on new connections that nobody closed."""
+    client = connect(cluster)
+    client.put("a", "b")
+    cluster.lead("nobody")
+    errors: list[RaftdError] = []
+
+    def ask() -> None:
+        try:
+            if session:
+                client.transfer()
+            else:
+                client.execute(put("a", "c"), session=False)
+        except RaftdError as error:
+            errors.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    asking.join(0.1)
+    client.close()
+    asking.join(10)
+    assert not asking.is_alive()
+    (error,) = errors
+    assert isinstance(error, NotDone), "nobody took it"
+
+
+def test_a_call_whose_connection_is_closed_is_not_cancelled(cluster: FakeCluster) -> None:
+    """asyncio took its caller for cancelled: the task ended, and no `except` saw it."""
+    cluster.nodes["n1"].faults.extend([Fault.HANG_BEFORE] * 3)
+
+    async def main() -> None:
+        client = AsyncClient(cluster.endpoints, random=Random(7))
+        asking = asyncio.ensure_future(client.execute(put("a", "b"), session=False))
+        while len(cluster.nodes["n1"].faults) == 3:
+            await asyncio.sleep(0.005)
+        await client.close()
+        with pytest.raises(OutcomeUnknown, match="the connection was closed; it may be done"):
+            await asking
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_is_closed_while_a_session_is_opened_ends_no_stream(
+    cluster: FakeCluster, connect: Connect
+) -> None:
+    """The stream's task ended as if it was cancelled, and every later put waited in vain."""
+    client = connect(cluster, timeout=10.0)
+    context = client._callers.ready().context
+    ready = context.session_ready
+    cut = [asyncio.CancelledError(), asyncio.CancelledError()]
+
+    async def session_ready(address: str) -> None:
+        if cut:
+            raise cut.pop()
+        await ready(address)
+
+    context.session_ready = session_ready  # type: ignore[method-assign]
+    assert client.put("a", "b").version == 1
+    assert not cut
 
 
 def events(client: Client) -> list[Event]:

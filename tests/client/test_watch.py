@@ -179,6 +179,8 @@ def test_arguments_and_the_end(cluster: FakeCluster, connect: Connect) -> None:
         client.watch()
     with pytest.raises(Invalid, match="give a key, or prefix="):
         client.watch("a", prefix="b")
+    with pytest.raises(Invalid, match="the key is empty"):
+        client.watch("")
     watch = client.watch("a")
     assert watch.take(0.01) == []
     client.close()

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
+from raftd.core.configuration_format import decode_configuration
 from raftd.core.types import (
     Configuration,
     Entry,
@@ -47,7 +48,9 @@ class CannotRecover(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Survivor:
-    """What a directory has. last_index, last_term: of its log, or of its snapshot."""
+    """What a directory has. last_index, last_term: of its log, or of its snapshot. members: of the
+    last configuration in it, as a node goes by it from the moment it is in its log.
+    """
 
     identity: Identity
     last_index: int
@@ -126,10 +129,13 @@ def _survivor(who: Identity, first: Configuration, recovered: Recovered) -> Surv
     if meta is None and not entries:
         raise CannotRecover(f"{who.node} has nothing to keep: start a new cluster instead")
     snapshot = meta or SnapshotMeta(0, 0, first)
-    last = (snapshot.index, snapshot.term)
-    if entries and entries[-1].index > snapshot.index:
-        last = (entries[-1].index, entries[-1].term)
-    return Survivor(who, *last, snapshot.index, snapshot.configuration.members())
+    last, configuration = (snapshot.index, snapshot.term), snapshot.configuration
+    for entry in entries:
+        if entry.index > snapshot.index:
+            last = (entry.index, entry.term)
+            if entry.type is EntryType.CONFIGURATION:
+                configuration = decode_configuration(entry.payload)
+    return Survivor(who, *last, snapshot.index, configuration.members())
 
 
 def _copy(

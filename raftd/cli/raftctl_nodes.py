@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from raftd.cli.raftctl_output import show_json, show_table
-from raftd.client import Client, RaftdError
+from raftd.client import Client, RaftdError, Refused
 from raftd.client.nodes import NodeStatus, health_at, snapshot_at, status_at
 
 YES = 0
@@ -30,7 +30,9 @@ def status(args: Namespace, client: Client) -> int:
 
 def _status_row(endpoint: str, report: NodeStatus | RaftdError, commit: int) -> tuple[object, ...]:
     if isinstance(report, RaftdError):
-        return endpoint, None, "unreachable", None, None, None, None, None, report.message
+        role = "refused" if isinstance(report, Refused) else "unreachable"
+        told = report.message.removeprefix(f"{endpoint}: ")
+        return endpoint, None, role, None, None, None, None, None, told
     health = "ok" if report.healthy else "; ".join(report.problems) or "not healthy"
     return (
         endpoint,

@@ -137,10 +137,20 @@ def _reload_later(number: int, frame: FrameType | None) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    """The files of keys, certificates and the secret are read as at a start: what `serve` would end
+    with is said here.
+    """
     loaded = settings_flags.read(arguments)
     for line in loaded.warnings:
         print(f"warning: {line}")
     config = loaded.config
+    if config.cluster_secret_file or config.peer_cert or config.client_cert:
+        from raftd.embed.security import SecurityProblem, security_of
+
+        try:
+            security_of(config)
+        except SecurityProblem as problem:
+            raise ConfigError([str(problem)]) from None
     print(f"ok: node {config.id}, {len(config.peers)} voters, data in {config.data_dir}")
     return EXIT_OK
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from raftd.client.errors import RaftdError
+from raftd.client.errors import RaftdError, Refused
 from raftd.client.nodes import NodeStatus, Peer
 
 BEHIND_ENTRIES = 1000
@@ -43,6 +43,8 @@ def explain(
     sentences = _unreached(reports, nodes)
     if not nodes:
         advice = "No node answered: check the endpoints, and that the daemons run."
+        if any(isinstance(report, Refused) for report in reports.values()):
+            advice = "Nodes run, and told nothing: name a user with the role root (--user)."
         return Diagnosis(False, [*sentences, advice])
     too_few = _too_few(nodes, len(reports), len(reports) + len(out_of_sight))
     sentences += too_few + _strangers(nodes) + _waiting(nodes)
@@ -72,7 +74,9 @@ def _unreached(
         if not isinstance(report, RaftdError):
             continue
         who = f"{names[endpoint]} at {endpoint}" if endpoint in names else endpoint
-        sentence = f"{who} cannot be reached: {report.message}"
+        told = report.message.removeprefix(f"{endpoint}: ")
+        refused = isinstance(report, Refused)
+        sentence = f"{who} {'refuses to answer' if refused else 'cannot be reached'}: {told}"
         if settled and endpoint not in names:
             sentence += (
                 " (No member advertises this address: if its node was removed, leave it out of the "
@@ -134,7 +138,7 @@ def _waiting(nodes: list[NodeStatus]) -> list[str]:
         if node.waiting_for:
             names = ", ".join(node.waiting_for)
             sentences.append(
-                f"{node.node_id} is not admitted yet: it waits until {names} know it. "
+                f"{node.node_id} is not admitted yet: it waits to be recorded by {names}. "
                 "The first start of a cluster needs nearly all of its nodes."
             )
         elif not node.admitted:

@@ -43,12 +43,12 @@ def parse_endpoints(endpoints: str | Sequence[str]) -> list[str]:
     found: list[str] = []
     for part in parts:
         if not isinstance(part, str):
-            raise Invalid(f"endpoint {part!r}: expected text like '127.0.0.1:7001'")
+            raise Invalid(f"endpoint {part!r}: expected text like '127.0.0.1:7002'")
         endpoint = part.strip()
         if not endpoint:
             continue
         if not is_endpoint(endpoint):
-            raise Invalid(f"endpoint {part!r}: expected host:port, as in 127.0.0.1:7001")
+            raise Invalid(f"endpoint {part!r}: expected host:port, as in 127.0.0.1:7002")
         if endpoint not in found:
             found.append(endpoint)
     if not found:

@@ -71,10 +71,10 @@ wait for it to connect.
 """
 
 
-_CANNOT = "cannot connect; is the node up?"
+_CANNOT = "cannot connect; is the node up, and does it not ask for TLS?"
 _CANNOT_TLS = (
-    "cannot connect; is the node up, does it speak TLS, and is its certificate of that authority "
-    "and for this host?"
+    "cannot connect; is the node up, does it speak TLS, is its certificate of that authority and "
+    "for this host, and does it ask for one of ours?"
 )
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from raftd.client import Client, RaftdError
+from raftd.client import Client, NotAllowed, RaftdError
 from raftd.client.nodes import Places, places_at
 from raftd.client.settings import Options
 from raftd.config import Config
@@ -69,8 +69,16 @@ class Joining:
                 except RaftdError as error:
                     if str(error) != told:
                         told = str(error)
-                        LOG.warning("join: not let in yet: %s", told)
+                        LOG.warning("join: not let in yet: %s%s", told, _next(error, config))
                 self._stop.wait(AGAIN_SECONDS)
+
+
+def _next(error: RaftdError, config: Config) -> str:
+    """Where users are switched on a node has no name to ask under: an operator asks for it."""
+    if not isinstance(error, NotAllowed):
+        return ""
+    peer = config.peers[config.id].peer
+    return f"; as an operator: raftctl member add {config.id} --peer {peer}"
 
 
 def _options(config: Config) -> Options:

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from raftd.client.diagnosis import explain
-from raftd.client.errors import RaftdError, Unavailable
+from raftd.client.errors import NotAllowed, RaftdError, Unavailable
 from raftd.client.nodes import NodeStatus, Peer
 from tests.cli.raftctl_shell import Shell
 from tests.client.fake_server import FakeCluster
@@ -72,7 +72,7 @@ def test_why(shell: Shell, cluster: FakeCluster) -> None:
     cluster.nodes["n3"].stop()
     assert shell("why") == 1
     text = shell.out.decode()
-    assert "n2 is not admitted yet: it waits until n3 know it" in text
+    assert "n2 is not admitted yet: it waits to be recorded by n3" in text
     assert f"{cluster.nodes['n3'].address} cannot be reached" in text
     assert "There is no leader yet" in text
     assert shell.json("why")["well"] is False
@@ -198,3 +198,15 @@ def test_starts_fast(cluster: FakeCluster) -> None:
         loops.append(float(used))
     print(f"raftctl get, from start to end: {min(loops):.2f} times the loop")
     assert min(loops) < START_LOOPS_MAX
+
+
+def test_why_tells_a_refusal_from_silence() -> None:
+    """Nodes that ran and asked for a user were 'unreachable': look whether the daemons run."""
+    refusal = NotAllowed("n1:2: user name is empty: give a user and a password")
+    found = explain({"n1:2": refusal, "n2:2": Unavailable("nothing listens there")})
+    assert not found.well
+    assert found.sentences == [
+        "n1:2 refuses to answer: user name is empty: give a user and a password",
+        "n2:2 cannot be reached: nothing listens there",
+        "Nodes run, and told nothing: name a user with the role root (--user).",
+    ]

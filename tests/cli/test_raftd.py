@@ -12,6 +12,7 @@ import pytest
 from raftd import __version__
 from raftd.cli.raftd_main import main
 from tests.signals import born_with
+from tests.tls.made import authority, node_files
 
 GOOD = "id: a\ndata_dir: data\npeers:\n  a: {peer: 127.0.0.1:7001, client: 127.0.0.1:7002}\n"
 
@@ -113,3 +114,40 @@ def test_a_stop_before_anything_is_open_is_an_orderly_one(name: str) -> None:
     with born_with(signal.SIGINT, signal.default_int_handler):
         done = subprocess.run(words, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_check_reads_keys_and_certificates_as_a_start_does(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It said ok of files that `serve` ended with: of another node, readable for all, absent."""
+    tls = file.parent / "tls"
+    authority(tls)
+    node_files(tls, "a")
+    node_files(tls, "b")
+    secret = file.parent / "cluster.secret"
+    secret.write_text("s" * 44)
+    secret.chmod(0o600)
+    secured = GOOD + (
+        "cluster_secret_file: cluster.secret\n"
+        "peer_cert: tls/a.crt\npeer_key: tls/a.key\npeer_ca: tls/ca.crt\n"
+    )
+    check = ["config", "check", "--config", str(file)]
+    file.write_text(secured)
+    assert main(check) == 0
+    capsys.readouterr()
+    for right, wrong, told in (
+        ("a.key", "b.key", "certificate and key do not belong together"),
+        ("tls/a", "tls/b", "not the certificate of node a"),
+        ("a.key", "a.kye", "a.kye: No such file"),
+        ("cluster.secret\n", "secret\n", "secret: No such file"),
+    ):
+        file.write_text(secured.replace(right, wrong))
+        assert main(check) == 2
+        said = capsys.readouterr()
+        assert told in said.err
+        assert said.err.count("\n") == 1
+        assert said.out == ""
+    file.write_text(secured)
+    (tls / "a.key").chmod(0o644)
+    assert main(check) == 2
+    assert "chmod 600" in capsys.readouterr().err

@@ -166,7 +166,7 @@ def learner_that_cannot_catch_up(ward: Ward) -> None:
 def stopped_node_then_another_version(ward: Ward) -> None:
     leader, other, _ = ward.roles()
     other.stop()
-    ward.says(f"{other.id} at", "cannot be reached", "is the node up?")
+    ward.says(f"{other.id} at", "cannot be reached", "is the node up")
     ward.says(f"{leader.id} reports: {other.id} does not answer at")
     hurt(other.directory, version="9.9.9")
     other.start()

@@ -38,6 +38,10 @@ QUERY_COUNT_MAX = 256
 BULK_DEPTH = 8
 REPORT_SECONDS = 1.0
 """For how long one node may take to report about itself while others are asked, too."""
+LOGIN_EXTRA_SECONDS = 1.0
+"""And for connecting and logging in before. Less than what a caller's thread waits beyond its
+timeout: one node that hangs in a login would cost the answers of all others.
+"""
 
 Answer = TypeVar("Answer")
 
@@ -209,9 +213,13 @@ class Engine:
 
         async def ask(endpoint: str) -> Answer | RaftdError:
             try:
-                return await self._ask_once(question, endpoint, timeout)
+                async with asyncio.timeout(timeout + LOGIN_EXTRA_SECONDS):
+                    return await self._ask_once(question, endpoint, timeout)
             except AttemptFailed as failed:
                 verdict = failed.verdict
+            except TimeoutError:
+                text = "it was reached, and has not answered in time, nor its login"
+                return Unavailable(text, endpoint=endpoint)
             if verdict.next is Next.GIVE_UP:
                 return error_of(verdict, endpoint)
             return Unavailable(verdict.message, endpoint=endpoint)

@@ -15,6 +15,7 @@ import pytest
 from harness.nodes import wait_until
 from raftd._pb import etcd_pb2 as pb
 from raftd.client import Client, Invalid, NotAllowed
+from raftd.client.nodes import NodeStatus, status_at
 from tests.etcd.client import EtcdClient, Failed
 from tests.etcd.servers import Raftd, raftd_cluster
 
@@ -242,6 +243,28 @@ def test_it_outlives_the_leader_and_a_restart_from_snapshots(secured: Raftd) -> 
         assert node.stop() == 0
     secured.all_serve()
     run(secured, after)
+
+
+def test_an_operator_logs_in_where_the_majority_is_gone(secured: Raftd) -> None:
+    """`raftctl why` hung in its login, and blamed its own loop, when it was needed most."""
+    secured.all_serve()
+    left = secured.nodes[0]
+    for node in secured.nodes[1:]:
+        node.kill()
+    try:
+        with Client(left.client_address, timeout=20) as nobody:
+            assert isinstance(nobody.ask_each(status_at)[left.client_address], NotAllowed)
+        with Client(left.client_address, timeout=20, user="root", password=PASSWORD) as root:
+
+            def told() -> bool:
+                report = root.ask_each(status_at)[left.client_address]
+                return isinstance(report, NodeStatus) and not report.leader_id
+
+            wait_until(told, 30, "the last node to tell of no leader", secured.nodes)
+        with Client(left.client_address, timeout=20, user="root", password="wrong") as wrong:
+            assert isinstance(wrong.ask_each(status_at)[left.client_address], NotAllowed)
+    finally:
+        secured.all_serve()
 
 
 def test_refusals_and_operators_calls_are_told_and_no_secret_is(secured: Raftd) -> None:

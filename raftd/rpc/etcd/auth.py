@@ -8,14 +8,16 @@ may see of themselves.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.machine.kv.auth import Auth, User
 from raftd.rpc.clients.callers import Callers, NotAllowed
 from raftd.rpc.clients.passwords import PASSWORD_BYTES_MAX, Passwords, TooManyLogins
+from raftd.rpc.clients.replaying import BEHIND, RESTORING
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import Caller
-from raftd.rpc.etcd.faults import Code, Fault, fault
+from raftd.rpc.etcd.faults import Code, Fault, fault, refused_here
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.translate import refused
 from raftd.wire import auth as wire
@@ -35,12 +37,15 @@ class AuthService:
         auth: Auth,
         callers: Callers,
         passwords: Passwords,
+        led: Callable[[], bool],
     ) -> None:
+        """led: does this node hear a leader, or is it one?"""
         self._backend = backend
         self._headers = headers
         self._auth = auth
         self._callers = callers
         self._passwords = passwords
+        self._led = led
 
     # --- the switch, and logins -----------------------------------------------------------------
 
@@ -66,8 +71,13 @@ class AuthService:
     async def Authenticate(
         self, request: pb.AuthenticateRequest, caller: Caller
     ) -> pb.AuthenticateResponse:
-        """A token for a user who knows the password. It takes as long for who does not exist."""
-        header = await self._look()
+        """A token for a user who knows the password. It takes as long for who does not exist.
+
+        Without a leader by the users of the own log, as the door then does with tokens: otherwise
+        no operator could ask why there is none. A token of a password that was changed elsewhere
+        meanwhile is refused wherever that change is applied.
+        """
+        header = await (self._look() if self._led() else self._look_here())
         if not self._auth.enabled:
             raise fault("auth_not_enabled")
         _check_password(request.password)
@@ -207,6 +217,15 @@ class AuthService:
     async def _look(self) -> pb.ResponseHeader:
         """When it returns, this member's state is as new as any answer given before."""
         answer = await self._backend.read(encode_status(), False, OWN)
+        return self._headers.make(decode_status_answer(answer).revision)
+
+    async def _look_here(self) -> pb.ResponseHeader:
+        """This member's state as it is. Raises Fault while its own log is not applied yet."""
+        if self._callers.behind:
+            raise refused_here(BEHIND)
+        if self._callers.restoring:
+            raise refused_here(RESTORING)
+        answer = await self._backend.read(encode_status(), True, OWN)
         return self._headers.make(decode_status_answer(answer).revision)
 
     def _demand(self, caller: Caller, own: bool) -> None:

@@ -98,9 +98,11 @@ class EtcdServices:
         self._connections = gate.connections
         headers = Headers(node)
         self._backend = Backend(gate, forwarder, refused)
-        looks = LeaderLooks(
-            lambda: node.state().leader is not None, settings.leader_patience_seconds
-        )
+
+        def led() -> bool:
+            return node.state().leader is not None
+
+        looks = LeaderLooks(led, settings.leader_patience_seconds)
         kv = KVService(self._backend, headers)
         leases = LeaseService(self._backend, headers, settings.draw, settings.ttl_min_s)
         queues = Queues(kv, leases, store)
@@ -129,7 +131,7 @@ class EtcdServices:
         auth = auth_of(store)
         if auth is not None:
             self._services += (
-                AuthService(self._backend, headers, auth, gate.callers, self._passwords),
+                AuthService(self._backend, headers, auth, gate.callers, self._passwords, led),
             )
         self._door = Door(gate.callers, gate.audit)
         self._unhealthy = lambda: _unhealthy(node, store)

@@ -39,9 +39,7 @@ BULK_DEPTH = 8
 REPORT_SECONDS = 1.0
 """For how long one node may take to report about itself while others are asked, too."""
 LOGIN_EXTRA_SECONDS = 1.0
-"""And for connecting and logging in before. Less than what a caller's thread waits beyond its
-timeout: one node that hangs in a login would cost the answers of all others.
-"""
+"""And for a login before: within this, or one node that hangs costs the others' answers, too."""
 
 Answer = TypeVar("Answer")
 
@@ -218,8 +216,7 @@ class Engine:
             except AttemptFailed as failed:
                 verdict = failed.verdict
             except TimeoutError:
-                text = "it was reached, and has not answered in time, nor its login"
-                return Unavailable(text, endpoint=endpoint)
+                return Unavailable("it has not answered a login in time", endpoint=endpoint)
             if verdict.next is Next.GIVE_UP:
                 return error_of(verdict, endpoint)
             return Unavailable(verdict.message, endpoint=endpoint)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from harness.nodes import config_text, make_nodes, wait_until
 from raftd._pb import etcd_pb2 as pb
 from raftd.client import Client
 from tests.etcd.client import EtcdClient, Failed
 from tests.etcd.servers import raftd_cluster
-from tests.etcd.test_auth import EMPTY, SECONDS, _set_up
+from tests.etcd.test_auth import EMPTY, PASSWORD, SECONDS, _set_up
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
@@ -75,3 +76,27 @@ async def _opened(address: str) -> None:
             else:
                 writer.close()
                 return
+
+
+def test_a_node_that_joins_says_what_root_has_to_type(tmp_path: Path) -> None:
+    """It has no name to ask under: its log said that its user name was empty, and no more."""
+    with raftd_cluster(tmp_path, 1) as raftd:
+        seed = raftd.nodes[0].client_address
+        asyncio.run(_switch_on([seed]))
+        (joins,) = make_nodes(tmp_path / "joins", ["n4"])
+        joins.directory.mkdir(parents=True)
+        joins.config_path.write_text(config_text(joins, [joins], {"join": seed}))
+        joins.start()
+        try:
+            nodes = [*raftd.nodes, joins]
+            peer = f"127.0.0.1:{joins.ports.peer}"
+            command = f"as an operator: raftctl member add n4 --peer {peer}"
+            wait_until(lambda: command in joins.log_path.read_text(), 30, "the command", nodes)
+            with Client(seed, timeout=30, user="root", password=PASSWORD) as root:
+                root.change_member("add", "n4", peer)
+                wait_until(
+                    lambda: any(known.id == "n4" for known in root.status(seed).peers),
+                    30, "n4 to be in", nodes,
+                )  # fmt: skip
+        finally:
+            joins.kill()

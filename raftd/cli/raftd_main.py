@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from raftd import __version__
 from raftd.cli import raftd_certs, raftd_recover, raftd_restore, settings_flags, streams
@@ -21,6 +22,12 @@ from raftd.config.render import sample, show
 
 EXIT_OK = 0
 EXIT_USAGE = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, and where to read more."""
+        self.exit(EXIT_USAGE, f"raftd: {message}; see `{self.prog} --help`\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +51,7 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
     """words: of the command line. Of the commands with a flag for each setting, of which there are
     a hundred, only one that is among them gets those flags. None: all of them.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="raftd",
         description="One node of a Raft cluster.",
         epilog="exit codes: 0 done, 1 inspect or restore found damage, 2 usage or configuration, "

@@ -151,3 +151,26 @@ def test_check_reads_keys_and_certificates_as_a_start_does(
     (tls / "a.key").chmod(0o644)
     assert main(check) == 2
     assert "chmod 600" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["confg"],
+        ["config", "chekc"],
+        ["config", "check", "node.yaml"],
+        ["recover", "data"],
+        ["certs"],
+    ],
+)
+def test_a_mistyped_command_is_one_line(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It began with a usage, of another command than the one typed."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("raftd: ")
+    assert said.endswith(" --help`\n")
+    assert said.count("\n") == 1

@@ -48,10 +48,15 @@ class ReadingFeed(ABC, Generic[Item]):
 
     async def take(self, engine: Engine, timeout: float | None) -> list[Item]:
         """See `Feed`. Raises what the reading raised."""
-        reading = self._read_through(engine)
-        await asyncio.wait({reading}, timeout=timeout)
-        if not reading.done():
-            return []
+        while True:
+            reading = self._read_through(engine)
+            await asyncio.wait({reading}, timeout=timeout)
+            if not reading.done():
+                return []
+            if reading is self._reading:
+                break
+            if engine is not self._engine:  # closed meanwhile, and rewound: it is read again
+                raise EngineEnded
         items = self._result_of(reading)
         self._hand_over(items)
         return items

@@ -108,7 +108,9 @@ class LeaseKeeper:
         self.check()
 
     async def _keep(self, engine: Engine) -> None:
-        pause = self.ttl_s / RENEWALS_PER_TTL
+        # From the last renewal on, not from now: forks may come more often than renewals.
+        due = self.deadline - self.ttl_s + self.ttl_s / RENEWALS_PER_TTL
+        pause = due - self._clock()
         while True:
             await asyncio.sleep(max(0.0, min(pause, self.deadline - self._clock())))
             sent = self._clock()

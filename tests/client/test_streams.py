@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable
 from functools import partial
 from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from raftd.client import AsyncClient, Client, Invalid, Unavailable
 from raftd.client import operations as ops
 from raftd.client.engine import Engine
+from raftd.client.feed import EngineEnded, ReadingFeed
 from raftd.client.locks import Leader
 from raftd.wire import batch
 from tests.client.conftest import wait_until
@@ -153,6 +156,43 @@ def test_what_was_read_and_not_taken_survives_a_fork(
     assert client._callers.put_down(time.monotonic() + SECONDS)
     client.put("a", "2")
     assert told(some(watch, 2)) == [(b"a", b"1", 2, False), (b"a", b"2", 3, False)]
+
+
+class Numbers(ReadingFeed[int]):
+    def __init__(self) -> None:
+        super().__init__()
+        self.next = self.handed = 0
+
+    async def _read(self, engine: Engine) -> list[int]:
+        self.next += 1
+        return [self.next]
+
+    def _hand_over(self, items: list[int]) -> None:
+        self.handed = self.next
+
+    def _rewind(self) -> None:
+        self.next = self.handed
+
+
+def test_what_was_read_as_the_engine_ended_comes_once() -> None:
+    """A fork between the reading and its taker's turn: it was handed over and read again."""
+
+    async def main() -> None:
+        first: Any = SimpleNamespace(residents=set())
+        second: Any = SimpleNamespace(residents=set())
+        feed = Numbers()
+        assert await feed.take(first, None) == [1]
+        taking = asyncio.ensure_future(feed.take(first, None))
+        await asyncio.sleep(0)
+        assert feed._reading is not None
+        feed._reading.add_done_callback(lambda _: feed.close())
+        with pytest.raises(EngineEnded):
+            await taking
+        assert await feed.take(second, None) == [2]
+        both = await asyncio.gather(feed.take(second, None), feed.take(second, None))
+        assert sorted(both) == [[3], [4]], "two that wait have one each"
+
+    asyncio.run(main())
 
 
 # -- who leads --------------------------------------------------------------------------------

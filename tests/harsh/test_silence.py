@@ -14,7 +14,7 @@ from harness.proxied import ProxiedCluster
 from raftd.client import AsyncClient, Client
 from raftd.wire.kv import encode_get
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.long]
 
 BETWEEN_NODES_SECONDS = 2.0
 CLIENTS_SECONDS = 3.0

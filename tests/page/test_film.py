@@ -212,6 +212,7 @@ def test_without_the_setting_there_is_nothing() -> None:
     admin.stop()
 
 
+@pytest.mark.long
 def test_a_seed_becomes_a_film_and_every_refusal_has_its_rule(count: Count) -> None:
     judged, films = 0, []
     for seed in range(1, 4):

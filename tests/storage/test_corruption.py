@@ -255,6 +255,7 @@ class Campaign:
                 count(f"{what}: {name}", number)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("thousand", range(5 if TIMES > 1 else 2))
 def test_random_blocks(thousand: int, count: Count) -> None:
     campaign = Campaign(behind=False)
@@ -270,6 +271,7 @@ def test_random_blocks(thousand: int, count: Count) -> None:
     campaign.report(count, "random blocks")
 
 
+@pytest.mark.long
 def test_a_node_is_behind_or_has_entries_of_its_own(count: Count) -> None:
     campaign = Campaign(behind=True)
     for seed in range(1000 * TIMES):
@@ -283,6 +285,7 @@ def test_a_node_is_behind_or_has_entries_of_its_own(count: Count) -> None:
     campaign.report(count, "a node is behind")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("running", [False, True], ids=["at rest", "running"])
 def test_snapshots(running: bool, count: Count) -> None:
     """While it runs: before a node that is behind asks for it."""

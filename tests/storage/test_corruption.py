@@ -25,6 +25,7 @@ from tests.storage.member import NAMES, Image, disk_with, opened
 from tests.storage.memory_fs import MemoryFileSystem, Operation
 from tests.storage.trio import Trio
 
+pytestmark = pytest.mark.long
 TIMES = 10 if os.environ.get("RAFTD_SOAK") else 1
 BASES = 24
 OUTCOMES = (
@@ -255,7 +256,6 @@ class Campaign:
                 count(f"{what}: {name}", number)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("thousand", range(5 if TIMES > 1 else 2))
 def test_random_blocks(thousand: int, count: Count) -> None:
     campaign = Campaign(behind=False)
@@ -271,7 +271,6 @@ def test_random_blocks(thousand: int, count: Count) -> None:
     campaign.report(count, "random blocks")
 
 
-@pytest.mark.long
 def test_a_node_is_behind_or_has_entries_of_its_own(count: Count) -> None:
     campaign = Campaign(behind=True)
     for seed in range(1000 * TIMES):
@@ -285,7 +284,6 @@ def test_a_node_is_behind_or_has_entries_of_its_own(count: Count) -> None:
     campaign.report(count, "a node is behind")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("running", [False, True], ids=["at rest", "running"])
 def test_snapshots(running: bool, count: Count) -> None:
     """While it runs: before a node that is behind asks for it."""

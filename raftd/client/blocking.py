@@ -26,7 +26,6 @@ from raftd.client.starting import GRACE_SECONDS, engine_on
 from raftd.client.stream import PipelineStream
 
 FORK_LOOK_SECONDS = 0.001
-"""For how long past its deadline a caller waits for the loop to say how it ended."""
 Answer = TypeVar("Answer")
 Question = Callable[["Engine", float], Coroutine[Any, Any, Answer]]
 

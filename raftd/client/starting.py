@@ -12,7 +12,9 @@ from raftd.client.event_loop import LoopThread
 from raftd.client.settings import Settings
 
 GRACE_SECONDS = 2.0
-"""For how long a caller waits for the loop thread to do what takes it no time."""
+"""For how long a caller waits for the loop thread to do what takes it no time, and past its own
+deadline to hear how it ended.
+"""
 
 
 def engine_on(

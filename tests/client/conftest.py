@@ -47,6 +47,16 @@ def connect() -> Iterator[Callable[..., Client]]:
         client.close()
 
 
+@pytest.fixture
+def beside(cluster: FakeCluster, connect: Callable[..., Client]) -> Client:
+    """A blocking client that is there already: the engine of an AsyncClient is then on its loop
+    thread, and not on the caller's loop.
+    """
+    client = connect(cluster)
+    client.get("a")
+    return client
+
+
 def wait_until(condition: Callable[[], bool], what: str) -> None:
     """Poll, with a deadline that names what did not come."""
     deadline = time.monotonic() + WAIT_SECONDS

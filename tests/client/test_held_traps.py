@@ -171,12 +171,8 @@ def test_a_release_that_is_cancelled_goes_on(cluster: FakeCluster) -> None:
 
 
 def test_a_grant_that_is_cancelled_as_it_comes_is_not_kept_alive_for_ever(
-    cluster: FakeCluster, connect: Connect
+    cluster: FakeCluster, beside: Client
 ) -> None:
-    """The engine is on the loop thread here, because a blocking client was there before."""
-    blocking = connect(cluster)
-    blocking.get("a")
-
     async def main() -> None:
         async with AsyncClient(cluster.endpoints, random=Random(7)) as client:
             await client.get("a")

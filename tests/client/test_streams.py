@@ -119,12 +119,8 @@ def test_a_stream_that_is_forgotten_is_closed(cluster: FakeCluster, connect: Con
 
 
 def test_an_event_that_came_as_its_taker_was_cancelled_is_not_lost(
-    cluster: FakeCluster, connect: Connect
+    cluster: FakeCluster, beside: Client
 ) -> None:
-    """The stream is read on the loop thread, because a blocking client was there before."""
-    blocking = connect(cluster)
-    blocking.get("a")
-
     async def main() -> None:
         async with AsyncClient(cluster.endpoints, random=Random(7)) as client:
             watch = await client.watch("a").begin()
@@ -132,7 +128,7 @@ def test_an_event_that_came_as_its_taker_was_cancelled_is_not_lost(
                 taking = asyncio.ensure_future(watch.take(None) if number == 1 else anext(watch))
                 await asyncio.sleep(0)
                 # This loop stands still while the other one hands the event over.
-                revision = blocking.put("a", str(number)).revision
+                revision = beside.put("a", str(number)).revision
                 wait_until(partial(lambda at: watch._watcher.revision == at, revision), "it")
                 taking.cancel()
                 with pytest.raises(asyncio.CancelledError):

@@ -144,7 +144,7 @@ class Router:
             self._skipped[address] = now + SKIP_SECONDS
         self._silent.add(address)
         if self._members and self._silent.issuperset(self._own):
-            self.endpoints = [*self._own, *self._members]
+            self._turn_to([*self._own, *self._members])
         self._miss(address, now)
 
     def answered(self, address: str, *, leads: bool) -> None:
@@ -160,10 +160,20 @@ class Router:
         """One of the program's own endpoints answers: the others are not needed any more."""
         if address in self._own:
             self._silent.clear()
-            self.endpoints = list(self._own)
-            self._at %= len(self.endpoints)
+            self._turn_to(list(self._own))
         elif len(self._silent) > 4 * ENDPOINTS_MAX:
             self._silent.intersection_update(self._own)
+
+    def _turn_to(self, endpoints: list[str]) -> None:
+        """The turn stays with the endpoint that has it, if it is among them.
+
+        The story without it: two of five members have been removed, the turn was with the last of
+        them, and the client breaks.
+        """
+        current = self.endpoints[self._at]
+        self.endpoints = endpoints
+        kept = current in endpoints
+        self._at = endpoints.index(current) if kept else self._at % len(endpoints)
 
     def pause(self) -> float:
         """Seconds to wait before the next attempt: none in the first round over all nodes, nor on

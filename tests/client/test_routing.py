@@ -167,3 +167,51 @@ def test_members_are_asked_while_no_own_endpoint_answers() -> None:
     assert made.target() == "m:2"
     made.answered(B, leads=False)
     assert made.endpoints == [A, B, C]
+
+
+def test_members_that_go_away_take_no_turn_with_them() -> None:
+    """The story without it: an IndexError from any call, when members are removed."""
+    made = router()
+    made.heard_of(["m:1", "m:2", "m:3"])
+    for dead in (A, B, C, "m:1", "m:2"):
+        made.failed(dead, 0.0, refused=True)
+    assert made.target() == "m:3"
+    made.heard_of(["m:2"])
+    made.failed("m:3", 0.0, refused=True)
+    assert made.target() in (A, B, C, "m:2")
+    made.heard_of(["l:1", "m:2"])
+    while made.target() != "m:2":
+        made.failed(made.target(), 10.0)
+    made.heard_of(["l:1", "l:2", "m:2"])
+    made.failed(C, 10.0)
+    assert made.target() == "m:2", "who has the turn keeps it"
+
+
+def something(made: Router, rng: Random, known: list[str], now: float) -> None:
+    """A hint, an answer, a failure, or members that come and go."""
+    address = rng.choice(known)
+    rng.choice(
+        (
+            lambda: made.heard_of(rng.sample(known, rng.randrange(7))),
+            lambda: made.failed(made.target(), now, refused=True),
+            lambda: made.failed(address, now, refused=rng.random() < 0.5),
+            lambda: made.hinted(made.target(), rng.choice(("", "n1")), address, now),
+            lambda: made.leaderless(made.target(), now),
+            lambda: made.answered(made.target(), leads=rng.random() < 0.5),
+            lambda: made.answered(rng.choice((A, B, C)), leads=False),
+            lambda: made.learn(made.target(), "n1"),
+        )
+    )()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_there_is_somebody_to_ask(seed: int) -> None:
+    rng = Random(seed)
+    made = Router([A, B, C], rng)
+    known = [A, B, C, X, "", *(f"m:{number}" for number in range(1, 7))]
+    for step in range(1000):
+        something(made, rng, known, step / 10)
+        assert made.target()
+        assert made.other(rng.choice(known)) in made.endpoints
+        assert {A, B, C} <= set(made.endpoints)
+        assert made.pause() >= 0

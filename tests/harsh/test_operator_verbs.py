@@ -64,7 +64,6 @@ def test_transfer_moves_the_leader_under_load(cluster: Cluster) -> None:
 
 def test_transfer_to_where_it_cannot_go(cluster: Cluster) -> None:
     leader, (sleeper, _) = cluster.leader(), cluster.followers()
-    term = cluster.term()
     for target, words in (("nobody", "'nobody' is not a voter"), (leader.id, leader.id)):
         code, _, err = raftctl(cluster, "transfer", target)
         assert code != 0
@@ -77,7 +76,8 @@ def test_transfer_to_where_it_cannot_go(cluster: Cluster) -> None:
     assert err.strip()
     client = cluster.client()
     client.put(b"after", b"yes")
-    assert cluster.term() <= term + 1
+    # The order to campaign waited in the sleeper's connection. It may take effect late, for one
+    # election or, when votes are split, for two: a number of terms is no promise.
     wait_until(lambda: len(cluster.leaders()) == 1, 10, "one leader", cluster.nodes)
 
 

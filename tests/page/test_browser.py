@@ -26,6 +26,33 @@ pytestmark = [
 
 LEADER = "return document.querySelector('tr[data-role=leader]')?.dataset.node ?? ''"
 TIME = "return document.getElementById('time').textContent"
+LATE_HEAD = """
+const modules = [import('/page/film.js'), import('/page/source.js')];
+return Promise.all(modules).then(([{ Film }, source]) => {
+  const begin = source.present(), asked = window.fetch, film = new Film(Infinity);
+  const line = (record) => new TextEncoder().encode(JSON.stringify(record) + "\\n");
+  const state = (t) => ({ t, node: "n1", kind: "state" });
+  const body = new ReadableStream({ start(tell) {
+    tell.enqueue(line({ kind: "film", node: "n1", nodes: {}, now: begin - 3 }));
+    for (const t of [begin - 3.5, begin - 0.5]) tell.enqueue(line(state(t)));
+    setTimeout(() => tell.enqueue(line(state(source.present()))), 400);
+  } });
+  window.fetch = () => Promise.resolve(new Response(body));
+  const end = new AbortController();
+  source.follow(film, () => {}, end.signal);
+  return new Promise((resolve) => {
+    const wait = setInterval(() => {
+      const states = film.states.get("n1") ?? [];
+      if (states.length < 3) return;
+      clearInterval(wait);
+      end.abort();
+      window.fetch = asked;
+      const was = [begin - 3.5, begin - 0.5, begin + 0.4];
+      resolve(states.map(({ t }, place) => t - was[place]));
+    }, 20);
+  });
+});
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +96,16 @@ def test_it_plays_a_seed_of_the_simulator(
     browser.click("#back-to-live")
     browser.until(lambda: browser.run(LEADER), "the cluster again")
     assert browser.complaints() == []
+
+
+def test_a_head_that_was_long_on_its_way_makes_nothing_late(
+    browser: Browser, cluster: Cluster
+) -> None:
+    """After the start of a busy page, half a second of a node's life was shown late."""
+    browser.open(f"http://127.0.0.1:{cluster.nodes[0].ports.admin}/")
+    late = browser.run(LATE_HEAD)
+    assert len(late) == 3
+    assert all(abs(seconds) < 0.2 for seconds in late), late
 
 
 def test_a_file_that_is_no_film_is_refused_by_its_line(

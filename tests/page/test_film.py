@@ -152,22 +152,42 @@ def test_a_silent_node_is_gone_and_nothing_is_told_twice(
 
 
 def test_a_head_that_was_long_on_its_way_makes_nothing_late() -> None:
-    """The clocks are one here; the page showed all of a node's film three seconds late."""
+    """The clocks are one here; the page showed all of a node's film three seconds late, and later
+    what had queued behind the head half a second, until a record came quickly.
+    """
 
     async def go() -> list[float]:
         gathering = Gathering("n1", {}, Vitals(lambda: 103.0), asyncio.get_running_loop())
         reader = asyncio.StreamReader()
         for line in (
             {"now": 100.0},
-            {"t": 102.5, "life": "a", "n": 1},
-            {"t": 103.0, "life": "a", "n": 2},
+            {"t": 99.0, "life": "a", "n": 1},
+            {"t": 102.5, "life": "a", "n": 2},
+            {"t": 103.0, "life": "a", "n": 3},
         ):
             reader.feed_data(json.dumps(line).encode() + b"\n")
         reader.feed_eof()
         await gathering._lines("n2", reader)
         return [at for _, at, _ in gathering.ring._ring]
 
-    assert asyncio.run(go()) == [103.0, 103.0]
+    assert asyncio.run(go()) == [99.0, 102.5, 103.0]
+
+
+def test_a_node_that_says_little_is_shown_without_waiting_for_its_next_word() -> None:
+    async def go() -> list[float]:
+        gathering = Gathering("n1", {}, Vitals(lambda: 100.0), asyncio.get_running_loop())
+        reader = asyncio.StreamReader()
+        reader.feed_data(b'{"now": 100.0}\n{"t": 99.0, "life": "a", "n": 1}\n')
+        telling = asyncio.create_task(gathering._lines("n2", reader))
+        deadline = time.monotonic() + SECONDS
+        while not gathering.ring._ring and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        found = [at for _, at, _ in gathering.ring._ring]
+        reader.feed_eof()
+        await telling
+        return found
+
+    assert asyncio.run(go()) == [99.0]
 
 
 def test_only_pages_of_these_nodes_may_read_it_from_another_port(two: tuple[Node, Node]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from raftd.admin.vitals import Vitals
 from raftd.node.film import FilmReader
@@ -23,6 +23,8 @@ CONNECT_SECONDS = 1.0
 SILENT_SECONDS = 1.5
 """A node looks at itself ten times a second."""
 AGAIN_SECONDS = 0.5
+SETTLE_SECONDS = 0.3
+"""A few looks of a node at itself: one of them has come quickly."""
 
 
 class Gathering:
@@ -121,27 +123,65 @@ class Gathering:
     async def _lines(self, node: str, reader: asyncio.StreamReader) -> str:
         """Take its records, moved to this node's clock."""
         head = json.loads(await asyncio.wait_for(reader.readline(), SILENT_SECONDS))
-        ahead = float(head["now"]) - self._vitals.now()
+        moved = _Moved(float(head["now"]), self._vitals.now(), self._keep)
         silent = False
         while True:
             try:
-                line = await asyncio.wait_for(reader.readline(), SILENT_SECONDS)
+                line = await asyncio.wait_for(reader.readline(), moved.wait_seconds)
             except TimeoutError:
+                if moved.held:
+                    moved.release()
+                    continue
                 if not silent:
                     self._gone(node, "it says nothing")
                 silent = True
                 continue
             if not line:
+                moved.release()
                 return "its connection has ended"
             silent = False
             self._missing.discard(node)
             record = {**json.loads(line), "node": node}
-            at = float(record.pop("t"))
-            # The head may have been long on its way: nothing is told before it happened.
-            ahead = max(ahead, at - self._vitals.now())
-            self._keep(at - ahead, record)
+            moved.take(float(record.pop("t")), self._vitals.now(), record)
 
     def _gone(self, node: str, why: str) -> None:
         if node not in self._missing:
             self._missing.add(node)
             self.ring.put(self._vitals.now(), {"node": node, "kind": "gone", "why": why})
+
+
+class _Moved:
+    """Another node's records, moved to this node's clock.
+
+    How far that clock is ahead is known from the record that came quickest. The head and the
+    history behind it may have been long on their way, as on a busy machine: so the first records
+    are held until the node's present has been heard for SETTLE_SECONDS.
+    """
+
+    def __init__(self, now: float, here: float, keep: Callable[[float, Record], None]) -> None:
+        """now: of the head, by the other node's clock. here: when the head was read, by ours."""
+        self.held: list[tuple[float, Record]] = []
+        self._ahead = now - here
+        self._now = now
+        self._settled = here + SETTLE_SECONDS
+        self._keep = keep
+        self._is_settled = False
+
+    @property
+    def wait_seconds(self) -> float:
+        return SETTLE_SECONDS if self.held else SILENT_SECONDS
+
+    def take(self, at: float, here: float, record: Record) -> None:
+        # The head may have been long on its way: nothing is told before it happened.
+        self._ahead = max(self._ahead, at - here)
+        self.held.append((at, record))
+        is_present = at >= self._now and here >= self._settled
+        if self._is_settled or is_present or len(self.held) >= RECORDS_MAX:
+            self.release()
+
+    def release(self) -> None:
+        """Hand over the records that were held; from now on each at once."""
+        self._is_settled = True
+        held, self.held = self.held, []
+        for at, record in held:
+            self._keep(at - self._ahead, record)

@@ -2,6 +2,8 @@
 
 const AGAIN_MS = 500;
 const SILENT_MS = 2000;   // a node looks at itself ten times a second
+const SETTLE_SECONDS = 0.3;
+const HELD_MAX = 65536;
 
 export const present = () => performance.now() / 1000;
 
@@ -17,31 +19,55 @@ async function readLines(body, take) {
   }
 }
 
+// Adds a stream's records to the film, moved to the page's clock. How far the teller's clock is ahead
+// is known from the record that came quickest; the head and the history behind it may have been long
+// on their way. So the first records are held until the teller's present was heard for a moment.
+class Moved {
+  constructor(film, now) {
+    this.film = film;
+    this.now = now;
+    this.shift = now - present();
+    this.settled = present() + SETTLE_SECONDS;
+    this.held = [];
+  }
+
+  add(record) {
+    this.shift = Math.max(this.shift, record.t - present());
+    if (!this.held) {
+      this.film.add({ ...record, t: record.t - this.shift });
+      return;
+    }
+    this.held.push(record);
+    if ((record.t >= this.now && present() >= this.settled) || this.held.length >= HELD_MAX) this.release();
+  }
+
+  release() {
+    for (const record of this.held ?? []) this.film.add({ ...record, t: record.t - this.shift });
+    this.held = null;
+  }
+}
+
 // One attempt: what this node, or with `base` another one, tells.
 async function tell(base, film, say, signal, addresses) {
   const silence = new AbortController();
   const stop = () => silence.abort();
   signal.addEventListener("abort", stop);
-  let timer = setTimeout(stop, SILENT_MS), teller = "";
+  let timer = setTimeout(stop, SILENT_MS), teller = "", moved = null;
   try {
     const answer = await fetch(`${base}/film/all`, { signal: silence.signal });
     if (!answer.ok) throw new Error((await answer.text()).trim());
-    let shift = 0;
     await readLines(answer.body, (record) => {
       clearTimeout(timer);
       timer = setTimeout(stop, SILENT_MS);
       if (record.kind === "film") {
-        shift = record.now - present();
+        moved = new Moved(film, record.now);
         teller = record.node;
         addresses.splice(0, addresses.length, "", ...Object.values(record.nodes).map((at) => `http://${at}`));
         say(`live, by way of ${record.node}`);
-      } else {
-        // The head may have been long on its way: nothing is told before it happened.
-        shift = Math.max(shift, record.t - present());
-        film.add({ ...record, t: record.t - shift });
-      }
+      } else moved.add(record);
     });
   } finally {
+    moved?.release();
     if (teller && !signal.aborted) film.add({ kind: "gone", node: teller, why: "it tells no more", t: present() });
     clearTimeout(timer);
     signal.removeEventListener("abort", stop);

@@ -160,8 +160,7 @@ class KvStore:
     def _query(self, operation: int, request: bytes) -> bytes:
         revision = self._revision
         if operation == TXN:
-            done = self._transactions.read(decode_txn(request))
-            return encode_answer(revision, encode_done(done))
+            return self._transactions.answer(request)
         if operation == lease_wire.LEASE_RENEW:
             ttl_s = self._lessor.renew(lease_wire.decode_number(request))
             return lease_wire.TTL_ANSWER.pack(operation, lease_wire.FORMAT, revision, ttl_s)

@@ -18,6 +18,7 @@ from raftd.machine.kv.table import Table
 from raftd.machine.protocol import MachineError
 from raftd.wire import refusals, txn_answers
 from raftd.wire.kv import RECORD_HEAD
+from raftd.wire.look import encode_look_answer, key_of_look
 from raftd.wire.results import QUERY_ANSWER_BYTES_MAX
 from raftd.wire.spans import span_of
 from raftd.wire.txn import (
@@ -35,6 +36,7 @@ from raftd.wire.txn import (
     PutOp,
     RangeOp,
     Txn,
+    decode_txn,
 )
 from raftd.wire.txn_answers import LEASED, lease_of, value_at
 
@@ -102,6 +104,17 @@ class Transactions:
         if undone:
             self._history.add(undone[0] if len(undone) == 1 else undone)
         return done
+
+    def answer(self, query: bytes) -> bytes:
+        """The answer to a transaction that writes nothing, as in wire.txn_answers.
+
+        Raises MachineError, WireError.
+        """
+        key = key_of_look(query)
+        if key is not None:
+            return encode_look_answer(self.revision, key, self._table.get(key))
+        done = self.read(decode_txn(query))
+        return txn_answers.encode_answer(self.revision, encode_done(done))
 
     def read(self, txn: Txn) -> Done:
         """Answer a transaction that writes nothing. Raises MachineError."""

@@ -11,6 +11,7 @@ from raftd.rpc.etcd.header import Headers
 from raftd.wire import leases
 from raftd.wire import txn as wire
 from raftd.wire.kv import decode_put
+from raftd.wire.look import decode_look_answer
 from raftd.wire.txn_answers import (
     DeleteAnswer,
     PutAnswer,
@@ -27,6 +28,11 @@ class KVService:
 
     async def Range(self, request: pb.RangeRequest, caller: Caller) -> pb.RangeResponse:
         checks.check_range(request)
+        if translate.is_look(request):
+            query = translate.look(request)
+            read = self._backend.read(query, request.serializable, caller.principal)
+            found = decode_look_answer(await read)
+            return translate.look_answer(self._headers.make(found.revision), found)
         txn = translate.one(translate.range_op(request))
         result = await self._read(txn, request.serializable, caller)
         answer = result.responses[0]

@@ -15,6 +15,7 @@ from raftd.wire import kv, refusals, txn_answers
 from raftd.wire import txn as wire
 from raftd.wire.errors import WireError
 from raftd.wire.kv_results import KeyValue
+from raftd.wire.look import Look, encode_look
 from raftd.wire.txn_rules import DUPLICATE
 
 REVISION_MAX = 2**63 - 1
@@ -116,6 +117,31 @@ def range_op(request: pb.RangeRequest) -> wire.RangeOp:
     )
 
 
+def is_look(request: pb.RangeRequest) -> bool:
+    """One key as it is now, and nothing else asked: most of what is read."""
+    return not (
+        request.range_end
+        or request.revision
+        or request.limit
+        or request.keys_only
+        or request.count_only
+        or request.min_mod_revision
+        or request.max_mod_revision
+        or request.min_create_revision
+        or request.max_create_revision
+        or request.sort_order
+        or request.sort_target
+    )
+
+
+def look(request: pb.RangeRequest) -> bytes:
+    """The store's query. Raises Fault if the key is over a limit of the format."""
+    try:
+        return encode_look(request.key)
+    except WireError:
+        raise fault("request_too_large") from None
+
+
 def _bounds(least: int, most: int) -> tuple[int, int]:
     """A negative least bound leaves out nothing, a negative upper one leaves out everything."""
     if most < 0:
@@ -205,6 +231,12 @@ def key_value(found: KeyValue) -> pb.KeyValue:
 def range_answer(header: pb.ResponseHeader, found: txn_answers.RangeAnswer) -> pb.RangeResponse:
     kvs = [key_value(kv) for kv in found.kvs]
     return pb.RangeResponse(header=header, kvs=kvs, more=found.more, count=found.total)
+
+
+def look_answer(header: pb.ResponseHeader, found: Look) -> pb.RangeResponse:
+    if found.kv is None:
+        return pb.RangeResponse(header=header)
+    return pb.RangeResponse(header=header, kvs=(key_value(found.kv),), count=1)
 
 
 def put_answer(header: pb.ResponseHeader, done: txn_answers.PutAnswer) -> pb.PutResponse:

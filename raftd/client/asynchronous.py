@@ -22,11 +22,12 @@ from raftd.client.feed import EngineEnded, next_of
 from raftd.client.leases import NOT_GRANTED, LeaseKeeper
 from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
+from raftd.client.unsent import Unsent
 
 Answer = TypeVar("Answer")
 
 
-class AsyncCallers:
+class AsyncCallers(Unsent):
     """The callers of one client, and its engine, which begins with the first call. One loop."""
 
     def __init__(self, settings: Settings) -> None:

@@ -24,13 +24,14 @@ from raftd.client.operations import Bulk, Operation
 from raftd.client.settings import Settings
 from raftd.client.starting import GRACE_SECONDS, engine_on
 from raftd.client.stream import PipelineStream
+from raftd.client.unsent import Unsent
 
 FORK_LOOK_SECONDS = 0.001
 Answer = TypeVar("Answer")
 Question = Callable[["Engine", float], Coroutine[Any, Any, Answer]]
 
 
-class BlockingCallers:
+class BlockingCallers(Unsent):
     """The callers of one client, and its engine, which begins with the first call. Any thread."""
 
     def __init__(self, settings: Settings) -> None:

@@ -24,7 +24,7 @@ A query changes nothing, so its failures are never OutcomeUnknown.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Answer = TypeVar("Answer")
 
@@ -142,6 +142,12 @@ class BulkError(RaftdError, Generic[Answer]):
     def __init__(self, message: str, results: Sequence[Answer | RaftdError]) -> None:
         super().__init__(message)
         self.results = results
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, which would call it with the message alone: a pool of multiprocessing whose
+        worker raised it could not read that, and its parent waited for ever.
+        """
+        return type(self), (self.message, self.results), vars(self)
 
     @property
     def failed(self) -> int:

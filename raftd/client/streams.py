@@ -12,12 +12,13 @@ from raftd.client.blocking import BlockingCallers
 from raftd.client.engine import Engine
 from raftd.client.errors import NotDone, Unavailable
 from raftd.client.feed import Feed
+from raftd.client.unsent import Unsent
 from raftd.client.watch import Watcher, WatchEvent
 
 Item = TypeVar("Item")
 
 
-class Stream(Generic[Item]):
+class Stream(Unsent, Generic[Item]):
     """An iterator over what happens, for ever; it survives any fault. One thread iterates.
 
     A `with` block ends it, or `close`, or being forgotten.
@@ -119,7 +120,7 @@ class Watch(Stream[WatchEvent]):
         return self._items[0].revision - 1 if self._items else self._watcher.revision
 
 
-class AsyncStream(Generic[Item]):
+class AsyncStream(Unsent, Generic[Item]):
     """As `Stream`, for the tasks of one loop: `async for`, `async with`."""
 
     def __init__(self, callers: AsyncCallers, feed: Feed[Item]) -> None:

@@ -28,6 +28,10 @@ class NotLeader(NotDone):
         super().__init__(message)
         self.leader = leader
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle, which would call it with the message alone."""
+        return type(self), (*self.args, self.leader), vars(self)
+
 
 class OutcomeUnknown(Exception):
     """It is in the log: it may have been applied, or be applied later, or never. One line."""

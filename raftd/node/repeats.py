@@ -27,12 +27,17 @@ class Repeats:
         """None: not now. Else tell it, and the returned number of its like that were not told.
 
         Events are alike whatever their term: a candidate that fails begins a new one each time.
+        A role is alike whatever it was before: "follower -> pre-candidate" is told, and the
+        "pre-candidate -> pre-candidate" that follows says nothing new.
         A known leader ends the memory, since what comes after it is another story.
         """
         led = event.leader is not None or event.role is Role.LEADER
         if led and event.kind in (EventKind.ROLE, EventKind.LEADER):
             self._told.clear()
-        key = (event.kind, event.role, event.leader, event.peer, event.detail)
+        detail = event.detail
+        if event.kind is EventKind.ROLE:
+            detail = detail.split(" -> ", 1)[-1]
+        key = (event.kind, event.role, event.leader, event.peer, detail)
         at, untold = self._told.get(key, (None, 0))
         if at is not None and now - at < REPEAT_SECONDS:
             self._told[key] = (at, untold + 1)

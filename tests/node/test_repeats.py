@@ -20,6 +20,24 @@ def test_an_hour_without_a_majority_is_a_line_a_minute() -> None:
     assert lines[:2] == [0, 3 * REPEAT_SECONDS - 1], "those in between are counted"
 
 
+def test_a_leader_that_loses_its_majority_says_so_and_then_a_line_a_minute() -> None:
+    """The second campaign is like the first, though what the node was before it is not."""
+
+    def role(now: Role, was: str, why: str) -> Event:
+        return Event(EventKind.ROLE, 1, now, None, f"{was} -> {now.value}: {why}")
+
+    repeats = Repeats()
+    lost = role(Role.FOLLOWER, "leader", "no majority in contact for an election timeout")
+    assert repeats.news(0.0, lost) == 0
+    first = role(Role.PRE_CANDIDATE, "follower", "election timeout")
+    again = role(Role.PRE_CANDIDATE, "pre-candidate", "election timeout")
+    assert repeats.news(1.0, first) == 0
+    told = [repeats.news(1.0 + second / 4, again) for second in range(1, 4 * 600 + 1)]
+    assert told[0] is None, "it was a pre-candidate before, and is one again"
+    lines = [untold for untold in told if untold is not None]
+    assert lines == [REPEAT_SECONDS * 4 - 1] * int(600 / REPEAT_SECONDS)
+
+
 def test_what_differs_is_told_at_once() -> None:
     repeats = Repeats()
     assert repeats.news(0.0, campaign(1)) == 0

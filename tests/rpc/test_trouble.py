@@ -35,6 +35,27 @@ def test_it_is_told_while_it_lasts() -> None:
     assert trouble.why(later) == ""
 
 
+def test_one_call_that_failed_long_ago_is_no_trouble() -> None:
+    """The story without it: three nodes started together, and for five seconds `raftctl why` named
+    the leader of a healthy cluster as one where nothing listens. A follower had called it once,
+    before its port was open, and never again, since the leader calls.
+    """
+    trouble = Trouble()
+    trouble.failed("refused", 100.0)
+    trouble.failed("refused", 100.5)
+    assert trouble.why(100.0 + TROUBLE_SECONDS) == ""
+    assert trouble.why(100.5 + LATELY_SECONDS) == ""
+    trouble.failed("refused", 100.0 + TROUBLE_SECONDS)
+    assert trouble.why(100.0 + TROUBLE_SECONDS) == "refused"
+
+
+def test_failures_with_a_long_silence_between_are_no_row() -> None:
+    trouble = Trouble()
+    trouble.failed("refused", 100.0)
+    trouble.failed("refused", 100.0 + 10 * LATELY_SECONDS)
+    assert trouble.why(100.0 + 10 * LATELY_SECONDS) == ""
+
+
 @pytest.mark.parametrize(
     ("said", "meant"),
     [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 TROUBLE_SECONDS = 2.0
-"""Calls have failed for so long: by then a restart on the same machine would be over."""
+"""From the first of the calls that failed to the last: by then a restart on the same machine would
+be over.
+"""
 
 LATELY_SECONDS = 5.0
 """A call failed so lately: who calls nobody any more knows nothing new."""
@@ -48,16 +50,20 @@ class Trouble:
 
     def failed(self, reason: str, now: float) -> None:
         """now: monotonic seconds."""
-        if not self._reason:
+        if not self._reason or now - self._last > LATELY_SECONDS:
             self._since = now
         self._reason, self._last = reason, now
 
     def why(self, now: float) -> str:
-        """Why nothing has been answered for a while; empty if that is not so, or not known."""
-        reason = self._reason
-        if not reason or now - self._since < TROUBLE_SECONDS or now - self._last > LATELY_SECONDS:
+        """Why nothing has been answered for a while; empty if that is not so, or not known.
+
+        The story with the time since the first failure alone: a follower had called a node once,
+        before its port was open, and never again; for seconds it said that nothing listens there.
+        """
+        lasted = self._last - self._since >= TROUBLE_SECONDS
+        if not self._reason or not lasted or now - self._last > LATELY_SECONDS:
             return ""
-        return in_plain_words(reason)
+        return in_plain_words(self._reason)
 
 
 def in_plain_words(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""What programs send to their other processes: errors arrive whole; a client says that it cannot."""
+"""What programs send to their other processes: errors arrive whole, clients say they cannot."""
 
 from __future__ import annotations
 

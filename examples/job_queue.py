@@ -16,8 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
-from raftd.client import Client
-from raftd.client.held import Lease
+from raftd.client import Client, Lease
 from raftd.client.txn import absent, create_revision, delete, exists, put
 
 TODO, CLAIMS, DONE = "jobs/todo/", "jobs/claims/", "jobs/done/"

@@ -12,8 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from raftd.client import Client, Compacted, Unavailable
-from raftd.client.streams import Watch
+from raftd.client import Client, Compacted, Unavailable, Watch
 from raftd.client.txn import RangeAnswer, get_prefix
 
 

@@ -14,8 +14,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from raftd.client import Client, RaftdError
-from raftd.client.held import Leadership, Lease
+from raftd.client import Client, Leadership, Lease, RaftdError
 from raftd.client.txn import delete, put
 
 MEMBERS, PARTS, LEADER = "pool/members/", "pool/parts/", "pool/leader"

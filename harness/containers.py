@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.ports import free_ports
 from raftd.client import Client, RaftdError
-from raftd.client.nodes import Digest, NodeStatus
+from raftd.client.delivery.nodes import Digest, NodeStatus
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE = "raftd:compose-test"

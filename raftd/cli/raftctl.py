@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace) -> int:
         complain(f"no endpoints: give --endpoints host:port,host:port or set {ENDPOINTS_VARIABLE}")
         return USAGE
     try:
-        from raftd.client.routing import parse_endpoints
+        from raftd.client.endpoints import parse_endpoints
 
         parse_endpoints(endpoints)  # before gRPC is loaded
         with _no_collections():

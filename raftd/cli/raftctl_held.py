@@ -12,8 +12,8 @@ from raftd.cli.raftctl_kv import lease_id
 from raftd.cli.raftctl_output import base64_of, complain, printable, show_json
 from raftd.client import Client, Invalid, MachineError
 from raftd.client import operations as ops
-from raftd.client.leases import draw_id
-from raftd.client.locks import Leader, Ownership
+from raftd.client.recipes.leases import draw_id
+from raftd.client.recipes.locks import Leader, Ownership
 from raftd.wire.refusals import LEASE_NOT_FOUND
 
 YES = 0

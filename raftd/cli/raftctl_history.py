@@ -12,9 +12,9 @@ from raftd.cli.raftctl_output import base64_of, printable, show_json
 from raftd.client import Client, Invalid
 from raftd.client import operations as ops
 from raftd.client import txn as made
+from raftd.client.recipes.watch import WatchEvent
 from raftd.client.txn import DeleteAnswer, PutAnswer, RangeAnswer
 from raftd.client.txn import operation as txn_operation
-from raftd.client.watch import WatchEvent
 from raftd.wire.txn_answers import Response
 from raftd.wire.txn_types import Compare, Op, Txn
 

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from raftd.cli.raftctl_output import show_json, show_table
 from raftd.client import Client, RaftdError
-from raftd.client.nodes import log_level_at
+from raftd.client.delivery.nodes import log_level_at
 
 DONE = 0
 NOT_DONE = 3

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from raftd.cli.raftctl_output import show_json, show_table
 from raftd.client import Client
-from raftd.client.nodes import NodeStatus
+from raftd.client.delivery.nodes import NodeStatus
 
 YES = 0
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from raftd.cli.raftctl_output import show_json, show_table
 from raftd.client import Client, RaftdError, Refused
-from raftd.client.nodes import NodeStatus, health_at, snapshot_at, status_at
+from raftd.client.delivery.nodes import NodeStatus, health_at, snapshot_at, status_at
 
 YES = 0
 NO = 1

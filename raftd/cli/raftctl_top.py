@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Mapping
 
 from raftd.client import Client
+from raftd.client.delivery.nodes import NodeStatus, status_at
 from raftd.client.diagnosis import explain
 from raftd.client.errors import RaftdError
-from raftd.client.nodes import NodeStatus, status_at
 
 Reports = Mapping[str, NodeStatus | RaftdError]
 

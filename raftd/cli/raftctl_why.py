@@ -6,9 +6,9 @@ from argparse import Namespace
 
 from raftd.cli.raftctl_output import show_json
 from raftd.client import Client
+from raftd.client.delivery.nodes import NodeStatus, advertised, status_at
 from raftd.client.diagnosis import Diagnosis, explain
-from raftd.client.nodes import NodeStatus, advertised, status_at
-from raftd.client.routing import ENDPOINTS_MAX, is_endpoint
+from raftd.client.endpoints import ENDPOINTS_MAX, is_endpoint
 
 YES = 0
 NO = 1

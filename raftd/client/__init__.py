@@ -40,6 +40,20 @@ if TYPE_CHECKING:
     from raftd.client.errors import SessionExpired as SessionExpired
     from raftd.client.errors import Unavailable as Unavailable
     from raftd.client.errors import WrongProcess as WrongProcess
+    from raftd.client.faces.aio_held import AsyncElection as AsyncElection
+    from raftd.client.faces.aio_held import AsyncLeadership as AsyncLeadership
+    from raftd.client.faces.aio_held import AsyncLease as AsyncLease
+    from raftd.client.faces.aio_held import AsyncLock as AsyncLock
+    from raftd.client.faces.aio_held import AsyncQueue as AsyncQueue
+    from raftd.client.faces.held import Election as Election
+    from raftd.client.faces.held import Leadership as Leadership
+    from raftd.client.faces.held import Lease as Lease
+    from raftd.client.faces.held import Lock as Lock
+    from raftd.client.faces.held import Queue as Queue
+    from raftd.client.faces.streams import AsyncWatch as AsyncWatch
+    from raftd.client.faces.streams import Watch as Watch
+    from raftd.client.recipes.locks import Leader as Leader
+    from raftd.client.recipes.watch import WatchEvent as WatchEvent
     from raftd.wire.kv import expect_absent as expect_absent
     from raftd.wire.kv import expect_mod_revision as expect_mod_revision
     from raftd.wire.kv import expect_value as expect_value
@@ -47,9 +61,17 @@ if TYPE_CHECKING:
 
 _EXPECT = ("expect_absent", "expect_mod_revision", "expect_value", "expect_version")
 """What a compare-and-set compares with."""
+_HELD = ("Election", "Leadership", "Lease", "Lock", "Queue")
+"""What a client hands out; their names are for annotations."""
 _HOMES = {
     "AsyncClient": "raftd.client.aio",
+    "AsyncWatch": "raftd.client.faces.streams",
     "Client": "raftd.client.client",
+    "Leader": "raftd.client.recipes.locks",
+    "Watch": "raftd.client.faces.streams",
+    "WatchEvent": "raftd.client.recipes.watch",
+    **dict.fromkeys(_HELD, "raftd.client.faces.held"),
+    **dict.fromkeys([f"Async{name}" for name in _HELD], "raftd.client.faces.aio_held"),
     **dict.fromkeys(_EXPECT, "raftd.wire.kv"),
 }
 _ERRORS = (
@@ -73,7 +95,7 @@ _ERRORS = (
     "WrongProcess",
 )
 
-__all__ = ["AsyncClient", "Client", *_ERRORS, *_EXPECT]
+__all__ = [*_HOMES, *_ERRORS]
 
 
 def __getattr__(name: str) -> object:

@@ -6,22 +6,29 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
-from raftd.client import nodes
 from raftd.client import operations as ops
-from raftd.client.aio_held import AsyncElection, AsyncLease, AsyncLock, AsyncQueue
-from raftd.client.answers import Done
-from raftd.client.asynchronous import AsyncCallers
-from raftd.client.engine import REPORT_SECONDS, to_leader
+from raftd.client.delivery import nodes
+from raftd.client.delivery.answers import Done
+from raftd.client.delivery.engine import REPORT_SECONDS, to_leader
+from raftd.client.delivery.nodes import (
+    Digest,
+    Event,
+    MemberChanged,
+    NodeStatus,
+    Question,
+    Transferred,
+)
+from raftd.client.endpoints import parse_endpoint, parse_endpoints
 from raftd.client.errors import RaftdError
-from raftd.client.leases import OnLost
-from raftd.client.locks import LOCK_TTL_S
-from raftd.client.nodes import Digest, Event, MemberChanged, NodeStatus, Question, Transferred
+from raftd.client.faces.aio_held import AsyncElection, AsyncLease, AsyncLock, AsyncQueue
+from raftd.client.faces.asynchronous import AsyncCallers
+from raftd.client.faces.streams import AsyncWatch
 from raftd.client.operations import Consistency, Data, Operation, data
-from raftd.client.routing import parse_endpoint, parse_endpoints
+from raftd.client.recipes.leases import OnLost
+from raftd.client.recipes.locks import LOCK_TTL_S
+from raftd.client.recipes.watch import Watcher, span
 from raftd.client.settings import Options, checked_settings
-from raftd.client.streams import AsyncWatch
 from raftd.client.txn import operation as txn_operation
-from raftd.client.watch import Watcher, span
 from raftd.wire import kv
 from raftd.wire.backup import Head
 from raftd.wire.leases import CompactResult

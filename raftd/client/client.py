@@ -6,22 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
-from raftd.client import nodes
 from raftd.client import operations as ops
-from raftd.client.answers import Done
-from raftd.client.blocking import BlockingCallers
-from raftd.client.engine import REPORT_SECONDS, to_leader
+from raftd.client.delivery import nodes
+from raftd.client.delivery.answers import Done
+from raftd.client.delivery.engine import REPORT_SECONDS, to_leader
+from raftd.client.delivery.nodes import Event, NodeStatus
+from raftd.client.endpoints import parse_endpoint, parse_endpoints
 from raftd.client.errors import RaftdError
-from raftd.client.held import Election, Lease, Lock, Queue
-from raftd.client.leases import OnLost
-from raftd.client.locks import LOCK_TTL_S
-from raftd.client.nodes import Digest, Event, MemberChanged, NodeStatus, Question, Transferred
+from raftd.client.faces.blocking import BlockingCallers
+from raftd.client.faces.held import Election, Lease, Lock, Queue
+from raftd.client.faces.streams import Watch
 from raftd.client.operations import Consistency, Data, Operation, data
-from raftd.client.routing import parse_endpoint, parse_endpoints
+from raftd.client.recipes.leases import OnLost
+from raftd.client.recipes.locks import LOCK_TTL_S
+from raftd.client.recipes.watch import Watcher, span
 from raftd.client.settings import Options, checked_settings
-from raftd.client.streams import Watch
 from raftd.client.txn import operation as txn_operation
-from raftd.client.watch import Watcher, span
 from raftd.wire import kv
 from raftd.wire.backup import Head
 from raftd.wire.leases import CompactResult
@@ -246,7 +246,7 @@ class Client:
         """grpc.health.v1: does the node serve?"""
         return self._ask(nodes.health_at, endpoint, timeout)
 
-    def digest(self, endpoint: str | None = None, *, timeout: float | None = None) -> Digest:
+    def digest(self, endpoint: str | None = None, *, timeout: float | None = None) -> nodes.Digest:
         """Hash of the node's applied state: compare nodes at equal indexes."""
         return self._ask(nodes.digest_at, endpoint, timeout)
 
@@ -254,7 +254,7 @@ class Client:
         """Let a node take a snapshot now; its index, once it is durable."""
         return self._ask(nodes.snapshot_at, endpoint, timeout)
 
-    def transfer(self, target: str = "", *, timeout: float | None = None) -> Transferred:
+    def transfer(self, target: str = "", *, timeout: float | None = None) -> nodes.Transferred:
         """Hand leadership to the node with the id `target`; "": to the best follower."""
         question = nodes.transfer_to(target)
         return self._callers.ask(to_leader(question), timeout, changes=True)
@@ -269,7 +269,7 @@ class Client:
         by: str = "",
         force: bool = False,
         timeout: float | None = None,
-    ) -> MemberChanged:
+    ) -> nodes.MemberChanged:
         """Change the members: add (as a learner), promote, demote, remove, replace, update.
 
         Answers when the change is committed. by: replace: the learner that takes its place. Raises
@@ -299,12 +299,12 @@ class Client:
 
     def ask_each(
         self,
-        question: Question[Answer],
+        question: nodes.Question[Answer],
         endpoints: Sequence[str] | None = None,
         *,
         timeout: float = REPORT_SECONDS,
     ) -> dict[str, Answer | RaftdError]:
-        """A question of raftd.client.nodes, to all endpoints at once: each one's answer or error.
+        """A question of `delivery/nodes.py`, to all endpoints at once: each one's answer or error.
 
         endpoints: None for those of this client.
         """
@@ -314,7 +314,7 @@ class Client:
         )
 
     def _ask(
-        self, question: Question[Answer], endpoint: str | None, timeout: float | None
+        self, question: nodes.Question[Answer], endpoint: str | None, timeout: float | None
     ) -> Answer:
         at = parse_endpoint(endpoint)
         return self._callers.ask(lambda engine, left: engine.ask(question, at, left), timeout)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from raftd.client.delivery.nodes import NodeStatus, Peer
 from raftd.client.errors import RaftdError, Refused
-from raftd.client.nodes import NodeStatus, Peer
 
 BEHIND_ENTRIES = 1000
 """A follower that lacks more than this is worth a sentence."""

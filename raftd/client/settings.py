@@ -11,8 +11,8 @@ from functools import cache
 from random import Random
 from typing import Any, TypedDict
 
+from raftd.client.endpoints import parse_endpoints
 from raftd.client.errors import Invalid
-from raftd.client.routing import parse_endpoints
 from raftd.h2.ngh2_engine import available
 from raftd.tls.contexts import client_context
 from raftd.tls.files import TlsFiles, TlsProblem

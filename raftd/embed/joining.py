@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from raftd.client import Client, NotAllowed, RaftdError
-from raftd.client.nodes import Places, places_at
+from raftd.client.delivery.nodes import Places, places_at
 from raftd.client.settings import Options
 from raftd.config import Config
 

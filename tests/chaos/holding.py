@@ -25,10 +25,11 @@ from raftd.check.operations import (
     Part,
     Txn,
 )  # fmt: skip
-from raftd.client import Client, RaftdError, held
+from raftd.client import Client, RaftdError
 from raftd.client import operations as ops
-from raftd.client.leases import draw_id
-from raftd.client.locks import Ownership
+from raftd.client.faces import held
+from raftd.client.recipes.leases import draw_id
+from raftd.client.recipes.locks import Ownership
 from raftd.client.txn import put
 from tests.chaos.book import Book
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from harness.nodes import Node, wait_until
 from harness.proxied import ProxiedCluster
 from raftd.client import Client, RaftdError
-from raftd.client.nodes import NodeStatus, status_at
+from raftd.client.delivery.nodes import NodeStatus, status_at
 from raftd.wire.backup import BackupReader, BackupWriter, Head
 from tests.chaos.disk_faults import Misbehaved
 from tests.chaos.faults import fault

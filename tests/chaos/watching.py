@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from raftd.check.notices import BEGIN, COMPACTED, EVENTS, PROGRESS, Change, Notice
 from raftd.check.operations import Item
 from raftd.client import Client, Compacted, Unavailable
-from raftd.client.watch import WatchEvent
+from raftd.client.recipes.watch import WatchEvent
 from raftd.wire.kv_results import KeyValue
 from tests.chaos.book import Book
 

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from raftd.client.delivery.nodes import NodeStatus, Peer
 from raftd.client.diagnosis import explain
 from raftd.client.errors import NotAllowed, RaftdError, Unavailable
-from raftd.client.nodes import NodeStatus, Peer
 from tests.cli.raftctl_shell import Shell
 from tests.client.fake_server import FakeCluster
 

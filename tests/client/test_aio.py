@@ -20,7 +20,7 @@ from raftd.client import (
     OutcomeUnknown,
     Overloaded,
 )
-from raftd.client.event_loop import shared_thread
+from raftd.client.delivery.event_loop import shared_thread
 from raftd.wire import kv
 from tests.client.fake_server import FakeCluster
 from tests.client.faults import Fault
@@ -29,7 +29,8 @@ OWN_LOOP = """
 import asyncio
 from tests.client.fake_server import FakeCluster, Tally
 from tests.client.faults import Fault
-from raftd.client import AsyncClient, Client, event_loop
+from raftd.client import AsyncClient, Client
+from raftd.client.delivery import event_loop
 
 async def work(cluster, own):
     async with AsyncClient(cluster.endpoints, attempt_timeout=0.25) as client:

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from raftd.client.context import Context
-from raftd.client.engine import Engine
+from raftd.client.delivery.context import Context
+from raftd.client.delivery.engine import Engine
+from raftd.client.delivery.policy import AttemptFailed, Next, Verdict
 from raftd.client.errors import Unavailable
-from raftd.client.policy import AttemptFailed, Next, Verdict
 
 
 @pytest.mark.parametrize("call", ["ask_leader", "execute_once"])

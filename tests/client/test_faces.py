@@ -19,7 +19,7 @@ from raftd.client import (
     RaftdError,
     Unavailable,
 )
-from raftd.client.nodes import Event, snapshot_at
+from raftd.client.delivery.nodes import Event, snapshot_at
 from raftd.client.operations import get, put, submit
 from tests.client.fake_server import FakeCluster
 from tests.client.faults import Fault

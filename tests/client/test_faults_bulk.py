@@ -11,12 +11,12 @@ from typing import cast
 import pytest
 
 from raftd.client import BulkError, Client, NotDone, OutcomeUnknown, SessionExpired
-from raftd.client.answers import BULK_COUNT
-from raftd.client.calls import PendingCall
-from raftd.client.context import Context
-from raftd.client.policy import judge_rpc
-from raftd.client.stream import Flight
-from raftd.client.stream_kinds import CommandStream
+from raftd.client.delivery.answers import BULK_COUNT
+from raftd.client.delivery.calls import PendingCall
+from raftd.client.delivery.context import Context
+from raftd.client.delivery.policy import judge_rpc
+from raftd.client.delivery.stream import Flight
+from raftd.client.delivery.stream_kinds import CommandStream
 from tests.client.fake_server import FakeCluster, Wordy
 from tests.client.faults import Fault
 

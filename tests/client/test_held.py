@@ -12,7 +12,7 @@ import pytest
 
 from raftd.client import AsyncClient, Client, Invalid, LockLost, NotAcquired, NotDone
 from raftd.client import operations as ops
-from raftd.client.locks import Leader
+from raftd.client.recipes.locks import Leader
 from raftd.client.txn import exists, put
 from tests.client.conftest import wait_until
 from tests.client.fake_server import FakeCluster

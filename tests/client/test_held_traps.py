@@ -23,7 +23,7 @@ from raftd.client import (
     Unavailable,
 )
 from raftd.client import operations as ops
-from raftd.client.leases import LeaseKeeper
+from raftd.client.recipes.leases import LeaseKeeper
 from raftd.client.txn import put
 from tests.client.conftest import wait_until
 from tests.client.fake_server import FakeCluster
@@ -94,7 +94,7 @@ def test_a_cluster_that_does_not_say_whose_turn_it_is(
         granted(keeper, ttl_s, SECONDS)
         cluster.lead("nobody")
 
-    monkeypatch.setattr("raftd.client.held.GIVE_UP_SECONDS", 0.05)
+    monkeypatch.setattr("raftd.client.faces.held.GIVE_UP_SECONDS", 0.05)
     client._callers.keep = keep  # type: ignore[method-assign]
     with pytest.raises(Unavailable, match="whose turn"):
         client.lock("l").acquire(0)

@@ -66,7 +66,7 @@ PROGRAMS = {
     ),
     "it begins while another thread forks": (
         """
-        from raftd.client import starting
+        from raftd.client.faces import starting
         made = starting.make_engine
         async def slowly(*given):
             engine = await made(*given)
@@ -104,7 +104,7 @@ PROGRAMS = {
     ),
     "a lock that is waited for": (
         """
-        from raftd.client.watch import Watcher
+        from raftd.client.recipes.watch import Watcher
         waits, take = threading.Event(), Watcher.take
         async def noted(self, engine, timeout):
             waits.set()

@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
+from raftd.client.delivery.routing import BACKOFF_MAX_SECONDS, REDIRECTS_MAX, Router
+from raftd.client.endpoints import parse_endpoints
 from raftd.client.errors import Invalid
-from raftd.client.routing import BACKOFF_MAX_SECONDS, REDIRECTS_MAX, Router, parse_endpoints
 
 A, B, C, X = "a:1", "b:1", "c:1", "x:9"
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from raftd.client.calls import Backpressure, PendingCall
-from raftd.client.send_queue import SendQueue
-from raftd.client.session import WINDOW_MAX, SessionState
+from raftd.client.delivery.calls import Backpressure, PendingCall
+from raftd.client.delivery.send_queue import SendQueue
+from raftd.client.delivery.session import WINDOW_MAX, SessionState
 from raftd.wire import session_id
 from raftd.wire.session_id import with_index
 

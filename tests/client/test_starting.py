@@ -9,10 +9,10 @@ import threading
 import pytest
 
 from raftd.client import NotDone
-from raftd.client.calls import Backpressure
-from raftd.client.event_loop import LoopThread
+from raftd.client.delivery.calls import Backpressure
+from raftd.client.delivery.event_loop import LoopThread
+from raftd.client.faces.starting import engine_on
 from raftd.client.settings import Settings
-from raftd.client.starting import engine_on
 
 
 def test_a_stalled_thread_is_named_and_makes_no_engine_for_nobody(

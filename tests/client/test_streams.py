@@ -16,9 +16,9 @@ import pytest
 
 from raftd.client import AsyncClient, Client, Invalid, Unavailable
 from raftd.client import operations as ops
-from raftd.client.engine import Engine
-from raftd.client.feed import EngineEnded, ReadingFeed
-from raftd.client.locks import Leader
+from raftd.client.delivery.engine import Engine
+from raftd.client.recipes.feed import EngineEnded, ReadingFeed
+from raftd.client.recipes.locks import Leader
 from raftd.wire import batch
 from tests.client.conftest import wait_until
 from tests.client.fake_server import FakeCluster

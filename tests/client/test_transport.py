@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
-from raftd.client import transport
-from raftd.client.policy import AttemptFailed
+from raftd.client.delivery import transport
+from raftd.client.delivery.policy import AttemptFailed
 from raftd.names import Names
 from tests.client.conftest import WAIT_SECONDS
 from tests.client.fake_server import FakeCluster

@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
-from raftd.client import Client, OutcomeUnknown, context
-from raftd.client import send_queue as module
-from raftd.client.calls import PendingCall, WakeChain
-from raftd.client.send_queue import SendQueue
+from raftd.client import Client, OutcomeUnknown
+from raftd.client.delivery import context
+from raftd.client.delivery import send_queue as module
+from raftd.client.delivery.calls import PendingCall, WakeChain
+from raftd.client.delivery.send_queue import SendQueue
 from tests.client.conftest import wait_until
 from tests.client.fake_server import FakeCluster
 

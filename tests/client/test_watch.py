@@ -10,8 +10,8 @@ from random import Random
 import pytest
 
 from raftd.client import AsyncClient, Client, Compacted, Invalid, NotDone, Unavailable
-from raftd.client.streams import Watch
-from raftd.client.watch import WatchEvent
+from raftd.client.faces.streams import Watch
+from raftd.client.recipes.watch import WatchEvent
 from tests.client.conftest import wait_until
 from tests.client.fake_server import FakeCluster
 from tests.client.faults import Fault

@@ -15,7 +15,7 @@ from harness.nodes import Node, config_text, make_nodes, wait_until
 from harness.ports import free_ports
 from harness.writers import Writers
 from raftd.client import Client, Invalid
-from raftd.client.nodes import NodeStatus, status_at
+from raftd.client.delivery.nodes import NodeStatus, status_at
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = pytest.mark.cluster

@@ -12,9 +12,9 @@ import pytest
 from harness.cluster import Cluster
 from harness.nodes import endpoints, wait_until
 from raftd.client import Client
-from raftd.client.streams import Watch
+from raftd.client.faces.streams import Watch
+from raftd.client.recipes.watch import WatchEvent
 from raftd.client.txn import absent, put
-from raftd.client.watch import WatchEvent
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]

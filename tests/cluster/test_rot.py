@@ -12,8 +12,8 @@ from harness.cluster import Cluster
 from harness.nodes import Node, wait_until
 from raftd._pb import etcd_pb2 as pb
 from raftd.client import Client, RaftdError
+from raftd.client.delivery.nodes import NodeStatus, status_at
 from raftd.client.diagnosis import explain
-from raftd.client.nodes import NodeStatus, status_at
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]

@@ -18,8 +18,8 @@ from harness.cluster import Cluster
 from harness.nodes import Node, wait_until, write_configs
 from harness.writers import Writers
 from raftd.client import Client, NotDone, RaftdError
+from raftd.client.delivery.nodes import status_at
 from raftd.client.diagnosis import explain
-from raftd.client.nodes import status_at
 from raftd.client.settings import Options
 from raftd.tls.certs import Authority
 from tests.cluster.conftest import MakeCluster

@@ -13,7 +13,7 @@ from harness.cluster import TINY_SNAPSHOTS, Cluster
 from harness.nodes import Node, endpoints, wait_until
 from harness.writers import Writers
 from raftd.client import Client
-from raftd.client.nodes import NodeStatus, status_at
+from raftd.client.delivery.nodes import NodeStatus, status_at
 from tests.cluster.conftest import MakeCluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.soak, pytest.mark.timeout(240)]

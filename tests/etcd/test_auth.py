@@ -15,7 +15,7 @@ import pytest
 from harness.nodes import wait_until
 from raftd._pb import etcd_pb2 as pb
 from raftd.client import Client, Invalid, NotAllowed
-from raftd.client.nodes import NodeStatus, status_at
+from raftd.client.delivery.nodes import NodeStatus, status_at
 from tests.etcd.client import EtcdClient, Failed
 from tests.etcd.servers import Raftd, raftd_cluster
 

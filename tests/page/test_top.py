@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from raftd.cli.raftctl_top import BAR_CELLS, Board, bar
+from raftd.client.delivery.nodes import NodeStatus
 from raftd.client.errors import NotDone, RaftdError
-from raftd.client.nodes import NodeStatus
 
 
 def node(name: str, **more: object) -> NodeStatus:

@@ -12,7 +12,7 @@ import pytest
 
 from harness.proxy import Edge, Proxies
 from raftd._pb import admin_pb2, admin_pb2_grpc, client_pb2_grpc
-from raftd.client import transport
+from raftd.client.delivery import transport
 from raftd.core import messages as m
 from raftd.rpc.directory import PeerAddress
 from raftd.rpc.peers.transport import LinkSettings

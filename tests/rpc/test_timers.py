@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from raftd.client import transport
+from raftd.client.delivery import transport
 from raftd.config import Config
 from raftd.embed.serving import link_settings
 from raftd.rpc.clients.transport import client_server_options

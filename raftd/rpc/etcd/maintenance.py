@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.core.types import Role
@@ -16,10 +17,10 @@ from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.rpc.etcd.translate import encoded, one
+from raftd.rpc.plumbing.later import Later
 from raftd.rpc.plumbing.pace import PACE_BYTES_PER_SECOND, Pace
 from raftd.wire import alarms as wire
 from raftd.wire import leases
-from raftd.wire.etcd_snapshot import snapshot_blobs
 from raftd.wire.principal import OWN
 from raftd.wire.txn import RangeOp
 from raftd.wire.txn_answers import RangeAnswer, decode_txn_answer
@@ -29,6 +30,15 @@ VERSION = "3.5.21"
 PAGE_KEYS = 1000
 BLOB_BYTES = 32 << 10
 TRANSFER_SECONDS = 5.0
+
+
+def _load() -> Callable[[Iterable[bytes], int], Iterator[bytes]]:
+    from raftd.wire.etcd_snapshot import snapshot_blobs
+
+    return snapshot_blobs
+
+
+_BLOBS = Later(_load)
 
 
 def _as_etcd_says(alarm: pb.AlarmMember) -> str:
@@ -152,12 +162,13 @@ class MaintenanceService:
         """This member's store, as in wire/etcd_snapshot: `raftd restore` reads what is saved."""
         if await talk.receive() is None:
             return
+        blobs = await _BLOBS.get()
         if why := self._node.refusal():
             raise refused_here(why)
         header = self._headers.make(self._store.revision)
         now = asyncio.get_running_loop().time
         pace = Pace(PACE_BYTES_PER_SECOND, now())
-        for blob in snapshot_blobs(self._store.capture(), BLOB_BYTES):
+        for blob in blobs(self._store.capture(), BLOB_BYTES):
             await talk.send(pb.SnapshotResponse(header=header, blob=blob, version=VERSION))
             await asyncio.sleep(pace.rest(len(blob), self._node.state().commit_index, now()))
 

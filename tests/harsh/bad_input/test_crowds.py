@@ -19,7 +19,7 @@ import pytest
 from harness.cluster import channel
 from harness.nodes import Node, wait_until
 from raftd._pb import admin_pb2, client_pb2
-from raftd.client.policy import status_of
+from raftd.client.delivery.policy import status_of
 from raftd.wire import batch, kv
 from tests.harsh.bad_input.conftest import Live
 

@@ -19,7 +19,7 @@ from raftd.client.errors import Invalid, LockLost, RaftdError
 from raftd.client.settings import Clock
 
 if TYPE_CHECKING:
-    from raftd.client.engine import Engine
+    from raftd.client.delivery.engine import Engine
 
 RENEWALS_PER_TTL = 3
 RETRY_SECONDS = 0.1

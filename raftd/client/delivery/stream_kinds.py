@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from raftd._pb import client_pb2 as pb
-from raftd.client.calls import PendingCall
+from raftd.client.delivery.calls import PendingCall
+from raftd.client.delivery.policy import Next, Verdict
+from raftd.client.delivery.stream import PipelineStream
 from raftd.client.errors import ProtocolError, SessionExpired
-from raftd.client.policy import Next, Verdict
-from raftd.client.stream import PipelineStream
 from raftd.wire import batch
 from raftd.wire.errors import WireError
 from raftd.wire.refusals import NOT_PRIMARY

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from raftd.client.calls import PendingCall, Wake
+from raftd.client.delivery.calls import PendingCall, Wake
 from raftd.client.errors import (
     AnswerTooLong,
     BulkError,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from raftd.client import answers
-from raftd.client.calls import Backpressure
-from raftd.client.engine import Engine, make_engine
-from raftd.client.event_loop import LoopThread
+from raftd.client.delivery import answers
+from raftd.client.delivery.calls import Backpressure
+from raftd.client.delivery.engine import Engine, make_engine
+from raftd.client.delivery.event_loop import LoopThread
 from raftd.client.settings import Settings
 
 GRACE_SECONDS = 2.0

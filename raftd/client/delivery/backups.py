@@ -14,7 +14,7 @@ from raftd.client.errors import ProtocolError, Unavailable
 from raftd.wire.backup import Head
 
 if TYPE_CHECKING:
-    from raftd.client.transport import NodeChannel
+    from raftd.client.delivery.transport import NodeChannel
 
 SILENCE_SECONDS_MAX = 60.0
 """So long a node may take to write its snapshot, and then for each chunk."""

@@ -18,8 +18,8 @@ from grpc import aio
 from raftd._pb.admin_pb2_grpc import AdminStub
 from raftd._pb.client_pb2 import UNAUTHENTICATED
 from raftd._pb.client_pb2_grpc import CommandsStub
-from raftd.client.login import Login
-from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
+from raftd.client.delivery.login import Login
+from raftd.client.delivery.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
 from raftd.h2.channel import Channel
 from raftd.h2.settings import ChannelSettings, ConnectionSettings
 from raftd.names import NOWHERE, SHARED, Names, NameUnknown

@@ -15,20 +15,20 @@ from typing import Any, Protocol, TypeVar
 
 from grpc import aio
 
-from raftd.client import answers
-from raftd.client.answers import BULK_COUNT, Done
-from raftd.client.backups import backup_at
-from raftd.client.calls import Backpressure
-from raftd.client.context import Context
+from raftd.client.delivery import answers
+from raftd.client.delivery.answers import BULK_COUNT, Done
+from raftd.client.delivery.backups import backup_at
+from raftd.client.delivery.calls import Backpressure
+from raftd.client.delivery.context import Context
+from raftd.client.delivery.event_loop import resolve
+from raftd.client.delivery.nodes import Event, Question, command_once, events_at, status_at
+from raftd.client.delivery.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
+from raftd.client.delivery.stream import PipelineStream
+from raftd.client.delivery.stream_kinds import CommandStream, QueryStream, StaleStream
+from raftd.client.delivery.transport import CUT, failures_told, task_is_cancelled
 from raftd.client.errors import OutcomeUnknown, RaftdError, Unavailable
-from raftd.client.event_loop import resolve
-from raftd.client.nodes import Event, Question, command_once, events_at, status_at
 from raftd.client.operations import LaneName, Operation
-from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
 from raftd.client.settings import Settings
-from raftd.client.stream import PipelineStream
-from raftd.client.stream_kinds import CommandStream, QueryStream, StaleStream
-from raftd.client.transport import CUT, failures_told, task_is_cancelled
 from raftd.wire.backup import Head
 
 WATCH_SECONDS = 0.1

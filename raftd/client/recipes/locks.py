@@ -23,17 +23,17 @@ from raftd.client.errors import (
     OutcomeUnknown,
     WrongProcess,
 )
-from raftd.client.feed import ReadingFeed
-from raftd.client.leases import LeaseKeeper
 from raftd.client.operations import Operation
-from raftd.client.watch import Span, Watcher
+from raftd.client.recipes.feed import ReadingFeed
+from raftd.client.recipes.leases import LeaseKeeper
+from raftd.client.recipes.watch import Span, Watcher
 from raftd.wire.kv_results import KeyValue
 from raftd.wire.spans import prefix_end
 from raftd.wire.txn_answers import RangeAnswer, TxnResult
 from raftd.wire.txn_types import ASCEND, CREATE_REVISION, DESCEND, Compare, RangeOp, Txn
 
 if TYPE_CHECKING:
-    from raftd.client.engine import Engine
+    from raftd.client.delivery.engine import Engine
 
 LOCK_TTL_S = 10
 ATTEMPT_SECONDS = 5.0

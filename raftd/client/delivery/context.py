@@ -13,8 +13,13 @@ from random import Random
 from grpc import StatusCode, aio
 
 from raftd._pb import client_pb2 as pb
-from raftd.client import nodes
-from raftd.client.calls import CHAIN_SECONDS, Backpressure, PendingCall, WakeChain
+from raftd.client.delivery import nodes
+from raftd.client.delivery.calls import CHAIN_SECONDS, Backpressure, PendingCall, WakeChain
+from raftd.client.delivery.login import Login
+from raftd.client.delivery.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
+from raftd.client.delivery.routing import Router
+from raftd.client.delivery.session import SessionState
+from raftd.client.delivery.transport import Transport
 from raftd.client.errors import (
     AnswerTooLong,
     NotDone,
@@ -23,12 +28,7 @@ from raftd.client.errors import (
     RaftdError,
     Unavailable,
 )
-from raftd.client.login import Login
-from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
-from raftd.client.routing import Router
-from raftd.client.session import SessionState
 from raftd.client.settings import Settings
-from raftd.client.transport import Transport
 from raftd.wire.errors import WireError
 from raftd.wire.session_id import opened_at
 

@@ -13,16 +13,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from raftd.client import answers, event_loop
-from raftd.client.answers import Done
-from raftd.client.calls import Backpressure, Countdown, PendingCall, Wake
-from raftd.client.engine import Engine, make_engine
+from raftd.client.delivery import answers, event_loop
+from raftd.client.delivery.answers import Done
+from raftd.client.delivery.calls import Backpressure, Countdown, PendingCall, Wake
+from raftd.client.delivery.engine import Engine, make_engine
 from raftd.client.errors import NotDone, Overloaded, RaftdError
-from raftd.client.feed import EngineEnded, next_of
-from raftd.client.leases import NOT_GRANTED, LeaseKeeper
+from raftd.client.faces.unsent import Unsent
 from raftd.client.operations import Bulk, Operation
+from raftd.client.recipes.feed import EngineEnded, next_of
+from raftd.client.recipes.leases import NOT_GRANTED, LeaseKeeper
 from raftd.client.settings import Settings
-from raftd.client.unsent import Unsent
 
 Answer = TypeVar("Answer")
 

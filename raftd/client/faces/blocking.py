@@ -12,19 +12,19 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from raftd.client import answers, event_loop
-from raftd.client.answers import Done
-from raftd.client.calls import Backpressure, Countdown, PendingCall
-from raftd.client.engine import Engine
+from raftd.client.delivery import answers, event_loop
+from raftd.client.delivery.answers import Done
+from raftd.client.delivery.calls import Backpressure, Countdown, PendingCall
+from raftd.client.delivery.engine import Engine
+from raftd.client.delivery.event_loop import LoopThread
+from raftd.client.delivery.stream import PipelineStream
 from raftd.client.errors import NotDone, Overloaded, RaftdError
-from raftd.client.event_loop import LoopThread
-from raftd.client.feed import EngineEnded, next_of
-from raftd.client.leases import FORKED, NOT_GRANTED, LeaseKeeper
+from raftd.client.faces.starting import GRACE_SECONDS, engine_on
+from raftd.client.faces.unsent import Unsent
 from raftd.client.operations import Bulk, Operation
+from raftd.client.recipes.feed import EngineEnded, next_of
+from raftd.client.recipes.leases import FORKED, NOT_GRANTED, LeaseKeeper
 from raftd.client.settings import Settings
-from raftd.client.starting import GRACE_SECONDS, engine_on
-from raftd.client.stream import PipelineStream
-from raftd.client.unsent import Unsent
 
 FORK_LOOK_SECONDS = 0.001
 Answer = TypeVar("Answer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from raftd.client.calls import PendingCall
+from raftd.client.delivery.calls import PendingCall
 from raftd.wire import session_id
 
 WINDOW_MAX = 8192

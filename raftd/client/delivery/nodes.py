@@ -17,7 +17,7 @@ from raftd._pb.client_pb2 import SubmitReply
 if TYPE_CHECKING:
     from grpc import aio
 
-    from raftd.client.transport import NodeChannel
+    from raftd.client.delivery.transport import NodeChannel
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 _SERVING = b"\x08\x01"

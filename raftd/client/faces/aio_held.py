@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from raftd.client import operations as ops
-from raftd.client.asynchronous import AsyncCallers
 from raftd.client.errors import Invalid, LockLost, NotAcquired, RaftdError, Unavailable
-from raftd.client.leases import REVOKED, LeaseKeeper, OnLost, checked_on_lost, draw_id
-from raftd.client.locks import (
+from raftd.client.faces.asynchronous import AsyncCallers
+from raftd.client.faces.streams import AsyncStream
+from raftd.client.operations import Data, data
+from raftd.client.recipes.leases import REVOKED, LeaseKeeper, OnLost, checked_on_lost, draw_id
+from raftd.client.recipes.locks import (
     ALL,
     FEW,
     NO_TURN,
@@ -28,9 +30,7 @@ from raftd.client.locks import (
     leader_of,
     proclamation,
 )
-from raftd.client.operations import Data, data
 from raftd.client.settings import TIMEOUT_MAX, Clock
-from raftd.client.streams import AsyncStream
 
 GIVE_UP_SECONDS = 1.0
 """For how long whoever gives up tries to say so; after that its lease ends by itself."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from raftd.client.calls import PendingCall
+from raftd.client.delivery.calls import PendingCall
 
 GATHER_SECONDS = 0.002
 """For how long a stream that got its answers waits for their callers to come again."""

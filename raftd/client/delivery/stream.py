@@ -18,11 +18,11 @@ from typing import NamedTuple
 from grpc import aio
 
 from raftd._pb import client_pb2 as pb
-from raftd.client.calls import PendingCall
-from raftd.client.context import Context
-from raftd.client.policy import AttemptFailed, Next, Verdict, judge, judge_rpc
-from raftd.client.send_queue import SendQueue
-from raftd.client.transport import task_is_cancelled
+from raftd.client.delivery.calls import PendingCall
+from raftd.client.delivery.context import Context
+from raftd.client.delivery.policy import AttemptFailed, Next, Verdict, judge, judge_rpc
+from raftd.client.delivery.send_queue import SendQueue
+from raftd.client.delivery.transport import task_is_cancelled
 
 FRAME_BYTES_MAX = 1 << 20
 """A frame ends before it grows beyond this (one command alone may be bigger): the nodes take 2

@@ -18,17 +18,17 @@ from grpc import aio
 
 from raftd._pb import client_pb2
 from raftd._pb import etcd_pb2 as pb
+from raftd.client.delivery.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
+from raftd.client.delivery.transport import task_is_cancelled
 from raftd.client.errors import Compacted, Invalid
-from raftd.client.feed import ReadingFeed
 from raftd.client.operations import Data, data
-from raftd.client.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
-from raftd.client.transport import task_is_cancelled
+from raftd.client.recipes.feed import ReadingFeed
 from raftd.wire.kv_results import KeyValue
 from raftd.wire.refusals import DENIALS, OLD_REVISION, USER_EMPTY, refusal_of
 from raftd.wire.spans import prefix_end
 
 if TYPE_CHECKING:
-    from raftd.client.engine import Engine
+    from raftd.client.delivery.engine import Engine
 
 METHOD = "/etcdserverpb.Watch/Watch"
 WITH_LEADER = (("hasleader", "true"),)

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from raftd.client.asynchronous import AsyncCallers
-from raftd.client.blocking import BlockingCallers
-from raftd.client.engine import Engine
+from raftd.client.delivery.engine import Engine
 from raftd.client.errors import NotDone, Unavailable
-from raftd.client.feed import Feed
-from raftd.client.unsent import Unsent
-from raftd.client.watch import Watcher, WatchEvent
+from raftd.client.faces.asynchronous import AsyncCallers
+from raftd.client.faces.blocking import BlockingCallers
+from raftd.client.faces.unsent import Unsent
+from raftd.client.recipes.feed import Feed
+from raftd.client.recipes.watch import Watcher, WatchEvent
 
 Item = TypeVar("Item")
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from raftd.client.engine import Engine
+    from raftd.client.delivery.engine import Engine
 
 Item = TypeVar("Item")
 Item_co = TypeVar("Item_co", covariant=True)

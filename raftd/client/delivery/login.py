@@ -15,7 +15,7 @@ from grpc import aio
 
 from raftd._pb import client_pb2
 from raftd._pb import etcd_pb2 as pb
-from raftd.client.policy import AttemptFailed, Next, Verdict, judge_rpc
+from raftd.client.delivery.policy import AttemptFailed, Next, Verdict, judge_rpc
 
 METHOD = "/etcdserverpb.Auth/Authenticate"
 LOGIN_SECONDS = 5.0

@@ -1,0 +1,1 @@
+"""The two faces of all that: for threads and for asyncio."""

@@ -72,3 +72,4 @@ def test_a_spoiled_bootstrap_is_undone(make_cluster: MakeCluster) -> None:
     victim.stop()
     code, text = forget(victim, "n1" if victim is not first else "n2")
     assert (code, "has taken part in its cluster" in text) == (2, True), text
+    print(f"\n2 forged Hellos undone by `raftd forget`: it formed, term {cluster.term()}")

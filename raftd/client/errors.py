@@ -24,7 +24,7 @@ A query changes nothing, so its failures are never OutcomeUnknown.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 Answer = TypeVar("Answer")
 
@@ -136,18 +136,17 @@ class ProtocolError(RaftdError):
 class BulkError(RaftdError, Generic[Answer]):
     """Some commands of a bulk call failed.
 
-    results: one a command, in order: its answer, or the RaftdError that befell it.
+    results: one a command, in order: its answer, or the RaftdError that befell it. Empty where
+    only the message has come from another process.
+
+    It can be made of its message alone, as pickle does before it sets the fields. The story without
+    that: a pool of multiprocessing could not read what its worker raised, and its parent waited for
+    ever.
     """
 
-    def __init__(self, message: str, results: Sequence[Answer | RaftdError]) -> None:
+    def __init__(self, message: str, results: Sequence[Answer | RaftdError] = ()) -> None:
         super().__init__(message)
         self.results = results
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle, which would call it with the message alone: a pool of multiprocessing whose
-        worker raised it could not read that, and its parent waited for ever.
-        """
-        return type(self), (self.message, self.results), vars(self)
 
     @property
     def failed(self) -> int:

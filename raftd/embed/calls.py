@@ -22,15 +22,14 @@ class NotDone(Exception):
 
 
 class NotLeader(NotDone):
-    """This node does not lead. leader: the id of the node that does, "" if none is known."""
+    """This node does not lead. leader: the id of the node that does, "" if none is known.
 
-    def __init__(self, message: str, leader: str) -> None:
+    It can be made of its message alone, as pickle does before it sets the fields.
+    """
+
+    def __init__(self, message: str, leader: str = "") -> None:
         super().__init__(message)
         self.leader = leader
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """For pickle, which would call it with the message alone."""
-        return type(self), (*self.args, self.leader), vars(self)
 
 
 class OutcomeUnknown(Exception):

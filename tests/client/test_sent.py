@@ -60,6 +60,18 @@ def test_an_error_arrives_whole(name: str) -> None:
             assert [came.failed, came.results[0], came.results[1].endpoint] == [1, 1, "h:2"]
 
 
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_of_which_the_message_arrives_is_of_its_kind(name: str) -> None:
+    """Celery's results are JSON, and it makes the error anew of its args: one that wanted more
+    came as a bare Exception, which no `except RaftdError` catches.
+    """
+    made = ERRORS[name]
+    came = made(*made("m").args)
+    assert (type(came), str(came)) == (made, "m")
+    if isinstance(came, BulkError):
+        assert came.failed == 0
+
+
 def test_the_table_has_those_with_fields_of_their_own() -> None:
     names = {name.rsplit(".", 1)[1] for name in ERRORS}
     assert {"BulkError", "Compacted", "OutcomeUnknown", "NotLeader", "CommandRefused"} <= names

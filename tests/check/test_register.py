@@ -105,7 +105,7 @@ def test_many_histories_in_one_process(
 
 
 def test_minimise_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "OPERATIONS", 40)
+    monkeypatch.setattr(sys.modules[__name__], "OPERATIONS", 24)
     paths = write_all(tmp_path, HONEST + 1)
     out = io.StringIO()
     assert main([paths[-1], "--minimise"], out) == 1

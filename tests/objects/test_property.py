@@ -127,7 +127,7 @@ class BesidePlainObjects(RuleBasedStateMachine):
 
 
 BesidePlainObjects.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=16, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestBesidePlainObjects = BesidePlainObjects.TestCase
 

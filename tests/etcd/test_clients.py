@@ -22,6 +22,7 @@ NAMES = ("asynchronous", "blocking", "gateway")
 SECONDS = 60
 
 
+@pytest.mark.long
 def test_clients_of_etcd_work_and_survive_the_leader(three: Raftd) -> None:
     three.all_serve()
     they_work_and_survive_the_leader(three)

@@ -31,6 +31,9 @@ from raftd.rpc.plumbing.streams import ENDINGS
 
 log = logging.getLogger("raftd.rpc")
 
+STRANGER_SECONDS = 1.0
+"""After so long the lines to a node that is no member close, unless it leads."""
+
 
 class Peers:
     """Network thread only, and made there. `wake` may come before `start`: it is remembered."""
@@ -60,6 +63,8 @@ class Peers:
         self._early: dict[tuple[NodeId, Channel], None] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._configuration: Configuration | None = None
+        self._leaving: asyncio.TimerHandle | None = None
 
     def start(self, node: PeerNode) -> None:
         """From now on requests are pulled from `node`."""
@@ -86,14 +91,40 @@ class Peers:
 
     def members(self, configuration: Configuration) -> None:
         """Links to who is gone or has moved are closed; the next wake opens others."""
+        self._configuration = configuration
         self._directory.agree(configuration.about)
         for peer, outlet in list(self._outlets.items()):
             moved = self._directory.get(peer).peer_address != outlet.address
             if moved or not configuration.is_member(peer):
-                del self._outlets[peer]
-                closing = asyncio.get_running_loop().create_task(outlet.close())
-                self._closing.add(closing)
-                closing.add_done_callback(self._closed_one)
+                self._leave(peer)
+
+    def _leave(self, peer: NodeId) -> None:
+        closing = asyncio.get_running_loop().create_task(self._outlets.pop(peer).close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closed_one)
+
+    def _is_strange(self, peer: NodeId) -> bool:
+        return self._configuration is not None and not self._configuration.is_member(peer)
+
+    def _leave_strangers(self) -> None:
+        """Close the lines to who is no member, and opened after it was told so.
+
+        Two configurations that arrive in one message wake the members of both; and whoever leads
+        may be asked something while it removes itself, or before this node knows it as a member. A
+        line that then stayed open called a node that is gone for ever, and this node called itself
+        ill for it.
+        """
+        self._leaving = None
+        assert self._node is not None
+        leader = self._node.state().leader
+        for peer in [peer for peer in self._outlets if self._is_strange(peer) and peer != leader]:
+            self._leave(peer)
+        self._leave_strangers_later()
+
+    def _leave_strangers_later(self) -> None:
+        if self._leaving is None and any(map(self._is_strange, self._outlets)):
+            loop = asyncio.get_running_loop()
+            self._leaving = loop.call_later(STRANGER_SECONDS, self._leave_strangers)
 
     def _closed_one(self, closing: asyncio.Task[None]) -> None:
         self._closing.discard(closing)
@@ -171,6 +202,8 @@ class Peers:
     async def close(self) -> None:
         """Every request in flight is reported unreachable; then the connections go."""
         self._closed = True
+        if self._leaving is not None:
+            self._leaving.cancel()
         await asyncio.gather(*(outlet.close() for outlet in self._outlets.values()))
         self._outlets.clear()
         await asyncio.gather(*self._closing)
@@ -195,6 +228,7 @@ class Peers:
             log=self._log,
         )
         outlet = self._outlets[peer] = Outlet(link, address, self._names)
+        self._leave_strangers_later()
         return outlet
 
 

@@ -11,6 +11,7 @@ import asyncio
 import random
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -143,6 +144,7 @@ class _Side(asyncio.Protocol):
         self._paused = False
         self._queued = 0
         self._last_due = 0.0
+        self._delayed: deque[bytes] = deque()
         self._held: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -193,12 +195,19 @@ class _Side(asyncio.Protocol):
         delay = edge.delay
         loop = asyncio.get_running_loop()
         now = loop.time()
-        if not delay.seconds and self._last_due <= now:
+        if not delay.seconds and not self._delayed:
             self.other._write(data)
             return
         due = now + delay.seconds + edge._proxies.draw(delay.jitter)
-        self._last_due = max(self._last_due + 1e-6, due)
-        loop.call_at(self._last_due, self.other._write, data)
+        self._last_due = max(self._last_due, due)
+        self._delayed.append(data)
+        loop.call_at(self._last_due, self._deliver_oldest)
+
+    def _deliver_oldest(self) -> None:
+        """Timers that are due in one millisecond may fire in any order, and late ones later than
+        what comes meanwhile; bytes may not.
+        """
+        self.other._write(self._delayed.popleft())
 
     def eof_received(self) -> bool:
         self.connection_lost(None)

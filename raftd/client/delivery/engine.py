@@ -33,13 +33,14 @@ from raftd.wire.backup import Head
 
 WATCH_SECONDS = 0.1
 CLOSE_SECONDS = 0.2
-SMALL_COUNT_MAX = 1024
-QUERY_COUNT_MAX = 256
+SMALL_COUNT_MAX, QUERY_COUNT_MAX = 1024, 256
 BULK_DEPTH = 8
 REPORT_SECONDS = 1.0
 """For how long one node may take to report about itself while others are asked, too."""
 LOGIN_EXTRA_SECONDS = 1.0
 """And for a login before: within this, or one node that hangs costs the others' answers, too."""
+ATTEMPT_MIN_SECONDS = 0.02
+"""One that begins with less left has no answer, and makes something unknown of what is certain."""
 
 Answer = TypeVar("Answer")
 
@@ -199,10 +200,10 @@ class Engine:
         A late wake-up made an attempt of -0.004 s, and its failure hid the reason of the last one.
         """
         clock = self.context.clock
-        if clock() + pause >= deadline:
+        if clock() + pause + ATTEMPT_MIN_SECONDS >= deadline:
             return False
         await asyncio.sleep(pause)
-        return clock() < deadline
+        return clock() + ATTEMPT_MIN_SECONDS < deadline
 
     async def ask_each(
         self, question: Question[Answer], endpoints: Sequence[str], timeout: float

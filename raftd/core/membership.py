@@ -43,6 +43,7 @@ def set_configuration(s: State, fx: Effects, now: float, configurations: Configu
     for peer in gone:
         s.greetings.pop(peer, None)
         s.recorded_by.discard(peer)
+    _wake_no_more(s, fx, gone)
     if s.leadership is not None:
         _follow_with_progress(s, fx, s.leadership, gone, now)
     if s.campaign is not None:
@@ -50,6 +51,15 @@ def set_configuration(s: State, fx: Effects, now: float, configurations: Configu
     index = s.configurations[-1][0]
     s.event(fx, EventKind.CONFIGURATION, f"from entry {index} on: {s.configuration}")
     s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
+
+
+def _wake_no_more(s: State, fx: Effects, gone: set[NodeId]) -> None:
+    """One message may bring two configurations, and the first one woke its members. A leader that
+    leaves may still be asked for a read index.
+    """
+    for peer in gone - {s.leader_id}:
+        for channel in Channel:
+            fx.wake.pop((peer, channel), None)
 
 
 def _follow_with_progress(

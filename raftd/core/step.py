@@ -155,6 +155,12 @@ def _on_follower_reply(
     leader.maybe_commit(s)
     reads.confirm(s, fx)
     if reads.more_rounds_wanted(s) or leadership(s).transfer is not None:
+        _wake_member(s, fx, peer)
+
+
+def _wake_member(s: State, fx: Effects, peer: NodeId) -> None:
+    """It may have been removed since the request left: nothing is owed to it then."""
+    if s.configuration.is_member(peer):
         fx.wake[(peer, Channel.CONTROL)] = None
 
 
@@ -170,7 +176,7 @@ def lost(s: State, fx: Effects, peer: NodeId, sent: Request, now: float) -> None
         if isinstance(sent, AppendRequest):
             leader.on_append_lost(s, peer, sent, now)
             if reads.more_rounds_wanted(s):
-                fx.wake[(peer, Channel.CONTROL)] = None
+                _wake_member(s, fx, peer)
         elif isinstance(sent, SnapshotRequest):
             install_snapshot.on_chunk_lost(s, peer, sent, now)
 

@@ -14,20 +14,32 @@ from typing import Final, NamedTuple
 from raftd.wire.errors import WireError
 from raftd.wire.kv import KEY_BYTES_MAX, PAIR_HEAD
 from raftd.wire.kv_results import KeyValue
-from raftd.wire.txn import FORMAT, RANGE_OP, TXN, TXN_OP, RangeOp, Txn, encode_txn
-from raftd.wire.txn_answers import decode_record
+from raftd.wire.txn import (
+    BODY_HEAD,
+    FORMAT,
+    HEAD,
+    RANGE_OP,
+    TXN,
+    TXN_OP,
+    RangeOp,
+    Txn,
+    encode_txn,
+)
+from raftd.wire.txn_answers import ANSWER_HEAD, RANGE_RESULT, TXN_RESULT, decode_record
 
 _KEY: Final = b"k"
 _WHOLE: Final = encode_txn(Txn((), (RangeOp(_KEY),), ()))
 """Everything but the length of the key and the key is the same in every look."""
 _LENGTH: Final = Struct("<H")
-_LENGTH_AT: Final = 9
+_LENGTH_AT: Final = HEAD.size + BODY_HEAD.size + 1
 _TAIL_AT: Final = _LENGTH_AT + _LENGTH.size
 _KEY_AT: Final = len(_WHOLE) - len(_KEY)
 _HEAD: Final = _WHOLE[:_LENGTH_AT]
 _TAIL: Final = _WHOLE[_TAIL_AT:_KEY_AT]
 
-_ANSWER: Final = Struct("<BBQBBHBBQI")
+_ANSWER: Final = Struct(
+    ANSWER_HEAD.format + TXN_RESULT.format.lstrip("<") + RANGE_RESULT.format.lstrip("<")
+)
 """Head of the answer, of the transaction in it, of the range in that."""
 
 

@@ -80,6 +80,25 @@ def test_a_follower_goes_back_when_the_entry_is_truncated() -> None:
     assert state.configurations == [(0, CONFIGURATION)]
 
 
+def test_of_two_configurations_in_one_message_the_last_ones_members_are_woken() -> None:
+    """n4 was admitted and told of n1's removal at once, and called n1 for ever."""
+    core = Leader().core
+    both = (entry(2, 9, "n1", "n2", "n3", "n4"), entry(3, 9, "n1", "n2", "n4"))
+    fx = core.step(AppendRequest(9, "n2", 1, 2, both, 1), 9.0, "a")
+    assert fx.configuration == Configuration(("n1", "n2", "n4"))
+    assert {peer for peer, _ in fx.wake} == {"n2", "n4"}
+
+
+def test_a_request_to_who_was_removed_meanwhile_is_lost_and_nobody_is_woken_for_it() -> None:
+    """A leader with reads under way called the removed node for ever."""
+    n1 = Leader()
+    append, *_ = n1.owed("n3", Channel.APPEND)
+    n1.core.read(n1.now, lambda index, refusal: None)
+    state, effects = n1.core._s, Effects()
+    leader.append(state, effects, n1.now, (entry(state.log.last_index + 1, n1.term, "n1", "n2"),))
+    assert n1.core.unreachable("n3", append, n1.now).wake == {}
+
+
 def test_a_candidate_that_a_snapshot_removes_gives_up() -> None:
     env = Script()
     for line in ("cluster 3", "boot", "campaign n1"):

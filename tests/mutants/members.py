@@ -80,6 +80,18 @@ MEMBERS = (
         by="progress-of-members core-asserts",
     ),
     plant(
+        "who-was-removed-is-called",
+        "what is lost or answered by a peer that was removed meanwhile is no reason to call it",
+        core("step", "    if s.configuration.is_member(peer):\n", "    if True:\n"),
+        by="members-are-called",
+    ),
+    plant(
+        "members-of-a-passed-configuration-are-woken",
+        "of two configurations in one message only the members of the last one are called",
+        core("membership", "    _wake_no_more(s, fx, gone)\n", "    pass\n"),
+        by="members-are-called",
+    ),
+    plant(
         "truncated-configuration-stays",
         "a configuration is out of force when its entry is truncated (4.1)",
         core("membership", "    if len(kept) < len(s.configurations):\n", "    if False:\n"),

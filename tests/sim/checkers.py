@@ -41,6 +41,7 @@ newer-snapshot-sent        a snapshot that was refused gives way to a newer one
 heartbeats-go-on           the network thread waits for no disk that is slow or hangs
 hand-over-goes-on          a hand-over whose word was lost is repeated, or ends
 strangers-end-nobody       what a peer sends, however wrong, ends no node
+members-are-called         a node calls members only, and who leads
 configuration-in-force     a node goes by the last configuration in its log, appended or truncated
 one-change-at-a-time       a leader changes the members only when the change before is committed
 own-term-before-change     and never before an entry of its own term is
@@ -78,9 +79,7 @@ class Checkers(MemberChecks):
     # lives
 
     def started(self, name: NodeId, found: Recovered) -> None:
-        """A node has recovered. What it found must be what was synced, plus whole writes after
-        it.
-        """
+        """A node has recovered what was synced, and perhaps whole writes after it."""
         view = self.views[name]
         disk = view.disk
         why = disk.differs(found)

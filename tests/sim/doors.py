@@ -29,6 +29,7 @@ class Transport:
 
     def wake(self, peer: NodeId, channel: Channel) -> None:
         process = self._process
+        process.checkers.woken(process.node.name, peer, process.core.leader_id)
         if (peer, channel) in self._pulls:
             return
         self._pulls.add((peer, channel))

@@ -139,6 +139,11 @@ class MemberChecks(ShellChecks):
         if configuration != self.in_force(self.views[name]):
             self.fail("configuration-in-force", f"the links of {name} follow {configuration}")
 
+    def woken(self, name: NodeId, peer: NodeId, leader: NodeId | None) -> None:
+        """The driver is to call this peer: a link to it opens."""
+        if peer != leader and not self.in_force(self.views[name]).is_member(peer):
+            self.fail("members-are-called", f"{name} calls {peer}, which is no member")
+
     def left(self, name: NodeId) -> None:
         """A node says that it was removed; whoever is a member must never believe that."""
         agreed = self.tables.configurations[self.committed[-1]]

@@ -109,10 +109,9 @@ class Peers:
     def _leave_strangers(self) -> None:
         """Close the lines to who is no member, and opened after it was told so.
 
-        Two configurations that arrive in one message wake the members of both; and whoever leads
-        may be asked something while it removes itself, or before this node knows it as a member. A
-        line that then stayed open called a node that is gone for ever, and this node called itself
-        ill for it.
+        Whoever leads may be asked something while it removes itself, or before this node knows it
+        as a member. A line that then stayed open called a node that is gone for ever, and this node
+        called itself ill for it.
         """
         self._leaving = None
         assert self._node is not None

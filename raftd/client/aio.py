@@ -66,7 +66,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """End what still waits (unknown if it was sent) and close the session."""
+        """As Client.close. It goes on if the caller is cancelled meanwhile."""
         await self._callers.close()
 
     # -- the built-in store -------------------------------------------------------------------

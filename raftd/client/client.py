@@ -60,7 +60,10 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """End what still waits (unknown if it was sent) and close the session, within 0.2 s."""
+        """Give back leases, locks and leaderships; end what waits (unknown if sent), the session.
+
+        Never raises. Within 0.2 s, or 1.2 s if something is held and no leader answers.
+        """
         self._callers.close()
 
     # -- the built-in store -------------------------------------------------------------------
@@ -156,8 +159,7 @@ class Client:
         start_revision: begin with the changes of that revision, which may be past; 0: from now on.
         previous: events also tell what was there before.
         """
-        watcher = Watcher(span(key, prefix), start_revision, previous=previous)
-        return Watch(self._callers, watcher)
+        return Watch(self._callers, Watcher(span(key, prefix), start_revision, previous=previous))
 
     def compact(self, revision: int, *, timeout: float | None = None) -> CompactResult:
         """Forget the history before this revision: it cannot be read or watched any more."""
@@ -172,8 +174,7 @@ class Client:
 
         on_lost: called with the reason, on a thread of its own, if it ends before it is revoked.
         """
-        lease = Lease(self._callers, self._clock, on_lost)
-        return lease.grant(ttl_s, timeout)
+        return Lease(self._callers, self._clock, on_lost).grant(ttl_s, timeout)
 
     def lock(
         self,
@@ -256,8 +257,7 @@ class Client:
 
     def transfer(self, target: str = "", *, timeout: float | None = None) -> nodes.Transferred:
         """Hand leadership to the node with the id `target`; "": to the best follower."""
-        question = nodes.transfer_to(target)
-        return self._callers.ask(to_leader(question), timeout, changes=True)
+        return self._callers.ask(to_leader(nodes.transfer_to(target)), timeout, changes=True)
 
     def change_member(
         self,

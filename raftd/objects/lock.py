@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self, TypeVar
 
 from raftd.client.errors import NotAcquired, RaftdError
-from raftd.client.faces.aio_held import go_on
+from raftd.client.faces.going_on import go_on
 from raftd.objects.declaring import replicated
 from raftd.objects.errors import CommandRefused
 from raftd.objects.methods import command, handle_of, place_of, query

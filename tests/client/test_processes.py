@@ -151,10 +151,8 @@ WITH_THREADS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program(cluster: FakeCluster, name: str) -> None:
-    """Nothing is printed beside what it says itself, and nothing waits for a time-out."""
-    body, expected = PROGRAMS[name]
+def run_program(cluster: FakeCluster, body: str) -> tuple[int, str, list[str]]:
+    """HEAD and the body in a process of their own: the exit code, its output, its error lines."""
     code = HEAD + textwrap.dedent(body)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, ",".join(cluster.endpoints)],
@@ -164,11 +162,18 @@ def test_a_program(cluster: FakeCluster, name: str) -> None:
         timeout=60,
         check=False,
     )
-    out = done.stdout.replace("WrongProcess True\n", "") if "busy" in name else done.stdout
-    err = done.stderr.splitlines()
+    return done.returncode, done.stdout, done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program(cluster: FakeCluster, name: str) -> None:
+    """Nothing is printed beside what it says itself, and nothing waits for a time-out."""
+    body, expected = PROGRAMS[name]
+    code, out, err = run_program(cluster, body)
+    out = out.replace("WrongProcess True\n", "") if "busy" in name else out
     if name in WITH_THREADS:  # on a busy machine gRPC may outlive our wait for it, and says so
         err = [line for line in err if "fork_posix.cc" not in line]
-    assert (done.returncode, out, err) == (0, expected, [])
+    assert (code, out, err) == (0, expected, [])
 
 
 def test_an_atexit_handler_older_than_the_client_is_told_at_once(cluster: FakeCluster) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Generator
+from collections.abc import Generator
 from contextlib import suppress
 from inspect import isawaitable
 from types import TracebackType
@@ -12,9 +12,17 @@ from typing import Any, Self
 from raftd.client import operations as ops
 from raftd.client.errors import Invalid, LockLost, NotAcquired, RaftdError, Unavailable
 from raftd.client.faces.asynchronous import AsyncCallers
+from raftd.client.faces.going_on import go_on
 from raftd.client.faces.streams import AsyncStream
 from raftd.client.operations import Data, data
-from raftd.client.recipes.leases import REVOKED, LeaseKeeper, OnLost, checked_on_lost, draw_id
+from raftd.client.recipes.leases import (
+    GIVE_UP_SECONDS,
+    REVOKED,
+    LeaseKeeper,
+    OnLost,
+    checked_on_lost,
+    draw_id,
+)
 from raftd.client.recipes.locks import (
     ALL,
     FEW,
@@ -31,20 +39,6 @@ from raftd.client.recipes.locks import (
     proclamation,
 )
 from raftd.client.settings import TIMEOUT_MAX, Clock
-
-GIVE_UP_SECONDS = 1.0
-"""For how long whoever gives up tries to say so; after that its lease ends by itself."""
-
-
-_alone: set[asyncio.Future[Any]] = set()  # a loop does not keep its tasks alive
-
-
-def go_on(work: Awaitable[Any]) -> asyncio.Future[Any]:
-    """Begun, and goes on whoever is cancelled. The caller's loop."""
-    task = asyncio.ensure_future(work)
-    _alone.add(task)
-    task.add_done_callback(_alone.discard)
-    return task
 
 
 def _tell(on_lost: OnLost, why: str) -> None:

@@ -17,11 +17,12 @@ from raftd.client.delivery import answers, event_loop
 from raftd.client.delivery.answers import Done
 from raftd.client.delivery.calls import Backpressure, Countdown, PendingCall, Wake
 from raftd.client.delivery.engine import Engine, make_engine
-from raftd.client.errors import NotDone, Overloaded, RaftdError
+from raftd.client.errors import NotDone, Overloaded, RaftdError, WrongProcess
+from raftd.client.faces.going_on import go_on
 from raftd.client.faces.unsent import Unsent
 from raftd.client.operations import Bulk, Operation
 from raftd.client.recipes.feed import EngineEnded, next_of
-from raftd.client.recipes.leases import NOT_GRANTED, LeaseKeeper
+from raftd.client.recipes.leases import NOT_GRANTED, LeaseKeeper, end, give_up_all
 from raftd.client.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -46,12 +47,15 @@ class AsyncCallers(Unsent):
         if self._closed:
             return
         self._closed = True
-        for keeper in self._keepers:
-            keeper.give_up("the client was closed")
-        if self._engine is not None:
-            with suppress(TimeoutError):
-                await self._there(self._engine.close())
-            event_loop.leave(rider=self._batcher is not None)
+        held = give_up_all(self._keepers)
+        if self._engine is not None and not _is_forked():
+            await asyncio.shield(go_on(self._end(self._engine, held)))
+
+    async def _end(self, engine: Engine, held: list[int]) -> None:
+        """Goes on when the caller is cancelled, or the connections would stay for ever."""
+        with suppress(TimeoutError):
+            await self._there(end(engine, held))
+        event_loop.leave(rider=self._batcher is not None)
 
     async def ready(self) -> Engine:
         """Start the engine if need be. Raises RuntimeError on another loop than the first."""
@@ -260,6 +264,17 @@ class AsyncCallers(Unsent):
         if self._closed:
             raise NotDone("this client is closed")
         return answers.seconds(timeout, self._settings.timeout)
+
+
+def _is_forked() -> bool:
+    """In a child: what its parent holds, and the parent's connections, are not its own to end."""
+    try:
+        event_loop.check()
+    except WrongProcess:
+        return True
+    except NotDone:  # the process ends
+        pass
+    return False
 
 
 class WakeBatcher:

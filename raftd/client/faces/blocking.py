@@ -22,8 +22,8 @@ from raftd.client.errors import NotDone, Overloaded, RaftdError
 from raftd.client.faces.starting import GRACE_SECONDS, engine_on
 from raftd.client.faces.unsent import Unsent
 from raftd.client.operations import Bulk, Operation
+from raftd.client.recipes import leases
 from raftd.client.recipes.feed import EngineEnded, next_of
-from raftd.client.recipes.leases import FORKED, NOT_GRANTED, LeaseKeeper
 from raftd.client.settings import Settings
 
 FORK_LOOK_SECONDS = 0.001
@@ -41,7 +41,7 @@ class BlockingCallers(Unsent):
         self._thread: LoopThread | None = None
         self._engine: Engine | None = None
         self._busy: list[None] = []  # one for each call under way; append and pop are atomic
-        self._keepers: set[LeaseKeeper] = set()
+        self._keepers: set[leases.LeaseKeeper] = set()
         self._closed = False
 
     def close(self) -> None:
@@ -49,14 +49,14 @@ class BlockingCallers(Unsent):
         if self._closed:
             return
         self._closed = True
-        for keeper in list(self._keepers):
-            keeper.give_up("the client was closed")
+        held = leases.give_up_all(list(self._keepers))
         thread, self._thread = self._thread, None
         engine, self._engine = self._engine, None  # gRPC ends with its last object
         with suppress(TimeoutError, NotDone):
             event_loop.check()
             if thread is not None and engine is not None:
-                thread.call(engine.close(), GRACE_SECONDS)
+                seconds = leases.GIVE_UP_SECONDS + GRACE_SECONDS
+                thread.call(leases.end(engine, held), seconds)
         event_loop.forget(self)
 
     def put_down(self, deadline: float) -> bool:
@@ -83,7 +83,7 @@ class BlockingCallers(Unsent):
         """
         self._busy.clear()
         for keeper in list(self._keepers):
-            keeper.give_up(FORKED)
+            keeper.give_up(leases.FORKED)
         self._keepers.clear()
 
     def resume(self) -> None:
@@ -224,7 +224,7 @@ class BlockingCallers(Unsent):
         if engine is not None:
             engine.tell(call)
 
-    def keep(self, keeper: LeaseKeeper, ttl_s: int, timeout: float | None) -> None:
+    def keep(self, keeper: leases.LeaseKeeper, ttl_s: int, timeout: float | None) -> None:
         """Have a lease granted, and keep it alive until `drop`, also after a fork."""
 
         async def grant(engine: Engine, left: float) -> None:
@@ -234,11 +234,11 @@ class BlockingCallers(Unsent):
         try:
             self.ask(grant, timeout)
         except BaseException:
-            keeper.give_up(NOT_GRANTED)
+            keeper.give_up(leases.NOT_GRANTED)
             self.drop(keeper)
             raise
 
-    def drop(self, keeper: LeaseKeeper) -> None:
+    def drop(self, keeper: leases.LeaseKeeper) -> None:
         """Keep it no longer."""
         self._keepers.discard(keeper)
         self.soon(keeper.close)

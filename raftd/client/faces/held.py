@@ -12,7 +12,14 @@ from raftd.client.errors import Invalid, LockLost, NotAcquired, RaftdError, Unav
 from raftd.client.faces.blocking import BlockingCallers
 from raftd.client.faces.streams import Stream
 from raftd.client.operations import Data, data
-from raftd.client.recipes.leases import REVOKED, LeaseKeeper, OnLost, checked_on_lost, draw_id
+from raftd.client.recipes.leases import (
+    GIVE_UP_SECONDS,
+    REVOKED,
+    LeaseKeeper,
+    OnLost,
+    checked_on_lost,
+    draw_id,
+)
 from raftd.client.recipes.locks import (
     ALL,
     FEW,
@@ -29,9 +36,6 @@ from raftd.client.recipes.locks import (
     proclamation,
 )
 from raftd.client.settings import TIMEOUT_MAX, Clock
-
-GIVE_UP_SECONDS = 1.0
-"""For how long whoever gives up tries to say so; after that its lease ends by itself."""
 
 
 class Lease:

@@ -9,7 +9,8 @@ lease is lost, because it stays with the parent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from inspect import iscoroutinefunction
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 
 RENEWALS_PER_TTL = 3
 RETRY_SECONDS = 0.1
+GIVE_UP_SECONDS = 1.0
+"""For how long whoever gives up tries to say so; after that its lease ends by itself."""
 FORKED = "this process was forked, and the lease stays with its parent"
 
 REVOKED = "it was revoked"
 NOT_GRANTED = "nobody heard that it was granted"
+CLOSED = "the client was closed"
 
 Lost = Callable[[str], None]
 OnLost = Callable[[str], object]
@@ -138,3 +142,26 @@ class LeaseKeeper:
             self._ended.set()
         if not given_up:
             self._lost(why)
+
+
+def give_up_all(keepers: Iterable[LeaseKeeper]) -> list[int]:
+    """The client is closed: it holds nothing any more. The ids of those that were not lost."""
+    held = [keeper.id for keeper in keepers if not keeper.why_lost]
+    for keeper in keepers:
+        keeper.give_up(CLOSED)
+    return held
+
+
+async def end(engine: Engine, leases: Iterable[int]) -> None:
+    """Revoke them, all in one frame, and close the engine. Never raises RaftdError.
+
+    Without it others wait for their whole time to live. A lease that no leader hears of within
+    GIVE_UP_SECONDS ends by itself.
+    """
+
+    async def revoke(lease: int) -> None:
+        with suppress(RaftdError):
+            await engine.run(ops.lease_revoke(lease), GIVE_UP_SECONDS)
+
+    await asyncio.gather(*(revoke(lease) for lease in leases))
+    await engine.close()

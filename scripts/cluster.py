@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from harness.certificates import certificates, client_files, hand_out
 from harness.nodes import (
     ROOT,
@@ -105,15 +107,23 @@ def default_port() -> int:
 
 @dataclass(frozen=True)
 class Local:
-    """The nodes under one directory; node N has the three ports from first_port + 100 * (N - 1)."""
+    """The nodes under one directory.
+
+    A node keeps the ports that its file says; a new node N gets the three from
+    first_port + 100 * (N - 1).
+    """
 
     base: Path
     first_port: int
 
     def node_at(self, number: int) -> Node:
+        """Raises NodeTrouble on a file that says no ports."""
         first = self.first_port + PER_NODE * (number - 1)
         name = f"n{number}"
-        return Node(name, self.base / name, Ports(first, first + 1, first + 2))
+        node = Node(name, self.base / name, Ports(first, first + 1, first + 2))
+        if node.config_path.exists():
+            node.ports = _ports_in(node.config_path)
+        return node
 
     def existing(self) -> list[Node]:
         found = [self.node_at(number) for number in range(1, 10)]
@@ -144,6 +154,21 @@ class Local:
         raise NodeTrouble("no node leads now; `make status` says how they do")
 
 
+def _ports_in(config: Path) -> Ports:
+    """Raises NodeTrouble."""
+    try:
+        said = yaml.safe_load(config.read_text())
+        ports = [
+            int(str(said[f"listen_{name}"]).rpartition(":")[2])
+            for name in ("peer", "client", "admin")
+        ]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        raise NodeTrouble(
+            f"{_short(config)} does not say its three listen_ addresses: mend it, or `{WIPE}`"
+        ) from None
+    return Ports(*ports)
+
+
 def _up(local: Local, arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.nodes <= 9:
         raise NodeTrouble(f"--nodes {arguments.nodes}: expected 1 to 9")
@@ -159,12 +184,14 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
             f"the nodes under {_short(local.base)} have no certificates; `{WIPE}` "
             "and start anew, or see docs/security.md for nodes with data"
         )
+    _check_ports(nodes)
     if not before:
         secured = certificates(local.tls, nodes) if arguments.tls else {}
         write_configs(nodes, {**page_settings(nodes), **secured})
         if secured:
             hand_out(local.tls, nodes)
-    _start_dead(nodes)
+    for node in _dead(nodes):
+        node.start()
     for node in nodes:
         wait_until(lambda node=node: _settled(node), 30, f"{node.id} to serve", [node])  # type: ignore[misc]
     where = ",".join(endpoints(nodes))
@@ -196,23 +223,28 @@ def _flags(local: Local) -> str:
     return said if local.first_port == default_port() else f"{said} --first-port {local.first_port}"
 
 
-def _start_dead(nodes: Sequence[Node]) -> None:
-    """Those that do not run. Raises NodeTrouble, and starts none, if another program has a port.
+def _check_ports(nodes: Sequence[Node]) -> None:
+    """Raises NodeTrouble if another program has a port of a node that does not run.
 
     The story without it: nodes of another directory answer at these ports, and it looks as if
     ours served.
     """
-    dead = [node for node in nodes if node.pid() is None]
-    for node in dead:
+    for node in _dead(nodes):
         for port in (node.ports.peer, node.ports.client, node.ports.admin):
             if _taken(port):
                 raise NodeTrouble(
                     f"{node.id}: port {port} is taken, by another program or by nodes of another "
-                    f"directory: stop that, or wipe and choose others, as in "
-                    f"`{PORT_VARIABLE}={port + 1000} make up`"
+                    f"directory: stop that, or {_other_ports(node, port)}"
                 )
-    for node in dead:
-        node.start()
+
+
+def _other_ports(node: Node, taken: int) -> str:
+    others = f"choose others, as in `{PORT_VARIABLE}={taken + 1000} make up`"
+    return f"`{WIPE}` and {others}" if node.config_path.exists() else others
+
+
+def _dead(nodes: Sequence[Node]) -> list[Node]:
+    return [node for node in nodes if node.pid() is None]
 
 
 def _taken(port: int) -> bool:
@@ -260,7 +292,9 @@ def _status(local: Local, _: argparse.Namespace) -> int:
 
 def _start(local: Local, arguments: argparse.Namespace) -> int:
     node = local.one(arguments.node)
-    _start_dead([node])
+    _check_ports([node])
+    for dead in _dead([node]):
+        dead.start()
     nodes = local.existing()
     up, needed = sum(other.pid() is not None for other in nodes), len(nodes) // 2 + 1
     if up < needed:

@@ -55,12 +55,24 @@ def test_a_port_that_is_taken_is_named_and_no_node_is_started(
         holder.bind(("127.0.0.1", port))
         holder.listen()
         assert main(["--directory", str(tmp_path), "--first-port", str(first), "up"]) == 1
-        local = Local(tmp_path, first)
-        assert all(node.pid() is None for node in local.existing())
-        assert not any(node.log_path.exists() for node in local.existing())
+        assert not list(tmp_path.iterdir())  # so that other ports can be chosen
     said = capsys.readouterr().err
     assert f"n2: port {port} is taken" in said
     assert "CLUSTER_FIRST_PORT=" in said
+
+
+def test_nodes_keep_the_ports_that_they_were_made_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the environment says now: `make down` in another shell meant other nodes."""
+    first = room_for_nodes(3)
+    made = [Local(tmp_path, first).node_at(number) for number in (1, 2, 3)]
+    write_configs(made, {})
+    later = Local(tmp_path, 7001).existing()
+    assert [node.ports for node in later] == [node.ports for node in made]
+    made[1].config_path.write_text("id: n2\n")
+    assert main(["--directory", str(tmp_path), "status"]) == 1
+    assert "n2/node.yaml does not say its three listen_ addresses" in capsys.readouterr().err
 
 
 def test_without_nodes_the_next_step_is_to_make_them(

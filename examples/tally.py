@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import weakref
 from typing import BinaryIO
 
 from raftd.core.effects import Event
@@ -29,6 +30,7 @@ class Tally:
         # The Raft log is what lasts, so this file need not be synced; and a restored state is
         # written on another thread than this one, but never by two at once.
         self._db = sqlite3.connect(FILE, check_same_thread=False, isolation_level=None)
+        weakref.finalize(self, self._db.close)
         self._db.execute("PRAGMA synchronous = OFF")
         for table in ("tally", "place", "events"):
             self._db.execute(f"DROP TABLE IF EXISTS {table}")

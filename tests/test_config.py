@@ -197,7 +197,7 @@ def test_names_that_yaml_would_turn_into_something_else(file: Path) -> None:
         ),
         (
             GOOD + 'machine_path: "a\\0b"\n',
-            ["node.yaml:7: machine_path: 'a\\x00b': expected a path: embedded null byte"],
+            ["node.yaml:7: machine_path: 'a\\x00b': expected a path: it has a zero byte"],
         ),
         (
             GOOD + "machine_path: ~nobody-of-that-name/x\n",

@@ -240,9 +240,11 @@ class _Reader:
 
 def _absolute(text: str, base: Path) -> str:
     """Raises ValueError."""
+    if "\0" in text:
+        raise ValueError("expected a path: it has a zero byte")
     try:
         return str((base / Path(text).expanduser()).resolve())
-    except (ValueError, RuntimeError, OSError) as error:  # a zero byte, ~nobody, a ring of links
+    except (ValueError, RuntimeError, OSError) as error:  # ~nobody, a ring of links
         raise ValueError(f"expected a path: {error}") from None
 
 

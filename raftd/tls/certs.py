@@ -48,6 +48,7 @@ class Authority:
             _draft(subject, subject, key.public_key(), now, datetime.timedelta(days=CA_DAYS))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_ca_usage(), critical=True)
+            .add_extension(_signed_by(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
         _write(directory, "ca", certificate, key)
@@ -97,6 +98,8 @@ class Authority:
             .issuer_name(self._certificate.subject)
             .last_update(now - BACKDATED)
             .next_update(now + datetime.timedelta(days=30))
+            .add_extension(_signed_by(self._key.public_key()), critical=False)
+            .add_extension(x509.CRLNumber(int(now.timestamp())), critical=False)
         )
         for name in which:
             path = directory / f"{name}.crt"
@@ -124,6 +127,7 @@ class Authority:
         draft = _draft(_name(name), issuer, key.public_key(), now, lifetime)
         draft = draft.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
         draft = draft.add_extension(x509.ExtendedKeyUsage(_USES), critical=False)
+        draft = draft.add_extension(_signed_by(self._key.public_key()), critical=False)
         if alternative:
             draft = draft.add_extension(x509.SubjectAlternativeName(alternative), critical=False)
         _write(directory, name, draft.sign(self._key, hashes.SHA256()), key)
@@ -144,7 +148,13 @@ def _draft(
         .serial_number(x509.random_serial_number())
         .not_valid_before(min(now - BACKDATED, now + lifetime - BACKDATED))
         .not_valid_after(now + lifetime)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
+
+
+def _signed_by(key: ec.EllipticCurvePublicKey) -> x509.AuthorityKeyIdentifier:
+    """Programs on Python 3.13 and later refuse by default a certificate that does not say it."""
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
 
 
 def _name(common: str) -> x509.Name:

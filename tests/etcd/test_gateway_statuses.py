@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import pytest
 
@@ -39,6 +40,7 @@ def test_a_stream_that_fails_before_its_first_answer_has_the_status_of_the_failu
 
 def test_answers_and_refusals_have_the_reason_of_their_status() -> None:
     """etcd3gw says nothing else of why a call failed."""
+    too_large = HTTPStatus(413).phrase  # Python 3.13 has the newer words
 
     async def test(services: Services, connect: Callable[[], Awaitable[Port]]) -> None:
         port = await connect()
@@ -47,7 +49,7 @@ def test_answers_and_refusals_have_the_reason_of_their_status() -> None:
             ("/v3/kv/range", b"", b"400 Bad Request"),
             ("/nothing", b"", b"404 Not Found"),
             ("/v3/lease/keepalive", b'{"ID": "1"}', b"200 OK"),
-            ("/v3/kv/range", b"x" * (3 << 20), b"413 Request Entity Too Large"),
+            ("/v3/kv/range", b"x" * (3 << 20), f"413 {too_large}".encode()),
         ):
             port = await connect()
             await port.ask("POST", path, body)

@@ -146,6 +146,19 @@ def test_old_versions_of_tls_are_not_spoken(home: Path) -> None:
         rehearse(files_of(home, "n1"), server, old)
 
 
+def test_a_client_that_is_strict_takes_what_certs_makes(home: Path) -> None:
+    """Python 3.13's default: a certificate names the key that signed it, and so does a list of
+    those that were revoked.
+    """
+    Authority.load(home).revoke(home, [], now())
+    files = replace(files_of(home, "n1"), crl=str(home / "ca.crl"))
+    context = client_context(files)
+    context.check_hostname = False
+    assert context.verify_flags & ssl.VERIFY_CRL_CHECK_LEAF
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    rehearse(files, server_context(files), context)
+
+
 def test_names() -> None:
     assert node_name("n1") == "n1.node.raftd"
     assert speaks_for(["localhost", "n1.node.raftd", "node.raftd"]) == ["n1"]

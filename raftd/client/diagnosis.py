@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from raftd.client.delivery.nodes import NodeStatus, Peer
 from raftd.client.errors import RaftdError, Refused
+from raftd.wire.refusals import believes_nobody_yet
 
 BEHIND_ENTRIES = 1000
 """A follower that lacks more than this is worth a sentence."""
 SILENT_SECONDS = 5.0
 UNREACHED_SECONDS = 2.0
 """A leader does not reach a node, which answers whoever asks here."""
+GONE = "If a majority is gone for good: `raftd recover`, docs/backup.md"
 CLOCK_SECONDS = 5.0
 """By so much clocks differ that are not set by anybody: an answer may take a second or two."""
 
@@ -45,6 +47,12 @@ def explain(
         advice = "No node answered: check the endpoints, and that the daemons run."
         if any(isinstance(report, Refused) for report in reports.values()):
             advice = "Nodes run, and told nothing: name a user with the role root (--user)."
+        elif any(map(_believes_nobody_yet, reports.values())):
+            advice = (
+                "A node that was started again believes nobody before it follows a leader, which "
+                f"needs a majority of the voters: start the others. {GONE}. Ask on its own "
+                "machine, at a loopback address, for more."
+            )
         return Diagnosis(False, [*sentences, advice])
     too_few = _too_few(nodes, len(reports), len(reports) + len(out_of_sight))
     sentences += too_few + _strangers(nodes) + _waiting(nodes)
@@ -75,7 +83,7 @@ def _unreached(
             continue
         who = f"{names[endpoint]} at {endpoint}" if endpoint in names else endpoint
         told = report.message.removeprefix(f"{endpoint}: ")
-        refused = isinstance(report, Refused)
+        refused = isinstance(report, Refused) or _believes_nobody_yet(report)
         sentence = f"{who} {'refuses to answer' if refused else 'cannot be reached'}: {told}"
         if settled and endpoint not in names:
             sentence += (
@@ -84,6 +92,10 @@ def _unreached(
             )
         sentences.append(sentence)
     return sentences
+
+
+def _believes_nobody_yet(report: NodeStatus | RaftdError) -> bool:
+    return isinstance(report, RaftdError) and believes_nobody_yet(report.message)
 
 
 def _versions(nodes: list[NodeStatus]) -> list[str]:
@@ -168,7 +180,8 @@ def _too_few(nodes: list[NodeStatus], named: int, asked: int) -> list[str]:
         return [f"Of {names} only: give the endpoints of all to know."]
     return [
         f"There is no majority: only {names} answered, and {needed} are needed to elect a leader "
-        "and to commit. Nothing can be written, nor read but with --stale, until more are back."
+        "and to commit. Nothing can be written, nor read but with --stale, until more are back. "
+        f"{GONE}."
     ]
 
 

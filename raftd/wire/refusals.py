@@ -37,6 +37,20 @@ DENIALS: Final = frozenset((USER_EMPTY, PERMISSION_DENIED, OLD_REVISION))
 """What the store says to whoever may not do what they ask for."""
 
 
+BEHIND: Final = (
+    "this node has started, and has not caught up yet with what is committed of users and roles: "
+    "wait until it follows a leader, or ask another node (`raftctl why` is answered on its own "
+    "machine, at a loopback address)"
+)
+RESTORING: Final = "this node has started, and restores its snapshot: wait, or ask another node"
+"""What a node says that cannot tell yet who may do what, or who anybody is."""
+
+
+def believes_nobody_yet(message: str) -> bool:
+    """Was it said by a node that cannot tell yet who anybody is? message: with whatever around."""
+    return BEHIND in message or RESTORING in message
+
+
 def refusal_of(message: str) -> str:
     """The text by which a refusal is known, without the details."""
     return message.partition("; ")[0]

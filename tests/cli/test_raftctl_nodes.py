@@ -12,6 +12,7 @@ import pytest
 from raftd.client.delivery.nodes import NodeStatus, Peer
 from raftd.client.diagnosis import explain
 from raftd.client.errors import NotAllowed, RaftdError, Unavailable
+from raftd.wire.refusals import BEHIND
 from tests.cli.raftctl_shell import Shell
 from tests.client.fake_server import FakeCluster
 
@@ -96,6 +97,11 @@ SILENT = (peer("n2", contact_age=9.0), peer("n3", contact_age=9.0))
     ("reports", "expected"),
     [
         ({"e:1": Unavailable("gone")}, "No node answered"),
+        ({"e:1": Unavailable(f"e:1: {BEHIND}")}, "e:1 refuses to answer: this node has started"),
+        (
+            {"e:1": Unavailable("gone"), "e:2": Unavailable(f"e:2: {BEHIND}")},
+            "believes nobody before it follows a leader",
+        ),
         ({"e:1": status(role="candidate", term=4)}, "n1 (term 4) asks for votes"),
         (
             {"e:1": status(leader_id="n9", healthy=False)},

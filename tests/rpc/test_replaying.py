@@ -16,6 +16,7 @@ from raftd.core.types import (
     Recovered,
     SnapshotMeta,
 )
+from raftd.machine.kv.auth import Auth
 from raftd.rpc.clients.callers import Callers, NotYet
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.clients.gate import STATUS, ClientLimits, Gate
@@ -145,3 +146,38 @@ def test_an_operator_sees_how_far_it_is_where_nothing_says_that_there_are_users(
             Gate(FakeNode("n1"), directory, limits, NONE, gate).admit_operator(call, context, False)
     here.at(9, last=9, caught_up=True)
     assert not open_.perhaps_asked
+
+
+@pytest.mark.parametrize(
+    ("peer", "local"),
+    [
+        ("ipv4:127.0.0.1:5", True),
+        ("ipv6:%5B::1%5D:5", True),
+        ("ipv6:[::ffff:127.0.0.1]:5", True),
+        ("ipv4:10.0.0.7:5", False),
+        ("ipv6:[::ffff:10.0.0.7]:5", False),
+        ("unix:127.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_whoever_sits_at_a_node_that_believes_nobody_sees_how_far_it_is(
+    peer: str, local: bool
+) -> None:
+    """And nothing else, and only so long: its log holds users, and it hears no leader."""
+    here = Here(last=9)
+    callers = Callers(replaying=Replaying(Start(0, (5,)), here))
+    context: Any = SimpleNamespace(invocation_metadata=lambda: (), peer=lambda: peer)
+    gate = Gate(FakeNode("n1"), Directory({}), ClientLimits(), NONE, callers)
+    if local:
+        assert gate.admit_operator(STATUS, context, False) == NOBODY
+    for call, changes in ((STATUS, False), ("Admin/Digest", False), ("Admin/Transfer", True)):
+        if local and call == STATUS:
+            continue
+        with pytest.raises(CallFailed, match="not caught up yet"):
+            gate.admit_operator(call, context, changes)
+    auth = Auth()
+    auth.enabled = True
+    here.at(9, last=9, caught_up=True)
+    gate.callers = Callers(auth, replaying=Replaying(Start(0, (5,)), here))
+    with pytest.raises(CallFailed, match="user name is empty"):
+        gate.admit_operator(STATUS, context, False)

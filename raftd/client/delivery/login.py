@@ -16,6 +16,7 @@ from grpc import aio
 from raftd._pb import client_pb2
 from raftd._pb import etcd_pb2 as pb
 from raftd.client.delivery.policy import AttemptFailed, Next, Verdict, judge_rpc
+from raftd.wire.refusals import believes_nobody_yet
 
 METHOD = "/etcdserverpb.Auth/Authenticate"
 LOGIN_SECONDS = 5.0
@@ -53,6 +54,8 @@ class Login:
         except aio.AioRpcError as error:
             if error.code() in _ASKS_NOBODY:
                 return NO_NEED
+            if believes_nobody_yet(error.details() or ""):
+                return ""  # it says so to the call itself, or answers it; the next call asks again
             verdict = judge_rpc(error)._replace(certain=True)
             if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNKNOWN):
                 text = f"user {self._request.name!r}: {error.details()}"

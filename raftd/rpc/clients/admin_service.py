@@ -56,6 +56,7 @@ class AdminService(admin_pb2_grpc.AdminServicer):
         await self._admit("Status", context)
         reply = self._status()
         if request.with_digest:
+            await self._admit("Digest", context)
             try:
                 reply.digest_index, reply.digest = await self._digest(context)
             except CallFailed as failed:

@@ -12,9 +12,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from raftd.machine.kv.auth import Auth
 from raftd.machine.protocol import MachineError
-from raftd.rpc.clients.replaying import BEHIND, Replaying
+from raftd.rpc.clients.replaying import Replaying
 from raftd.rpc.clients.tokens import Tokens
 from raftd.wire.principal import NOBODY
+from raftd.wire.refusals import BEHIND
 
 INVALID_TOKEN = "invalid auth token"
 TTL_SECONDS = 300.0

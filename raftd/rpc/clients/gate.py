@@ -14,9 +14,8 @@ from raftd.rpc.clients import errors
 from raftd.rpc.clients.audit import Audit
 from raftd.rpc.clients.callers import EVERYBODY, Callers, NotAllowed, NotTrusted, NotYet
 from raftd.rpc.clients.errors import CallFailed
-from raftd.rpc.clients.replaying import RESTORING
 from raftd.rpc.directory import Directory
-from raftd.rpc.plumbing.connections import Connections
+from raftd.rpc.plumbing.connections import Connections, is_local
 from raftd.wire.batch import (
     QUERY_ANSWER_BYTES_MAX,
     check_batch,
@@ -25,7 +24,7 @@ from raftd.wire.batch import (
 )
 from raftd.wire.errors import WireError
 from raftd.wire.principal import NOBODY
-from raftd.wire.refusals import DENIALS, USER_EMPTY
+from raftd.wire.refusals import DENIALS, RESTORING, USER_EMPTY
 from raftd.wire.results import MACHINE_ERROR
 
 Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
@@ -57,8 +56,8 @@ UNREAD = "too many answers wait to be read: read them, or ask for less"
 
 
 STATUS = "Admin/Status"
-"""It tells how far a node is, and operators wait for one that catches up: where there are no users
-that may not be refused. It tells nothing of what is stored."""
+"""It tells how far a node is, and operators wait for one that catches up: where there are no users,
+and to whoever sits at its machine, that may not be refused. It tells nothing of what is stored."""
 
 
 class Gate:
@@ -105,13 +104,23 @@ class Gate:
         """
         if changes and self.callers.restoring:
             raise CallFailed(errors.unavailable(RESTORING))
-        if call == STATUS and self.callers.perhaps_asked:
+        if call == STATUS and (self.callers.perhaps_asked or self._asks_why(context)):
             return NOBODY
         principal = self.principal(call, context)
         self.demand_root(call, principal, context)
         if changes or self.callers.asked:
             self.audit.done(call, principal, context.peer())
         return principal
+
+    def _asks_why(self, context: Context) -> bool:
+        """Whoever sits at the machine of a node that believes nobody yet. The story without it: one
+        of three is left and was started again; it hears no leader, so nobody can log in, and the
+        operator is the last who learns why.
+        """
+        if not self.callers.behind or not is_local(context.peer()):
+            return False
+        self.audit.done(STATUS, NOBODY, context.peer())
+        return True
 
     def demand_root(self, call: str, principal: bytes, context: Context) -> None:
         """A stream asks again before each answer: roles are revoked while it is open. Raises

@@ -22,11 +22,6 @@ from raftd.wire.auth import AUTH, FORMAT
 from raftd.wire.batch import decode_batch
 from raftd.wire.errors import WireError
 
-BEHIND = (
-    "this node has started, and has not caught up yet with what is committed of users and roles: "
-    "wait until it follows a leader, or ask another node"
-)
-RESTORING = "this node has started, and restores its snapshot: wait, or ask another node"
 _BEGINS = bytes((AUTH, FORMAT))
 
 

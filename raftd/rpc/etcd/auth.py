@@ -14,7 +14,6 @@ from raftd._pb import etcd_pb2 as pb
 from raftd.machine.kv.auth import Auth, User
 from raftd.rpc.clients.callers import Callers, NotAllowed
 from raftd.rpc.clients.passwords import PASSWORD_BYTES_MAX, Passwords, TooManyLogins
-from raftd.rpc.clients.replaying import BEHIND, RESTORING
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import Caller
 from raftd.rpc.etcd.faults import Code, Fault, fault, refused_here
@@ -25,6 +24,7 @@ from raftd.wire.auth import Kind
 from raftd.wire.errors import WireError
 from raftd.wire.leases import decode_status_answer, encode_status
 from raftd.wire.principal import OWN, user_of
+from raftd.wire.refusals import BEHIND, RESTORING
 
 NO_PASSWORD = "auth: authentication failed, password was given for no password user"
 

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from raftd.rpc.clients.audit import Audit
 from raftd.rpc.clients.callers import Callers, NotAllowed, NotTrusted
-from raftd.rpc.clients.replaying import BEHIND, RESTORING
 from raftd.rpc.etcd import calls
 from raftd.rpc.etcd.calls import Caller, Conversation, Method
 from raftd.rpc.etcd.faults import FAULTS, Code, Fault, fault, refused_here
 from raftd.rpc.etcd.translate import refused
+from raftd.wire.refusals import BEHIND, RESTORING
 
 
 class Who(Enum):

@@ -29,6 +29,12 @@ def end_of(peer: str) -> End:
     return plain(host), int(port) if port.isdigit() else 0
 
 
+def is_local(peer: str) -> bool:
+    """Does it call from this machine, by a loopback address? peer: as for `end_of`."""
+    host = end_of(peer)[0]
+    return host == "::1" or host.startswith("127.")
+
+
 FRAME_BYTES = 256
 """What may come with each message beside its bytes: heads of frames, window updates, acks."""
 

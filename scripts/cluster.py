@@ -16,17 +16,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from harness.certificates import certificates, client_files, hand_out
 from harness.nodes import (
-    ROOT,
     Node,
     NodeTrouble,
-    Ports,
     endpoints,
     kill_all,
     page_settings,
@@ -34,12 +29,15 @@ from harness.nodes import (
     wait_until,
     write_configs,
 )
-from harness.ports import PER_NODE
-
-BASE = ROOT / ".run" / "nodes"
-FIRST_PORT = 7001
-PORT_VARIABLE = "CLUSTER_FIRST_PORT"
-WIPE = ".venv/bin/python -m scripts.cluster wipe"
+from scripts.local_nodes import (
+    BASE,
+    FIRST_PORT,
+    PORT_VARIABLE,
+    WIPE,
+    Local,
+    default_port,
+    short,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,78 +95,6 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def default_port() -> int:
-    """Raises NodeTrouble."""
-    text = os.environ.get(PORT_VARIABLE, str(FIRST_PORT))
-    if not text.isdigit():
-        raise NodeTrouble(f"{PORT_VARIABLE} is {text!r}; expected a port number")
-    return int(text)
-
-
-@dataclass(frozen=True)
-class Local:
-    """The nodes under one directory.
-
-    A node keeps the ports that its file says; a new node N gets the three from
-    first_port + 100 * (N - 1).
-    """
-
-    base: Path
-    first_port: int
-
-    def node_at(self, number: int) -> Node:
-        """Raises NodeTrouble on a file that says no ports."""
-        first = self.first_port + PER_NODE * (number - 1)
-        name = f"n{number}"
-        node = Node(name, self.base / name, Ports(first, first + 1, first + 2))
-        if node.config_path.exists():
-            node.ports = _ports_in(node.config_path)
-        return node
-
-    def existing(self) -> list[Node]:
-        found = [self.node_at(number) for number in range(1, 10)]
-        return [node for node in found if node.config_path.exists()]
-
-    @property
-    def tls(self) -> Path:
-        """Where the certificates are, if these nodes have any."""
-        return self.base / "tls"
-
-    def one(self, name: str) -> Node:
-        """By its name, or whoever leads. Raises NodeTrouble."""
-        if name == "leader":
-            return self._leader()
-        nodes = {node.id: node for node in self.existing()}
-        if name not in nodes:
-            known = ", ".join(nodes) or "none; `make up` makes them"
-            raise NodeTrouble(f"no node {name!r} (there are: {known})")
-        return nodes[name]
-
-    def _leader(self) -> Node:
-        if not self.existing():
-            raise NodeTrouble("there are no nodes; `make up` makes them")
-        for node in self.existing():
-            if node.pid() is not None and node.metric("raftd_is_leader") == 1:
-                print(f"{node.id} leads")
-                return node
-        raise NodeTrouble("no node leads now; `make status` says how they do")
-
-
-def _ports_in(config: Path) -> Ports:
-    """Raises NodeTrouble."""
-    try:
-        said = yaml.safe_load(config.read_text())
-        ports = [
-            int(str(said[f"listen_{name}"]).rpartition(":")[2])
-            for name in ("peer", "client", "admin")
-        ]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
-        raise NodeTrouble(
-            f"{_short(config)} does not say its three listen_ addresses: mend it, or `{WIPE}`"
-        ) from None
-    return Ports(*ports)
-
-
 def _up(local: Local, arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.nodes <= 9:
         raise NodeTrouble(f"--nodes {arguments.nodes}: expected 1 to 9")
@@ -176,12 +102,12 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     before = local.existing()
     if before and len(before) != len(nodes):
         raise NodeTrouble(
-            f"a cluster of {len(before)} is under {_short(local.base)}; its members are fixed: "
+            f"a cluster of {len(before)} is under {short(local.base)}; its members are fixed: "
             f"`make up N={len(before)}`, or `{WIPE}` and start anew"
         )
     if before and arguments.tls and not local.tls.exists():
         raise NodeTrouble(
-            f"the nodes under {_short(local.base)} have no certificates; `{WIPE}` "
+            f"the nodes under {short(local.base)} have no certificates; `{WIPE}` "
             "and start anew, or see docs/security.md for nodes with data"
         )
     _check_ports(nodes)
@@ -195,7 +121,7 @@ def _up(local: Local, arguments: argparse.Namespace) -> int:
     for node in nodes:
         wait_until(lambda node=node: _settled(node), 30, f"{node.id} to serve", [node])  # type: ignore[misc]
     where = ",".join(endpoints(nodes))
-    print(f"{len(nodes)} nodes serve; their files are under {_short(local.base)}\n")
+    print(f"{len(nodes)} nodes serve; their files are under {short(local.base)}\n")
     print(f"  export RAFTCTL_ENDPOINTS={where}")
     for name, value in _credentials(local).items():
         print(f"  export {name}={value}")
@@ -219,7 +145,7 @@ def _credentials(local: Local) -> dict[str, str]:
 
 def _flags(local: Local) -> str:
     """What has to be said again to mean these nodes."""
-    said = "" if local.base == BASE else f" --directory {_short(local.base)}"
+    said = "" if local.base == BASE else f" --directory {short(local.base)}"
     return said if local.first_port == default_port() else f"{said} --first-port {local.first_port}"
 
 
@@ -334,10 +260,6 @@ def _pause(local: Local, arguments: argparse.Namespace) -> int:
 def _resume(local: Local, arguments: argparse.Namespace) -> int:
     local.one(arguments.node).resume()
     return 0
-
-
-def _short(path: Path) -> str:
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from harness.nodes import write_configs
 from harness.ports import room_for_nodes
 from raftd.config import Config
 from raftd.embed.security import security_of
-from scripts.cluster import Local, _credentials, main
+from scripts.cluster import _credentials, main
+from scripts.local_nodes import Local
 
 
 def test_what_make_up_makes_is_accepted(tmp_path: Path) -> None:

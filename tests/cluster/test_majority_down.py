@@ -11,7 +11,7 @@ import pytest
 
 from harness.nodes import ROOT, Node, endpoints, kill_all, wait_until
 from harness.ports import room_for_nodes
-from scripts.cluster import Local
+from scripts.local_nodes import Local
 from tests.cluster.test_scripts import left_behind
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]

@@ -37,6 +37,7 @@ def next_chunk(s: State, peer: NodeId, now: float) -> SnapshotRequest | None:
         sending.offset,
         number=sending.inflight,
         pulled_at=now,
+        probes=sending.refusals > 0 and sending.chunks == 0,
     )
 
 
@@ -57,6 +58,7 @@ def on_chunk_reply(
     sending = progress.sending
     if sending is not None and sending.inflight == sent.number:
         sending.inflight = None
+        sending.chunks += 1
         if sending.got_to(min(reply.next_offset, sending.meta.size_bytes)):
             progress.pinned(sent.pulled_at)
         if reply.next_offset <= sending.offset and not reply.done:

@@ -113,7 +113,8 @@ class AppendReply:
 class SnapshotRequest:
     """InstallSnapshot (Figure 13), one chunk.
 
-    `data` is filled in by the shell, from its own files.
+    `data` is filled in by the shell, from its own files. probes: a few bytes will do: the last
+    chunk was refused, and this one may be, too. That is not sent.
     """
 
     term: Term
@@ -123,6 +124,7 @@ class SnapshotRequest:
     data: bytes = b""
     number: int = 0
     pulled_at: float = field(default=0.0, compare=False)
+    probes: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

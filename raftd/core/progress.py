@@ -11,6 +11,10 @@ from raftd.core.types import Index, NodeId, SnapshotMeta
 REFUSALS_COUNTED = 4
 """Each doubles the pause before the same snapshot is tried again, up to so many."""
 
+CHEAP_CHUNKS, CHEAP_COUNTED = 2, 1
+"""One that was refused within so many chunks has cost next to nothing: so many refusals count. A
+follower whose disk is full refuses the first chunk, and is to go on soon when it has room again."""
+
 LOSSES_FORGIVEN = 3
 """Appends lost in a row before an answer on another channel no longer says "go on at once"."""
 
@@ -33,6 +37,7 @@ class Sending:
     inflight: int | None = None
     furthest: int = 0  # the most that the follower ever had of it: only more is progress
     refusals: int = 0  # since it last got further
+    chunks: int = 0  # answered since it was last refused
     not_before: float = 0.0  # it was refused: the next chunk not at once
 
     def got_to(self, next_offset: int) -> bool:
@@ -45,7 +50,9 @@ class Sending:
     def refused(self, now: float, pause: float) -> None:
         """Less and less often: what was refused will be refused again."""
         self.refusals += 1
-        self.not_before = now + pause * 2 ** min(self.refusals - 1, REFUSALS_COUNTED)
+        counted = CHEAP_COUNTED if self.chunks <= CHEAP_CHUNKS else REFUSALS_COUNTED
+        self.chunks = 0
+        self.not_before = now + pause * 2 ** min(self.refusals - 1, counted)
 
 
 @dataclass(slots=True)
@@ -137,6 +144,7 @@ class Progress:
         last = self.last_sending
         if last is not None and last.meta == meta:
             sending.furthest, sending.refusals = last.furthest, last.refusals
+            sending.chunks = last.chunks
             sending.refused(now, pause)
         if self.pinned_at is None:
             self.pinned_at = now

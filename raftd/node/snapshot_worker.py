@@ -19,6 +19,9 @@ from raftd.node.ports import FatalPort, SnapshotSink, SnapshotStore
 
 NO_ROOM_RETRY_SECONDS = 1.0
 
+PROBE_BYTES = 4096
+"""Of a snapshot that was refused, at first. A full disk is not sent megabytes a second in vain."""
+
 REFUSAL_ERRNOS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EMFILE, errno.ENFILE})
 """The system would not do it; nothing has happened, and somebody can put it right."""
 
@@ -161,9 +164,11 @@ class SnapshotWorker:
     def read_chunk(
         self, request: SnapshotRequest, done: Callable[[SnapshotRequest | OSError], None]
     ) -> None:
+        size = min(PROBE_BYTES, self._chunk_bytes) if request.probes else self._chunk_bytes
+
         def job() -> None:
             try:
-                data = self._store.read_chunk(request.meta, request.offset, self._chunk_bytes)
+                data = self._store.read_chunk(request.meta, request.offset, size)
             except OSError as error:
                 oops = error
                 self._post(lambda: done(oops))

@@ -16,7 +16,7 @@ from raftd.core.messages import (
     TimeoutNowReply,
     TimeoutNowRequest,
 )
-from raftd.core.types import SnapshotMeta
+from raftd.core.types import Settings, SnapshotMeta
 from tests.core.leading import CHUNK, CONFIGURATION, Leader
 
 
@@ -73,6 +73,36 @@ def test_the_same_snapshot_is_tried_less_and_less_often() -> None:
             passes += end == sent.meta.size_bytes
             n1.stored(sent, end if end < sent.meta.size_bytes else 0)
     assert 8 <= passes <= 16
+
+
+@pytest.mark.parametrize("resumes_at", [0, 2 * CHUNK])
+def test_a_follower_without_room_is_asked_again_soon_and_with_a_few_bytes(resumes_at: int) -> None:
+    """It refuses the first chunk, or the one after those that it kept. The story without it: a disk
+    that has room again was level 40 s later. A whole pass in vain is another matter.
+    """
+    n1 = Leader()
+    n1.behind()
+    pauses: list[float] = []
+    sent = n1.chunk()
+    if resumes_at and sent is not None:
+        n1.stored(sent, resumes_at)
+        sent = n1.chunk()
+    for _ in range(8):
+        assert sent is not None
+        n1.stored(sent, 0)
+        refused_at = n1.now
+        sent = n1.wait_for_chunk(30.0)
+        assert sent is not None
+        pauses.append(n1.now - refused_at)
+        assert (sent.offset, sent.probes) == (0, True)
+        if resumes_at:
+            n1.stored(sent, resumes_at)
+            sent = n1.chunk()
+            assert sent is not None
+            assert (sent.offset, sent.probes) == (resumes_at, False)
+    pause = Settings().election_timeout_min
+    assert pause <= min(pauses)
+    assert max(pauses) <= 2 * pause + 0.1
 
 
 def test_the_pin_moves_with_progress_only() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from raftd.core.messages import SnapshotRequest
 from raftd.core.types import Configuration, SnapshotMeta
 from raftd.node.measures import Measures
 from raftd.node.scrub import PAUSE_SECONDS, PIECE_BYTES, SUSPECT_SECONDS, Scrubber
+from raftd.node.snapshot_worker import PROBE_BYTES
 from tests.node.alone import Bench, Diary, plain, running
 from tests.node.fakes import FakeClock
 from tests.storage.memory_fs import MemoryFileSystem
@@ -141,6 +143,19 @@ def test_a_rotten_file_is_replaced(new: bool, found: str) -> None:
             await bench.until(lambda: whole(fs, newest))
             if not new:
                 assert fs.files()[path] == good
+
+    asyncio.run(go())
+
+
+def test_of_a_snapshot_that_was_refused_a_few_bytes_are_read_at_first() -> None:
+    async def go() -> None:
+        async with running(Diary(quick=True), MemoryFileSystem()) as bench:
+            await bench.submit(plain(b"x" * 10_000))
+            asked = SnapshotRequest(1, "n1", await snapshot(bench), 0)
+            whole = await bench.node.read_chunk(asked)
+            probe = await bench.node.read_chunk(replace(asked, probes=True))
+            assert len(whole.data) > PROBE_BYTES
+            assert probe.data == whole.data[:PROBE_BYTES]
 
     asyncio.run(go())
 

@@ -12,6 +12,8 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.raftd-ready
 READY_B := $(VENV)/.raftd-bench-ready
+FLOORS  := .run/floors
+TESTERS := pytest pytest-timeout pytest-xdist hypothesis
 READY_F := $(VENV)/.raftd-fuzz-ready
 
 export TMPDIR := $(CURDIR)/.run/tmp
@@ -20,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export GRPC_ENABLE_FORK_SUPPORT := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down status test test-long check fmt proto sim mutants fuzz failover compose-test chaos soak clean
+.PHONY: help setup demo up down status test test-long floors check fmt proto sim mutants fuzz failover compose-test chaos soak clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +61,13 @@ test-long: $(READY) ## scenarios that take half a minute each: a page typed line
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'long and not alone and not soak'
 	$(BIN)/python -m pytest -q -m 'long and alone and not soak'
+
+floors: $(READY) ## tests of what leans on other libraries, with the oldest ones that pyproject.toml allows
+	@mkdir -p $(TMPDIR)
+	@test -x $(FLOORS)/bin/python || $(PYTHON) -m venv $(FLOORS)
+	@$(BIN)/python -m scripts.floors > $(FLOORS)/floors.txt
+	@$(FLOORS)/bin/python -m pip install --quiet --constraint $(FLOORS)/floors.txt '.[certs,objects]' $(TESTERS)
+	$(FLOORS)/bin/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak and not long' tests/objects tests/tls tests/h2 tests/etcd tests/test_config.py tests/test_metrics.py
 
 check: $(READY) ## looks only: ruff, mypy --strict, import contracts, generated code fresh
 	$(BIN)/ruff check .

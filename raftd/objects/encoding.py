@@ -30,8 +30,12 @@ LENGTH: Final = Struct("<I")
 DONE: Final = b"\x01"
 FAILED: Final = b"\x02"
 CHUNK_BYTES: Final = 1 << 20
-MISFIT: Final = (TypeError, ValueError, OverflowError, RecursionError)
-"""What is raised for a value that cannot travel, and for bytes that are not what they should be."""
+MISFIT: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What is raised for a value that cannot travel, and for bytes that are not what they should be.
+
+msgspec's own errors became ValueErrors after 0.20; without their name here a stranger's bytes ended
+every node that had an older one.
+"""
 
 
 class Request(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -226,16 +226,18 @@ def test_everybody_is_answered_once_when_the_node_stops() -> None:
 
 
 def test_a_slow_machine_does_not_collect_queries_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 200
+
     async def go() -> None:
         diary = Diary(quick=False)
         gate = threading.Event()
-        async with running(diary, MemoryFileSystem()) as bench:
+        settings = replace(NodeSettings(), pending_queries_max=most)
+        async with running(diary, MemoryFileSystem(), settings) as bench:
             await bench.submit(plain(b"x"))
             diary.on = lambda what, detail: gate.wait(10) if what == "apply" else None  # type: ignore[assignment]
             node = bench.node
             node.submit(plain(b"y"), lambda outcome: None)
             await bench.until(lambda: ("apply", b"y") in diary.lines)
-            most = NodeSettings().pending_queries_max
             reads: list[Outcome] = []
             for _ in range(most + 100):
                 node.query([b"q"], True, reads.append)

@@ -18,12 +18,23 @@ from raftd.admin.event_stream import EventStreams
 from raftd.admin.page.routes import Page, routes_of
 from raftd.admin.vitals import Vitals
 from raftd.names import SHARED, numbers_of
+from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.tls.contexts import Tls
 
 if TYPE_CHECKING:
     from raftd.admin.collector import Exposition
 
 LOG = logging.getLogger("raftd.admin")
+
+
+def _load() -> type[Exposition]:
+    from raftd.admin.collector import Exposition
+
+    return Exposition
+
+
+# Prometheus' package brings a web server and more: a start does not wait for it.
+_EXPOSITION = Later("/metrics", _load)
 
 CONNECTIONS_MAX = 64
 """One more, and the oldest that has not even sent its request makes room."""
@@ -146,10 +157,10 @@ class AdminServer:
 
     def _metrics(self) -> Answer:
         if self._exposition is None:
-            # Prometheus' package brings a web server and more: a start does not wait for it.
-            from raftd.admin.collector import Exposition
-
-            self._exposition = Exposition(self._vitals, self._gauges)
+            try:
+                self._exposition = _EXPOSITION.load()(self._vitals, self._gauges)
+            except NotLoaded as error:
+                return Answer(503, f"{error}\n")
         return Answer(200, self._exposition.text(), self._exposition.content_type)
 
     def _trouble(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ from raftd.embed.security import Security, SecurityProblem, security_of
 from raftd.machine.kv.retention import Keep
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
+from raftd.rpc.plumbing.later import load_all
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -46,6 +47,8 @@ EXIT_REMOVED = 3
 EXIT_INTERRUPTED = 130
 
 COLLECT_SECONDS = 60.0
+LOAD_SECONDS = 5.0
+"""After its start a node loads what it has not needed yet (rpc/plumbing/later.py)."""
 THAW_ROUNDS = 60
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -158,7 +161,7 @@ class _Process:
 
     def _wait_for_stop(self) -> None:
         now = time.monotonic
-        rounds, due = 0, now() + COLLECT_SECONDS
+        rounds, due, loaded = 0, now() + LOAD_SECONDS, False
         beat = self._supervisor.beat_seconds or COLLECT_SECONDS
         while True:
             self._supervisor.alive(self._vitals.dead())
@@ -170,6 +173,10 @@ class _Process:
                 self._reload()
             except queue.Empty:
                 if now() < due:
+                    continue
+                if not loaded:
+                    load_all()
+                    loaded, due = True, now() + COLLECT_SECONDS
                     continue
                 rounds, due = rounds + 1, now() + COLLECT_SECONDS
                 collect(thaw=rounds % THAW_ROUNDS == 0)

@@ -17,7 +17,7 @@ from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.rpc.etcd.translate import encoded, one
-from raftd.rpc.plumbing.later import Later
+from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.pace import PACE_BYTES_PER_SECOND, Pace
 from raftd.wire import alarms as wire
 from raftd.wire import leases
@@ -38,7 +38,7 @@ def _load() -> Callable[[Iterable[bytes], int], Iterator[bytes]]:
     return snapshot_blobs
 
 
-_BLOBS = Later(_load)
+_BLOBS = Later("snapshots for etcd's clients", _load)
 
 
 def _as_etcd_says(alarm: pb.AlarmMember) -> str:
@@ -162,7 +162,10 @@ class MaintenanceService:
         """This member's store, as in wire/etcd_snapshot: `raftd restore` reads what is saved."""
         if await talk.receive() is None:
             return
-        blobs = await _BLOBS.get()
+        try:
+            blobs = await _BLOBS.get()
+        except NotLoaded as error:
+            raise refused_here(str(error)) from None
         if why := self._node.refusal():
             raise refused_here(why)
         header = self._headers.make(self._store.revision)

@@ -35,7 +35,7 @@ from raftd.rpc.etcd.translate import refused
 from raftd.rpc.etcd.watch import WatchService
 from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.plumbing.connections import Connections
-from raftd.rpc.plumbing.later import Later
+from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.malformed import Tolerant
 from raftd.rpc.plumbing.ports import BindError
 from raftd.rpc.plumbing.turns import Turns
@@ -53,7 +53,7 @@ def _load() -> type[Gateway]:
 
 
 # It brings JSON and its routes, which a start does not wait for.
-_GATEWAY = Later(_load)
+_GATEWAY = Later("the JSON gateway", _load)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,10 @@ class EtcdServices:
         self._connections.parsed_bytes = request.size_bytes
         self._connections.of(request.peer).arrived()
         if self._gateway is None:
-            gateway = await _GATEWAY.get()
+            try:
+                gateway = await _GATEWAY.get()
+            except NotLoaded as error:
+                return HttpReply(503, f"{error}\n".encode(), "text/plain; charset=utf-8")
             methods = self._door.methods(self._services)
             self._gateway = gateway(methods, self._unhealthy, self._held)
         return await self._gateway.handle(request)

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
 from google.protobuf import descriptor_pool
+from grpc import StatusCode
 from grpc_reflection.v1alpha import reflection_pb2 as pb
 from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from raftd._pb.pool import POOL
-from raftd.rpc.plumbing.later import Later
+from raftd.rpc.plumbing.later import Later, NotLoaded
 
 Found = TypeVar("Found")
 
@@ -22,7 +23,7 @@ def _load() -> Any:
 
 
 # gRPC's service brings descriptors of descriptors: a start does not wait for it.
-_REFLECTION = Later(_load)
+_REFLECTION = Later("server reflection", _load)
 
 
 class Reflection(reflection_pb2_grpc.ServerReflectionServicer):  # type: ignore[misc]
@@ -36,7 +37,11 @@ class Reflection(reflection_pb2_grpc.ServerReflectionServicer):  # type: ignore[
 
     async def ServerReflectionInfo(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         if self._servicer is None:
-            made = await _REFLECTION.get()
+            try:
+                made = await _REFLECTION.get()
+            except NotLoaded as error:
+                await context.abort(StatusCode.UNAVAILABLE, str(error))
+                raise
             self._servicer = made.aio.ReflectionServicer(self._names, pool=ReflectedPool())
         async for reply in self._servicer.ServerReflectionInfo(requests, context):
             yield reply

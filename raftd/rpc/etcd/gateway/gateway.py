@@ -23,7 +23,7 @@ from raftd.rpc.etcd.gateway.http import (
 )
 from raftd.rpc.etcd.gateway.routes import routes
 from raftd.rpc.etcd.maintenance import VERSION
-from raftd.rpc.plumbing.later import Later
+from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.turns import TooMany
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _load() -> OfProcess:
 
 
 # Prometheus' package brings a web server and more, and hardly anybody asks here.
-_OF_PROCESS = Later(_load)
+_OF_PROCESS = Later("/metrics of the gateway", _load)
 
 
 class Gateway:
@@ -144,7 +144,10 @@ class Gateway:
     async def _metrics(self) -> HttpReply:
         """Of the process alone, as `etcdctl check datascale` asks; the node's are elsewhere."""
         told = b"# this process; the node's metrics are at the port of listen_admin\n"
-        of_process = await _OF_PROCESS.get()
+        try:
+            of_process = await _OF_PROCESS.get()
+        except NotLoaded as error:
+            return HttpReply(503, f"{error}\n".encode(), PLAIN)
         return HttpReply(200, told + of_process.text(), of_process.content_type)
 
     async def _health(self) -> HttpReply:

@@ -19,7 +19,7 @@ from raftd.h2.either import EitherPort
 from raftd.h2.listening import bound
 from raftd.rpc.etcd.gateway.held import Held
 from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle, at_once
-from raftd.rpc.plumbing.later import Later
+from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.turns import Row, Turns
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ CLOSE_SECONDS = 1.0
 would keep the connection, uncounted, for ever.
 """
 
+UNAVAILABLE = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b"
+)
+
 
 def _load() -> type[Connection]:
     from raftd.rpc.etcd.gateway.connection import Connection
@@ -40,7 +45,7 @@ def _load() -> type[Connection]:
 
 
 # h11 is a tenth of all that a node would import: a start does not wait for it.
-_CONNECTION = Later(_load)
+_CONNECTION = Later("the JSON gateway", _load)
 
 
 class HttpServer:
@@ -118,6 +123,8 @@ class HttpServer:
                 made = await _CONNECTION.get()
                 turn = at_once if self._turns is None else partial(self._turns.turn, Row())
                 await made(reader, writer, self._handle, self._limits, self._held, turn).serve()
+        except NotLoaded as error:
+            writer.write(UNAVAILABLE % (len(str(error).encode()), str(error).encode()))
         except Exception:
             # What nobody catches would stop the node, and a stranger's request must not.
             LOG.exception("gateway: a connection ended by an error that is not declared")

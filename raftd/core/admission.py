@@ -98,11 +98,16 @@ def greet_again(s: State) -> None:
 
 
 def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: float) -> None:
-    """Record who answered; if it recorded us, too, we may be admitted."""
-    greeting = greeting_of(s, peer)
-    greeting.inflight = False
+    """Record who answered; if it recorded us, too, we may be admitted.
+
+    Nothing is kept of a peer that is no member any more: a refusal of its would be shown for ever.
+    """
     if reply.removed and s.incarnations.get(peer) == reply.identity.incarnation:
         roles.note_removed(s, fx, now, f"{peer} says so")
+    if not s.configuration.is_member(peer):
+        return
+    greeting = greeting_of(s, peer)
+    greeting.inflight = False
     if reply.refused:
         if greeting.refused != reply.refused:
             s.event(fx, EventKind.REFUSED, reply.refused, peer)
@@ -121,9 +126,10 @@ def on_hello_reply(s: State, fx: Effects, peer: NodeId, reply: HelloReply, now: 
 
 def on_hello_lost(s: State, peer: NodeId, now: float) -> None:
     """No answer will come: greet again later, and ever less often."""
-    greeting = greeting_of(s, peer)
-    greeting.inflight = False
-    _greet_later(s, greeting, now)
+    greeting = s.greetings.get(peer)
+    if greeting is not None:  # else it was removed meanwhile
+        greeting.inflight = False
+        _greet_later(s, greeting, now)
 
 
 def _greet_later(s: State, greeting: Greeting, now: float) -> None:
@@ -192,6 +198,8 @@ def _recorded_by(
 ) -> None:
     """Does `peer` hold us to our incarnation? A majority of the other voters admits us."""
     if s.admitted or (s.me, s.identity.incarnation) not in records:
+        return
+    if not s.configuration.is_member(peer):
         return
     s.recorded_by.add(peer)
     admit_if_recorded(s, fx, now)

@@ -14,8 +14,9 @@ A byte that changed in memory is in no log and in no answer: only reading the st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from raftd.core import membership
 from raftd.core.comparing import Check, Differing, Mark, StateDigest, Verdict
 from raftd.core.effects import Effects
 from raftd.core.events import EventKind
@@ -88,14 +89,18 @@ def _end(s: State, fx: Effects, lead: Leadership, check: Check, now: float) -> N
     if len(check.reports) < 2:
         return
     found = judge(s.configuration, check.reports)
-    members = s.configuration.members()
-    unheard = [
-        known
-        for known in s.agreement.verdict.differing
-        if known.node in members and known.node not in check.reports
-    ]
-    differing = tuple(sorted((*found, *unheard)))
+    unheard = [known for known in s.agreement.verdict.differing if known.node not in check.reports]
+    differing = _not_gone(s, sorted((*found, *unheard)), membership.committed(s))
     _take(s, fx, Verdict(check.mark.index, differing))
+
+
+def _not_gone(
+    s: State, differing: Iterable[Differing], committed: Configuration
+) -> tuple[Differing, ...]:
+    """Without those that were removed for good. This node does not let itself off."""
+    return tuple(
+        known for known in differing if known.node == s.me or known.node not in committed.retired
+    )
 
 
 def judge(
@@ -132,6 +137,18 @@ def hear(s: State, fx: Effects, request: AppendRequest) -> None:
         if heard > s.agreement.heard:  # heartbeats may overtake each other
             s.agreement.heard = heard
             _take(s, fx, request.verdict)
+
+
+def forget_retired(s: State, fx: Effects) -> None:
+    """The configuration is committed: whoever was removed is compared with nobody any more.
+
+    The last verdict would name it for ever if it was the last one, or if nobody is left to compare
+    with. Not before that: who differs must serve nothing while it may still be a member.
+    """
+    verdict = s.agreement.verdict
+    left = _not_gone(s, verdict.differing, s.configuration)
+    if left != verdict.differing:
+        _take(s, fx, Verdict(verdict.index, left))
 
 
 def _mark(s: State, mark: Mark) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from raftd.core import admission, leader, roles, transfer
+from raftd.core import admission, agreement, leader, roles, transfer
 from raftd.core.configuration_format import RETIRED_MAX, encode_configuration
 from raftd.core.effects import ChangeRefused, Effects, NotLeader, Unavailable
 from raftd.core.progress import Mode, Progress
@@ -299,6 +299,8 @@ def settle(s: State, fx: Effects, now: float) -> None:
         _append(s, fx, _left(configuration), now)
         return
     admission.admit_if_joined(s, fx, now)
+    if s.agreement.verdict.differing:
+        agreement.forget_retired(s, fx)
     if lead is not None and not configuration.is_voter(s.me):
         _hand_over(s, fx, lead, now)
     elif lead is None and s.me in configuration.retired:

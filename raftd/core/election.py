@@ -43,23 +43,33 @@ def link_lost(s: State, fx: Effects, peer: NodeId, now: float) -> None:
 
 def timeout(s: State, fx: Effects, now: float) -> None:
     """Figure 2, "Followers": nothing was heard for an election timeout. Late timers: `timers`."""
-    if not s.may_vote or not membership.may_campaign(s):
-        if not s.removed:
-            admission.greet_again(s)
-        roles.arm_election(s, now)
-        return
     late = now - s.election_deadline > s.settings.heartbeat_interval
     if late and not s.late_rearmed:
         s.election_deadline = now + s.settings.heartbeat_interval
         s.late_rearmed = True
         return
     why = "the link to the leader broke" if s.link_lost else "election timeout"
-    if s.settings.prevote:
+    if not s.may_vote or not membership.may_campaign(s):
+        _wait_for_leader(s, fx, now, why)
+    elif s.settings.prevote:
         start_prevote(s, fx, now, why)
     elif not s.term_is_durable:
+        roles.lose_leader(s, fx, why)
         roles.arm_retry(s, now)  # its disk hangs: one more term would ask nobody either
     else:
         start(s, fx, now, why)
+
+
+def _wait_for_leader(s: State, fx: Effects, now: float, why: str) -> None:
+    """A learner, or whoever else may not campaign, has lost its leader all the same.
+
+    The story without it: a learner that was cut off named its dead leader for ever, called itself
+    ready, and kept what its clients asked until it could ask that leader.
+    """
+    if not s.removed:
+        admission.greet_again(s)
+    roles.lose_leader(s, fx, why)
+    roles.arm_election(s, now)
 
 
 def start_prevote(s: State, fx: Effects, now: float, why: str) -> None:
@@ -104,9 +114,11 @@ def wake_unasked(s: State, fx: Effects, now: float) -> None:
 
 
 def on_vote_lost(s: State, fx: Effects, peer: NodeId, sent: VoteRequest, now: float) -> None:
-    """No answer will come: ask once more in this candidacy, but not in a tight loop."""
+    """No answer will come: ask once more in this candidacy, but not in a tight loop. Not who lost
+    its vote meanwhile: next_vote_request has nothing for it, and `wake_at` would say "now" on.
+    """
     campaign = s.campaign
-    if campaign is None or not is_current(s, sent):
+    if campaign is None or not is_current(s, sent) or not s.configuration.is_voter(peer):
         return
     if s.link_lost and peer == s.link_lost_to:
         # The leader whose death this is about: waiting for its answer would hide that the others

@@ -47,7 +47,7 @@ def set_configuration(s: State, fx: Effects, now: float, configurations: Configu
     if s.leadership is not None:
         _follow_with_progress(s, fx, s.leadership, gone, now)
     if s.campaign is not None:
-        _follow_with_campaign(s, fx, gone, now)
+        _follow_with_campaign(s, fx, now)
     index = s.configurations[-1][0]
     s.event(fx, EventKind.CONFIGURATION, f"from entry {index} on: {s.configuration}")
     s.wake_all(fx, Channel.CONTROL, Channel.APPEND)
@@ -78,15 +78,15 @@ def _follow_with_progress(
         lead.transfer = None
 
 
-def _follow_with_campaign(s: State, fx: Effects, gone: set[NodeId], now: float) -> None:
-    """Only who may campaign does so, and only members are asked again."""
+def _follow_with_campaign(s: State, fx: Effects, now: float) -> None:
+    """Only who may campaign does so, and only voters are asked again."""
     assert s.campaign is not None
     if not may_campaign(s):
         roles.become_follower(s, fx, None, now, "it is no voter any more")
         roles.arm_election(s, now)
         return
-    for peer in gone:
-        s.campaign.ask_again_at.pop(peer, None)
+    for peer in [peer for peer in s.campaign.ask_again_at if not s.configuration.is_voter(peer)]:
+        del s.campaign.ask_again_at[peer]
 
 
 def may_campaign(s: State) -> bool:

@@ -110,6 +110,16 @@ def become_follower(s: State, fx: Effects, leader: NodeId | None, now: float, wh
         fx.wake[(leader, Channel.CONTROL)] = None
 
 
+def lose_leader(s: State, fx: Effects, why: str) -> None:
+    """A follower that cannot campaign hears nothing of its leader: it goes by none, and waits."""
+    leader = s.leader_id
+    if s.role is not Role.FOLLOWER or leader is None:
+        return
+    s.leader_id = None
+    reads.fail_forwarded(s, fx, "the leader was lost")
+    s.event(fx, EventKind.LEADER, f"leader {leader} was lost: {why}", leader)
+
+
 def step_down(s: State, fx: Effects, now: float, why: str) -> None:
     """A leader that cannot do its work stops claiming it, in its own term. The vote stays."""
     become_follower(s, fx, None, now, why)

@@ -42,7 +42,7 @@ def wake_at(s: State, now: float) -> float:
                 due = min(due, greeting.next_at)
     if s.leadership is not None:
         return min(due, _leader_due(s, s.leadership, now))
-    if s.campaign is not None:
+    if s.campaign is not None and s.term_is_durable:  # else nobody is asked before it is
         for peer, at in s.campaign.ask_again_at.items():
             if peer not in s.campaign.asked:
                 due = min(due, at)
@@ -76,7 +76,8 @@ def _leader_due(s: State, lead: Leadership, now: float) -> float:
     due = min(contact.disk_deadline(s, lead), lead.hand_over_at, lead.prefer_at)
     due = min(due, agreement.check_due(lead))
     for progress in lead.progress.values():
-        due = min(due, _progress_due(progress))
+        if progress.peer in s.incarnations:  # else only Hello may be sent, whose time is above
+            due = min(due, _progress_due(progress))
     if lead.transfer is not None:
         due = min(due, lead.transfer.deadline)
     if s.settings.check_quorum and s.role is Role.LEADER:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from raftd.core.agreement import NO_MAJORITY, judge
-from raftd.core.comparing import Differing, Mark, StateDigest
+from raftd.core.comparing import Check, Differing, Mark, StateDigest
 from raftd.core.effects import Effects
 from raftd.core.events import EventKind
+from raftd.core.state import leadership
 from raftd.core.types import Configuration, Index, NodeId, Settings
 from tests.core.commands import Script
 from tests.core.env import ScriptNode
@@ -107,6 +108,39 @@ def test_the_next_leader_keeps_the_verdict() -> None:
     script.check()
     assert script.nodes["n2"].core.leader_id == "n2"
     assert script.differing() == {"n1": ["n3"], "n2": ["n3"], "n3": ["n3"]}
+
+
+def test_who_was_removed_does_not_differ_any_more() -> None:
+    """With checks that are over, or that nobody else is left for, it was named for ever."""
+    script = formed()
+    script.rotten = {"n3"}
+    script.check()
+    for line in ("change n1 remove n3", "stabilize", "tick n1 0.1", "stabilize"):
+        script.run(line)
+    assert script.differing() == {"n1": [], "n2": [], "n3": ["n3"]}
+    script.rotten = {"n2"}
+    script.check()
+    assert script.differing()["n1"] == ["n1", "n2"], "no majority"
+    for line in ("change n1 remove n2 force", "stabilize"):
+        script.run(line)
+    assert script.differing()["n1"] == ["n1"], (
+        "its state may be the wrong one, and a start reads it anew"
+    )
+
+
+def test_a_digest_of_who_was_removed_meanwhile_is_not_judged() -> None:
+    script = formed()
+    n1 = script.nodes["n1"].core
+    lead = leadership(n1._s)
+    check = lead.check = Check(Mark(1, 1, 1), script.now, script.now + 0.05)
+    for node in ("n1", "n2", "n3"):
+        check.reports[node] = digest(keys=b"b" if node == "n3" else b"a")
+    for line in ("change n1 remove n3", "stabilize"):
+        script.run(line)
+    assert lead.check is check
+    script.do_tick("n1", "0.1")
+    assert lead.check is not check
+    assert n1.verdict.differing == ()
 
 
 def test_nodes_that_do_not_digest_are_not_judged() -> None:

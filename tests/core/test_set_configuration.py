@@ -9,9 +9,16 @@ from raftd.core import leader
 from raftd.core.configuration_format import encode_configuration
 from raftd.core.core import RaftCore
 from raftd.core.effects import Effects
-from raftd.core.messages import AppendRequest, Channel, HelloRequest, SnapshotRequest
+from raftd.core.messages import (
+    AppendRequest,
+    Channel,
+    HelloReply,
+    HelloRequest,
+    SnapshotRequest,
+    VoteRequest,
+)
 from raftd.core.state import State
-from raftd.core.types import Configuration, Entry, EntryType, Role, SnapshotMeta
+from raftd.core.types import Configuration, Entry, EntryType, Identity, Role, SnapshotMeta
 from tests.core.commands import Script
 from tests.core.leading import CONFIGURATION, Leader
 
@@ -124,6 +131,54 @@ def test_nobody_is_asked_again_who_is_gone() -> None:
     core.snapshot_received(meta, "token", SnapshotRequest(1, "n2", meta, 0), env.now)
     assert state.campaign is not None
     assert "n3" not in state.campaign.ask_again_at
+
+
+def test_a_vote_request_that_is_lost_to_who_is_no_voter_any_more_is_not_repeated() -> None:
+    """The node that a snapshot had just shown to be gone was called all the same, and `wake_at`
+    said "now" until the campaign was over.
+    """
+    env = Script()
+    for line in ("cluster 3", "boot", "campaign n1"):
+        env.run(line)
+    core = env.nodes["n1"].core
+    assert core._s.campaign is not None
+    sent = VoteRequest(core._s.campaign.term, "n1", 0, 0, pre=True, transfer=False)
+    meta = SnapshotMeta(5, core.current_term, Configuration(("n1", "n2"), ("n4",)), 10)
+    core.snapshot_received(meta, "token", SnapshotRequest(1, "n2", meta, 0), env.now)
+    for peer in ("n2", "n3", "n4"):
+        core.unreachable(peer, sent, env.now)
+    assert set(core._s.campaign.ask_again_at) == {"n2"}
+
+
+def test_a_demoted_voter_is_not_asked_again() -> None:
+    """It is a member still, and owes nobody a vote: it was woken until the campaign was over."""
+    env = Script()
+    for line in ("cluster 3", "boot", "campaign n1"):
+        env.run(line)
+    core = env.nodes["n1"].core
+    assert core._s.campaign is not None
+    core._s.campaign.ask_again_at["n3"] = env.now
+    meta = SnapshotMeta(5, core.current_term, Configuration(("n1", "n2"), ("n3",)), 10)
+    core.snapshot_received(meta, "token", SnapshotRequest(1, "n2", meta, 0), env.now)
+    assert "n3" not in core._s.campaign.ask_again_at
+
+
+def test_a_hello_that_ends_late_leaves_nothing_of_who_was_removed() -> None:
+    """n3 had refused this node, was removed meanwhile, and was named as refusing it for ever."""
+    for reply in (None, HelloReply(Identity("0" * 16, "n3", "c"), (), "unknown here")):
+        n1 = Leader()
+        state, effects = n1.core._s, Effects()
+        state.greetings.pop("n3")
+        hello = n1.owed("n3", Channel.CONTROL)[0]
+        assert isinstance(hello, HelloRequest)
+        item = entry(state.log.last_index + 1, n1.term, "n1", "n2")
+        leader.append(state, effects, n1.now, (item,))
+        if reply is None:
+            n1.core.unreachable("n3", hello, n1.now)
+        else:
+            n1.answer("n3", hello, reply)
+        assert set(state.greetings) == {"n2"}
+        assert n1.core.state(n1.now).refused_by == ()
 
 
 def test_one_file_sets_the_configuration_and_one_the_role() -> None:

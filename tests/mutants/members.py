@@ -92,6 +92,48 @@ MEMBERS = (
         by="members-are-called",
     ),
     plant(
+        "greetings-of-who-is-no-member",
+        "of a Hello by or to a node that is no member nothing is kept",
+        core(
+            "admission",
+            "    if not s.configuration.is_member(peer):\n        return\n    s.recorded",
+            "    s.recorded",
+        ),
+        core(
+            "admission",
+            "    if not s.configuration.is_member(peer):\n        return\n    greeting",
+            "    greeting",
+        ),
+        core(
+            "admission",
+            "    greeting = s.greetings.get(peer)\n    if greeting is not None:  # else",
+            "    greeting = greeting_of(s, peer)\n    if True:  # else",
+        ),
+        by="kept-of-members",
+    ),
+    plant(
+        "learner-keeps-a-silent-leader",
+        "who may not campaign gives up a silent leader all the same",
+        core(
+            "election",
+            "    roles.lose_leader(s, fx, why)\n    roles.arm_election(s, now)\n",
+            "    roles.arm_election(s, now)\n",
+        ),
+        by="silent-leader-ends",
+    ),
+    plant(
+        "heartbeat-is-due-to-who-was-never-met",
+        "a timer that nothing can be done for is not due",
+        core("timers", "        if progress.peer in s.incarnations:", "        if True:"),
+        by="timers-end",
+    ),
+    plant(
+        "due-hello-wakes-nobody",
+        "whoever is owed something is woken when it is due",
+        core("timers", "    admission.wake_ungreeted(s, fx, now)\n", ""),
+        by="timers-end",
+    ),
+    plant(
         "truncated-configuration-stays",
         "a configuration is out of force when its entry is truncated (4.1)",
         core("membership", "    if len(kept) < len(s.configurations):\n", "    if False:\n"),

@@ -20,8 +20,7 @@ snapshot-before-marker     no marker in the log before its snapshot file is dura
 snapshot-files-kept        no file goes that a mark, on disk or queued, or the machine needs
 backup-whole               a snapshot that is held is read whole, whatever comes and goes meanwhile
 release-after-marker       no log is dropped that a durable snapshot does not cover
-read-index                 a confirmed read's index is at least what was committed when the read
-arrived
+read-index                 a confirmed read's index is at least what was committed as it arrived
 recovery                   a restart finds exactly what was synced (and whole writes after it)
 commit-is-verified         a follower commits only what its leader's log holds too
 queue-order                the log gets all writes in the order in which the core asked for them
@@ -40,6 +39,8 @@ pin-needs-progress         a log is pinned anew only for who got further than ev
 newer-snapshot-sent        a snapshot that was refused gives way to a newer one
 heartbeats-go-on           the network thread waits for no disk that is slow or hangs
 hand-over-goes-on          a hand-over whose word was lost is repeated, or ends
+timers-end                 a timer that is due is acted on, and is then due later
+silent-leader-ends         nobody goes by a leader for long that it hears nothing of
 strangers-end-nobody       what a peer sends, however wrong, ends no node
 members-are-called         a node calls members only, and who leads
 configuration-in-force     a node goes by the last configuration in its log, appended or truncated
@@ -47,6 +48,7 @@ one-change-at-a-time       a leader changes the members only when the change bef
 own-term-before-change     and never before an entry of its own term is
 only-voters-lead           a leader is a voter, or was one until a change that it holds
 snapshot-keeps-members     a snapshot holds the configuration of its index
+kept-of-members            what a node keeps for each peer is of members, what it asks of voters
 progress-of-members        a leader keeps progress of the members, and of nobody else
 no-id-twice                who was removed is never a member again
 only-the-removed-leave     nobody ends as removed but who was
@@ -115,8 +117,7 @@ class Checkers(MemberChecks):
 
     def wiped(self, name: NodeId) -> None:
         view = self.views[name]
-        view.disk, view.memory = Shadow(self.tables), Shadow(self.tables)
-        view.pending = []
+        view.disk, view.memory, view.pending = Shadow(self.tables), Shadow(self.tables), []
         view.wiped = True
 
     # writes

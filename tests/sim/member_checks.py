@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import TYPE_CHECKING
 
 from raftd.core.types import (
@@ -82,6 +82,7 @@ class MemberChecks(ShellChecks):
                     f"{view.name} goes by {followed}, its log says {written}",
                 )
             view.followed = followed
+        self._look_at_kept(view, core)
         if view.configuration is not written or view.role is not core.role:
             view.configuration = written
             self._look_at_progress(view, core)
@@ -97,6 +98,18 @@ class MemberChecks(ShellChecks):
                     "progress-of-members",
                     f"{view.name} keeps progress of {sorted(kept)} in {core.configuration}",
                 )
+
+    def _look_at_kept(self, view: NodeView, core: RaftCore) -> None:
+        """What is kept for each member goes with it, and does not come back with a late answer."""
+        state = core._s
+        followed, campaign = core.configuration, state.campaign
+        again: Collection[NodeId] = () if campaign is None else campaign.ask_again_at
+        for node in (*state.greetings, *state.recorded_by, *again):
+            if not followed.is_member(node):
+                self.fail("kept-of-members", f"{view.name} keeps something of {node}: {followed}")
+        for node in again:
+            if not followed.is_voter(node):
+                self.fail("kept-of-members", f"{view.name} will ask {node} for a vote: {followed}")
 
     def elected_by(self, view: NodeView, term: Term) -> None:
         """Majorities of its own newest configuration, learners not counted."""

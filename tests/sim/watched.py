@@ -26,6 +26,7 @@ from raftd.core.types import (
 from raftd.machine.sessions import Sessions
 from raftd.node.ports import NodeHandle
 from tests.sim.leading import HandOvers, Pins
+from tests.sim.waiting import Waiting
 from tests.sim.watched_files import WatchedSnapshots
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class WatchedCore(RaftCore):
         self.log_limit = process.plan.shell.log_memory_limit_bytes
         self.pins = Pins()
         self.handovers = HandOvers()
+        self.waiting = Waiting()
         self._leading_term: Term | None = None
         return self
 
@@ -105,10 +107,14 @@ class WatchedCore(RaftCore):
         return self._look(super().link_lost(peer, now))
 
     def tick(self, now: float) -> Effects:
-        if self.wake_at(now) <= now:
+        due = self.wake_at(now)
+        self.waiting.ticks(self, due, now)
+        if due <= now:
             self.process.world.events += 1
             self.process.world.trace(self.process.node.name, "tick")
-        return self._look(super().tick(now))
+        fx = self._look(super().tick(now))
+        self.waiting.ticked(self, now)
+        return fx
 
     def persisted(self, seq: WriteSeq, now: float) -> Effects:
         self.process.checkers.told_persisted(self.process.node.name, seq)

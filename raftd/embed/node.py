@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from raftd.config import Config, ConfigError
-from raftd.config.rules import problems
+from raftd.config import Config
 from raftd.core.effects import Event
 from raftd.core.types import RaftState
+from raftd.embed.arguments import check_bytes, check_config, check_machine
 from raftd.embed.calls import Call, Calls, answered, applied, handed_over, snapshot_index
 from raftd.embed.failing import SayIt
 from raftd.embed.opening import CannotStart, open_data, refusal
@@ -63,11 +63,10 @@ class RaftNode:
         fatal: told when the node cannot go on. It has stopped taking part by then; make a new one,
         or end the process. Without one a line goes to the logger raftd.node. observer: sees every
         event, on the node's thread. security: None: what `config` says; its files are read at the
-        start. Raises ConfigError, one line a problem.
+        start. Raises ConfigError, one line a problem; TypeError, if `machine` is none.
         """
-        found = [f"{name}: {what}" for name, what in problems(config)]
-        if found:
-            raise ConfigError(found)
+        check_config(config)
+        check_machine(machine)
         self._config = config
         self._machine = machine
         self._host: FatalPort = fatal or SayIt()
@@ -177,11 +176,12 @@ class RaftNode:
 
         It is sent once and never again, so nothing is done twice. The call raises NotLeader on any
         node but the leader, NotDone, OutcomeUnknown, MachineRefused or AnswerTooLong. Raises
-        ValueError here and now if the command is larger than any node takes.
+        here and now: ValueError if the command is larger than any node takes; TypeError.
 
         raftd.client does more, also from this program: it finds the leader, and tries again without
         doing anything twice.
         """
+        check_bytes("command", command)
         payload = encode_batch(b"", 0, [(0, command)])
         try:
             check_batch(payload)
@@ -193,8 +193,9 @@ class RaftNode:
         """Ask the machine. Linearizable, on any node that is in touch with a leader's majority.
 
         stale: from this node's own state, without asking anybody. The call raises NotDone or
-        MachineRefused.
+        MachineRefused. Raises TypeError here and now.
         """
+        check_bytes("request", request)
         return self._ask(lambda node, done: node.query([request], stale, done, OWN), answered)
 
     def transfer(self, target: str | None = None) -> Call[str]:

@@ -37,6 +37,13 @@ def message(error: MachineError) -> bytes:
     return data.decode("utf-8", "ignore").encode()
 
 
+def blame(answer: object, error: Exception) -> Exception:
+    """Why an answer could not be kept: it is none. Else the error itself, the machine's own."""
+    if isinstance(answer, bytes | bytearray | memoryview):
+        return error
+    return TypeError(f"apply answered {type(answer).__name__}, expected bytes")
+
+
 def too_long(answer: bytes, limit: int, version: int) -> tuple[int, bytes]:
     """What is answered, and kept, in its place: the command is done all the same."""
     if version == wire.VERSION_1:

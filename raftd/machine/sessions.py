@@ -261,7 +261,7 @@ class Sessions:
         byte_room = limits.session_bytes - session.kept_bytes
         room = limits.results_bytes
         parts = [wire.RESULTS_HEADER.pack(wire.RESULTS_VERSION, len(batch.commands))]
-        offset = 0
+        offset, answer = 0, b""
         try:
             for offset, (seq, command) in enumerate(self._commands):  # noqa: B007 - see except
                 if room < 0:
@@ -290,7 +290,8 @@ class Sessions:
                 room -= len(result)
                 parts.append(result)
         except Exception as error:
-            raise _failure(index, term, offset, len(batch.commands), error) from error
+            why = answers.blame(answer, error)
+            raise _failure(index, term, offset, len(batch.commands), why) from error
         session.kept_bytes = limits.session_bytes - byte_room
         self._kept_numbers += len(applied) - numbers_before
         self._kept_bytes += session.kept_bytes - bytes_before
@@ -298,6 +299,7 @@ class Sessions:
         return b"".join(parts)
 
     def _answer(self, apply: Callable[[bytes], bytes], command: bytes, version: int) -> bytes:
+        answer = b""
         try:
             answer, limit = apply(command), self._limits.answer_bytes
             if len(answer) > limit:
@@ -305,6 +307,8 @@ class Sessions:
             return wire.RESULT_HEAD.pack(wire.OK, len(answer)) + answer
         except MachineError as error:
             return answers.result(wire.MACHINE_ERROR, answers.message(error))
+        except Exception as error:
+            raise answers.blame(answer, error) from error
 
 
 def _is_ahead(batch: wire.Batch, session: Session) -> bool:

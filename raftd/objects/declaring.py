@@ -43,9 +43,17 @@ def replicated(cls: type[Class]) -> type[Class]:
 
 def _no_field(self: object, name: str) -> NoReturn:
     if PLACE in vars(self):
-        text = "the fields are on the nodes: read them by a method under @query"
-        raise AttributeError(f"{type(self).__name__}.{name}: {text}")
+        raise AttributeError(f"{type(self).__name__}.{name}: {_not_here(type(self), name)}")
     raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _not_here(cls: type[Any], name: str) -> str:
+    """Why a handle lacks it: it is a field, or there is no such thing."""
+    if name in {each.name for each in fields(cls)}:
+        return "the fields are on the nodes: read them by a method under @query"
+    public = {each: getattr(cls, each) for each in dir(cls) if not each.startswith("_")}
+    asked = [each for each, it in public.items() if isinstance(it, Method) or callable(it)]
+    return f"there is no such method; it has {', '.join(asked)}"
 
 
 def _shown(self: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, Unpack, get_origin
 
 from raftd.client.settings import Options
 from raftd.objects import encoding
@@ -52,8 +52,8 @@ class Objects:
                     raise DeclarationError(f"{cls.__name__}.{name}: that name is taken")
                 found[name] = declared(name, value)
                 encoding.check_initial(found[name])
-            elif isinstance(value, type) and is_replicated(value):
-                text = f"make one: {name} = {value.__name__}()"
+            elif unmade := _unmade(value):
+                text = f"make one: {name} = {unmade}()"
                 raise DeclarationError(f"{cls.__name__}.{name} is a class: {text}")
         cls.declared = found
 
@@ -132,6 +132,14 @@ class Objects:
         if isinstance(self._channel, ClusterChannel):
             await self._channel.aclose()
         await asyncio.to_thread(self.stop)
+
+
+def _unmade(value: object) -> str:
+    """`Counter` or `Dict[str, int]`, if that is it, without its parentheses; empty if not."""
+    cls = get_origin(value) or value
+    if not (isinstance(cls, type) and is_replicated(cls)):
+        return ""
+    return cls.__name__ if cls is value else str(value).removeprefix(f"{cls.__module__}.")
 
 
 def machine_of(application: type[Objects]) -> Callable[[], ObjectsMachine]:

@@ -129,6 +129,7 @@ def held(item: Any) -> Callable[[], object]:
         (held(Starred()), r"item.add: \*args and \*\*kwargs have no types"),
         (held(Dict()), r"its types are open: declare it as Dict\[str, int\]\(\)"),
         (held(Counter), r"App.item is a class: make one: item = Counter\(\)"),
+        (held(Dict[str, int]), r"is a class: make one: item = Dict\[str, int\]\(\)$"),
         (lambda: type("App", (Objects,), {"stop": Counter()}), "App.stop: that name is taken"),
     ],
 )
@@ -165,6 +166,10 @@ def test_a_handle_has_no_fields_and_says_where_they_are() -> None:
     shop = local(Shop)
     with pytest.raises(AttributeError, match="on the nodes: read them by a method under @query"):
         _ = shop.orders.total
+    with pytest.raises(AttributeError, match=r"Dict.sett: there is no such method; .*pop, set, "):
+        _ = shop.stock.sett  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"Counter.__enter__: there is no such method; it "):
+        shop.orders.__enter__()  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
         _ = Counter().missing  # type: ignore[attr-defined]
     assert repr(shop.orders) == "<Counter 'orders' of a cluster>"

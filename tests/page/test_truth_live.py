@@ -212,8 +212,8 @@ def test_the_page_shows_what_live_nodes_say(tmp_path: Path, count: Count) -> Non
     silent = sum(page["silent"] for page in shown)
     told = (
         f"of {len(said)} moments of live nodes (at least {MOMENTS}) {len(wrong)} were shown "
-        f"wrongly (none) and {silent} were silent (less than {len(said) / 4:g}), and of another node "
-        f"{len(strange)} would have been wrong (more than {len(said) / 2:g}); "
+        f"wrongly (none) and {silent} were silent (less than {len(said) / 4:g}), {len(strange)} "
+        f"would have been wrong of another node (more than {len(said) / 2:g}); "
         f"of {len(dead)} moments of dead nodes (at least 1) {len(alive)} were shown alive (none)"
     )
     count("moments of live nodes compared", len(said))

@@ -81,6 +81,10 @@ class Browser:
             "POST", f"{self._session}/element/{self._element(selector)}/value", {"text": text}
         )
 
+    def act(self, actions: list[dict[str, Any]]) -> None:
+        """Of keys and pointers, as in the protocol's "Perform Actions"."""
+        self._call("POST", f"{self._session}/actions", {"actions": actions})
+
     def text(self, selector: str) -> str:
         return str(self.run("return document.querySelector(arguments[0]).textContent", selector))
 

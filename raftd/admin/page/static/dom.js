@@ -16,9 +16,11 @@ export const html = (tag, attributes = {}, ...children) =>
 export const svg = (tag, attributes = {}, ...children) =>
   build(document.createElementNS(SVG, tag), attributes, children);
 
-// Replaces the children only if `key` differs from the last time: focus and selection stay.
+// Replaces the children only if `key` differs from the last time: selection stays, and the focus on what has a data-id.
 export function show(parent, key, make) {
   if (parent.dataset.key === key) return;
   parent.dataset.key = key;
+  const focused = parent.contains(document.activeElement) ? document.activeElement.dataset.id : undefined;
   parent.replaceChildren(...make());
+  if (focused) parent.querySelector(`[data-id="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }

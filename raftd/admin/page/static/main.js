@@ -103,6 +103,7 @@ function draw() {
   find("live").setAttribute("aria-pressed", player.live);
   find("live").disabled = !player.growing;
   find("time").textContent = say(t);
+  find("timeline").setAttribute("aria-valuetext", say(t));
   if (document.activeElement !== find("timeline") || player.playing) {
     find("timeline").value = (1000 * (t - film.begin)) / Math.max(film.end - film.begin, 1e-9);
   }
@@ -133,6 +134,13 @@ const KEYS = {
   p: () => jump(false), l: () => goLive(), "+": () => speed(1), "-": () => speed(-1),
 };
 
+// Has the key a meaning of its own where the focus is? Space on the election that is shown goes on, as elsewhere.
+function isTaken(target, key) {
+  if (target.matches("input[type=range]")) return key.startsWith("Arrow");
+  if (target.closest("input, select")) return key === " " || key.startsWith("Arrow");
+  return Boolean(target.closest("button:not(#elections [aria-pressed=true])")) && key === " ";
+}
+
 function goLive() {
   if (!player.growing) return;
   player.cluster();
@@ -158,7 +166,7 @@ function controls() {
     if (file) play(await file.text(), file.name);
   });
   document.addEventListener("keydown", (event) => {
-    if (event.target.closest("button, input, select") && event.key !== "n" && event.key !== "p") return;
+    if (isTaken(event.target, event.key)) return;
     const act = KEYS[event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
     act();

@@ -15,18 +15,22 @@ export function servers(film, t) {
   });
   show(find("servers").tBodies[0], JSON.stringify(rows), () => rows.map((row, place) => {
     const kind = states[place].gone ? "dead" : states[place].role;
-    const cells = row.slice(1).map((value, cell) => html("td", cell === 0 ? { class: kind } : {}, `${value}`));
+    const cells = row.slice(1).map((value, cell) => html("td", cell === 0 ? { class: kind, colspan: row.length > 2 ? 1 : 9 } : {}, `${value}`));
     return html("tr", { "data-node": row[0], "data-role": kind }, html("th", { scope: "row" }, row[0]), ...cells);
   }));
 }
 
+let listed = new Map();   // id of a button -> its election, with all the answers that have come until now
+
 export function electionList(found, t, chosen, say, choose) {
   const shown = found.slice(-ELECTIONS_SHOWN).reverse();
+  listed = new Map(shown.map((one) => [`${one.node} ${one.t}`, one]));
   const key = shown.map((one) => title(one) + say(one.t)).join() + (chosen ? chosen.node + chosen.t : "");
   show(find("elections"), key, () => shown.map((one) => {
     const pressed = chosen !== null && chosen.node === one.node && chosen.t === one.t;
-    const button = html("button", { "aria-pressed": pressed }, html("time", {}, say(one.t)), ` ${title(one)}`);
-    button.addEventListener("click", () => choose(one));
+    const id = `${one.node} ${one.t}`;
+    const button = html("button", { "aria-pressed": pressed, "data-id": id }, html("time", {}, say(one.t)), ` ${title(one)}`);
+    button.addEventListener("click", () => choose(listed.get(id)));
     return html("li", { "data-won": one.won }, button);
   }));
 }

@@ -2,7 +2,7 @@
 
 import { svg } from "./dom.js";
 
-const CENTER = [320, 215], RADIUS = [215, 150], SIZE = 40;
+const CENTER = [320, 215], RADIUS = [215, 150], SIZE = 44;
 export const FLIGHT_SECONDS = 0.35;   // on the screen; the film's own times are too short to see
 const NAMED = new Set(["heartbeat", "append", "vote", "pre-vote", "snapshot"]);
 

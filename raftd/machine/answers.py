@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from raftd.machine.protocol import MachineError
+from raftd.machine.protocol import MachineError, MachineFailure, describe
 from raftd.machine.session_table import KEPT_HEAD, RESULT_AT
 from raftd.wire import batch as wire
 
@@ -42,6 +42,13 @@ def blame(answer: object, error: Exception) -> Exception:
     if isinstance(answer, bytes | bytearray | memoryview):
         return error
     return TypeError(f"apply answered {type(answer).__name__}, expected bytes")
+
+
+def failure(index: int, term: int, offset: int, count: int, error: Exception) -> MachineFailure:
+    return MachineFailure(
+        f"entry {index} (term {term}), command {offset} of {count}: the machine raised"
+        f" {describe(error)}; it is not applied; correct the machine on all nodes and restart"
+    )
 
 
 def too_long(answer: bytes, limit: int, version: int) -> tuple[int, bytes]:

@@ -245,7 +245,7 @@ class Sessions:
                 room -= len(result)
                 parts.append(result)
         except Exception as error:
-            raise _failure(index, term, offset, len(batch.commands), error) from error
+            raise answers.failure(index, term, offset, len(batch.commands), error) from error
         return b"".join(parts)
 
     def _apply_in_session(
@@ -291,7 +291,7 @@ class Sessions:
                 parts.append(result)
         except Exception as error:
             why = answers.blame(answer, error)
-            raise _failure(index, term, offset, len(batch.commands), why) from error
+            raise answers.failure(index, term, offset, len(batch.commands), why) from error
         session.kept_bytes = limits.session_bytes - byte_room
         self._kept_numbers += len(applied) - numbers_before
         self._kept_bytes += session.kept_bytes - bytes_before
@@ -315,10 +315,3 @@ def _is_ahead(batch: wire.Batch, session: Session) -> bool:
     """Is its floor above every number that this or an earlier batch of the session brought?"""
     highest = max(session.highest(), max(seq for seq, _ in batch.commands))
     return batch.floor > highest and batch.version != wire.VERSION_1
-
-
-def _failure(index: int, term: int, offset: int, count: int, error: Exception) -> MachineFailure:
-    return MachineFailure(
-        f"entry {index} (term {term}), command {offset} of {count}: the machine raised"
-        f" {describe(error)}; it is not applied; correct the machine on all nodes and restart"
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pytest
 
@@ -303,23 +303,6 @@ def test_any_other_exception_stops_the_node_and_says_where(
     assert "entry 2 (term 1), command 1 of 3" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert node.journal.done == [b"a"]
-
-
-@pytest.mark.parametrize("in_session", [True, False])
-@pytest.mark.parametrize(("answer", "kind"), [(7, "int"), ("seven", "str"), (None, "NoneType")])
-def test_an_answer_that_is_not_bytes_is_named(in_session: bool, answer: Any, kind: str) -> None:
-    """It was told as what Python raised over it: "object of type 'int' has no len()"."""
-
-    class Chatty(Journal):
-        def apply(self, command: bytes) -> bytes:
-            return answer if command == b"b" else b"fine"
-
-    node = Node()
-    node.sessions = Sessions(Chatty())
-    session = node.open() if in_session else b""
-    with pytest.raises(MachineFailure, match=f"apply answered {kind}, expected bytes") as caught:
-        node.send(session, 0, (1, b"a"), (2, b"b"))
-    assert "command 1 of 2" in str(caught.value)
 
 
 @pytest.mark.parametrize(

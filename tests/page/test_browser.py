@@ -30,12 +30,16 @@ LATE_HEAD = """
 const modules = [import('/page/film.js'), import('/page/source.js')];
 return Promise.all(modules).then(([{ Film }, source]) => {
   const begin = source.present(), asked = window.fetch, film = new Film(Infinity);
+  const was = [begin - 3.5, begin - 0.5];
   const line = (record) => new TextEncoder().encode(JSON.stringify(record) + "\\n");
   const state = (t) => ({ t, node: "n1", kind: "state" });
   const body = new ReadableStream({ start(tell) {
     tell.enqueue(line({ kind: "film", node: "n1", nodes: {}, now: begin - 3 }));
-    for (const t of [begin - 3.5, begin - 0.5]) tell.enqueue(line(state(t)));
-    setTimeout(() => tell.enqueue(line(state(source.present()))), 400);
+    for (const t of was) tell.enqueue(line(state(t)));
+    setTimeout(() => {
+      was.push(source.present());
+      tell.enqueue(line(state(was[2])));
+    }, 400);
   } });
   window.fetch = () => Promise.resolve(new Response(body));
   const end = new AbortController();
@@ -47,7 +51,6 @@ return Promise.all(modules).then(([{ Film }, source]) => {
       clearInterval(wait);
       end.abort();
       window.fetch = asked;
-      const was = [begin - 3.5, begin - 0.5, begin + 0.4];
       resolve(states.map(({ t }, place) => t - was[place]));
     }, 20);
   });

@@ -42,12 +42,12 @@ def cluster_to_join(config: Config) -> str:
 
 
 class Joining:
-    """Thread raft-join: asks to be added until this node is a member, then ends."""
+    """Thread raft-join: asks to be added until this node is in for good, then ends."""
 
-    def __init__(self, config: Config, is_member: Callable[[], bool]) -> None:
-        """is_member: whether the node knows itself to be one; any thread."""
+    def __init__(self, config: Config, is_in: Callable[[], bool]) -> None:
+        """is_in: whether the node knows that the entry that adds it is committed; any thread."""
         self._config = config
-        self._is_member = is_member
+        self._is_in = is_in
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="raft-join", daemon=True)
 
@@ -63,7 +63,7 @@ class Joining:
         config, told = self._config, ""
         own = config.peers[config.id]
         with Client(config.join, **_options(config)) as client:
-            while not self._is_member() and not self._stop.is_set():
+            while not self._is_in() and not self._stop.is_set():
                 try:
                     client.change_member("add", config.id, own.peer, own.client)
                 except RaftdError as error:

@@ -112,15 +112,21 @@ class RaftNode:
         self._directory, self._thread = directory, thread
         if thread.node.film is not None:
             thread.node.film.show_changes(getattr(self._machine, "last_changes", None))
-        if self._config.join and not self._is_member():
+        if self._config.join and not self._is_in():
             # It brings the client library, which all other nodes start without.
             from raftd.embed.joining import Joining
 
-            self._joining = Joining(self._config, self._is_member)
+            self._joining = Joining(self._config, self._is_in)
             self._joining.start()
 
-    def _is_member(self) -> bool:
-        return self.state().configuration.is_member(self._config.id)
+    def _is_in(self) -> bool:
+        """For good: a first voter, or added by an entry that is committed.
+
+        The story with any entry in the log: the leader that had sent it was lost, the next one did
+        not have it, and nobody was asked any more to take this node in.
+        """
+        assert self._directory is not None
+        return bool(self._directory.first.voters) or self.state().admitted
 
     def stop(self) -> None:
         """Hand leadership over, answer everybody, close. Harmless again, and after a failure.

@@ -1,0 +1,84 @@
+"""A node that joins asks until it is in for good: a leader that is lost may not have taken it in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from examples.counter import Counter
+from raftd.config import Config
+from raftd.core.configuration_format import encode_configuration
+from raftd.core.types import Configuration, Entry, EntryType, HardState, Identity, Member, Write
+from raftd.embed import RaftNode, joining
+from raftd.storage.fs import OsFileSystem
+from raftd.storage.identity import Founding, IdentityFile
+from raftd.storage.making import make_directory
+from raftd.storage.snapshots import SnapshotFiles
+from raftd.storage.wal import Wal
+from tests.embed.test_embed import config
+
+SEGMENT_BYTES = 1 << 20
+ME = Identity("0" * 16, "n4", "4444")
+VOTERS = ("n1", "n2", "n3")
+WITH_IT = Configuration(VOTERS, ("n4",), about=(Member("n4", "a:1", "a:2", "4444"),))
+
+
+class Asking:
+    """In the place of `Joining`: what a node has asked of it."""
+
+    made: list[Asking]
+
+    def __init__(self, config: Config, is_in: Callable[[], bool]) -> None:
+        self.is_in = is_in
+        self.made.append(self)
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Asking]:
+    monkeypatch.setattr(Asking, "made", [], raising=False)
+    monkeypatch.setattr(joining, "Joining", Asking)
+    return Asking.made
+
+
+def directory(root: Path, founding: Founding, *, admitted: bool) -> None:
+    """Of n4, whose log ends with the entry that adds it, which may never be committed."""
+
+    def fill(wal: Wal, snapshots: SnapshotFiles) -> None:
+        entry = Entry(1, 1, EntryType.CONFIGURATION, encode_configuration(WITH_IT))
+        write = Write(1, hard_state=HardState(1, None), entries=(entry,), admitted=admitted)
+        wal.commit([write])
+
+    make_directory(OsFileSystem(), str(root), IdentityFile(ME, founding), fill, SEGMENT_BYTES)
+
+
+def started(root: Path) -> RaftNode:
+    peers = {"n4": config(root).peers["n1"]}
+    return RaftNode(config(root, id="n4", peers=peers, join="127.0.0.1:1"), Counter())
+
+
+def test_an_entry_that_is_not_committed_takes_nobody_in(made: list[Asking], tmp_path: Path) -> None:
+    """That leader was lost, the next one had no such entry, and nobody ever asked it."""
+    directory(tmp_path / "n4", Founding(), admitted=False)
+    with started(tmp_path / "n4") as node:
+        assert node.state().configuration.is_member("n4")
+        [asking] = made
+        assert not asking.is_in()
+
+
+def test_who_was_taken_in_does_not_ask_again(made: list[Asking], tmp_path: Path) -> None:
+    directory(tmp_path / "n4", Founding(), admitted=True)
+    with started(tmp_path / "n4"):
+        assert made == []
+
+
+def test_a_first_voter_does_not_ask(made: list[Asking], tmp_path: Path) -> None:
+    """It waits for the other first voters, and no leader has to add it."""
+    directory(tmp_path / "n4", Founding((*VOTERS, "n4")), admitted=False)
+    with started(tmp_path / "n4"):
+        assert made == []

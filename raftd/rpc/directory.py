@@ -37,6 +37,8 @@ class Directory:
         """It moves when a node has told another protocol than before."""
         self.unfit: Callable[[int], str] = lambda protocol: ""
         """Why a node that speaks this protocol may not take part; empty when it may."""
+        self.moved: Callable[[NodeId], None] = lambda node: None
+        """Told whose peer address is another one by what that node has just said of itself."""
 
     def agree(self, members: Iterable[Member]) -> None:
         """What the configuration in force says of its members."""
@@ -49,6 +51,7 @@ class Directory:
         """
         if node not in self._advertised and len(self._advertised) >= ADVERTISED_MAX:
             return  # no cluster is that large: somebody makes up names
+        before = self.get(node).peer_address
         self._advertised[node] = PeerAddress(
             _plausible(address.peer_address),
             _plausible(address.client_address),
@@ -57,6 +60,8 @@ class Directory:
         if protocol and self._protocols.get(node) != protocol:
             self._protocols[node] = protocol
             self.heard += 1
+        if self.get(node).peer_address != before:
+            self.moved(node)
 
     def protocol(self, node: NodeId) -> int:
         """What it understands; 0: it was not heard since this process began."""

@@ -1,4 +1,4 @@
-"""A node that joins asks until it is in for good: a leader that is lost may not have taken it in."""
+"""A node that joins asks until it is in for good: a leader that is lost may not have added it."""
 
 from __future__ import annotations
 

@@ -250,3 +250,23 @@ def test_another_node_at_the_old_address_does_not_keep_the_line() -> None:
             assert two.node.stepped
 
     asyncio.run(main())
+
+
+def test_a_node_that_says_that_it_has_moved_is_called_there() -> None:
+    """It had said so in its Hello, and was called at the old address until the members changed."""
+
+    async def main() -> None:
+        async with one_side("n1") as one, one_side("n2") as two, one_side("n2") as moved:
+            one.directory.advertise("n2", PeerAddress(two.peer_address, ""))
+            one.node.owed["n2", m.Channel.APPEND].append(append(1))
+            one.peers.wake("n2", m.Channel.APPEND)
+            await until(lambda: two.node.stepped, "a message at the old address")
+            one.node.owed["n2", m.Channel.APPEND].append(append(2))
+            one.directory.advertise("n2", PeerAddress(moved.peer_address, ""))
+            await until(lambda: moved.node.stepped, "the next one at the new address")
+            assert two.node.stepped == [append(1)]
+            outlet = one.peers._outlets["n2"]
+            one.directory.advertise("n2", PeerAddress(moved.peer_address, "elsewhere:2"))
+            assert one.peers._outlets["n2"] is outlet, "its peers' address is the same"
+
+    asyncio.run(main())

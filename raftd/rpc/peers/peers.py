@@ -52,6 +52,7 @@ class Peers:
         names: who looks host names up.
         """
         self._directory = directory
+        directory.moved = self._moved
         self._about = about
         self._settings = settings
         self._fatal = fatal
@@ -97,6 +98,17 @@ class Peers:
             moved = self._directory.get(peer).peer_address != outlet.address
             if moved or not configuration.is_member(peer):
                 self._leave(peer)
+
+    def _moved(self, peer: NodeId) -> None:
+        """It says that it is elsewhere now: the lines there open at once.
+
+        The story without it: a node came back at another address and told so in its Hello, and was
+        called at the old one until the members changed, whoever of them that was about.
+        """
+        if peer in self._outlets:
+            self._leave(peer)
+            for channel in Channel:
+                self.wake(peer, channel)
 
     def _leave(self, peer: NodeId) -> None:
         closing = asyncio.get_running_loop().create_task(self._outlets.pop(peer).close())

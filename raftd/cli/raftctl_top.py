@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import time
 from argparse import Namespace
 from collections import deque
@@ -88,7 +89,9 @@ class Board:
         ]
         commit = _commit(self._reports)
         lines += [_row(endpoint, report, commit) for endpoint, report in self._reports.items()]
-        lines += ["", *explain(self._reports).sentences]
+        lines.append("")
+        for sentence in explain(self._reports).sentences:
+            lines += textwrap.wrap(sentence, width, subsequent_indent="  ")
         if self._news:
             lines += ["", *self._news]
         return [line if len(line) <= width else f"{line[: width - 3]}..." for line in lines]

@@ -36,6 +36,7 @@ def test_it_shows_roles_lag_rate_and_what_has_changed() -> None:
         ["n3", "follower"],
     ]
     assert " 40 #" in first[5]
+    assert "answered, commit index 100." in " ".join(map(str.strip, first)), "a sentence, cut off"
     after = reports(node("n2", role="leader", term=5, commit_index=300), node("n3", leader_id="n2"))
     board.take({"n1:7002": NotDone("no answer within 5 s " + "x" * 80), **after}, 12.0)
     lines = board.lines(80)

@@ -23,8 +23,20 @@ settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile("same")
 
+LONG_SECONDS = 600
+"""Before a test that is `long` is ended. Beside other work one that takes a minute takes two, and
+those that look at the page were ended at the 120 s of all others while all went well.
+"""
+
 Count = Callable[[str, int], None]
 PROPERTY = "count "
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_SECONDS))
 
 
 @pytest.fixture

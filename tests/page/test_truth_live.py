@@ -25,7 +25,6 @@ from tests.page.browser import Browser, missing
 pytestmark = [
     pytest.mark.long,
     pytest.mark.cluster,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(bool(missing()), reason=missing() or "there is a browser"),
 ]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from raftd.cli.progress import Progress
 from raftd.cli.raftctl_output import complain, show_json
-from raftd.storage.fs import OsFileSystem
+from raftd.storage.fs import OsFileSystem, Spread
 from raftd.wire.backup import BackupWriter, BadBackup, Head
 from raftd.wire.backup_files import reader_of
 from raftd.wire.etcd_snapshot import NOBODY
@@ -81,11 +81,13 @@ def _target(path: str) -> Iterator[Callable[[bytes], object]]:
     with suppress(FileNotFoundError):
         fs.unlink(partial)  # of an attempt that was killed
     file, at = fs.create(partial), 0
+    spread = Spread(file)  # a node may have its log on this disk
 
     def write(data: bytes) -> None:
         nonlocal at
         file.write(at, data)
         at += len(data)
+        spread.wrote(len(data))
 
     try:
         yield write

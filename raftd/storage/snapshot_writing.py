@@ -16,7 +16,7 @@ from raftd.storage.errors import (
     is_no_files,
     is_no_space,
 )
-from raftd.storage.fs import File, FileSystem
+from raftd.storage.fs import File, FileSystem, Spread
 from raftd.storage.snapshot_file import check_file, encode_header, file_crc, header_size
 
 SNAPSHOT_NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[0-9a-f]{8}\.snap")
@@ -49,6 +49,7 @@ class _Partial:
             if is_no_files(error):
                 raise NoFiles(path, error) from error
             raise
+        self._spread = Spread(self._file)
 
     @property
     def finished(self) -> bool:
@@ -70,6 +71,13 @@ class _Partial:
         try:
             self._open().write(offset, data)
         except OSError as error:
+            if is_no_space(error):
+                raise NoSpace(self._path, len(data), error) from error
+            raise
+        try:
+            self._spread.wrote(len(data))
+        except OSError as error:
+            self.discard()  # as in `_publish`
             if is_no_space(error):
                 raise NoSpace(self._path, len(data), error) from error
             raise

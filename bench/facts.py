@@ -16,6 +16,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PROBES = 200
 PROBE_BYTES = 4096
+NOT_MEASURED = "not measured"
 
 
 def cpu_seconds(pid: int) -> float:
@@ -100,8 +101,8 @@ def header_lines(facts: dict[str, Any], settings: Iterable[str]) -> list[str]:
         f"disk      fdatasync of 4 KiB: p50 {facts['fdatasync_p50_us']} us, "
         f"p99 {facts['fdatasync_p99_us']} us ({PROBES} probes)",
         f"versions  raftd {facts['raftd']} ({facts['commit']}), Python {facts['python']}, "
-        f"grpcio {facts['grpcio']}; etcd {facts['etcd'] or 'none'}; "
-        f"PySyncObj {facts['pysyncobj'] or 'none'}",
+        f"grpcio {facts['grpcio']}; etcd {facts['etcd'] or NOT_MEASURED}; "
+        f"PySyncObj {facts['pysyncobj'] or NOT_MEASURED}",
         *(f"settings  {line}" for line in settings),
         f"load      {facts['load_average_1min']:.2f} (1 minute average before the start)",
     ]

@@ -49,6 +49,7 @@ from bench.report import Verdict
 from harness.nodes import ROOT, NodeTrouble
 
 USUAL = ("rounds", "honest", "fail", "big")
+BESIDE_PYSYNCOBJ = frozenset({"rounds", "objects"})  # the header says which version they had
 LONG = ("flat", "steady", "growth", "profile", "backup", "objects", "page")
 SETTINGS = (
     "three nodes each on loopback, one disk, 256-byte values, every write synced on each node",
@@ -207,8 +208,7 @@ class Bench:
 
     def part_objects(self) -> None:
         count, seconds = (1, 1.0) if self.quick else (self.options.rounds, 3.0)
-        python = None if self.options.alone else peers.pysyncobj_python(self.note)
-        found = objects.measure(objects.sides(BASE, python), count, seconds, self.say)
+        found = objects.measure(objects.sides(BASE, self.pysyncobj), count, seconds, self.say)
         self.document["objects"] = found
         title = f"replicated dicts inside programs, medians of {count} interleaved rounds"
         self.tell("", title, *objects.table(found))
@@ -242,7 +242,8 @@ class Bench:
         notes: list[str] = []
         if set(parts) & set(USUAL) and not self.options.alone:
             self.generator = peers.etcd_generator(notes.append)
-            self.pysyncobj = peers.pysyncobj_python(notes.append) if "rounds" in parts else None
+        if BESIDE_PYSYNCOBJ & set(parts) and not self.options.alone:
+            self.pysyncobj = peers.pysyncobj_python(notes.append)
         header = facts.header(
             BASE,
             peers.etcd_version() if self.generator else None,
@@ -277,7 +278,8 @@ class Bench:
         if self.rounds:
             header = self.document["header"]
             title = (
-                f"raftd {header['raftd']}, etcd {header['etcd']}, PySyncObj {header['pysyncobj']}: "
+                f"raftd {header['raftd']}, etcd {header['etcd'] or facts.NOT_MEASURED}, "
+                f"PySyncObj {header['pysyncobj'] or facts.NOT_MEASURED}: "
                 f"3 nodes on {header['cores']} cores, fdatasync p50 {header['fdatasync_p50_us']} us"
                 "\nmedians, lowest and highest round; 256-byte values"
             )

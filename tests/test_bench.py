@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import facts, honesty, profiling, series
+from bench import facts, growth, honesty, objects, peers, profiling, series
 from bench.load import Caller
 from bench.report import Verdict, series_table, series_verdicts, write_json
 from harness.nodes import ROOT
 from raftd.client import NotDone
+from scripts import bench
 
 
 @pytest.mark.parametrize(
@@ -123,3 +124,27 @@ def test_help_names_every_part() -> None:
     )  # fmt: skip
     for part in ("rounds", "honest", "fail", "big", "flat", "steady", "growth", "profile"):
         assert part in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("part", "told"), [("objects", peers.PYSYNCOBJ), ("growth", facts.NOT_MEASURED)]
+)
+def test_the_header_names_what_is_measured_beside(
+    part: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The story without it: "PySyncObj none", above a table that has it in three rows."""
+    asked: list[dict[str, object]] = []
+
+    def measure(made: dict[str, object], *_: object) -> dict[str, object]:
+        asked.append(made)
+        return {}
+
+    monkeypatch.setattr(facts, "probe_sync", lambda *_: [0.001] * 200)
+    monkeypatch.setattr(peers, "pysyncobj_python", lambda _: tmp_path / "python")
+    monkeypatch.setattr(objects, "measure", measure)
+    monkeypatch.setattr(objects, "table", lambda _: [])
+    monkeypatch.setattr(growth, "measure", lambda *_: [])
+    bench.main(["--only", part, "--out", str(tmp_path / "out")])
+    text = (tmp_path / "out" / f"{part}.txt").read_text()
+    assert f"etcd {facts.NOT_MEASURED}; PySyncObj {told}\n" in text
+    assert all("PySyncObj, in memory" in each for each in asked)

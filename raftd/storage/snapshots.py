@@ -120,9 +120,13 @@ class SnapshotFiles:
         """Remove every finished snapshot but these, and but those at or after the newest of these.
 
         Such a one was finished after `keep` was drawn up: whoever drew it up has yet to hear of
-        it. What a crash brings back goes next time.
+        it. What a crash brings back goes next time. Of one that arrives the part that is here goes,
+        too, if it is not newer than these: its sender was lost, and nobody wants it any more.
         """
         newest = max((meta.index for meta in keep), default=0)
+        if self._incoming is not None and self._incoming[1].meta.index <= newest:
+            incoming, self._incoming = self._incoming[1], None
+            incoming.discard()
         self._remove_others(keep, below=newest)
 
     def _remove_others(self, keep: Sequence[SnapshotMeta], below: Index) -> None:

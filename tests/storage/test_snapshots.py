@@ -249,6 +249,20 @@ def test_retain_and_clean() -> None:
     assert fs.listdir("/s") == [snapshot_name(metas[2])]
 
 
+def test_what_arrived_in_part_goes_when_it_is_overtaken() -> None:
+    """Its leader was lost, the next one had the entries: the rest lay there until a restart."""
+    fs, store = store_on()
+    older, newer = foreign_snapshot(5, 1), foreign_snapshot(9, 1)
+    fill(store.receive("n2", newer[0]), newer[1], 140)
+    own = made(store, index=7)
+    store.retain([own])
+    assert store.receive("n2", newer[0]).next_offset == 140, "it may still be wanted"
+    fill(store.receive("n2", older[0]), older[1], 140)
+    store.retain([own])
+    assert fs.listdir("/s") == [snapshot_name(own)]
+    assert store.receive("n2", older[0]).next_offset == 0
+
+
 def test_retain_leaves_what_was_finished_after_the_list_was_drawn_up() -> None:
     _, store = store_on()
     old, kept = made(store, 1), made(store, 2)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from raftd.check.notices import BEGIN, COMPACTED, EVENTS, PROGRESS, Change, Notice
 from raftd.check.operations import Item
-from raftd.client import Client, Compacted, Unavailable
+from raftd.client import Client, Compacted, NotDone
 from raftd.client.recipes.watch import WatchEvent
 from raftd.wire.kv_results import KeyValue
 from tests.chaos.book import Book
@@ -47,8 +47,8 @@ class Witness:
                 except Compacted as error:
                     self._tell(Notice(self.name, COMPACTED, 0.0, error.oldest))
                     self._next = 0
-                except Unavailable:
-                    continue  # nobody was up for the client's timeout: it had not begun
+                except NotDone:
+                    continue  # nobody was up for the client's timeout, or it was starved
 
     def _stay(self, client: Client, stop: threading.Event, last: bytes) -> None:
         begin = Notice(self.name, BEGIN, 0.0, self._next, self.prefix, prefix=True, previous=True)

@@ -14,7 +14,7 @@ import io
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from raftd.machine.kit import check_machine
+from raftd.machine.kit import MachineCheckFailed, check_machine
 from raftd.machine.protocol import MachineError
 from raftd.objects import encoding
 from raftd.objects.errors import CommandRefused
@@ -28,7 +28,9 @@ App = TypeVar("App", bound=Objects)
 class LocalChannel:
     """One machine in this process, without nodes; it goes through the same bytes. One thread."""
 
-    def __init__(self, application: type[Objects]) -> None:
+    def __init__(self, application: type[Objects], *, strict: bool = False) -> None:
+        """strict: no query may change anything. Raises MachineCheckFailed; costs two captures."""
+        self._strict = strict
         self._declared = application.declared
         self.machine = ObjectsMachine(application.declared)
         self.commands: list[bytes] = []
@@ -41,10 +43,13 @@ class LocalChannel:
             self.commands.append(data)
         elif data not in self.queries:
             self.queries.append(data)
+        before = self.machine.capture() if self._strict and not asked.method.changes else None
         try:
             answer = (self.machine.apply if asked.method.changes else self.machine.query)(data)
         except MachineError as error:
             raise CommandRefused(str(error)) from None
+        if before is not None and self.machine.capture() != before:
+            raise MachineCheckFailed(f"{asked.where} is a query and changed the state")
         return encoding.decode_answer(asked, answer)
 
     async def acall(
@@ -65,7 +70,7 @@ def check_objects(application: type[App], use: Callable[[App], None]) -> None:
     states are compared between replicas, with snapshots taken and restored on the way, and each
     state is read back by its declared types. Run your tests under two values of PYTHONHASHSEED.
     """
-    channel = LocalChannel(application)
+    channel = LocalChannel(application, strict=True)
     use(application(channel))
     check_machine(
         lambda: ObjectsMachine(application.declared), channel.commands, channel.queries[:64]

@@ -35,6 +35,9 @@ def replicated(cls: type[Class]) -> type[Class]:
             delattr(made, each.name)
     for name, method in methods_of(made).items():
         purity.check(method.plain, f"{cls.__name__}.{name}")
+        if not method.changes:
+            kept = {each.name for each in fields(made)}
+            purity.check_query(method.plain, f"{cls.__name__}.{name}", kept)
     made.__getattr__ = _no_field
     made.__repr__ = _shown
     setattr(made, MARK, True)

@@ -6,6 +6,7 @@ has the class's methods and none of its fields; it sends a call to the cluster.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +29,7 @@ from raftd.objects.errors import DeclarationError
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
 PLACE = "_raftd_place"
+WAITS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 """The attribute that makes an instance a handle."""
 HANDLE = "_raftd_handle"
 """The attribute of a class of handles."""
@@ -90,6 +92,9 @@ class Method(Generic[P, Answer]):
     def __init__(self, function: Callable[Concatenate[Any, P], Answer]) -> None:
         if not isinstance(function, FunctionType):
             raise DeclarationError(f"{function!r} is no method: put the decorator on a def")
+        if function.__code__.co_flags & WAITS:
+            text = "write a plain def that returns; in an event loop, call it by .aio(...)"
+            raise DeclarationError(f"{function.__qualname__} is async or yields: {text}")
         self.function: Callable[Concatenate[Any, P], Answer] = function
         self.plain: FunctionType = function
         self.name = function.__name__

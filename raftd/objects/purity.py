@@ -7,7 +7,8 @@ each node a state of its own. This looks at names only; `raftd.objects.check_obj
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+import dis
+from collections.abc import Container, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -35,6 +36,17 @@ def check(function: FunctionType, where: str) -> None:
             raise DeclarationError(f"{where} {text}")
         if _origin(value) == "datetime" and NOW.intersection(_names(function.__code__)):
             raise DeclarationError(f"{where} asks for the time: pass it as an argument")
+
+
+def check_query(function: FunctionType, where: str, fields: Container[str]) -> None:
+    """Raises DeclarationError if it sets a field of the object: only the node asked would have it.
+
+    A field that is changed in its place (`self.items.append`) is seen by `check_objects` alone.
+    """
+    for step in dis.get_instructions(function):
+        if step.opname in ("STORE_ATTR", "DELETE_ATTR") and step.argval in fields:
+            text = f"changes {step.argval}: under @query it must not; make it a @command"
+            raise DeclarationError(f"{where} {text}")
 
 
 def _outside(function: FunctionType) -> Iterator[tuple[str, Any]]:

@@ -67,6 +67,32 @@ def own_init() -> Any:
             self.items: list[str] = []
 
 
+def mistaken() -> Any:
+    @replicated
+    class Sum:
+        total: int = 0
+
+        @query
+        def add(self, by: int) -> None:
+            self.total += by
+
+
+def waiting() -> Any:
+    @replicated
+    class Slow:
+        @command
+        async def add(self, by: int) -> None:
+            pass
+
+
+def yielding() -> Any:
+    @replicated
+    class Stream:
+        @query
+        def numbers(self) -> Any:
+            yield 1
+
+
 @replicated
 class SetField:
     items: set[str] = field(default_factory=set)
@@ -119,6 +145,9 @@ def held(item: Any) -> Callable[[], object]:
         (chance, "Dice.roll uses random"),
         (wall, "Dated.day asks for the time: pass it as an argument"),
         (hashes, r"Hashed.pick uses set\(\)"),
+        (mistaken, "Sum.add changes total: under @query it must not; make it a @command"),
+        (waiting, r"Slow.add is async or yields: write a plain def .*call it by .aio\("),
+        (yielding, "Stream.numbers is async or yields: "),
         (own_init, "Made: leave __init__ out"),
         (held(SetField()), "item: field SetField.items: a set has no order"),
         (held(AnyField()), "AnyField.items: say what it holds"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import deque
 from contextlib import suppress
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from raftd.machine.kit import MachineCheckFailed
-from raftd.objects import CommandRefused, check_objects, command, replicated
+from raftd.objects import CommandRefused, check_objects, command, query, replicated
 from raftd.objects.checking import LocalChannel
 from raftd.objects.objects import Objects
 from tests.objects.shop import Line, Machine, Shop, digest, drive
@@ -192,6 +193,28 @@ def test_the_kit_finds_what_is_wrong_with_a_class(cls: type[Any], said: str) -> 
 
     with pytest.raises(MachineCheckFailed, match=said):
         check_objects(application, use)
+
+
+def test_the_kit_finds_a_query_that_changes_what_it_is_asked() -> None:
+    """It was done on the one node that was asked, and nobody said a word."""
+
+    @replicated
+    class Noting:
+        asked: list[int] = field(default_factory=list)
+
+        @query
+        def see(self, what: int) -> int:
+            self.asked.append(what)
+            return len(self.asked)
+
+    class App(Objects):
+        thing = Noting()
+
+    def use(app: App) -> None:
+        app.thing.see(1)
+
+    with pytest.raises(MachineCheckFailed, match=r"^thing.see is a query and changed the state$"):
+        check_objects(App, use)
 
 
 def test_the_order_of_hashes_is_nowhere_in_the_state() -> None:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from raftd.config.kinds import is_loopback, is_wildcard, places_of, render_duration, render_size
+from raftd.config.kinds import (
+    COUNT,
+    DURATION,
+    FLAG,
+    PEERS,
+    SIZE,
+    Peer,
+    is_loopback,
+    is_wildcard,
+    places_of,
+    render_duration,
+    render_size,
+)
 from raftd.config.settings import SETTINGS, Config
 
 Problem = tuple[str, str]
@@ -17,10 +30,50 @@ _WITHOUT_TLS = {
     "client": "read and write everything",
 }
 
+_VALUES: dict[str, tuple[Any, str]] = {
+    DURATION.name: (int | float, "seconds, as a number"),
+    SIZE.name: (int, "bytes, as a whole number"),
+    COUNT.name: (int, "a whole number"),
+    FLAG.name: (bool, "True or False"),
+}
+"""Of a kind: its Python types, and how a program writes one."""
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def mistyped(config: Config) -> Iterator[Problem]:
+    """Values that are not of the types that their settings have: `problems` would fail over them.
+
+    Only a program can have mistaken them: what comes from a file, the environment or flags has been
+    parsed.
+    """
+    for row in SETTINGS.values():
+        value = getattr(config, row.name)
+        if row.kind.name == PEERS.name:
+            yield from _mistyped_peers(value)
+        if row.kind.name not in _VALUES:
+            continue
+        types, expected = _VALUES[row.kind.name]
+        if not isinstance(value, types) or (types is not bool and isinstance(value, bool)):
+            yield row.name, f"{value!r}: expected {expected}"
+
+
+def _mistyped_peers(peers: object) -> Iterator[Problem]:
+    if not isinstance(peers, Mapping):
+        yield "peers", f"{peers!r}: expected a dict of ids, and a Peer for each"
+        return
+    for node, addresses in peers.items():
+        if not isinstance(addresses, Peer):
+            expected = "expected Peer(peer, client), a host:port for each"
+            yield "peers", f"{node}: {addresses!r}: {expected}"
+            continue
+        for what, address in zip(("peer", "client"), addresses, strict=True):
+            port = address.rpartition(":")[2] if ":" in str(address) else ""
+            if not (port.isascii() and port.isdigit()):
+                yield "peers", f"{node}.{what}: {address!r}: expected host:port"
 
 
 def problems(config: Config) -> Iterator[Problem]:

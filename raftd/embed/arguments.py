@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from raftd.config import Config, ConfigError
-from raftd.config.rules import problems
-from raftd.config.types import mistyped
+from raftd.config.rules import mistyped, problems
 from raftd.machine.protocol import REQUIRED
 
 

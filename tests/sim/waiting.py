@@ -13,8 +13,9 @@ SAME_DUE_MAX = 100
 """Ticks in a row for the same moment: whoever is woken has pulled by then."""
 
 SILENT_MAX = 4
-"""Ticks in a row past the time at which the leader's silence should have been noticed: one that is
-late waits for another heartbeat."""
+"""Ticks in a row past the time at which the leader's silence should have been noticed, and two
+heartbeats more: a timer that is late, after a jump of the clock, waits for one, and a Hello that is
+due may tick each millisecond meanwhile (seed 1030445)."""
 
 
 class Waiting:
@@ -25,6 +26,7 @@ class Waiting:
         self._since = 0.0
         self._same = 0
         self._silent = 0
+        self._silent_since = 0.0
 
     def ticks(self, core: WatchedCore, due: float, now: float) -> None:
         """due: what `wake_at` said before this tick."""
@@ -48,7 +50,10 @@ class Waiting:
         follows = core.role is not Role.LEADER and core.leader_id is not None
         silent = follows and heard is not None and now - heard > limit
         self._silent = self._silent + 1 if silent else 0
-        if self._silent > SILENT_MAX:
+        if self._silent == 1:
+            self._silent_since = now
+        patience = 2 * state.settings.heartbeat_interval
+        if self._silent > SILENT_MAX and now - self._silent_since > patience:
             core.process.checkers.fail(
                 "silent-leader-ends",
                 f"{core.process.node.name} goes by leader {core.leader_id}, of which it has heard "

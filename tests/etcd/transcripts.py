@@ -24,6 +24,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.signals import born_with
+
 GOLDEN = Path(__file__).with_name("golden")
 ETCDCTL = shutil.which("etcdctl")
 COMMAND_SECONDS = 20.0
@@ -103,7 +105,8 @@ class Session:
                     break
             yield from self._said(text, code)
         elif sign == "&":
-            with output.open("w") as file:
+            interruptible = born_with(signal.SIGINT, signal.default_int_handler)
+            with output.open("w") as file, interruptible:
                 process = subprocess.Popen(
                     self._arguments(rest),
                     stdout=file,

@@ -71,9 +71,14 @@ def _mistyped_peers(peers: object) -> Iterator[Problem]:
             yield "peers", f"{node}: {addresses!r}: {expected}"
             continue
         for what, address in zip(("peer", "client"), addresses, strict=True):
-            port = address.rpartition(":")[2] if ":" in str(address) else ""
-            if not (port.isascii() and port.isdigit()):
+            if not _is_address(address):
                 yield "peers", f"{node}.{what}: {address!r}: expected host:port"
+
+
+def _is_address(value: object) -> bool:
+    """Does it end in a port? What its host may be is judged by `problems`."""
+    port = value.rpartition(":")[2] if isinstance(value, str) and ":" in value else ""
+    return port.isascii() and port.isdigit()
 
 
 def problems(config: Config) -> Iterator[Problem]:

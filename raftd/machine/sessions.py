@@ -308,7 +308,9 @@ class Sessions:
         except MachineError as error:
             return answers.result(wire.MACHINE_ERROR, answers.message(error))
         except Exception as error:
-            raise answers.blame(answer, error) from error
+            if (why := answers.blame(answer, error)) is error:
+                raise
+            raise why from error
 
 
 def _is_ahead(batch: wire.Batch, session: Session) -> bool:

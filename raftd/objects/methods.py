@@ -28,8 +28,9 @@ from raftd.objects.errors import DeclarationError
 
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
-PLACE = "_raftd_place"
 WAITS = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+"""The flags of code that does not run to its end in one call."""
+PLACE = "_raftd_place"
 """The attribute that makes an instance a handle."""
 HANDLE = "_raftd_handle"
 """The attribute of a class of handles."""

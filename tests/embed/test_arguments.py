@@ -34,6 +34,7 @@ def configured(**given: Any) -> Callable[[Path], object]:
         (configured(peers="n1"), r"^peers: 'n1': expected a dict of ids, and a Peer for each$"),
         (configured(peers={"n1": "h:1"}), r"^peers: n1: 'h:1': expected Peer\(peer, client\)"),
         (configured(peers={"n1": Peer("h", "h:2")}), r"^peers: n1.peer: 'h': expected host:port$"),
+        (configured(peers={"n1": Peer(b"h:1", "h:2")}), r"^peers: n1.peer: b'h:1': expected "),  # type: ignore[arg-type]
         (configured(peers={"n1": Peer("h:1", "h:x")}), r"^peers: n1.client: 'h:x': expected host:"),
         (configured(heartbeat_interval="75ms"), r"^heartbeat_interval: '75ms': expected seconds"),
         (configured(segment_bytes=2e6), r"^segment_bytes: 2000000.0: expected bytes, as a whole"),

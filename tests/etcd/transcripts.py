@@ -162,14 +162,15 @@ class Session:
             line = pattern.sub(word, line)
         for endpoint in self.endpoints.split(","):
             line = line.replace(endpoint, "<endpoint>")
-        line = _LEASE.sub(lambda found: self._lease(found.group()), line)
+        # Decimal ones first: one in nine hundred is short enough to look like a hexadecimal one.
         line = _LEASE_IN_JSON.sub(lambda found: self._lease(f"{int(found.group()):x}"), line)
         for real, name in self.leases.items():
-            line = line.replace(str(int(real, 16)), name)
-        return line
+            line = re.sub(rf"\b{int(real, 16)}\b", name, line)
+        return _LEASE.sub(lambda found: self._lease(found.group()), line)
 
     def _lease(self, real: str) -> str:
-        return self.leases.setdefault(real, f"<lease{len(self.leases) + 1}>")
+        """real: hexadecimal; a lease is printed with leading zeros, and a member without."""
+        return self.leases.setdefault(f"{int(real, 16):x}", f"<lease{len(self.leases) + 1}>")
 
 
 def steps_of(transcript: str) -> list[tuple[str, int]]:

@@ -199,7 +199,7 @@ def _down(local: Local, _: argparse.Namespace) -> int:
 
 
 def _wipe(local: Local, _: argparse.Namespace) -> int:
-    kill_all(local.existing())
+    kill_all(local.to_wipe())
     remove_tree(local.base)
     return 0
 

@@ -17,6 +17,7 @@ from harness.ports import PER_NODE
 BASE = ROOT / ".run" / "nodes"
 FIRST_PORT = 7001
 PORT_VARIABLE = "CLUSTER_FIRST_PORT"
+NUMBERS = range(1, 10)
 WIPE = ".venv/bin/python -m scripts.cluster wipe"
 
 
@@ -41,16 +42,26 @@ class Local:
 
     def node_at(self, number: int) -> Node:
         """Raises NodeTrouble on a file that says no ports."""
-        first = self.first_port + PER_NODE * (number - 1)
-        name = f"n{number}"
-        node = Node(name, self.base / name, Ports(first, first + 1, first + 2))
+        node = self._made_at(number)
         if node.config_path.exists():
             node.ports = _ports_in(node.config_path)
         return node
 
     def existing(self) -> list[Node]:
-        found = [self.node_at(number) for number in range(1, 10)]
-        return [node for node in found if node.config_path.exists()]
+        """Raises NodeTrouble on a file that says no ports."""
+        return [self.node_at(number) for number in NUMBERS if self._is_there(number)]
+
+    def to_wipe(self) -> list[Node]:
+        """Those that there are, whatever their files say: what they say of ports is not read."""
+        return [self._made_at(number) for number in NUMBERS if self._is_there(number)]
+
+    def _made_at(self, number: int) -> Node:
+        first = self.first_port + PER_NODE * (number - 1)
+        name = f"n{number}"
+        return Node(name, self.base / name, Ports(first, first + 1, first + 2))
+
+    def _is_there(self, number: int) -> bool:
+        return self._made_at(number).config_path.exists()
 
     @property
     def tls(self) -> Path:

@@ -74,6 +74,8 @@ def test_nodes_keep_the_ports_that_they_were_made_with(
     made[1].config_path.write_text("id: n2\n")
     assert main(["--directory", str(tmp_path), "status"]) == 1
     assert "n2/node.yaml does not say its three listen_ addresses" in capsys.readouterr().err
+    assert main(["--directory", str(tmp_path), "wipe"]) == 0  # as it advises
+    assert not tmp_path.exists()
 
 
 def test_without_nodes_the_next_step_is_to_make_them(

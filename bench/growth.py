@@ -55,7 +55,7 @@ def value_size(cluster: Raftd, seconds: float) -> str:
 
 def callers(cluster: Raftd, seconds: float) -> str:
     rows = []
-    for count in (1, 4, 16, 64, 256):
+    for count in (1, 4, 16, 64, 256, 1024):
         figures = load(cluster, op="put", callers=count, seconds=seconds)
         rows.append([str(count), *cells(figures)])
     return table(["callers", *HEAD], rows)

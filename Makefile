@@ -13,6 +13,7 @@ BIN     := $(VENV)/bin
 READY   := $(VENV)/.raftd-ready
 READY_B := $(VENV)/.raftd-bench-ready
 FLOORS  := .run/floors
+PROTOS  := .run/protos
 TESTERS := pytest pytest-timeout pytest-xdist hypothesis
 READY_F := $(VENV)/.raftd-fuzz-ready
 
@@ -69,19 +70,24 @@ floors: $(READY) ## tests of what leans on other libraries, with the oldest ones
 	@$(FLOORS)/bin/python -m pip install --quiet --constraint $(FLOORS)/floors.txt '.[certs,objects]' $(TESTERS)
 	$(FLOORS)/bin/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak and not long' tests/objects tests/tls tests/h2 tests/etcd tests/test_config.py tests/test_metrics.py
 
-check: $(READY) ## looks only: ruff, mypy --strict, import contracts, generated code fresh
+check: $(READY) $(PROTOS)/ready ## looks only: ruff, mypy --strict, import contracts, generated code fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .import_linter_cache
-	$(BIN)/python scripts/gen_protos.py --check
+	$(PROTOS)/bin/python scripts/gen_protos.py --check
 
 fmt: $(READY) ## changes files: ruff format, import order, what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-proto: $(READY) ## write raftd/_pb anew from protos/
-	$(BIN)/python scripts/gen_protos.py
+proto: $(PROTOS)/ready ## write raftd/_pb anew from protos/
+	$(PROTOS)/bin/python scripts/gen_protos.py
+
+$(PROTOS)/ready: pyproject.toml | $(READY)
+	@$(BIN)/python -m venv --without-pip $(PROTOS)
+	@$(BIN)/python -m pip --python $(PROTOS)/bin/python install --quiet --group protos
+	@touch $@
 
 sim: $(READY) ## the simulator: SEEDS runs from SEED on
 	$(BIN)/python -m tests.sim --seed $(SEED) --seeds $(SEEDS) --jobs $(JOBS)

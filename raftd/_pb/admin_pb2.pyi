@@ -12,7 +12,7 @@ class StatusRequest(_message.Message):
     PLACES_FIELD_NUMBER: _ClassVar[int]
     with_digest: bool
     places: bool
-    def __init__(self, with_digest: _Optional[bool] = ..., places: _Optional[bool] = ...) -> None: ...
+    def __init__(self, with_digest: bool = ..., places: bool = ...) -> None: ...
 
 class PeerStatus(_message.Message):
     __slots__ = ("id", "peer_address", "client_address", "match", "next", "mode", "inflight", "contact_age_seconds", "voter", "lag")
@@ -36,7 +36,7 @@ class PeerStatus(_message.Message):
     contact_age_seconds: float
     voter: bool
     lag: int
-    def __init__(self, id: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., match: _Optional[int] = ..., next: _Optional[int] = ..., mode: _Optional[str] = ..., inflight: _Optional[int] = ..., contact_age_seconds: _Optional[float] = ..., voter: _Optional[bool] = ..., lag: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., match: _Optional[int] = ..., next: _Optional[int] = ..., mode: _Optional[str] = ..., inflight: _Optional[int] = ..., contact_age_seconds: _Optional[float] = ..., voter: bool = ..., lag: _Optional[int] = ...) -> None: ...
 
 class StatusReply(_message.Message):
     __slots__ = ("cluster_id", "node_id", "incarnation", "version", "role", "term", "leader_id", "leader_address", "first_index", "last_index", "durable_index", "commit_index", "applied_index", "snapshot_index", "log_bytes", "admitted", "waiting_for", "peers", "digest", "digest_index", "client_address", "uptime_seconds", "healthy", "peer_address", "learner", "epoch_seconds", "problems")
@@ -94,7 +94,7 @@ class StatusReply(_message.Message):
     learner: bool
     epoch_seconds: float
     problems: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, cluster_id: _Optional[str] = ..., node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ..., first_index: _Optional[int] = ..., last_index: _Optional[int] = ..., durable_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., log_bytes: _Optional[int] = ..., admitted: _Optional[bool] = ..., waiting_for: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., digest: _Optional[bytes] = ..., digest_index: _Optional[int] = ..., client_address: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., healthy: _Optional[bool] = ..., peer_address: _Optional[str] = ..., learner: _Optional[bool] = ..., epoch_seconds: _Optional[float] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, cluster_id: _Optional[str] = ..., node_id: _Optional[str] = ..., incarnation: _Optional[str] = ..., version: _Optional[str] = ..., role: _Optional[str] = ..., term: _Optional[int] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ..., first_index: _Optional[int] = ..., last_index: _Optional[int] = ..., durable_index: _Optional[int] = ..., commit_index: _Optional[int] = ..., applied_index: _Optional[int] = ..., snapshot_index: _Optional[int] = ..., log_bytes: _Optional[int] = ..., admitted: bool = ..., waiting_for: _Optional[_Iterable[str]] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ..., digest: _Optional[bytes] = ..., digest_index: _Optional[int] = ..., client_address: _Optional[str] = ..., uptime_seconds: _Optional[float] = ..., healthy: bool = ..., peer_address: _Optional[str] = ..., learner: bool = ..., epoch_seconds: _Optional[float] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class DigestRequest(_message.Message):
     __slots__ = ()
@@ -112,7 +112,7 @@ class EventsRequest(_message.Message):
     __slots__ = ("from_start",)
     FROM_START_FIELD_NUMBER: _ClassVar[int]
     from_start: bool
-    def __init__(self, from_start: _Optional[bool] = ...) -> None: ...
+    def __init__(self, from_start: bool = ...) -> None: ...
 
 class EventReply(_message.Message):
     __slots__ = ("monotonic_seconds", "kind", "term", "role", "leader_id", "peer", "detail", "number")
@@ -158,7 +158,7 @@ class MemberRequest(_message.Message):
     client_address: str
     by: str
     force: bool
-    def __init__(self, action: _Optional[str] = ..., id: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., by: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+    def __init__(self, action: _Optional[str] = ..., id: _Optional[str] = ..., peer_address: _Optional[str] = ..., client_address: _Optional[str] = ..., by: _Optional[str] = ..., force: bool = ...) -> None: ...
 
 class MemberReply(_message.Message):
     __slots__ = ("index", "term")

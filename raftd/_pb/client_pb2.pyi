@@ -59,7 +59,7 @@ class Failure(_message.Message):
     message: str
     leader_id: str
     leader_address: str
-    def __init__(self, code: _Optional[_Union[FailureCode, str]] = ..., certainly_not_done: _Optional[bool] = ..., message: _Optional[str] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ...) -> None: ...
+    def __init__(self, code: _Optional[_Union[FailureCode, str]] = ..., certainly_not_done: bool = ..., message: _Optional[str] = ..., leader_id: _Optional[str] = ..., leader_address: _Optional[str] = ...) -> None: ...
 
 class Session(_message.Message):
     __slots__ = ("seq", "floor", "id")

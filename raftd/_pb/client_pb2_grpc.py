@@ -5,7 +5,7 @@ import warnings
 
 from raftd._pb import client_pb2 as raftd_dot___pb_dot_client__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class CommandsStub:
+class CommandsStub(object):
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -61,7 +61,7 @@ class CommandsStub:
                 _registered_method=True)
 
 
-class CommandsServicer:
+class CommandsServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def OpenSession(self, request, context):
@@ -135,7 +135,7 @@ def add_CommandsServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Commands:
+class Commands(object):
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod

@@ -50,7 +50,7 @@ class VoteRequest(_message.Message):
     last_term: int
     pre: bool
     transfer: bool
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., last_index: _Optional[int] = ..., last_term: _Optional[int] = ..., pre: _Optional[bool] = ..., transfer: _Optional[bool] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., term: _Optional[int] = ..., last_index: _Optional[int] = ..., last_term: _Optional[int] = ..., pre: bool = ..., transfer: bool = ...) -> None: ...
 
 class VoteReply(_message.Message):
     __slots__ = ("envelope", "number", "not_admitted", "term", "granted", "pre", "removed")
@@ -68,7 +68,7 @@ class VoteReply(_message.Message):
     granted: bool
     pre: bool
     removed: bool
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., granted: _Optional[bool] = ..., pre: _Optional[bool] = ..., removed: _Optional[bool] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: bool = ..., term: _Optional[int] = ..., granted: bool = ..., pre: bool = ..., removed: bool = ...) -> None: ...
 
 class AppendRequest(_message.Message):
     __slots__ = ("envelope", "number", "term", "prev_index", "prev_term", "commit", "entry_terms", "entry_types", "entry_payloads", "entries_crc", "mark_index", "mark_number", "compared_index", "differing")
@@ -150,7 +150,7 @@ class AppendReply(_message.Message):
     digest: _containers.RepeatedCompositeFieldContainer[DigestPart]
     digest_index: int
     digest_number: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ..., unfit: _Optional[bool] = ..., room: _Optional[int] = ..., joining: _Optional[bool] = ..., priority: _Optional[int] = ..., digest: _Optional[_Iterable[_Union[DigestPart, _Mapping]]] = ..., digest_index: _Optional[int] = ..., digest_number: _Optional[int] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: bool = ..., term: _Optional[int] = ..., ok: bool = ..., durable: _Optional[int] = ..., conflict_term: _Optional[int] = ..., conflict_index: _Optional[int] = ..., unfit: bool = ..., room: _Optional[int] = ..., joining: bool = ..., priority: _Optional[int] = ..., digest: _Optional[_Iterable[_Union[DigestPart, _Mapping]]] = ..., digest_index: _Optional[int] = ..., digest_number: _Optional[int] = ...) -> None: ...
 
 class SnapshotMeta(_message.Message):
     __slots__ = ("index", "term", "voters", "learners", "size_bytes", "crc", "configuration")
@@ -204,7 +204,7 @@ class SnapshotReply(_message.Message):
     next_offset: int
     done: bool
     durable: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., next_offset: _Optional[int] = ..., done: _Optional[bool] = ..., durable: _Optional[int] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: bool = ..., term: _Optional[int] = ..., next_offset: _Optional[int] = ..., done: bool = ..., durable: _Optional[int] = ...) -> None: ...
 
 class ReadIndexRequest(_message.Message):
     __slots__ = ("envelope", "number", "term")
@@ -230,7 +230,7 @@ class ReadIndexReply(_message.Message):
     term: int
     ok: bool
     index: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ..., ok: _Optional[bool] = ..., index: _Optional[int] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: bool = ..., term: _Optional[int] = ..., ok: bool = ..., index: _Optional[int] = ...) -> None: ...
 
 class TimeoutNowRequest(_message.Message):
     __slots__ = ("envelope", "number", "term")
@@ -252,7 +252,7 @@ class TimeoutNowReply(_message.Message):
     number: int
     not_admitted: bool
     term: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: _Optional[bool] = ..., term: _Optional[int] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., not_admitted: bool = ..., term: _Optional[int] = ...) -> None: ...
 
 class Record(_message.Message):
     __slots__ = ("node", "incarnation")
@@ -304,7 +304,7 @@ class HelloReply(_message.Message):
     refused: str
     about: About
     removed: bool
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., refused: _Optional[str] = ..., about: _Optional[_Union[About, _Mapping]] = ..., removed: _Optional[bool] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., number: _Optional[int] = ..., records: _Optional[_Iterable[_Union[Record, _Mapping]]] = ..., refused: _Optional[str] = ..., about: _Optional[_Union[About, _Mapping]] = ..., removed: bool = ...) -> None: ...
 
 class ProbeRequest(_message.Message):
     __slots__ = ("envelope",)
@@ -320,7 +320,7 @@ class ProbeReply(_message.Message):
     envelope: Envelope
     leads: bool
     term: int
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., leads: _Optional[bool] = ..., term: _Optional[int] = ...) -> None: ...
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., leads: bool = ..., term: _Optional[int] = ...) -> None: ...
 
 class ForwardRequest(_message.Message):
     __slots__ = ("envelope", "batch", "queries", "principal")

@@ -5,7 +5,7 @@ import warnings
 
 from raftd._pb import raft_pb2 as raftd_dot___pb_dot_raft__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.76.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -25,7 +25,7 @@ if _version_not_supported:
     )
 
 
-class RaftStub:
+class RaftStub(object):
     """Missing associated documentation comment in .proto file."""
 
     def __init__(self, channel):
@@ -81,7 +81,7 @@ class RaftStub:
                 _registered_method=True)
 
 
-class RaftServicer:
+class RaftServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Hello(self, request, context):
@@ -197,7 +197,7 @@ def add_RaftServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class Raft:
+class Raft(object):
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod

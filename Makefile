@@ -63,12 +63,13 @@ test-long: $(READY) ## scenarios that take half a minute each: a page typed line
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'long and not alone and not soak'
 	$(BIN)/python -m pytest -q -m 'long and alone and not soak'
 
+# Not test_stubs.py, which needs grpcio-tools, and test_timers.py, whose table is of the newest gRPC.
 floors: $(READY) ## tests of what leans on other libraries, with the oldest ones that pyproject.toml allows
 	@mkdir -p $(TMPDIR)
 	@test -x $(FLOORS)/bin/python || $(PYTHON) -m venv $(FLOORS)
 	@$(BIN)/python -m scripts.floors > $(FLOORS)/floors.txt
 	@$(FLOORS)/bin/python -m pip install --quiet --constraint $(FLOORS)/floors.txt '.[certs,objects]' $(TESTERS)
-	$(FLOORS)/bin/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak and not long' tests/objects tests/tls tests/h2 tests/etcd tests/test_config.py tests/test_metrics.py
+	$(FLOORS)/bin/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak and not long' tests/objects tests/tls tests/h2 tests/etcd tests/rpc tests/client tests/test_config.py tests/test_metrics.py --ignore tests/rpc/test_stubs.py --ignore tests/rpc/test_timers.py
 
 check: $(READY) $(PROTOS)/ready ## looks only: ruff, mypy --strict, import contracts, generated code fresh
 	$(BIN)/ruff check .

@@ -100,8 +100,8 @@ async def custom_metadata(channel: Any, methods: Methods) -> None:
     metadata = (("x-initial", "värde".encode().hex()), ("x-trailing-bin", binary))
     call = channel.unary_unary(BASE + "Echo")(b"hello", metadata=metadata, timeout=7)
     assert await call == b"hello"
-    assert dict(await call.initial_metadata())["x-initial"] == "värde".encode().hex()
-    assert dict(await call.trailing_metadata())["x-trailing-bin"] == binary
+    assert (await call.initial_metadata())["x-initial"] == "värde".encode().hex()
+    assert (await call.trailing_metadata())["x-trailing-bin"] == binary
     assert methods.remaining is not None
     assert 1 < methods.remaining < 7.5
 

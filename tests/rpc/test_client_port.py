@@ -30,7 +30,8 @@ Code = grpc.StatusCode
 async def failure_of(call: Any) -> tuple[grpc.StatusCode, client_pb2.Failure]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    trailing = dict(caught.value.trailing_metadata())
+    # not dict(...): Metadata was a mapping that iterates over pairs in older grpcio
+    trailing: dict[str, Any] = {key: value for key, value in caught.value.trailing_metadata()}  # noqa: C416
     return caught.value.code(), client_pb2.Failure.FromString(trailing[FAILURE_KEY])
 
 

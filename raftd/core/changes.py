@@ -151,7 +151,10 @@ def _added(now: Configuration, member: Member) -> Configuration:
     if now.is_member(member.node):
         if known == member:
             return now
-        raise ChangeRefused(f"{member.node!r} is a member already: `update` changes its addresses")
+        why = "`update` changes its addresses"
+        if known.incarnation not in ("", member.incarnation):
+            why = "this directory lacks its votes and log: give it an id of its own, and replace"
+        raise ChangeRefused(f"{member.node!r} is a member already: {why}")
     if not (member.incarnation and member.peer_address and member.client_address):
         raise ChangeRefused(f"{member.node!r} needs addresses, and must run when it is added")
     if len(now.members()) >= MEMBERS_MAX:

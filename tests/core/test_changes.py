@@ -57,6 +57,7 @@ def test_what_is_so_already_changes_nothing(
     ("now", "kind", "node", "why"),
     [
         (FOUR, "add", replace(N4, peer_address="x:1"), "is a member already"),
+        (FOUR, "add", replace(N4, incarnation="wiped"), "lacks its votes and log"),
         (THREE, "add", Member("n4", "n4:1", "n4:2"), "must run when it is added"),
         (THREE, "add", Member("n4", "", "n4:2", "i"), "needs addresses"),
         (replace(THREE, retired=("n4",)), "add", N4, "an id is used once"),

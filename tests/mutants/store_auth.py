@@ -77,7 +77,7 @@ AUTH = (
     _store(
         "revoked-role-goes-on",
         "what is taken away counts at once",
-        _kv("auth", "+= 1\n        self._rights.clear()\n", "+= 1\n"),
+        _kv("auth", "+= 1\n        self._held.rights.clear()\n", "+= 1\n"),
         by="auth-denied auth-allowed",
     ),
     _store(
@@ -103,7 +103,7 @@ AUTH = (
     _store(
         "snapshot-without-the-switch",
         "a snapshot holds whether auth is on",
-        _kv("auth_snapshot", "auth.secret = enabled != 0,", "auth.secret = False,"),
+        _kv("auth_snapshot", "held.secret = enabled != 0,", "held.secret = False,"),
         by="state-machine-safety",
     ),
     _store(

@@ -16,7 +16,7 @@ from raftd.core.types import (
     Recovered,
     SnapshotMeta,
 )
-from raftd.machine.kv.auth import Auth
+from raftd.machine.kv.auth import Auth, Held
 from raftd.rpc.clients.callers import Callers, NotYet
 from raftd.rpc.clients.errors import CallFailed
 from raftd.rpc.clients.gate import STATUS, ClientLimits, Gate
@@ -176,7 +176,7 @@ def test_whoever_sits_at_a_node_that_believes_nobody_sees_how_far_it_is(
         with pytest.raises(CallFailed, match="not caught up yet"):
             gate.admit_operator(call, context, changes)
     auth = Auth()
-    auth.enabled = True
+    auth.become(Held(enabled=True))
     here.at(9, last=9, caught_up=True)
     gate.callers = Callers(auth, replaying=Replaying(Start(0, (5,)), here))
     with pytest.raises(CallFailed, match="user name is empty"):

@@ -37,17 +37,26 @@ class User:
     roles: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Held:
+    """All there is of it. secret: signs tokens; drawn anew whenever auth is switched on: older
+    tokens count no more. roles: by name, its permissions in order of their keys. rights: of users,
+    as they were asked for since the last change.
+    """
+
+    enabled: bool = False
+    revision: int = FIRST_REVISION
+    secret: bytes = b""
+    users: dict[str, User] = field(default_factory=dict)
+    roles: dict[str, list[Permission]] = field(default_factory=dict)
+    rights: dict[str, Rights] = field(default_factory=dict)
+
+
 class Auth:
-    """roles: by name, its permissions in order of their keys."""
+    """Machine's thread, but `become`, `rights_of` and what is only read: see `become`."""
 
     def __init__(self) -> None:
-        self.enabled = False
-        self.revision = FIRST_REVISION
-        self.secret = b""
-        """Signs tokens. Drawn anew whenever auth is switched on: older tokens count no more."""
-        self.users: dict[str, User] = {}
-        self.roles: dict[str, list[Permission]] = {}
-        self._rights: dict[str, Rights] = {}
+        self._held = Held()
         self._kinds: dict[Kind, Callable[..., None]] = {
             Kind.ENABLE: self._enable,
             Kind.DISABLE: self._disable,
@@ -63,14 +72,36 @@ class Auth:
         }
 
     @property
+    def enabled(self) -> bool:
+        return self._held.enabled
+
+    @property
+    def revision(self) -> int:
+        return self._held.revision
+
+    @property
+    def secret(self) -> bytes:
+        return self._held.secret
+
+    @property
+    def users(self) -> dict[str, User]:
+        return self._held.users
+
+    @property
+    def roles(self) -> dict[str, list[Permission]]:
+        return self._held.roles
+
+    @property
     def untouched(self) -> bool:
         """Has nobody ever made a user or a role here?"""
         return self.revision == FIRST_REVISION
 
-    def clear(self) -> None:
-        self.enabled, self.revision, self.secret = False, FIRST_REVISION, b""
-        self.users, self.roles = {}, {}
-        self._rights.clear()
+    def become(self, held: Held) -> None:
+        """All of it at once: a snapshot is restored on a thread of its own, and meanwhile the
+        network thread asks here who calls. While users and roles came one after the other it let in
+        anybody as an operator, or kept for good that a user may do nothing.
+        """
+        self._held = held
 
     # --- who may what ---------------------------------------------------------------------------
 
@@ -79,26 +110,27 @@ class Auth:
         return of_user(name, self.users[name].serial)
 
     def rights_of(self, principal: bytes) -> Rights:
-        """Raises MachineError for nobody, and for whom the user is not any more."""
-        if not self.enabled or principal == OWN:
+        """Of one moment, also while another state takes this one's place.
+
+        Raises MachineError for nobody, and for whom the user is not any more.
+        """
+        held = self._held
+        if not held.enabled or principal == OWN:
             return EVERYTHING
         known = user_of(principal)
         if known is None:
             raise MachineError(refusals.USER_EMPTY)
         name, serial = known
-        user = self.users.get(name)
+        user = held.users.get(name)
         if user is None:
             raise MachineError(refusals.PERMISSION_DENIED)
         if user.serial != serial:
             raise MachineError(refusals.OLD_REVISION)
-        rights = self._rights.get(name)
+        rights = held.rights.get(name)
         if rights is None:
-            rights = self._rights[name] = self._made(user)
+            granted = [each for role in user.roles for each in held.roles.get(role, ())]
+            rights = held.rights[name] = Rights(granted, root=ROOT in user.roles)
         return rights
-
-    def _made(self, user: User) -> Rights:
-        granted = [each for role in user.roles for each in self.roles.get(role, ())]
-        return Rights(granted, root=ROOT in user.roles)
 
     # --- changes --------------------------------------------------------------------------------
 
@@ -107,8 +139,8 @@ class Auth:
         self._kinds[command.kind](*command.fields)
 
     def _changed(self) -> None:
-        self.revision += 1
-        self._rights.clear()
+        self._held.revision += 1
+        self._held.rights.clear()
 
     def _enable(self, secret: bytes) -> None:
         if self.enabled:
@@ -118,11 +150,11 @@ class Auth:
             raise MachineError(refusals.ROOT_USER_MISSING)
         if ROOT not in user.roles:
             raise MachineError(refusals.ROOT_ROLE_MISSING)
-        self.enabled, self.secret = True, secret
+        self._held.enabled, self._held.secret = True, secret
 
     def _disable(self) -> None:
         if self.enabled:
-            self.enabled = False
+            self._held.enabled = False
             self._changed()
 
     def _user(self, name: bytes) -> User:

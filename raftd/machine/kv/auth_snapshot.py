@@ -15,7 +15,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import Final
 
-from raftd.machine.kv.auth import Auth, User
+from raftd.machine.kv.auth import FIRST_REVISION, Auth, Held, User
 from raftd.machine.kv.permissions import Permission
 from raftd.machine.protocol import SnapshotFormatError
 from raftd.wire.auth import Access
@@ -46,33 +46,33 @@ def dump(auth: Auth) -> bytes:
     return b"".join(parts)
 
 
-def load(block: bytes, auth: Auth) -> None:
-    """Replace all of `auth` by what `dump` wrote. Raises SnapshotFormatError."""
-    auth.clear()
-    reader = _Reader(block)
+def load(block: bytes) -> Held:
+    """The inverse of `dump`. Raises SnapshotFormatError."""
+    held, reader = Held(), _Reader(block)
     try:
-        enabled, auth.revision, secret_bytes = reader.take(HEAD)
-        if enabled > 1 or auth.untouched:
-            raise ValueError(f"switch {enabled}, revision {auth.revision}")
-        auth.enabled, auth.secret = enabled != 0, reader.bytes(secret_bytes)
+        enabled, held.revision, secret_bytes = reader.take(HEAD)
+        if enabled > 1 or held.revision == FIRST_REVISION:
+            raise ValueError(f"switch {enabled}, revision {held.revision}")
+        held.enabled, held.secret = enabled != 0, reader.bytes(secret_bytes)
         for _ in range(*reader.take(COUNT)):
             serial, hash_bytes, roles, name_bytes = reader.take(USER)
             name = reader.bytes(name_bytes).decode()
-            user = auth.users[name] = User(reader.bytes(hash_bytes), serial)
+            user = held.users[name] = User(reader.bytes(hash_bytes), serial)
             user.roles = [reader.bytes(*reader.take(NAME)).decode() for _ in range(roles)]
             _check_order("roles of a user", user.roles)
-        _check_order("users", list(auth.users))
+        _check_order("users", list(held.users))
         for _ in range(*reader.take(COUNT)):
             permissions, name_bytes = reader.take(ROLE)
             name = reader.bytes(name_bytes).decode()
-            auth.roles[name] = [_permission(reader) for _ in range(permissions)]
-            _check_order("permissions", [each[:2] for each in auth.roles[name]])
-        _check_order("roles", list(auth.roles))
+            held.roles[name] = [_permission(reader) for _ in range(permissions)]
+            _check_order("permissions", [each[:2] for each in held.roles[name]])
+        _check_order("roles", list(held.roles))
     except (StructError, ValueError) as error:
         why = " ".join(str(error).split())
         raise SnapshotFormatError(f"key-value snapshot: users and roles: {why}") from None
     if reader.at != len(block):
         raise SnapshotFormatError("key-value snapshot: more bytes after users and roles")
+    return held
 
 
 def _check_order(what: str, names: Sequence[object]) -> None:

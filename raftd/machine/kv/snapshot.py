@@ -24,7 +24,7 @@ from struct import Struct
 from typing import BinaryIO, Final, NamedTuple
 
 from raftd.machine.kv import auth_snapshot
-from raftd.machine.kv.auth import Auth
+from raftd.machine.kv.auth import Auth, Held
 from raftd.machine.kv.history import Before, FrozenHistory, History, Item, changes_of
 from raftd.machine.kv.leases import FrozenLeases, Leases
 from raftd.machine.kv.quota import Alarms
@@ -108,11 +108,11 @@ def load(
     """
     source = _Source(reader)
     leases.clear()
-    auth.clear()
     alarms.put(())
     magic = source.take(len(MAGIC))
     if magic == MAGIC_1:
         revision, keys = HEAD_1.unpack(source.take(HEAD_1.size))
+        auth.become(Held())
         table.load(source.pairs(keys))
         _load_leases(source, 0, table, leases)
         history.clear(revision, revision)
@@ -120,10 +120,7 @@ def load(
         revision, compacted, first, keys, count, leases.grants = HEAD.unpack(source.take(HEAD.size))
         if not compacted <= revision or not max(compacted, 1) <= first <= revision + 1:
             raise _bad(f"revision {revision}, compacted {compacted}, first {first}")
-        if magic != MAGIC:
-            (size,) = AUTH_BYTES.unpack(source.take(AUTH_BYTES.size))
-            if size or magic == MAGIC_3:
-                auth_snapshot.load(source.take(size), auth)
+        auth.become(_load_auth(source, magic))
         if magic == MAGIC_4:
             _load_alarms(source, alarms)
         table.load(source.pairs(keys))
@@ -135,6 +132,15 @@ def load(
     else:
         raise _bad(f"starts with {magic!r}, this program reads {MAGIC_1!r} to {MAGIC_4!r}")
     source.finish()
+
+
+def _load_auth(source: _Source, magic: bytes) -> Held:
+    if magic == MAGIC:
+        return Held()
+    (size,) = AUTH_BYTES.unpack(source.take(AUTH_BYTES.size))
+    if not size and magic == MAGIC_4:
+        return Held()
+    return auth_snapshot.load(source.take(size))
 
 
 def _load_alarms(source: _Source, alarms: Alarms) -> None:

@@ -14,7 +14,7 @@ from raftd.machine.kv.auth import Auth
 from raftd.machine.protocol import MachineError
 from raftd.rpc.clients.replaying import Replaying
 from raftd.rpc.clients.tokens import Tokens
-from raftd.wire.principal import NOBODY
+from raftd.wire.principal import NOBODY, of_user
 from raftd.wire.refusals import BEHIND
 
 INVALID_TOKEN = "invalid auth token"
@@ -119,10 +119,9 @@ class Callers:
             user = None if token is None else auth.users.get(token.name)
             if token is None or user is None or user.serial != token.serial:
                 raise NotTrusted(INVALID_TOKEN)
-            return auth.principal_of(token.name)
-        if self._by_certificate and common_name in auth.users:
-            return auth.principal_of(common_name)
-        return NOBODY
+            return of_user(token.name, user.serial)
+        user = auth.users.get(common_name) if self._by_certificate else None
+        return NOBODY if user is None else of_user(common_name, user.serial)
 
     def of(self, context: Any) -> bytes:
         """The principal of a gRPC call. Raises NotTrusted, NotYet."""

@@ -264,7 +264,10 @@ def _lacking(leader: NodeStatus, peer: Peer, nodes: list[NodeStatus]) -> str:
             "here: look at the network from the one to the other, and at the addresses of peers."
         )
     if age >= SILENT_SECONDS:
-        return f"{leader.node_id} has not heard from {peer.id} for {age:.1f} s."
+        why = [problem for problem in leader.problems if _says_so_too(problem, peer)]
+        reason = next((problem for problem in why if " at " in problem), "")
+        silence = f"{leader.node_id} has not heard from {peer.id} for {age:.1f} s"
+        return f"{silence}: {reason}" if reason else f"{silence}."
     sending = f"is being sent a snapshot by {leader.node_id}." if peer.mode == "snapshot" else ""
     if peer.lag <= BEHIND_ENTRIES:
         return f"{peer.id} {sending}" if sending else ""
@@ -276,7 +279,23 @@ def _lacking(leader: NodeStatus, peer: Peer, nodes: list[NodeStatus]) -> str:
 
 
 def _problems(nodes: list[NodeStatus]) -> list[str]:
-    return [f"{node.node_id} reports: {problem}" for node in nodes for problem in node.problems]
+    """What nodes tell of themselves, less what `_lacking` has said of a silent member."""
+    answered = {node.node_id for node in nodes}
+    return [
+        f"{node.node_id} reports: {problem}"
+        for node in nodes
+        for problem in node.problems
+        if not any(
+            _age(peer.contact_age) >= SILENT_SECONDS and _says_so_too(problem, peer)
+            for peer in node.peers
+            if node.role == "leader" and peer.id not in answered
+        )
+    ]
+
+
+def _says_so_too(problem: str, silent: Peer) -> bool:
+    """The node's own words for: that peer does not answer."""
+    return problem.startswith((f"{silent.id} has not answered", f"{silent.id} does not answer"))
 
 
 def _age(seconds: float | None) -> float:

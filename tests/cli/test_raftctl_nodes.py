@@ -174,6 +174,24 @@ def test_a_leader_just_elected_complains_of_nobody() -> None:
     assert "n1 has not heard from n3 for 7.0 s." in explain({"e:1": silent}).sentences
 
 
+def test_a_dead_member_is_told_of_once_by_the_leader() -> None:
+    """The story without it: three sentences about one kill, and a newcomer who looks for three
+    faults.
+    """
+    where = "n3 does not answer at n3:1: nothing listens there"
+    lead = status(
+        role="leader",
+        peers=(peer("n2", contact_age=0.4), peer("n3", contact_age=7.0)),
+        problems=("n3 has not answered for 7.0 s", where, "n2 has not answered for 6.0 s"),
+    )
+    second = status(node_id="n2", problems=("n3 is strange",))
+    assert explain({"e:1": lead, "e:2": second}).sentences == [
+        f"n1 has not heard from n3 for 7.0 s: {where}",
+        "n1 reports: n2 has not answered for 6.0 s",
+        "n2 reports: n3 is strange",
+    ]
+
+
 # -- speed ------------------------------------------------------------------------------------
 
 

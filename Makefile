@@ -6,6 +6,7 @@ N       ?= 3
 SEED    ?= 1
 SEEDS   ?= 200
 JOBS    ?= 2
+WORKERS ?= 3
 SECONDS ?= 600
 
 VENV    := .venv
@@ -52,10 +53,11 @@ down: $(READY) ## stop them (their data stays; .venv/bin/python -m scripts.clust
 status: $(READY) ## how the local nodes do
 	@$(BIN)/python -m scripts.cluster status
 
+# More WORKERS than cores: a test waits for a third of its time.
 test: $(READY) ## all tests: fast ones, then real processes, last those that must have the machine alone
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest -q -n $(JOBS) -m 'not cluster and not soak and not long'
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m 'cluster and not alone and not soak and not long'
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not cluster and not soak and not long'
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m 'cluster and not alone and not soak and not long'
 	$(BIN)/python -m pytest -q -m 'alone and not soak and not long'
 
 test-long: $(READY) ## scenarios that take half a minute each: a page typed line by line, an upgrade, a migration

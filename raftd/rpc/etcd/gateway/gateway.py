@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 PLAIN = "text/plain; charset=utf-8"
+FROM_A_PAGE = (
+    "etcdserver: a web page may call nothing here (the request has the header Origin, as browsers"
+    " send it): let a server ask, without it"
+)
+"""Any page that a person has open could write to a node on that person's machine: as text, a body
+needs nobody's leave. By a name that points elsewhere now it could read the answers, too.
+"""
 CHUNK_BYTES = 8 << 10
 """So much of an answer is made in one turn: as JSON it takes some 2 ms."""
 ANSWER_SECONDS = 30.0
@@ -71,6 +78,8 @@ class Gateway:
             return HttpReply(404, b"Not Found\n", PLAIN)
         if request.method != "POST":
             return _not_allowed()
+        if "origin" in request.headers:
+            return _refused(Fault(Code.PERMISSION_DENIED, FROM_A_PAGE))
         token = request.headers.get("authorization", "")
         caller = Caller({"authorization": token}, True, request.peer)
         try:

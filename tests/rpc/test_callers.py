@@ -273,11 +273,23 @@ def test_who_is_refused_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) 
         assert len(caplog.records) == BURST
         now += 1.0
         for _ in range(100):
-            audit.done("Admin/Transfer", NOBODY, "ipv4:1")
+            audit.refused("Admin/Transfer", NOBODY, "ipv4:1", "user name is empty")
     assert len(caplog.records) == BURST + LINES_PER_SECOND
     told = caplog.records[int(BURST)]
     assert vars(told)["left_out"] == str(1000 - int(BURST))
     assert vars(told)["user"] == "-"
+
+
+def test_who_is_refused_hides_nothing_that_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    """Logins with a wrong password kept the lines of an operator's calls out of the log."""
+    audit = Audit(lambda: 0.0)
+    with caplog.at_level(logging.INFO, "raftd.audit"):
+        for _ in range(1000):
+            audit.refused("Auth/Authenticate", NOBODY, "ipv4:1", "authentication failed")
+        for _ in range(1000):
+            audit.done("Auth/UserAdd", of_user("root", 1), "ipv4:1")
+    done = [record for record in caplog.records if vars(record)["call"] == "Auth/UserAdd"]
+    assert len(done) == BURST, "and they have a limit, too"
 
 
 def test_a_users_name_forges_no_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,22 +18,44 @@ LINES_PER_SECOND: Final = 20.0
 """Past it lines are left out and counted: whoever is refused must not fill the disk."""
 
 
+class _Room:
+    """For lines of one kind. now: a monotonic clock, seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._left = BURST
+        self._at = now()
+
+    def take(self) -> bool:
+        """Is there room for one more line? Then it is taken."""
+        now = self._now()
+        self._left = min(BURST, self._left + (now - self._at) * LINES_PER_SECOND)
+        self._at = now
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+
 class Audit:
+    """What is done and what is refused have room of their own: otherwise anybody who is refused
+    often enough hides what is done meanwhile.
+    """
+
     def __init__(self, now: Callable[[], float]) -> None:
         """now: a monotonic clock, seconds."""
-        self._now = now
-        self._room = BURST
-        self._at = now()
+        self._for_done = _Room(now)
+        self._for_refused = _Room(now)
         self._left_out = 0
 
     def done(self, call: str, principal: bytes, peer: str) -> None:
         """An operator's call that was not refused."""
-        if self._is_room():
+        if self._is_room(self._for_done):
             self._write(logging.INFO, f"{call}: by {_shown(principal)}", call, principal, peer)
 
     def refused(self, call: str, principal: bytes, peer: str, why: str) -> None:
         """Of any caller."""
-        if self._is_room():
+        if self._is_room(self._for_refused):
             text = f"{call}: refused to {_shown(principal)}: {why}"
             self._write(logging.WARNING, text, call, principal, peer)
 
@@ -44,15 +66,11 @@ class Audit:
             self._left_out = 0
         LOG.log(level, "audit: %s", text, extra=fields)
 
-    def _is_room(self) -> bool:
-        now = self._now()
-        self._room = min(BURST, self._room + (now - self._at) * LINES_PER_SECOND)
-        self._at = now
-        if self._room < 1.0:
-            self._left_out += 1
-            return False
-        self._room -= 1.0
-        return True
+    def _is_room(self, room: _Room) -> bool:
+        if room.take():
+            return True
+        self._left_out += 1
+        return False
 
 
 def _shown(principal: bytes) -> str:

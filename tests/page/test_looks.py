@@ -16,6 +16,8 @@ from raftd.machine.protocol import MachineError
 from raftd.node import film_records
 from raftd.node.film_latencies import Latencies
 from raftd.node.measures import Measures
+from raftd.wire.auth import Kind, encode_auth
+from raftd.wire.kv import encode_delete, encode_put
 from tests.machine.models import random_commands
 
 
@@ -121,8 +123,26 @@ def test_the_cost_of_a_look_is_that_of_what_is_shown() -> None:
             store.apply(command)
         except MachineError:
             continue
-    last_changes(store.history, record_at, 0, 4)
+    last_changes(store.history, record_at, lambda: False, 0, 4)
     assert len(set(asked)) <= 4
+
+
+def test_no_key_is_shown_while_users_are_switched_on() -> None:
+    """The page and the film ask nobody who they are."""
+    store = KvStore()
+    store.apply(encode_put(b"before", b"1"))
+    for kind, fields in (
+        (Kind.USER_ADD, (b"root", b"")),
+        (Kind.USER_GRANT, (b"root", b"root")),
+        (Kind.ENABLE, (bytes(32),)),
+    ):
+        store.apply(encode_auth(kind, *fields))
+    store.apply(encode_put(b"secret", b"22"))
+    store.apply(encode_delete(b"secret"))
+    shown = [(2, "put", b"", 1), (3, "put", b"", 2), (4, "delete", b"", 0)]
+    assert store.last_changes(0, 8) == shown
+    store.apply(encode_auth(Kind.DISABLE))
+    assert [key for _, _, key, _ in store.last_changes(0, 8)] == [b"before", b"secret", b"secret"]
 
 
 def test_keys_are_shown_as_text_and_cut() -> None:

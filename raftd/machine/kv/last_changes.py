@@ -8,28 +8,32 @@ from raftd.machine.kv.history import History, changes_of
 from raftd.wire.txn_answers import decode_record
 
 Shown = tuple[int, str, bytes, int]
-"""(revision, "put" or "delete", key, bytes of the value)."""
+"""(revision, "put" or "delete", key, bytes of the value). The key is empty where it is hidden."""
 
 
 def last_changes(
     history: History,
     record_at: Callable[[bytes, int], bytes | None],
+    hidden: Callable[[], bool],
     after: int,
     most: int,
 ) -> list[Shown]:
     """Those since revision `after`, the newest `most` of them, oldest first. Machine's thread.
 
+    hidden: are the keys to be left out? Whoever reads a film is not asked who they are, so where
+    users are switched on it showed everybody's keys to anybody.
+
     Its cost is bounded by `most` and by the largest transaction, not by how much was changed since.
     """
-    newest = history.last
+    newest, hides = history.last, hidden()
     if after > newest:  # another state was restored
         after = 0
     found: list[Shown] = []
     for revision, item in history.items(max(after, newest - most, history.first - 1) + 1):
         for key, _ in changes_of(item):
-            record = record_at(key, revision)
+            record, shown = record_at(key, revision), b"" if hides else key
             if record is None:
-                found.append((revision, "delete", key, 0))
+                found.append((revision, "delete", shown, 0))
             else:
-                found.append((revision, "put", key, len(decode_record(key, record).value)))
+                found.append((revision, "put", shown, len(decode_record(key, record).value)))
     return found[-most:]

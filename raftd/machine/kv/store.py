@@ -67,7 +67,8 @@ class KvStore:
         self._revision = FIRST_REVISION
         self._transactions = Transactions(self._table, self.history, self.leases)
         self._reader = Reader(self._table, self.history)
-        self.last_changes = partial(last_changes, self.history, self._reader.at)
+        hidden = lambda: self.auth.enabled  # noqa: E731
+        self.last_changes = partial(last_changes, self.history, self._reader.at, hidden)
         self._older = Older(self._table, self._transactions)
         self._lessor = Lessor(self.leases)
         self.retention = Retention(keep, self.history, self._lessor)

@@ -49,7 +49,7 @@ export function changes(film, t) {
   }
   const shown = [...found.values()].sort((a, b) => b[0] - a[0]).slice(0, CHANGES_SHOWN);
   show(find("changes").tBodies[0], JSON.stringify(shown), () => shown.map(([revision, what, key, bytes]) =>
-    html("tr", {}, html("td", {}, `${revision}`), html("td", {}, what), html("th", { scope: "row" }, key),
+    html("tr", {}, html("td", {}, `${revision}`), html("td", {}, what), html("th", { scope: "row" }, key || "(hidden)"),
       html("td", {}, what === "put" ? `${bytes} bytes` : ""))));
 }
 

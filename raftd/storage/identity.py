@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 
 from raftd.core.types import Configuration, Identity, NodeId
@@ -146,6 +147,8 @@ def save_identity(fs: FileSystem, root: str, file: IdentityFile) -> None:
     """Temporary file, sync, rename, sync the directory. Raises NoSpace, OSError."""
     temporary = f"{root}/{IDENTITY_TEMPORARY}"
     data = encode_identity(file)
+    with suppress(FileNotFoundError):
+        fs.unlink(temporary)  # of an upgrade that was cut off: no start came past it
     try:
         made = fs.create(temporary)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from raftd.core.types import Configuration, Identity
@@ -21,7 +23,7 @@ from raftd.storage.identity import (
     encode_identity,
     load_identity,
 )
-from tests.storage.memory_fs import MemoryFileSystem
+from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, PowerCut
 from tests.storage.model import CONFIGURATION
 
 ME = Identity("c0ffee", "n1", "0123456789abcdef")
@@ -163,6 +165,33 @@ def test_version_1_without_room_is_upgraded_at_a_later_start() -> None:
     fs.capacity_bytes = None
     opened(fs)
     assert load_identity(fs, "/a/b/n1") == FILE
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_upgrade_that_was_cut_off_anywhere_is_made_at_the_next_start(lost: bool) -> None:
+    """lost: the power went; else the process was killed, and what it had written is there. What it
+    had written was a temporary file, and no start came past that one any more.
+    """
+    for last in range(1, 100):
+        fs = as_version_1()
+        begun = 0
+
+        def cut(operation: Operation, fs: MemoryFileSystem = fs, last: int = last) -> None:
+            nonlocal begun
+            begun += operation.name in CHANGING and "identity" in operation.path
+            if begun == last:
+                fs.cut_power()
+
+        fs.before = cut
+        try:
+            opened(fs).close()
+        except PowerCut:
+            fs.crash(random.Random(last), keep=0.0) if lost else fs.kill()
+        else:
+            break
+        assert opened(fs).first == FOUNDING.configuration
+        assert load_identity(fs, "/a/b/n1") == FILE
+    assert last > 4
 
 
 def test_whoever_only_repairs_a_directory_upgrades_nothing() -> None:

@@ -7,7 +7,8 @@ of such. What a key was at a revision is what the first later change of it repla
 now. A full chunk is never changed again, so a capture copies a list of chunks, and compaction drops
 whole ones; they are freed a chunk at a time, since freeing a million records in one go is a pause.
 
-Which changes of a key a chunk holds is found by an index that is made when somebody first asks.
+Which changes of a key a chunk holds is found by an index that is made when somebody first asks. A
+revision may have changed a million keys, so the index says also which of them a key was.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final
 
+from raftd.wire.spans import Span
+
 Before = bytes | tuple[bytes, bytes]
 Item = Before | list[Before]
-Index = dict[bytes, list[int]]
 
 CHUNK: Final = 512
 """Revisions; more, if one entry of the log made more."""
@@ -34,12 +36,45 @@ ITEM_BYTES: Final = 160
 
 FIRST_REVISION: Final = 1
 """Of an empty store."""
+ITEM_SHIFT: Final = 32
+"""A place in a chunk is the item's number shifted by this, and where in the item the change is."""
+IN_ITEM: Final = (1 << ITEM_SHIFT) - 1
 
 
 def changes_of(item: Item) -> Iterator[tuple[bytes, bytes | None]]:
     """(key, record before or None) of all that a revision changed."""
     for before in item if type(item) is list else (item,):
         yield (before, None) if type(before) is bytes else before  # type: ignore[misc]
+
+
+class Index:
+    """Where in one chunk the keys were changed. One thread."""
+
+    __slots__ = ("done", "order", "places")
+
+    def __init__(self) -> None:
+        self.done = 0
+        """Items of the chunk that are in it."""
+        self.places: dict[bytes, list[int]] = {}
+        """By key, ascending."""
+        self.order: list[bytes] = []
+
+    def take(self, chunk: list[Item]) -> None:
+        """Also what the chunk has got since the last time."""
+        places = self.places
+        for number in range(self.done, len(chunk)):
+            first = number << ITEM_SHIFT
+            for place, (key, _) in enumerate(changes_of(chunk[number]), first):
+                places.setdefault(key, []).append(place)
+        self.done = len(chunk)
+
+    def keys(self, span: Span) -> list[bytes]:
+        """Those of a span, in order."""
+        order = self.order
+        if len(order) != len(self.places):  # keys come, none goes
+            order = self.order = sorted(self.places)
+        start = bisect_left(order, span.start)
+        return order[start : None if span.stop is None else bisect_left(order, span.stop, start)]
 
 
 class FrozenHistory:
@@ -84,7 +119,7 @@ class History:
         """What the full chunks hold, roughly."""
         self._firsts = [self.first]
         self._chunks: list[list[Item]] = [[]]
-        self._indexes: list[tuple[Index, int]] = [({}, 0)]
+        self._indexes = [Index()]
         self._sizes: list[int] = []
         self._measured = self._open_bytes = 0
         self.add = self._chunks[-1].append
@@ -119,7 +154,7 @@ class History:
         self._measured = self._open_bytes = 0
         self._firsts.append(self.last + 1)
         self._chunks.append([])
-        self._indexes.append(({}, 0))
+        self._indexes.append(Index())
         self.add = self._chunks[-1].append
         return True
 
@@ -151,16 +186,36 @@ class History:
 
     def replaced_after(self, key: bytes, revision: int) -> tuple[bytes | None] | None:
         """(the record of `key` at `revision`,), if it was changed after it; None: it was not."""
-        at = max(bisect_right(self._firsts, revision + 1) - 1, 0)
-        for number in range(at, len(self._chunks)):
-            places = self._index(number).get(key)
+        for number in self._chunks_after(revision):
+            chunk, index = self._chunks[number], self._indexes[number]
+            if index.done < len(chunk):
+                index.take(chunk)
+            places = index.places.get(key)
             if places is None:
                 continue
-            place = bisect_left(places, revision + 1 - self._firsts[number])
-            if place < len(places):
-                item = self._chunks[number][places[place]]
-                return (next(before for name, before in changes_of(item) if name == key),)
+            found = bisect_left(places, (revision + 1 - self._firsts[number]) << ITEM_SHIFT)
+            if found < len(places):
+                return (_record_at(chunk, places[found]),)
         return None
+
+    def replaced_in(self, span: Span, revision: int) -> dict[bytes, bytes | None]:
+        """The records at `revision` of all keys of a span that were changed after it.
+
+        Costs a look at each chunk since, and one at each of these keys: not one at every change.
+        """
+        replaced: dict[bytes, bytes | None] = {}
+        for number in self._chunks_after(revision):
+            chunk, index = self._chunks[number], self._indexes[number]
+            index.take(chunk)
+            first = max(revision + 1 - self._firsts[number], 0) << ITEM_SHIFT
+            for key in index.keys(span):
+                if key in replaced:
+                    continue
+                places = index.places[key]
+                found = bisect_left(places, first) if first else 0
+                if found < len(places):
+                    replaced[key] = _record_at(chunk, places[found])
+        return replaced
 
     def revision_keeping(self, size_bytes: int) -> int:
         """A revision to compact at, so that the full chunks behind it hold no more than this."""
@@ -171,15 +226,16 @@ class History:
                 return min(self._firsts[number + 1], self.last)
         return self.first
 
-    def _index(self, number: int) -> Index:
-        index, done = self._indexes[number]
-        chunk = self._chunks[number]
-        if done < len(chunk):
-            for place in range(done, len(chunk)):
-                for key, _ in changes_of(chunk[place]):
-                    index.setdefault(key, []).append(place)
-            self._indexes[number] = index, len(chunk)
-        return index
+    def _chunks_after(self, revision: int) -> range:
+        """The numbers of the chunks that have anything of what came after `revision`."""
+        return range(max(bisect_right(self._firsts, revision + 1) - 1, 0), len(self._chunks))
+
+
+def _record_at(chunk: list[Item], place: int) -> bytes | None:
+    """What the change at this place replaced."""
+    item = chunk[place >> ITEM_SHIFT]
+    before = item[place & IN_ITEM] if type(item) is list else item
+    return None if type(before) is bytes else before[1]  # type: ignore[return-value]
 
 
 def _size(chunk: list[Item]) -> int:

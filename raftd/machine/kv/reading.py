@@ -24,6 +24,9 @@ from raftd.wire.txn import (
 )
 from raftd.wire.txn_answers import LEASED, value_at
 
+FEW: Final = 64
+"""Keys that are looked up one by one."""
+
 Pair = tuple[bytes, bytes]
 Overlay = dict[bytes, bytes | None]
 _head = RECORD_HEAD.unpack_from
@@ -68,7 +71,7 @@ class Reader:
         """
         span = span_of(op.key, op.range_end)
         over: Overlay = self._overlay(span, op.revision, undone) if op.revision else {}
-        total = self._table.count_in(span) + self._added(over)
+        total = self._table.count_in(span) + self._added(span, over)
         if op.count_only:
             return Found([], False, total)
         pairs = _bounded(op, self._pairs(span, over, op.order == DESCEND and op.sort == KEY))
@@ -88,20 +91,20 @@ class Reader:
             if replaced is not None:
                 over[span.start] = replaced[0]
         else:
-            for _, item in self._history.items(revision + 1):
-                for key, before in changes_of(item):
-                    if key not in over and span.holds(key):
-                        over[key] = before
+            over = self._history.replaced_in(span, revision)
         for pending in undone:
             for key, before in changes_of(pending):
                 if key not in over and span.holds(key):
                     over[key] = before
         return over
 
-    def _added(self, over: Overlay) -> int:
+    def _added(self, span: Span, over: Overlay) -> int:
         """How many more keys there were."""
         there = sum(record is not None for record in over.values())
-        return there - sum(self._table.get(key) is not None for key in over)
+        if len(over) <= FEW:
+            return there - sum(self._table.get(key) is not None for key in over)
+        runs = self._table.ascend(span.start, False, span.stop)
+        return there - sum(len(over.keys() & keys) for keys, _ in runs)
 
     def _pairs(self, span: Span, over: Overlay, descend: bool) -> Iterator[Pair]:
         table = self._table

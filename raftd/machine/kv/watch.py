@@ -27,6 +27,8 @@ QUEUED_BYTES_MAX: Final = 64 << 20
 """Of all watchers together; who needs more room falls behind."""
 SCAN_REVISIONS: Final = 2048
 """Of the history, in one take: some milliseconds at worst."""
+SCAN_CHANGES: Final = 8192
+"""As well, for a revision may have changed thousands of keys. The last one is looked at whole."""
 
 
 class Watched(Protocol):
@@ -147,11 +149,14 @@ class WatchHub:
     def _read(self, watcher: Watcher, events_max: int, bytes_max: int) -> Delivery:
         """From the history, for one that is behind."""
         taken: list[tuple[int, list[Event]]] = []
-        count = size = 0
+        count = size = looked = 0
         last = min(watcher.next + SCAN_REVISIONS - 1, self.seen)
         for revision, item in self._store.history.items(watcher.next):
             if revision > last:
                 break
+            looked += len(item) if type(item) is list else 1
+            if looked >= SCAN_CHANGES:
+                last = revision
             events = self._events_for(watcher, revision, item)
             if not events:
                 continue

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from raftd._pb import etcd_pb2 as pb
+from raftd.machine.kv.store import KvStore
 from raftd.rpc.etcd import watcher as module
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.watcher import StreamWatchers, WatchLimits
+from raftd.wire.kv import encode_put
 from raftd.wire.kv_results import KeyValue
 from tests.rpc.fakes import FakeNode
 
@@ -35,6 +37,7 @@ class Taken:
     asked: dict[str, Any]
     deliveries: list[Delivery] = field(default_factory=list)
     cancelled: bool = False
+    progress: int = 9
 
     def take(self, events_max: int, bytes_max: int) -> Delivery:
         return self.deliveries.pop(0) if self.deliveries else Delivery(revision=9)
@@ -187,6 +190,31 @@ def test_who_wants_to_hear_of_progress_does_unless_something_was_sent() -> None:
     assert (quiet.watch_id, len(quiet.events), quiet.header.revision) == (1, 0, 9)
     stream.watchers.progress_is_due()
     assert [answer.watch_id for answer in stream.sent()] == [0, 1]
+
+
+def test_nobody_is_told_of_a_revision_before_the_one_that_it_waits_for() -> None:
+    """A client goes on behind the revision that it was told last. The story without it: a watcher
+    from revision 100 heard of progress at 9, lost its connection, and was shown 10 to 99.
+    """
+    store = KvStore()
+    headers = Headers(FakeNode("n1"))
+    watchers = StreamWatchers(store.watches, lambda: store.revision, headers)
+    for start in (0, 3, 100):
+        create = pb.WatchCreateRequest(key=b"a", start_revision=start, progress_notify=True)
+        watchers.on_request(pb.WatchRequest(create_request=create))
+    store.apply(encode_put(b"b", b""))
+    store.on_applied(1)
+    assert len(list(watchers.answers())) == 3, "created"
+    watchers.progress_is_due()
+    told = [(answer.watch_id, answer.header.revision) for answer in watchers.answers()]
+    assert told == [(0, 2), (1, 2)], "the next revision is no future"
+    asks = pb.WatchRequest(progress_request=pb.WatchProgressRequest())
+    watchers.on_request(asks)
+    assert list(watchers.answers()) == []
+    watchers.on_request(pb.WatchRequest(cancel_request=pb.WatchCancelRequest(watch_id=2)))
+    watchers.on_request(asks)
+    told = [(answer.watch_id, answer.header.revision) for answer in watchers.answers()]
+    assert told == [(2, 2), (-1, 2)], "cancelled, and the one that was asked for since"
 
 
 def test_a_large_answer_comes_in_parts_only_for_who_takes_parts() -> None:

@@ -46,6 +46,13 @@ class Delivery(Protocol):
 class Taken(Protocol):
     """One watcher of the hub."""
 
+    @property
+    def progress(self) -> int:
+        """The revision up to which everything was taken; 0 while there is more to take, or while
+        it waits for a revision in the future.
+        """
+        ...
+
     def take(self, events_max: int, bytes_max: int) -> Delivery: ...
 
     def cancel(self) -> None: ...

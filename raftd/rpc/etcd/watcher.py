@@ -274,13 +274,20 @@ class StreamWatchers:
             self._something.set()
             return
         wanted, self._progress_wanted = self._progress_wanted, 0
+        if not all(watcher.taken.progress for watcher in self._watchers.values()):
+            return  # as etcd: to one that waits for a later revision it would name an earlier place
         for _ in range(wanted):
             yield pb.WatchResponse(header=self._headers.make(revision), watch_id=NO_WATCHER)
 
     def progress_is_due(self) -> None:
-        """Whoever wants it and heard nothing since the last time is told the revision."""
+        """Whoever wants it and heard nothing since the last time is told the revision.
+
+        Not while it waits for a revision in the future: a client goes on behind what it was told,
+        so after a new connection it would see what it never asked for.
+        """
         for watcher in self._watchers.values():
-            if watcher.progress and watcher.quiet and watcher not in self._ready:
+            wants = watcher.progress and watcher.quiet and watcher not in self._ready
+            if wants and watcher.taken.progress:
                 self._note(watcher.number)
             watcher.quiet = True
 

@@ -5,8 +5,10 @@ decision, and everything the survivor has is kept, whether a majority had it or 
 has another id, so that none of the old nodes, should one come back, ever talks to it.
 
 A whole directory is made beside the old one, of the same snapshot and entries under the new
-identity; then both change names. The old one is kept. All along its history the new cluster's only
-voter is this node: changes of the old cluster's members become entries without content.
+identity; then both change names. The old one is kept. Between the two names there is no directory
+at the old place: who is cut off there goes on by recovering once more. All along its history the
+new cluster's only voter is this node: changes of the old cluster's members become entries without
+content.
 """
 
 from __future__ import annotations
@@ -72,7 +74,9 @@ def survivor(fs: FileSystem, root: str) -> Survivor:
 
     Raises CannotRecover, StorageError, OSError.
     """
-    directory, _ = _open(fs, root)
+    root = root.rstrip("/")
+    kept = root + BEFORE_SUFFIX
+    directory, _ = _open(fs, kept if _between_names(fs, root) else root)
     with closing(directory):
         recovered = directory.recover()
         return _survivor(directory.identity, directory.first, recovered)
@@ -87,7 +91,28 @@ def recover(
     """
     root = root.rstrip("/")
     made, kept = root + RECOVERED_SUFFIX, root + BEFORE_SUFFIX
-    for path in (made, kept):
+    if whole := _between_names(fs, root):
+        cluster = whole.identity.cluster
+    else:
+        cluster = _make(fs, root, incarnation, segment_bytes)
+        fs.rename(root, kept)
+        fs.sync_directory(_parent(root))  # before the second name: there must not be that one alone
+    fs.rename(made, root)
+    fs.sync_directory(_parent(root))
+    return NewCluster(cluster, kept)
+
+
+def _between_names(fs: FileSystem, root: str) -> IdentityFile | None:
+    """Of the directory that was made, if an earlier attempt was cut off before it got its name."""
+    if _exists(fs, root) or not _exists(fs, root + BEFORE_SUFFIX):
+        return None
+    return load_identity(fs, root + RECOVERED_SUFFIX)
+
+
+def _make(fs: FileSystem, root: str, incarnation: Incarnation, segment_bytes: int) -> str:
+    """The new directory, beside the old one; returns the cluster's id."""
+    made = root + RECOVERED_SUFFIX
+    for path in (made, root + BEFORE_SUFFIX):
         if _exists(fs, path):
             raise CannotRecover(f"{path} is there already, of another attempt: move it away first")
     directory, founding = _open(fs, root)
@@ -105,10 +130,7 @@ def recover(
             _copy(directory, recovered, file, wal, snapshots)
 
         make_directory(fs, made, file, fill, segment_bytes)
-    fs.rename(root, kept)
-    fs.rename(made, root)
-    fs.sync_directory(_parent(root))
-    return NewCluster(cluster, kept)
+    return cluster
 
 
 def _open(fs: FileSystem, root: str) -> tuple[DataDirectory, Founding]:

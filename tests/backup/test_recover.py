@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from raftd.backup import recover as recover_module
 from raftd.cli.raftd_main import main
 from raftd.core.configuration_format import encode_configuration
 from raftd.core.types import (
@@ -155,6 +157,58 @@ def test_refusals_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     identity = load_identity(OsFileSystem(), str(root))
     assert identity is not None
     assert identity.identity.cluster == CLUSTER
+
+
+class Cut(BaseException):
+    """The process is killed."""
+
+
+class CutFileSystem(OsFileSystem):
+    """Killed before the rename of that number: of the snapshot, the identity, the old, the new."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.left = at
+
+    def rename(self, old: str, new: str) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Cut
+        super().rename(old, new)
+
+
+def test_one_that_was_cut_off_between_the_two_names_is_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The story without it: there was no directory at its place, `recover` said of the new one that
+    it is another attempt's, and after that that the node had no data.
+    """
+    root = make_survivor(tmp_path / "b", snapshot=True, entries=(entry(11),))
+    with pytest.raises(Cut):
+        recover_module.recover(CutFileSystem(4), str(root), "3" * 16)
+    assert not root.exists()
+    assert recover(root) == 2
+    assert "b.recovered" not in capsys.readouterr().err
+    assert not root.exists(), "only told, without --yes"
+    assert recover(root, "--yes") == 0
+    identity, first, recovered, snapshots = opened(root)
+    assert (identity.incarnation, first.voters) == ("3" * 16, ("b",))
+    assert [each.index for each in recovered.entries] == [11]
+    assert recovered.snapshot is not None
+    snapshots.check(recovered.snapshot)
+    old = opened(tmp_path / "b.before-recovery")[0]
+    assert (old.cluster, old.incarnation) == (CLUSTER, "0" * 16)
+    assert not (tmp_path / "b.recovered").exists()
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_one_that_was_cut_off_before_has_changed_nothing(tmp_path: Path, at: int) -> None:
+    root = make_survivor(tmp_path / "b", snapshot=True, entries=(entry(11),))
+    with pytest.raises(Cut):
+        recover_module.recover(CutFileSystem(at), str(root), "3" * 16)
+    assert opened(root)[0].cluster == CLUSTER
+    shutil.rmtree(tmp_path / "b.recovered")
+    assert recover(root, "--yes") == 0
 
 
 def test_inspect_of_several_tells_which_has_most(

@@ -42,6 +42,7 @@ BEHIND: Final = (
     "wait until it follows a leader, or ask another node (`raftctl why` is answered on its own "
     "machine, at a loopback address)"
 )
+RESTORING_NOW: Final = "a snapshot is being restored here: wait, or ask another node"
 RESTORING: Final = "this node has started, and restores its snapshot: wait, or ask another node"
 """What a node says that cannot tell yet who may do what, or who anybody is."""
 

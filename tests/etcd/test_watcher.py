@@ -53,6 +53,7 @@ class Taken:
 class Hub:
     def __init__(self) -> None:
         self.all: list[Taken] = []
+        self.revision = 9
 
     def __len__(self) -> int:
         return len([taken for taken in self.all if not taken.cancelled])

@@ -10,6 +10,7 @@ import pytest
 
 from raftd.core.messages import AppendRequest
 from raftd.core.types import Entry, EntryType, Role
+from raftd.machine.kv.auth import Auth
 from raftd.machine.kv.last_changes import last_changes
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineError
@@ -123,7 +124,7 @@ def test_the_cost_of_a_look_is_that_of_what_is_shown() -> None:
             store.apply(command)
         except MachineError:
             continue
-    last_changes(store.history, record_at, lambda: False, 0, 4)
+    last_changes(store.history, record_at, Auth(), 0, 4)
     assert len(set(asked)) <= 4
 
 

@@ -1,7 +1,8 @@
 """The built-in state machine: a key-value store with etcd's revisions, history, watch and leases.
 
 What other rooms call. All of it runs on the machine's own thread, which is raft-net for this store,
-the thread of the loop that serves both ports. Nothing here waits or locks.
+the thread of the loop that serves both ports; a snapshot is restored on another one (whole.py).
+Nothing here waits.
 
 **Commands and queries** travel as bytes through the node, like those of any machine:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from raftd.machine.kv.auth import Auth
 from raftd.machine.kv.history import History, changes_of
 from raftd.wire.txn_answers import decode_record
 
@@ -14,18 +15,18 @@ Shown = tuple[int, str, bytes, int]
 def last_changes(
     history: History,
     record_at: Callable[[bytes, int], bytes | None],
-    hidden: Callable[[], bool],
+    auth: Auth,
     after: int,
     most: int,
 ) -> list[Shown]:
     """Those since revision `after`, the newest `most` of them, oldest first. Machine's thread.
 
-    hidden: are the keys to be left out? Whoever reads a film is not asked who they are, so where
-    users are switched on it showed everybody's keys to anybody.
+    No key while users are switched on: whoever reads a film is not asked who they are, and saw
+    everybody's.
 
     Its cost is bounded by `most` and by the largest transaction, not by how much was changed since.
     """
-    newest, hides = history.last, hidden()
+    newest, hides = history.last, auth.enabled
     if after > newest:  # another state was restored
         after = 0
     found: list[Shown] = []

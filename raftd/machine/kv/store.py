@@ -67,8 +67,7 @@ class KvStore:
         self._revision = FIRST_REVISION
         self._transactions = Transactions(self._table, self.history, self.leases)
         self._reader = Reader(self._table, self.history)
-        hidden = lambda: self.auth.enabled  # noqa: E731
-        self.last_changes = partial(last_changes, self.history, self._reader.at, hidden)
+        self.last_changes = partial(last_changes, self.history, self._reader.at, self.auth)
         self._older = Older(self._table, self._transactions)
         self._lessor = Lessor(self.leases)
         self.retention = Retention(keep, self.history, self._lessor)
@@ -180,8 +179,11 @@ class KvStore:
         raise commands.malformed(request)
 
     def capture(self) -> Iterator[bytes]:
-        """Costs copies of lists with an item for every 341-682 keys and every 512 revisions."""
-        return snapshot.chunks(self._captured())
+        """Costs copies of lists with an item for every 341-682 keys and every 512 revisions. Raises
+        MachineError while another thread restores.
+        """
+        with self.watches.whole.reading():
+            return snapshot.chunks(self._captured())
 
     def _captured(self) -> snapshot.Captured:
         return snapshot.Captured(
@@ -201,12 +203,12 @@ class KvStore:
 
     def restore(self, reader: BinaryIO) -> None:
         """Read what `capture` wrote. Raises SnapshotFormatError; the store is of no use then."""
-        self._table.clear()
-        snapshot.load(reader, self._table, self.history, self.leases, self.auth, self.alarms)
-        self._table.note = self.history.add
-        self._revision = self.history.last
-        self._restored = True
-        self._tidy_at = 0
+        with self.watches.whole.taken_apart():
+            self._table.clear()
+            snapshot.load(reader, self._table, self.history, self.leases, self.auth, self.alarms)
+            self._table.note = self.history.add
+            self._revision = self.history.last
+        self._restored, self._tidy_at = True, 0
 
     def attach(self, node: NodeHandle) -> None:
         self._lessor.attach(node)

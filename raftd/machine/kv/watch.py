@@ -6,7 +6,7 @@ watches the keys in it, and queues one shared event for all of them. A watcher w
 or that began in the past, or whose node installed a snapshot, is *behind*: nothing is queued for
 it, and when it takes, it reads the history from its place until it has caught up. So no watcher
 holds up anybody, and none costs more than its queue. Only a compaction can take what a watcher has
-not seen: it is told so, and has ended.
+not seen: it is told so, and has ended. While a snapshot is restored nobody reads the history.
 
 Machine's thread.
 """
@@ -19,6 +19,7 @@ from typing import Final, Protocol
 from raftd.machine.kv.history import History, Item, changes_of
 from raftd.machine.kv.interest import Interest
 from raftd.machine.kv.watcher import QUEUE_EVENTS_MAX, Delivery, Event, Watcher, cost_of
+from raftd.machine.kv.whole import Whole
 from raftd.wire.kv_results import KeyValue
 from raftd.wire.spans import span_of
 from raftd.wire.txn_answers import decode_record
@@ -48,6 +49,7 @@ class WatchHub:
 
     def __init__(self, store: Watched) -> None:
         self._store = store
+        self.whole = Whole()
         self._interest: Interest[Watcher] = Interest()
         self.queue_events_max = QUEUE_EVENTS_MAX
         self.live = 0
@@ -123,11 +125,14 @@ class WatchHub:
         watcher.told = False
         if watcher.live or watcher.ended:
             return Delivery([], self.seen, False)
-        history = self._store.history
-        if watcher.next < history.first:
-            self.cancel(watcher)
-            return Delivery([], watcher.next - 1, False, max(history.compacted, history.first))
-        return self._read(watcher, events_max, bytes_max)
+        with self.whole.lock:
+            if self.whole.apart:  # it read puts as deletes; `resync` calls whoever is behind
+                return Delivery([], watcher.next - 1, False)
+            history = self._store.history
+            if watcher.next < history.first:
+                self.cancel(watcher)
+                return Delivery([], watcher.next - 1, False, max(history.compacted, history.first))
+            return self._read(watcher, events_max, bytes_max)
 
     def _take_queue(self, watcher: Watcher, events_max: int, bytes_max: int) -> Delivery:
         taken: list[tuple[int, list[Event]]] = []

@@ -59,6 +59,11 @@ class Taken(Protocol):
 
 
 class Hub(Protocol):
+    @property
+    def revision(self) -> int:
+        """The store's, as far as watchers have been told."""
+        ...
+
     def __len__(self) -> int:
         """The number of watchers there are."""
         ...
@@ -96,7 +101,9 @@ class MeasuredStore(Protocol):
 
 @runtime_checkable
 class WatchedStore(Protocol):
-    """`capture`: the whole state as of this call, in chunks that any thread may ask for."""
+    """`capture`: the whole state as of this call, in chunks that any thread may ask for. Raises
+    MachineError while a snapshot is restored.
+    """
 
     @property
     def watches(self) -> Hub: ...

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.core.types import Role
+from raftd.machine.protocol import MachineError
 from raftd.node.outcomes import Answered, Applied, Outcome, Refused
 from raftd.rpc.api import Node
 from raftd.rpc.etcd.backend import Backend
@@ -171,7 +172,11 @@ class MaintenanceService:
         header = self._headers.make(self._store.revision)
         now = asyncio.get_running_loop().time
         pace = Pace(PACE_BYTES_PER_SECOND, now())
-        for blob in blobs(self._store.capture(), BLOB_BYTES):
+        try:
+            captured = self._store.capture()
+        except MachineError as error:
+            raise refused_here(str(error)) from None
+        for blob in blobs(captured, BLOB_BYTES):
             await talk.send(pb.SnapshotResponse(header=header, blob=blob, version=VERSION))
             await asyncio.sleep(pace.rest(len(blob), self._node.state().commit_index, now()))
 

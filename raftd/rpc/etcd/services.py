@@ -115,7 +115,7 @@ class EtcdServices:
             kv,
             WatchService(
                 store.watches,
-                lambda: store.revision,
+                lambda: store.watches.revision,
                 headers,
                 looks,
                 node.refusal,

@@ -35,7 +35,7 @@ class WatchService:
         callers: Callers = EVERYBODY,
         limits: WatchLimits | None = None,
     ) -> None:
-        """revision: the store's at this moment. refusal: why this member serves nothing, or ""."""
+        """revision: the hub's at this moment. refusal: why this member serves nothing, or ""."""
         self._limits = limits
         self._callers = callers
         self._hub = hub

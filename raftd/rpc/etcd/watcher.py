@@ -42,7 +42,11 @@ class WatchLimits:
 
 @dataclass(slots=True, eq=False)
 class Watcher:
-    """One of them. keys: key and range_end. quiet: nothing was sent since progress was last due."""
+    """One of them. keys: key and range_end. quiet: nothing was sent since progress was last due.
+
+    rests: it has not been told everything, and there is nothing to take until a snapshot is
+    restored.
+    """
 
     number: int
     taken: Taken
@@ -50,6 +54,7 @@ class Watcher:
     fragment: bool
     keys: tuple[bytes, bytes]
     quiet: bool = True
+    rests: bool = False
 
 
 class StreamWatchers:
@@ -217,6 +222,7 @@ class StreamWatchers:
             yield from self._taken(watcher, watcher.taken.take(EVENTS_MAX, BYTES_MAX))
 
     def _taken(self, watcher: Watcher, delivery: Delivery) -> Iterator[pb.WatchResponse]:
+        watcher.rests = not delivery.more and delivery.revision < self._revision()
         if delivery.more:
             self._ready[watcher] = None
         if delivery.revisions:
@@ -267,11 +273,13 @@ class StreamWatchers:
         self.look()
         for watcher in list(self._watchers.values()):
             delivery = watcher.taken.take(EVENTS_MAX, BYTES_MAX)
+            yield from self._taken(watcher, delivery)
             if delivery.revisions or delivery.more or delivery.compacted:
-                yield from self._taken(watcher, delivery)
                 self._ready[watcher] = None
         if self._ready:
             self._something.set()
+            return
+        if any(watcher.rests for watcher in self._watchers.values()):
             return
         wanted, self._progress_wanted = self._progress_wanted, 0
         if not all(watcher.taken.progress for watcher in self._watchers.values()):

@@ -13,12 +13,12 @@ from raftd.rpc.clients.gate import ClientLimits, Gate
 from raftd.rpc.directory import Directory
 from raftd.rpc.etcd import backend as module
 from raftd.rpc.etcd.backend import Backend
-from raftd.rpc.etcd.faults import Fault
+from raftd.rpc.etcd.faults import Code, Fault
 from raftd.rpc.etcd.translate import refused
 from raftd.rpc.peers.forwarding import Forward
 from raftd.rpc.plumbing.connections import Connections, UnreadLimits
 from raftd.wire import refusals
-from raftd.wire.batch import decode_batch, encode_results
+from raftd.wire.batch import ANSWER_TOO_LONG, SESSION_FULL, decode_batch, encode_results
 from tests.rpc.fakes import FakeNode
 
 NOT_LEADER = Refused(Refusal.NOT_LEADER, "not the leader", "n2")
@@ -98,6 +98,37 @@ def test_a_member_that_does_not_lead_forwards() -> None:
     run(test)
 
 
+def test_what_had_no_room_for_its_answer_comes_again_and_what_was_done_is_not_called_refused() -> (
+    None
+):
+    """The story without it: five callers whose transactions read a megabyte each met in a batch,
+    and the last one heard that its request of 100 bytes is too large. So did, the other way round,
+    whoever deleted keys and asked for their values back, 2 MiB of them: they were gone.
+    """
+
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        batches: list[list[bytes]] = []
+
+        def apply(batch: bytes, done: Done) -> None:
+            commands = [command for _, command in decode_batch(batch).commands]
+            batches.append(commands)
+            results = [(0, b"did " + command) for command in commands[:2]]
+            results += [(SESSION_FULL, b"no room")] * len(commands[2:])
+            if commands[0] == b"4":
+                results[0] = (ANSWER_TOO_LONG, b"done, but its answer has 3000000 bytes")
+            done(Applied(4, 2, encode_results(results)))
+
+        node.on_submit = apply
+        calls = [asyncio.ensure_future(backend.write(b"%d" % n)) for n in range(5)]
+        assert await asyncio.gather(*calls[:4]) == [b"did %d" % n for n in range(4)]
+        with pytest.raises(Fault, match="done, but its answer has 3000000 bytes") as caught:
+            await calls[4]
+        assert caught.value.code is Code.DATA_LOSS
+        assert batches == [[b"0", b"1", b"2", b"3", b"4"], [b"2", b"3", b"4"], [b"4"]]
+
+    run(test)
+
+
 def test_what_was_certainly_not_done_is_tried_again_until_somebody_leads() -> None:
     async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
         node.on_submit = lambda batch, done: done(NOT_LEADER)
@@ -144,7 +175,7 @@ def test_nobody_waits_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_write_has_its_own_refusal() -> None:
     async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
-        answers = [(1, refusals.LEASE_NOT_FOUND.encode()), (0, b"fine"), (7, b"")]
+        answers = [(1, refusals.LEASE_NOT_FOUND.encode()), (0, b"fine"), (6, b"")]
         node.on_submit = lambda batch, done: done(Applied(1, 1, encode_results(answers)))
         calls = [asyncio.ensure_future(backend.write(b"x")) for _ in answers]
         assert await text_of(calls[0]) == "etcdserver: requested lease not found"

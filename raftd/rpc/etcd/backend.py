@@ -17,13 +17,20 @@ from typing import Protocol, TypeVar
 
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
 from raftd.rpc.clients.gate import Gate
-from raftd.rpc.etcd.faults import Fault, fault, of_outcome
+from raftd.rpc.etcd.faults import Code, Fault, fault, of_outcome
 from raftd.rpc.etcd.reads import Reads
 from raftd.rpc.peers.forwarding import Forward
 from raftd.wire.batch import BATCH_BYTES_MAX, encode_batch
 from raftd.wire.principal import NOBODY
 from raftd.wire.refusals import NOT_PRIMARY
-from raftd.wire.results import COMMANDS_MAX, MACHINE_ERROR, OK, decode_results
+from raftd.wire.results import (
+    ANSWER_TOO_LONG,
+    COMMANDS_MAX,
+    MACHINE_ERROR,
+    OK,
+    SESSION_FULL,
+    decode_results,
+)
 
 REQUEST_SECONDS = 7.0
 """etcd's own patience: 5 s and two election timeouts."""
@@ -147,6 +154,8 @@ class Backend:
             return answer
         if status == MACHINE_ERROR:
             raise self._refused(answer)
+        if status == ANSWER_TOO_LONG:  # with etcd's text it would be called not done
+            raise Fault(Code.DATA_LOSS, f"etcdserver: {answer.decode('utf-8', 'replace')}")
         raise fault("request_too_large")
 
     # --- the sender -----------------------------------------------------------------------------
@@ -219,13 +228,29 @@ class Backend:
                 _fail(write.answer, of_outcome(outcome))
             return
         results = decode_results(outcome.results)
+        left = [
+            write
+            for write, (status, _) in zip(writes, results, strict=True)
+            if status == SESSION_FULL
+        ]
         for write, (status, answer) in zip(writes, results, strict=True):
+            if status == SESSION_FULL:
+                continue
             try:
                 answer = self._checked(status, answer)
             except Fault as error:
                 _fail(write.answer, error)
             else:
                 _settle(write.answer, answer)
+        self._left_over(left)
+
+    def _left_over(self, writes: Sequence[_Write]) -> None:
+        """Not done, as the answers before left no room for theirs: in the next batch, then."""
+        if not self._closed:
+            self._put_back(writes)
+            return
+        for write in writes:
+            _fail(write.answer, fault("stopped"))
 
     def close(self) -> None:
         """Whoever still waits for a batch is told that the member stops."""

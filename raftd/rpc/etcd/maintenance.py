@@ -31,6 +31,7 @@ VERSION = "3.5.21"
 PAGE_KEYS = 1000
 BLOB_BYTES = 32 << 10
 TRANSFER_SECONDS = 5.0
+_TOO_LARGE = fault("request_too_large").text
 
 
 def _load() -> Callable[[Iterable[bytes], int], Iterator[bytes]]:
@@ -154,10 +155,20 @@ class MaintenanceService:
         )
 
     async def _page(self, start: bytes, revision: int) -> RangeAnswer:
-        query = encoded(one(RangeOp(start, b"\0", PAGE_KEYS, revision)))
-        page = decode_txn_answer(await self._backend.read(query, True, OWN)).responses[0]
-        assert isinstance(page, RangeAnswer)
-        return page
+        """As many keys as an answer has room for: one of them may have a megabyte."""
+        most = PAGE_KEYS
+        while True:
+            query = encoded(one(RangeOp(start, b"\0", most, revision)))
+            try:
+                answer = await self._backend.read(query, True, OWN)
+            except Fault as error:
+                if most == 1 or error.text != _TOO_LARGE:
+                    raise
+                most = -(-most // 8)
+                continue
+            page = decode_txn_answer(answer).responses[0]
+            assert isinstance(page, RangeAnswer)
+            return page
 
     async def Snapshot(self, talk: Conversation) -> None:
         """This member's store, as in wire/etcd_snapshot: `raftd restore` reads what is saved."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -68,6 +69,33 @@ def test_a_crowd_that_comes_to_a_busy_thread_waits_in_the_kernel(admin: AdminSer
             opened.enter_context(socket.create_connection(("127.0.0.1", admin.port), 0.9))
         idle.set()
         assert ask(admin, b"GET /livez HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_crowd_does_not_take_the_files_of_the_log(
+    admin: AdminServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The story without it: asyncio accepted all that the kernel held before the first was counted,
+    and for that moment the whole process had no descriptor left.
+    """
+    ask(admin, b"GET /livez HTTP/1.1\r\n\r\n")
+    counted: list[int] = []
+    admit = admin._admit
+
+    def admitted(one: connection.Connection) -> None:
+        counted.append(len(os.listdir("/proc/self/fd")))
+        admit(one)
+
+    monkeypatch.setattr(admin, "_admit", admitted)
+    idle = threading.Event()
+    admin._loop.call_soon_threadsafe(idle.wait, SECONDS)
+    with contextlib.ExitStack() as opened:
+        for _ in range(3 * server.CONNECTIONS_MAX):
+            opened.enter_context(call(admin))
+        before = len(os.listdir("/proc/self/fd"))
+        idle.set()
+        assert ask(admin, b"GET /livez HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200 OK\r\n")
+    assert len(counted) > 3 * server.CONNECTIONS_MAX
+    assert max(counted) - before < server.CONNECTIONS_MAX + 32
 
 
 def test_a_byte_now_and_then_does_not_prolong_it(

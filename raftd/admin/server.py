@@ -41,6 +41,10 @@ CONNECTIONS_MAX = 64
 BACKLOG = 1024
 """Connections that the kernel holds for us. Without room it drops a caller's first packet, and
 that is sent again after a whole second: a crowd would cost a probe that second."""
+ACCEPTED_AT_ONCE = 4
+"""Connections taken in one turn of the loop: those past the limit are gone some turns later.
+asyncio takes as many as the backlog, and the log would find no descriptor meanwhile.
+"""
 HANDSHAKE_SECONDS = 2.0
 NAME_SECONDS = 5.0
 STOP_SECONDS = 2.0
@@ -109,10 +113,11 @@ class AdminServer:
         server = await self._loop.create_server(
             self._connection,
             sock=self._listener,
-            backlog=BACKLOG,
+            backlog=ACCEPTED_AT_ONCE,
             ssl=None if self._tls is None else self._tls.renewing_server,
             ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_SECONDS,
         )
+        self._listener.listen(BACKLOG)  # asyncio has told the kernel what it takes at once
         await self._stopping.wait()
         server.close()
         for connection in list(self._open):

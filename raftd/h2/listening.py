@@ -6,6 +6,10 @@ import errno
 import socket
 
 BACKLOG = 1024
+ACCEPTED_AT_ONCE = 4
+"""Connections that a plain asyncio loop takes in one turn: those past a limit wait some turns for
+their end, and a crowd would take all descriptors meanwhile.
+"""
 
 
 def bound(address: str) -> socket.socket:

@@ -28,7 +28,7 @@ from raftd.h2.handlers import (
 )
 from raftd.h2.handshake import Handshake
 from raftd.h2.intake import Intake
-from raftd.h2.listening import BACKLOG, bound, unix_path
+from raftd.h2.listening import ACCEPTED_AT_ONCE, BACKLOG, bound, unix_path
 from raftd.h2.server_call import Handler, ServerCall
 from raftd.h2.server_connection import ServerConnection
 from raftd.h2.settings import ServerLimits
@@ -145,7 +145,9 @@ class Server:
         """Begin to take connections. Raises OSError."""
         for listener, context in self._sockets:
             maker = self._maker(context)
-            started = await self.loop.create_server(maker, sock=listener, backlog=BACKLOG)
+            # asyncio accepts so many in one turn, before the first of them is counted; uvloop one.
+            started = await self.loop.create_server(maker, sock=listener, backlog=ACCEPTED_AT_ONCE)
+            listener.listen(BACKLOG)
             self._listeners.append(started)
         for listener, context in self._either:
             self._listeners.append(self._take_either(listener, context))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from raftd.h2.channel import Channel
 from raftd.h2.server import Server
 from raftd.h2.settings import ChannelSettings, ServerLimits
-from tests.h2.peers import callbacks, run, serving
+from tests.h2.peers import callbacks, run, serving, until
 
 PATH = "/test.Callback/Echo"
 
@@ -45,6 +46,30 @@ def test_a_port_is_taken_once() -> None:
         async with serving("h2") as (address, _, _server):
             with pytest.raises(RuntimeError, match="in use"):
                 Server(ServerLimits()).add_insecure_port(address)
+
+    run(main())
+
+
+def test_a_crowd_past_the_limit_takes_few_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The story without it: a plain asyncio loop accepted all that the kernel held in one turn."""
+
+    async def main() -> None:
+        async with serving("h2", ServerLimits(connections_max=8)) as (address, _, server):
+            counted: list[int] = []
+            entered = server.entered
+
+            def counting(connection: Any) -> bool:
+                counted.append(len(os.listdir("/proc/self/fd")))
+                return bool(entered(connection))
+
+            monkeypatch.setattr(server, "entered", counting)
+            host, _, port = address.rpartition(":")
+            crowd = [socket.create_connection((host, int(port)), 5) for _ in range(100)]
+            before = len(os.listdir("/proc/self/fd"))
+            await until(lambda: len(counted) == len(crowd))
+            assert max(counted) - before < 8 + 32
+            for one in crowd:
+                one.close()
 
     run(main())
 

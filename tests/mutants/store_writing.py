@@ -9,7 +9,11 @@ HISTORY = (
     _store(
         "history-read-a-revision-early",
         "a read at a revision sees that revision",
-        _kv("history", "bisect_left(places, revision + 1 -", "bisect_left(places, revision -"),
+        _kv(
+            "history",
+            "bisect_left(places, (revision + 1 - self",
+            "bisect_left(places, (revision - self",
+        ),
         by="exactly-once watch-filtered watch-reliable",
     ),
     _store(
@@ -49,7 +53,11 @@ HISTORY = (
     _store(
         "count-of-the-present",
         "a count at a revision is the count at that revision",
-        _kv("reading", "return there - sum(", "return 0 * sum("),
+        _kv(
+            "reading",
+            "        there = sum(record is not None for record in over.values())\n",
+            "        return 0\n",
+        ),
         by="exactly-once",
     ),
     _store(

@@ -17,6 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from struct import Struct
 from typing import Final, TypeVar
 
+from raftd.rpc.clients.login_queue import LoginQueue
+from raftd.rpc.plumbing.connections import end_of
+
 HEAD: Final = Struct("<BBBB")
 VERSION: Final = 1
 COST: Final = 14
@@ -30,15 +33,9 @@ LANES_MAX: Final = 16
 or a login would take gigabytes, or minutes of the thread that all logins share."""
 SALT_BYTES: Final = 16
 KEY_BYTES: Final = 32
-WAITING_MAX: Final = 64
-"""Hashes that wait for the thread; one more is refused, so a flood of logins costs that only."""
 PASSWORD_BYTES_MAX: Final = 4096
 
 Value = TypeVar("Value")
-
-
-class TooManyLogins(Exception):
-    """WAITING_MAX hashes wait already."""
 
 
 def make(password: str, salt: bytes) -> bytes:
@@ -73,22 +70,26 @@ def _hash(password: str, cost: int, block: int, lanes: int, salt: bytes) -> byte
 
 
 class Passwords:
-    """Thread raft-password does the work; the methods: network thread."""
+    """Thread raft-password does the work; the methods: network thread.
+
+    peer: who asks, as gRPC writes it: callers take turns by it (login_queue.py).
+    """
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, "raft-password")
-        self._waiting = 0
+        self._queue = LoginQueue()
+        self._busy = False
 
-    async def make(self, password: str) -> bytes:
+    async def make(self, password: str, peer: str) -> bytes:
         """A new salt, and the hash. Raises TooManyLogins."""
-        return await self._run(lambda: make(password, secrets.token_bytes(SALT_BYTES)))
+        return await self._run(lambda: make(password, secrets.token_bytes(SALT_BYTES)), peer)
 
-    async def matches(self, password: str, hash: bytes) -> bool:
+    async def matches(self, password: str, hash: bytes, peer: str) -> bool:
         """hash: empty where there is no such user: that takes as long, and is never true.
 
         Raises TooManyLogins.
         """
-        return await self._run(lambda: self._compare(password, hash))
+        return await self._run(lambda: self._compare(password, hash), peer)
 
     def _compare(self, password: str, hash: bytes) -> bool:
         if hash:
@@ -96,15 +97,20 @@ class Passwords:
         make(password, bytes(SALT_BYTES))
         return False
 
-    async def _run(self, work: Callable[[], Value]) -> Value:
-        if self._waiting >= WAITING_MAX:
-            raise TooManyLogins
-        self._waiting += 1
+    async def _run(self, work: Callable[[], Value], peer: str) -> Value:
+        end = end_of(peer)
+        turn = self._queue.add(end)
+        if not self._busy:
+            self._busy = self._queue.call_next()
         try:
+            await turn
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
-            self._waiting -= 1
+            self._queue.leave(end, turn)
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._busy = self._queue.call_next()
 
     def close(self) -> None:
         """What waits is given up; a hash that is being made is waited for by nobody."""
+        self._queue.close()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from raftd._pb import etcd_pb2 as pb
 from raftd.machine.kv.auth import Auth, User
 from raftd.rpc.clients.callers import Callers, NotAllowed
-from raftd.rpc.clients.passwords import PASSWORD_BYTES_MAX, Passwords, TooManyLogins
+from raftd.rpc.clients.login_queue import TooManyLogins
+from raftd.rpc.clients.passwords import PASSWORD_BYTES_MAX, Passwords
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import Caller
 from raftd.rpc.etcd.faults import Code, Fault, fault, refused_here
@@ -87,7 +88,7 @@ class AuthService:
         serial = user.serial if user is not None else 0
         hash = user.hash if user is not None else b""
         try:
-            right = await self._passwords.matches(request.password, hash)
+            right = await self._passwords.matches(request.password, hash, caller.peer)
         except TooManyLogins:
             raise fault("too_many_requests") from None
         now = self._auth.users.get(request.name)
@@ -103,7 +104,7 @@ class AuthService:
     ) -> pb.AuthUserAddResponse:
         if not request.name:
             raise fault("user_empty")
-        hash = b"" if request.options.no_password else await self._hash(request.password)
+        hash = b"" if request.options.no_password else await self._hash(request.password, caller)
         header = await self._change(caller, Kind.USER_ADD, request.name.encode(), hash)
         return pb.AuthUserAddResponse(header=header)
 
@@ -131,7 +132,7 @@ class AuthService:
         self, request: pb.AuthUserChangePasswordRequest, caller: Caller
     ) -> pb.AuthUserChangePasswordResponse:
         """Ends all tokens of that user."""
-        hash = await self._hash(request.password)
+        hash = await self._hash(request.password, caller)
         header = await self._change(caller, Kind.USER_PASSWORD, request.name.encode(), hash)
         return pb.AuthUserChangePasswordResponse(header=header)
 
@@ -244,10 +245,10 @@ class AuthService:
             raise fault("user_not_found")
         return user
 
-    async def _hash(self, password: str) -> bytes:
+    async def _hash(self, password: str, caller: Caller) -> bytes:
         _check_password(password)
         try:
-            return await self._passwords.make(password)
+            return await self._passwords.make(password, caller.peer)
         except TooManyLogins:
             raise fault("too_many_requests") from None
 

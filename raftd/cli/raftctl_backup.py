@@ -92,12 +92,13 @@ def _target(path: str) -> Iterator[Callable[[bytes], object]]:
     try:
         yield write
         file.sync()
+        fs.rename(partial, path)
     except BaseException:
         file.close()
-        fs.unlink(partial)
+        with suppress(FileNotFoundError):
+            fs.unlink(partial)
         raise
     file.close()
-    fs.rename(partial, path)
     fs.sync_directory(os.path.dirname(path) or ".")
 
 

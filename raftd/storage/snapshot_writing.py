@@ -92,9 +92,15 @@ class _Partial:
                 self.discard()  # never sync it again: that would succeed and mean nothing
                 raise NoSpace(self._path, meta.size_bytes, error) from error
             raise
+        try:
+            self._fs.rename(self._path, f"{self._directory}/{snapshot_name(meta)}")
+        except OSError as error:
+            self.discard()  # or a whole snapshot would stay on the full disk after each attempt
+            if is_no_space(error):  # some file systems need room for a name
+                raise NoSpace(self._path, meta.size_bytes, error) from error
+            raise
         file.close()
         self._file = None
-        self._fs.rename(self._path, f"{self._directory}/{snapshot_name(meta)}")
         self._fs.sync_directory(self._directory)
 
 

@@ -225,5 +225,24 @@ def test_full_disk_while_a_snapshot_is_made_or_received() -> None:
     session.open()
 
 
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES])
+def test_a_snapshot_that_finds_no_room_for_its_name_leaves_nothing(error: int) -> None:
+    """Some file systems need room to rename. The story without it: one that was received ended the
+    process, and each attempt at one of our own left a whole one behind on the full disk.
+    """
+    fs = MemoryFileSystem()
+    session = Session(fs, 2000)
+    session.open()
+    session.append(entry(1, 1))
+    for received in (False, True):
+        fs.before = fail_at(0, error, frozenset({"rename"}))
+        with pytest.raises(NoSpace if error == errno.ENOSPC else PermissionError):
+            session.snapshot(1, 1, received=received)
+        assert not [path for path in fs.files() if path.endswith((".tmp", ".snap"))]
+    session.mark(session.snapshot(1, 1))
+    session.kill()
+    session.open()
+
+
 def test_there_are_faults_to_inject() -> None:
     assert operations(CHANGING) > 150

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.faults import fault
+from raftd.wire.kv import OPERATIONS_MAX as OPERATIONS_IN_ALL_MAX
 from raftd.wire.spans import Span, span_of
 
 OPERATIONS_MAX = 128
@@ -41,8 +42,14 @@ def check_delete(request: pb.DeleteRangeRequest) -> None:
 
 
 def check_txn(request: pb.TxnRequest) -> None:
-    """Sizes and fields, then whether one branch writes a key twice."""
+    """Sizes and fields, then whether one branch writes a key twice.
+
+    That looks at all pairs, so it is not begun with more operations than the store takes: as lists
+    of 128 may be nested three deep in 2 MB, the pairs took minutes, with the network thread.
+    """
     _check_operations(request, OPERATIONS_MAX, DEPTH_MAX)
+    if _in_all(request) > OPERATIONS_IN_ALL_MAX:
+        raise fault("too_many_ops")
     _writes(request.success)
     _writes(request.failure)
 
@@ -57,6 +64,16 @@ def _check_operations(request: pb.TxnRequest, most: int, depth: int) -> None:
     for operations in (request.success, request.failure):
         for operation in operations:
             _check_operation(operation, most - longest, depth)
+
+
+def _in_all(request: pb.TxnRequest) -> int:
+    """Compares and operations, those of nested transactions among them."""
+    count = len(request.compare) + len(request.success) + len(request.failure)
+    for operations in (request.success, request.failure):
+        for operation in operations:
+            if operation.HasField("request_txn"):
+                count += _in_all(operation.request_txn)
+    return count
 
 
 def _check_operation(operation: pb.RequestOp, most: int, depth: int) -> None:

@@ -55,8 +55,8 @@ class Index:
     def __init__(self) -> None:
         self.done = 0
         """Items of the chunk that are in it."""
-        self.places: dict[bytes, list[int]] = {}
-        """By key, ascending."""
+        self.places: dict[bytes, int | list[int]] = {}
+        """By key; ascending, if there are several. A list for each would take 90 bytes more."""
         self.order: list[bytes] = []
 
     def take(self, chunk: list[Item]) -> None:
@@ -65,8 +65,20 @@ class Index:
         for number in range(self.done, len(chunk)):
             first = number << ITEM_SHIFT
             for place, (key, _) in enumerate(changes_of(chunk[number]), first):
-                places.setdefault(key, []).append(place)
+                known = places.setdefault(key, place)
+                if type(known) is list:
+                    known.append(place)
+                elif known != place:
+                    places[key] = [known, place]  # type: ignore[list-item]
         self.done = len(chunk)
+
+    def first(self, key: bytes, least: int) -> int | None:
+        """The first place of a key that is changed in this chunk, at or behind `least`."""
+        places = self.places[key]
+        if type(places) is int:
+            return places if places >= least else None
+        found = bisect_left(places, least)  # type: ignore[arg-type]
+        return places[found] if found < len(places) else None  # type: ignore[index,arg-type]
 
     def keys(self, span: Span) -> list[bytes]:
         """Those of a span, in order."""
@@ -190,12 +202,11 @@ class History:
             chunk, index = self._chunks[number], self._indexes[number]
             if index.done < len(chunk):
                 index.take(chunk)
-            places = index.places.get(key)
-            if places is None:
+            if key not in index.places:
                 continue
-            found = bisect_left(places, (revision + 1 - self._firsts[number]) << ITEM_SHIFT)
-            if found < len(places):
-                return (_record_at(chunk, places[found]),)
+            place = index.first(key, (revision + 1 - self._firsts[number]) << ITEM_SHIFT)
+            if place is not None:
+                return (_record_at(chunk, place),)
         return None
 
     def replaced_in(self, span: Span, revision: int) -> dict[bytes, bytes | None]:
@@ -207,14 +218,10 @@ class History:
         for number in self._chunks_after(revision):
             chunk, index = self._chunks[number], self._indexes[number]
             index.take(chunk)
-            first = max(revision + 1 - self._firsts[number], 0) << ITEM_SHIFT
+            least = (revision + 1 - self._firsts[number]) << ITEM_SHIFT
             for key in index.keys(span):
-                if key in replaced:
-                    continue
-                places = index.places[key]
-                found = bisect_left(places, first) if first else 0
-                if found < len(places):
-                    replaced[key] = _record_at(chunk, places[found])
+                if key not in replaced and (place := index.first(key, least)) is not None:
+                    replaced[key] = _record_at(chunk, place)
         return replaced
 
     def revision_keeping(self, size_bytes: int) -> int:

@@ -9,6 +9,8 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from tests.etcd.test_gateway import Port, Services, run
 
 
@@ -33,6 +35,43 @@ def test_a_bug_in_a_method_ends_the_call_and_not_the_process() -> None:
         assert not unheard
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"\\ud800"',
+        b'{"\\ud800": 1}',
+        b'{"key": "\\ud800"}',
+        b'{"limit": 1e400}',
+        b'{"limit": -1e400}',
+        b'{"limit": "1e400"}',
+        b'{"limit": NaN}',
+        b'{"sort_order": 1e400}',
+        b'{"sort_order": NaN}',
+        b'{"sort_order": Infinity}',
+        b'{"key": 1e400}',
+        b'{"keys_only": Infinity}',
+        b"[" * 4000,
+        b'{"limit": ' + b"1" * 5000 + b"}",
+        b"Infinity",
+        b"\xff",
+    ],
+)
+def test_a_body_that_nobody_can_read_writes_no_stack_into_the_log(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who sends it needs no password."""
+
+    async def test(services: Services, connect: Callable[[], Awaitable[Port]]) -> None:
+        for path in ("/v3/kv/range", "/v3/lease/keepalive"):
+            port = await connect()
+            await port.ask("POST", path, body)
+            status, fields = await port.head()
+            assert status in (200, 400), fields
+
+    run(test)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_caller_whose_connection_is_reset_ends_its_call_and_not_the_process() -> None:

@@ -76,6 +76,7 @@ def survivor(fs: FileSystem, root: str) -> Survivor:
     """
     root = root.rstrip("/")
     kept = root + BEFORE_SUFFIX
+    _refuse_anew(fs, root)
     directory, _ = _open(fs, kept if _between_names(fs, root) else root)
     with closing(directory):
         recovered = directory.recover()
@@ -91,6 +92,7 @@ def recover(
     """
     root = root.rstrip("/")
     made, kept = root + RECOVERED_SUFFIX, root + BEFORE_SUFFIX
+    _refuse_anew(fs, root)
     if whole := _between_names(fs, root):
         cluster = whole.identity.cluster
     else:
@@ -109,10 +111,20 @@ def _between_names(fs: FileSystem, root: str) -> IdentityFile | None:
     return load_identity(fs, root + RECOVERED_SUFFIX)
 
 
+def _refuse_anew(fs: FileSystem, root: str) -> None:
+    """Raises CannotRecover if an attempt was cut off, and its directory's place is taken since."""
+    made, kept = root + RECOVERED_SUFFIX, root + BEFORE_SUFFIX
+    if _exists(fs, root) and _exists(fs, kept) and load_identity(fs, made) is not None:
+        raise CannotRecover(
+            f"{root} was made anew after an attempt that was cut off, perhaps by a node that was "
+            f"started on it: move it away, leave {made} and {kept}, and recover once more"
+        )
+
+
 def _make(fs: FileSystem, root: str, incarnation: Incarnation, segment_bytes: int) -> str:
     """The new directory, beside the old one; returns the cluster's id."""
-    made = root + RECOVERED_SUFFIX
-    for path in (made, root + BEFORE_SUFFIX):
+    made, kept = root + RECOVERED_SUFFIX, root + BEFORE_SUFFIX
+    for path in (made, kept):
         if _exists(fs, path):
             raise CannotRecover(f"{path} is there already, of another attempt: move it away first")
     directory, founding = _open(fs, root)

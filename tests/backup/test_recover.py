@@ -201,6 +201,23 @@ def test_one_that_was_cut_off_between_the_two_names_is_gone_on_with(
     assert not (tmp_path / "b.recovered").exists()
 
 
+def test_a_node_that_was_started_between_the_two_names_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The story without it: one was told to move the recovered directory away, then the old one,
+    and then that the node has nothing to keep.
+    """
+    root = make_survivor(tmp_path / "b", snapshot=True, entries=(entry(11),))
+    with pytest.raises(Cut):
+        recover_module.recover(CutFileSystem(4), str(root), "3" * 16)
+    make_survivor(root, snapshot=False, entries=())
+    assert recover(root, "--yes") == 2
+    assert f"{root} was made anew after an attempt that was cut off" in capsys.readouterr().err
+    root.rename(tmp_path / "away")
+    assert recover(root, "--yes") == 0
+    assert [each.index for each in opened(root)[2].entries] == [11]
+
+
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_one_that_was_cut_off_before_has_changed_nothing(tmp_path: Path, at: int) -> None:
     root = make_survivor(tmp_path / "b", snapshot=True, entries=(entry(11),))

@@ -88,4 +88,6 @@ QUERIES: dict[str, tuple[bytes, bool]] = {
     "lease time": (leases.encode_lease_time_to_live(LEASE, False), True),
     "lease's keys": (leases.encode_lease_time_to_live(LEASE, True), False),
     "leases": (leases.encode_lease_list(), True),
+    "how many keys there are in all": (leases.encode_status(), False),
+    "alarms": (alarms.encode_alarms(), False),
 }  # fmt: skip

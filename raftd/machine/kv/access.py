@@ -26,9 +26,9 @@ from raftd.wire.txn import TXN, DeleteOp, Op, PutOp, RangeOp, Txn, decode_txn
 
 _FREE: Final = frozenset((lease_wire.LEASE_GRANT,))
 """Commands that any user may do."""
-_FREE_QUERIES: Final = frozenset(
-    (lease_wire.LEASE_RENEW, lease_wire.LEASE_LIST, lease_wire.STATUS, ALARMS)
-)
+_FREE_QUERIES: Final = frozenset((lease_wire.LEASE_RENEW, lease_wire.LEASE_LIST))
+_OPERATORS_QUERIES: Final = frozenset((lease_wire.STATUS, ALARMS))
+"""They tell how many keys there are in all, and what ails which member."""
 LOOKED_MAX: Final = 10_000
 
 
@@ -99,6 +99,8 @@ class Access:
             return not with_keys or all(map(rights.may_read, self._leases.keys(lease)))
         if operation in _FREE_QUERIES:
             return True
+        if operation in _OPERATORS_QUERIES:
+            return False
         raise commands.malformed(request)
 
     def _may_run(self, rights: Rights, txn: Txn) -> bool:

@@ -10,7 +10,7 @@ from raftd.rpc.etcd.calls import Caller, Conversation
 from raftd.rpc.etcd.faults import fault
 from raftd.rpc.etcd.header import Headers
 from raftd.wire import leases as wire
-from raftd.wire.principal import NOBODY
+from raftd.wire.principal import NOBODY, OWN
 
 LEASE_BITS = 63
 """A number that the server draws is positive."""
@@ -57,7 +57,7 @@ class LeaseService:
     async def renew(self, lease: int, principal: bytes = NOBODY) -> pb.LeaseKeepAliveResponse:
         """Raises Fault."""
         if not lease:
-            answer = await self._backend.read(wire.encode_status(), True, principal)
+            answer = await self._backend.read(wire.encode_status(), True, OWN)
             status = wire.decode_status_answer(answer)
             return self._renewed(status.revision, 0, 0)
         answer = await self._backend.ask_leader(wire.encode_lease_renew(lease), principal)

@@ -102,6 +102,14 @@ class DirectStream(ServerStream[FrameT, AnswerT], Generic[FrameT, AnswerT]):
         self._read_on()
         self._check_all_answered()
 
+    def _give_back(self) -> None:
+        """The story with answers left in `_waiting`: the call, which ends after the stream, told of
+        room once more, and all of them were given back twice; a caller who sent a malformed frame
+        instead of reading raised the node's limit by as much as it had not read.
+        """
+        self._waiting.clear()
+        super()._give_back()
+
     def _read_on(self) -> None:
         if not self._call.paused or self._over.done() or self._is_full():
             return

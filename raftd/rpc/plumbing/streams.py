@@ -110,11 +110,8 @@ class ServerStream(Generic[FrameT, AnswerT]):
             error = await self._over
         finally:
             self._finish(None)
-            self._outbox.clear()
             self._connection.waiting.discard(self._read_on)
-            if self._unread:
-                self._connection.read(self._unread)
-                self._unread = 0
+            self._give_back()
             for task in tasks:
                 task.cancel()
             if tasks:
@@ -128,6 +125,13 @@ class ServerStream(Generic[FrameT, AnswerT]):
         for task in (reader, writer):
             task.add_done_callback(self._task_ended)
         return reader, writer
+
+    def _give_back(self) -> None:
+        """What was held for answers that have not left, at the end of the stream."""
+        self._outbox.clear()
+        unread, self._unread = self._unread, 0
+        if unread:
+            self._connection.read(unread)
 
     def _finish(self, error: BaseException | None) -> None:
         if not self._over.done():

@@ -14,8 +14,8 @@ from raftd.core.types import RaftState
 from raftd.embed.arguments import check_bytes, check_config, check_machine
 from raftd.embed.calls import Call, Calls, answered, applied, handed_over, snapshot_index
 from raftd.embed.failing import SayIt
-from raftd.embed.opening import CannotStart, open_data, refusal
-from raftd.embed.security import Security, SecurityProblem, security_of
+from raftd.embed.opening import open_data, read_security, refusal
+from raftd.embed.security import Security
 from raftd.embed.thread import LOOK_SECONDS, STOPPED, Look, NodeThread, Observer
 from raftd.machine.protocol import StateMachine
 from raftd.machine.sessions import Sessions
@@ -74,6 +74,8 @@ class RaftNode:
         self._security = security
         self._directory: DataDirectory | None = None
         self._thread: NodeThread | None = None
+        self._begun: NodeThread | None = None
+        """Also one that could not start: by then the machine may have been used, and calls end."""
         self._calls = Calls()
         self._joining: Joining | None = None
 
@@ -84,31 +86,33 @@ class RaftNode:
 
         Raises CannotStart: then nothing runs, and the directory is not locked.
         """
-        if self._thread is not None:
-            raise RuntimeError("a RaftNode is started once: make another one")
-        security = self._security = self._security or _read_security(self._config)
+        if self._begun:
+            raise RuntimeError("a RaftNode is started once: make another one, and a new machine")
+        security = self._security = self._security or read_security(self._config)
         directory = open_data(self._config)
+        try:
+            self._run_on(directory, security)
+        except BaseException:  # also what a signal's handler of the host's raises meanwhile
+            self._leave(directory)
+            raise
+
+    def _run_on(self, directory: DataDirectory, security: Security) -> None:
+        """Raises CannotStart."""
         try:
             recovered = directory.recover()
         except (StorageError, OSError) as error:
-            directory.close()
             raise refusal(error) from None
-        sessions = Sessions(self._machine)
-        thread = NodeThread(
+        thread = self._begun = NodeThread(
             self._config,
             directory,
             recovered,
-            sessions,
+            Sessions(self._machine),
             self._host,
             self._observer,
             security,
             self._calls.end,
         )
-        try:
-            thread.start()
-        except CannotStart:
-            directory.close()
-            raise
+        thread.start()
         self._directory, self._thread = directory, thread
         if thread.node.film is not None:
             thread.node.film.show_changes(getattr(self._machine, "last_changes", None))
@@ -131,14 +135,19 @@ class RaftNode:
     def stop(self) -> None:
         """Hand leadership over, answer everybody, close. Harmless again, and after a failure.
 
-        Takes `stop_grace` at most, and what the machine and the disk are at.
+        Takes `stop_grace` at most, and what the machine and the disk are at. If the disk takes no
+        write for seconds, `fatal` is told and the directory stays locked as long as this process
+        lives. The story with it closed here: the mark that the last batch is synced was written
+        beside the thread that was syncing it, and this thread then waited for that disk, too.
         """
-        if self._thread is None or self._directory is None:
-            return
+        if self._directory is not None:
+            self._leave(self._directory)
+
+    def _leave(self, directory: DataDirectory) -> None:
         if self._joining is not None:
             self._joining.stop()
-        self._thread.stop()
-        self._directory.close()
+        if self._begun is None or self._begun.stop():
+            directory.close()
 
     def renew_certificates(self) -> None:
         """Take certificate files that have changed. Any thread; call it once a minute or so.
@@ -278,14 +287,6 @@ class RaftNode:
         if self._thread is None:
             raise RuntimeError(NOT_STARTED)
         return self._thread
-
-
-def _read_security(config: Config) -> Security:
-    """Raises CannotStart."""
-    try:
-        return security_of(config)
-    except SecurityProblem as problem:
-        raise CannotStart(str(problem)) from None
 
 
 class Events:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable
 
 from raftd.config import Config
+from raftd.embed.security import Security, SecurityProblem, security_of
 from raftd.storage.directory import DataDirectory, open_directory
 from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
 from raftd.storage.fs import OsFileSystem
@@ -28,6 +29,14 @@ class CannotStart(Exception):
     def __init__(self, line: str, *, of_data: bool = False) -> None:
         super().__init__(line)
         self.of_data = of_data
+
+
+def read_security(config: Config) -> Security:
+    """Raises CannotStart."""
+    try:
+        return security_of(config)
+    except SecurityProblem as problem:
+        raise CannotStart(str(problem)) from None
 
 
 def open_data(config: Config) -> DataDirectory:

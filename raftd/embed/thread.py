@@ -106,7 +106,7 @@ class NodeThread:
         self._refusal: BindError | None = None
         self._fatal = Failing(fatal, self._stop_soon)
         self._next_look: asyncio.Event | None = None
-        self._hastened = False
+        self._hastened = self._log_in_use = False
         self._thread = threading.Thread(target=self._run, name="raft-net", daemon=True)
         self.node: Node
         """From `start` on."""
@@ -133,13 +133,22 @@ class NodeThread:
             self._thread.join()
             raise CannotStart(self.failure, of_data=True)
 
-    def stop(self) -> None:
-        """Hand over, drain, close. Takes `stop_grace` and a little more at the longest."""
+    def stop(self) -> bool:
+        """Hand over, drain, close. Takes `stop_grace` and a little more at the longest.
+
+        False: a thread of the node's would not end and may be writing; leave its log as it is.
+        Harmless again.
+        """
+        if self._thread.ident is None:
+            self._loop.close()
+            return True
         self._stop_soon()
         patience = self._config.election_timeout_min + self._config.stop_grace + CLOSE_SECONDS
         self._thread.join(patience)
         if self._thread.is_alive():
             self._fatal.fatal(f"the network thread did not stop within {patience:g} s", None)
+            return False
+        return not self._log_in_use
 
     def call(self, what: Callable[[], None]) -> bool:
         """Call this on the network thread, soon. False: the thread has ended, or will not."""
@@ -192,6 +201,7 @@ class NodeThread:
         await servers.stop(grace_seconds)
         if not self.node.stop(self.failure or "stopping"):
             # The log may be in use by that thread: nobody else may close it.
+            self._log_in_use = True
             self._fatal.fatal("a worker thread did not end in time", None)
 
     def _stop_soon(self) -> None:

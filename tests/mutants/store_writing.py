@@ -11,8 +11,8 @@ HISTORY = (
         "a read at a revision sees that revision",
         _kv(
             "history",
-            "bisect_left(places, (revision + 1 - self",
-            "bisect_left(places, (revision - self",
+            "index.first(key, (revision + 1 - self",
+            "index.first(key, (revision - self",
         ),
         by="exactly-once watch-filtered watch-reliable",
     ),

@@ -87,10 +87,8 @@ STORING = (
         "a new name is durable when its directory is synced",
         storage(
             "snapshot_writing",
-            "        self._fs.rename(self._path, "
-            'f"{self._directory}/{snapshot_name(meta)}")\n'
-            "        self._fs.sync_directory(self._directory)\n",
-            '        self._fs.rename(self._path, f"{self._directory}/{snapshot_name(meta)}")\n',
+            "        self._file = None\n        self._fs.sync_directory(self._directory)\n",
+            "        self._file = None\n",
         ),
         by="snapshot-before-marker",
     ),

@@ -202,7 +202,7 @@ class Channel:
                 try:
                     async with asyncio.timeout(self.settings.connect_timeout):
                         connection = await self._attempt()
-                except (OSError, TimeoutError) as error:
+                except (OSError, TimeoutError, ValueError) as error:  # a port may be no number
                     limit = f"no connection within {self.settings.connect_timeout:g} s"
                     self._failed(str(error) or limit)
                     await asyncio.sleep(backoff * self._random.uniform(0.8, 1.2))

@@ -117,6 +117,8 @@ async def _connect_once(
 ) -> ProtocolT:
     loop = asyncio.get_running_loop()
     name = server_name if context is not None else None
+    if name is not None:
+        _check_name(name)
     if address.startswith("unix:"):
         path = address.removeprefix("unix:").removeprefix("//")
         _, protocol = await loop.create_unix_connection(
@@ -128,6 +130,14 @@ async def _connect_once(
         make, host.strip("[]"), int(port), ssl=context, server_hostname=name
     )
     return protocol
+
+
+def _check_name(name: str) -> None:
+    """Raises OSError. ssl would raise another error, and the loop log a stack at each attempt."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        raise OSError(f"no certificate can be for {name[:80]!r}: not a DNS name") from None
 
 
 def _let_go(task: asyncio.Task[ProtocolT]) -> None:

@@ -17,6 +17,7 @@ from raftd.rpc.etcd.faults import Code, Fault, fault
 from raftd.rpc.plumbing.connections import Connection, Connections
 from raftd.rpc.plumbing.malformed import MALFORMED, TEXT, Tolerant
 from raftd.rpc.plumbing.streams import ENDINGS
+from raftd.rpc.plumbing.turns import TooMany, Turns
 
 Context = Any  # grpc.aio.ServicerContext
 
@@ -64,24 +65,33 @@ def add_to(
     connections: Connections,
     streams: OpenStreams,
     named: Named,
+    turns: Turns | None = None,
 ) -> None:
-    """`server` answers these methods from now on."""
+    """`server` answers these methods from now on. turns: requests on streams are taken in turn;
+    None: at once.
+    """
     by_service = groupby(methods, lambda method: method.path.rpartition("/")[0].strip("/"))
     for service, its_methods in by_service:
         handlers = {
-            method.path.rpartition("/")[2]: _handler(method, connections, streams, named)
+            method.path.rpartition("/")[2]: _handler(method, connections, streams, named, turns)
             for method in its_methods
         }
         server.add_registered_method_handlers(service, handlers)
 
 
-def _handler(method: Method, connections: Connections, streams: OpenStreams, named: Named) -> Any:
+def _handler(
+    method: Method,
+    connections: Connections,
+    streams: OpenStreams,
+    named: Named,
+    turns: Turns | None,
+) -> Any:
     parse = method.request.FromString
     if method.unary is not None:
         answer = _unary(method.unary, connections, named)
         return grpc.unary_unary_rpc_method_handler(answer, parse, bytes)
     assert method.streaming is not None
-    converse = _stream(method.streaming, connections, streams, named)
+    converse = _stream(method.streaming, connections, streams, named, turns)
     if method.client_streams:
 
         async def of_many(_requests: object, context: Context) -> None:
@@ -126,11 +136,19 @@ def caller_of(context: Context, named: Named) -> Caller:
     return Caller(text_metadata(context), peer=context.peer(), common_name=named(context))
 
 
-def _stream(handle: Any, connections: Connections, streams: OpenStreams, named: Named) -> Any:
+def _stream(
+    handle: Any,
+    connections: Connections,
+    streams: OpenStreams,
+    named: Named,
+    turns: Turns | None,
+) -> Any:
     async def converse(request: Any, context: Context) -> None:
         caller = caller_of(context, named)
-        talk = GrpcConversation(context, connections.of(context.peer()), request, caller)
+        connection = connections.of(context.peer())
+        talk = GrpcConversation(context, connection, request, caller, turns)
         try:
+            await talk.in_turn()
             await streams.serve(lambda: handle(talk))
         except Fault as error:
             with contextlib.suppress(*ENDINGS):
@@ -145,12 +163,18 @@ class GrpcConversation:
     """One stream. request: of a stream with one request only, else None."""
 
     def __init__(
-        self, context: Context, connection: Connection, request: Any, caller: Caller
+        self,
+        context: Context,
+        connection: Connection,
+        request: Any,
+        caller: Caller,
+        turns: Turns | None = None,
     ) -> None:
         self._context = context
         self._connection = connection
         self._single = request is not None
         self._request = request
+        self._turns = turns
         self.caller = caller
 
     async def receive(self) -> Any:
@@ -167,7 +191,20 @@ class GrpcConversation:
         self._connection.arrived()
         if request is MALFORMED:
             raise Fault(Code.INVALID_ARGUMENT, TEXT)
+        await self.in_turn()
         return request
+
+    async def in_turn(self) -> None:
+        """Wait for it, as calls do: some thousand streams of a stranger, each with a request in
+        every turn of the loop, made a node miss heartbeats. Raises Fault.
+        """
+        if self._turns is None:
+            return
+        async with self._connection.talking:
+            try:
+                await self._turns.turn(self._connection.row)
+            except TooMany:
+                raise fault("too_many_requests") from None
 
     async def send(self, answer: Any) -> None:
         """Waits while the caller does not read. Raises Hangup if it has gone."""

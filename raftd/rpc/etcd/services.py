@@ -93,6 +93,7 @@ class EtcdServices:
     ) -> None:
         self._settings = settings
         self._streams = OpenStreams()
+        self._turns = turns
         self._passwords = Passwords()
         self._named = gate.callers.common_name
         self._connections = gate.connections
@@ -149,7 +150,8 @@ class EtcdServices:
     def add_to(self, server: Tolerant, connections: Connections) -> None:
         """Have the client port serve etcd's methods."""
         methods = self._door.methods(self._services)
-        grpc_host.add_to(server, methods, connections, self._streams, self._named)
+        streams, named = self._streams, self._named
+        grpc_host.add_to(server, methods, connections, streams, named, self._turns)
 
     @property
     def take_http1(self) -> TakeHttp1 | None:

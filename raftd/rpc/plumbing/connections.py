@@ -41,6 +41,9 @@ FRAME_BYTES = 256
 STALLED_SECONDS = 1.0
 """A connection that read nothing for so long is cut when the node's limit is reached."""
 
+TALKING_MAX = 4
+"""Requests on streams of one connection that wait for their turn; the others wait for these."""
+
 EVERY_SECONDS = 0.1
 TURN_SECONDS = 0.002
 FLOW_BYTES = 4096
@@ -78,6 +81,8 @@ class Connection:
     cut: str = ""
     row: Row = field(default_factory=Row)
     """Of its calls that have not begun."""
+    talking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(TALKING_MAX))
+    """Held while a request on a stream waits for its turn."""
     names: list[str] = field(default_factory=list)
     """What gRPC calls it; there is one way to write an end, as far as is known."""
     waiting: set[Callable[[], None]] = field(default_factory=set)

@@ -27,10 +27,9 @@ from raftd.admin.vitals import Vitals
 from raftd.config import Config, Loaded
 from raftd.config.render import effective
 from raftd.config.rules import page_nodes
-from raftd.daemon.collector import collect, rare_collections
-from raftd.daemon.descriptors import raise_limit
 from raftd.daemon.fatal import EXIT_FATAL, EndProcess
 from raftd.daemon.reload import Reload
+from raftd.daemon.resources import collect, raise_limit, rare_collections
 from raftd.daemon.supervisor import Supervisor
 from raftd.daemon.watchdog import Watchdog
 from raftd.daemon.watching import Watching

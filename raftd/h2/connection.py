@@ -15,9 +15,8 @@ from typing import Any
 from raftd.h2.budget import Beside, Bucket, Budget
 from raftd.h2.engine import NO_ERROR, Engine, EngineError, Headers
 from raftd.h2.ngh2_engine import Ngh2Engine
-from raftd.h2.peername import peer_name
 from raftd.h2.settings import ConnectionSettings
-from raftd.h2.sides import OnConnection
+from raftd.h2.sides import OnConnection, peer_name
 from raftd.h2.vigil import Vigil
 
 WRITE_BYTES = 256 << 10

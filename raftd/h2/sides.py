@@ -1,8 +1,8 @@
-"""How a connection sees its streams, so that neither file needs the other."""
+"""How a connection sees its streams, so that neither file needs the other, and its other end."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from raftd.h2.engine import Headers
 
@@ -28,3 +28,12 @@ class OnConnection(Protocol):
     def closed(self, code: int) -> None: ...
 
     def lost(self, why: str) -> None: ...
+
+
+def peer_name(transport: Any) -> str:
+    """The other end as gRPC writes it: ipv4:1.2.3.4:5, ipv6:[::1]:5, unix:path."""
+    where = transport.get_extra_info("peername")
+    if isinstance(where, tuple) and len(where) >= 2:
+        host = str(where[0])
+        return f"ipv6:[{host}]:{where[1]}" if ":" in host else f"ipv4:{host}:{where[1]}"
+    return f"unix:{where}" if isinstance(where, str) and where else "unix:"

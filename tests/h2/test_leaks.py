@@ -1,6 +1,6 @@
 """Connections and calls leave nothing that only the cyclic collector frees.
 
-A daemon keeps that one from looking at everything (raftd/daemon/collector.py), so whatever waits
+A daemon keeps that one from looking at everything (raftd/daemon/resources.py), so whatever waits
 for it stays for ever.
 """
 

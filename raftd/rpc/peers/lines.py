@@ -44,6 +44,7 @@ class Line:
         self._by_name = not is_literal(address)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._finding: asyncio.Task[None] | None = None
         self._looking = self._told = self._closed = False
         self._target = names.known(address) or NOWHERE
         self._open()
@@ -114,7 +115,8 @@ class Line:
             self._names.look_up(self._address)  # overtakes one that hangs
             return
         self._looking = True
-        self._keep(self._loop.create_task(self._find()))
+        self._finding = self._loop.create_task(self._find())
+        self._keep(self._finding)
 
     async def _find(self) -> None:
         try:
@@ -147,9 +149,8 @@ class Line:
 
     async def close(self) -> None:
         self._closed = True
-        if self._looking:
-            for task in self._tasks:
-                task.cancel()
+        if self._looking and self._finding is not None:
+            self._finding.cancel()  # and no other: they close connections that were replaced
         await asyncio.gather(self._channel.close(), *self._tasks, return_exceptions=True)
 
 

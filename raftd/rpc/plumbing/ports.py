@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import ssl
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from raftd.h2.listening import bound as bound_to
 from raftd.h2.ngh2_engine import available
 from raftd.h2.server import Server
 from raftd.names import SHARED, numbers_of
@@ -93,7 +95,9 @@ def bind(
 
     credentials: None for plain text. optional: plain text is taken beside TLS; only raftd/h2 can.
 
-    A host name is looked up by the system, never by gRPC; it may have several addresses.
+    A host name is looked up by the system, never by gRPC; it may have several addresses. One that
+    this machine has not is left out. Not so one whose port another process has: with a node at
+    [::1] and that process at 127.0.0.1, who calls `localhost` would talk to either of them.
     """
     try:
         target = SHARED.look_up(address).result(NAME_SECONDS)
@@ -111,7 +115,10 @@ def bind(
             else:
                 bound = server.add_secure_port(where, credentials) or bound
         except RuntimeError:
-            continue
+            if _in_use(where):
+                at = f"{address}: at {where}" if where != address else address
+                why = _why_not(where)
+                raise BindError(f"{field_name}: cannot listen on {at}: {why}") from None
     if not bound:
         raise BindError(f"{field_name}: cannot listen on {address}: {_why_not(address)}")
     return bound
@@ -121,6 +128,17 @@ def _either(server: PortServer, where: str, credentials: Credentials) -> int:
     assert isinstance(server, Server), "a port of gRPC's own takes one kind of connection"
     assert isinstance(credentials, ssl.SSLContext)
     return server.add_either_port(where, credentials)
+
+
+def _in_use(where: str) -> bool:
+    """where: host:port, in numbers. Connections there that have ended do not count."""
+    try:
+        bound_to(where).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    except (ValueError, OverflowError):
+        return False
+    return False
 
 
 def _why_not(address: str) -> str:

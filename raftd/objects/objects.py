@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar, Self, TypeVar, Unpack, get_origin
 
+from raftd.client.faces.going_on import go_on
 from raftd.client.settings import Options
 from raftd.objects import encoding
 from raftd.objects.channel import ClusterChannel
@@ -121,7 +122,18 @@ class Objects:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+        starting = go_on(asyncio.to_thread(self.start))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:  # then nobody calls __aexit__
+            await asyncio.shield(go_on(self._take_back(starting)))
+            raise
+
+    async def _take_back(self, starting: asyncio.Future[Self]) -> None:
+        """Stop what could not be kept from starting."""
+        await asyncio.wait((starting,))
+        if not starting.cancelled() and starting.exception() is None:
+            await self.__aexit__(None, None, None)
 
     async def __aexit__(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import secrets
 from collections.abc import Callable, Mapping
 
@@ -97,10 +98,11 @@ class Gathering:
         """One of the others, for as long as somebody looks."""
         while True:
             why = "it cannot be reached"
-            with contextlib.suppress(
-                OSError, TimeoutError, ValueError, asyncio.IncompleteReadError
-            ):
-                why = await self._read(node, address)
+            with contextlib.suppress(OSError, TimeoutError):
+                try:
+                    why = await self._read(node, address)
+                except ValueError:  # another program's answer, or that of another raftd
+                    why = "what it tells is no film"
             self._gone(node, why)
             await asyncio.sleep(AGAIN_SECONDS)
 
@@ -122,8 +124,8 @@ class Gathering:
 
     async def _lines(self, node: str, reader: asyncio.StreamReader) -> str:
         """Take its records, moved to this node's clock."""
-        head = json.loads(await asyncio.wait_for(reader.readline(), SILENT_SECONDS))
-        moved = _Moved(float(head["now"]), self._vitals.now(), self._keep)
+        head = await asyncio.wait_for(reader.readline(), SILENT_SECONDS)
+        moved = _Moved(_told(head, "now")[0], self._vitals.now(), self._keep)
         silent = False
         while True:
             try:
@@ -141,13 +143,29 @@ class Gathering:
                 return "its connection has ended"
             silent = False
             self._missing.discard(node)
-            record = {**json.loads(line), "node": node}
-            moved.take(float(record.pop("t")), self._vitals.now(), record)
+            at, record = _told(line, "t")
+            if not (isinstance(record.get("life"), str) and isinstance(record.get("n"), int)):
+                raise ValueError("a record without life and number")
+            moved.take(at, self._vitals.now(), {**record, "node": node})
 
     def _gone(self, node: str, why: str) -> None:
         if node not in self._missing:
             self._missing.add(node)
             self.ring.put(self._vitals.now(), {"node": node, "kind": "gone", "why": why})
+
+
+def _told(line: bytes, time: str) -> tuple[float, Record]:
+    """What a line tells, and the time that it has by this name. Raises ValueError, and no other
+    error: whoever answers there may be any program, and is asked again.
+    """
+    try:
+        told = json.loads(line)
+        at = float(told.pop(time))
+    except (TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"no line of a film: {error}") from None
+    if not (isinstance(told, dict) and math.isfinite(at)):
+        raise ValueError("no line of a film")
+    return at, told
 
 
 class _Moved:

@@ -11,10 +11,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+import raftd
 from raftd.node.ports import FatalPort
 
 LOG = logging.getLogger("raftd.node")
-OURS = f"{os.sep}raftd{os.sep}"
+OURS = os.path.join(os.path.dirname(raftd.__file__), "")
+"""Where our own code is. The image has Python's packages in /opt/raftd: with any directory of that
+name, an error of grpcio's own that nobody heard of stopped the node there, and nowhere else.
+"""
 
 
 class SayIt:
@@ -53,4 +57,4 @@ class Failing:
 
 
 def _has_frame_of_ours(trace: TracebackType | None) -> bool:
-    return any(OURS in frame.filename for frame in traceback.extract_tb(trace))
+    return any(frame.filename.startswith(OURS) for frame in traceback.extract_tb(trace))

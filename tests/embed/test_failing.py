@@ -15,8 +15,8 @@ from tests.embed.test_embed import Watch
 @pytest.mark.parametrize(
     ("file", "stops"),
     [
-        ("/opt/raftd/lib/python3.11/site-packages/grpc/aio/_call.py", False),
-        ("/home/somebody/raftd/.venv/lib/python3.11/ssl.py", False),
+        ("/opt/raftd/lib/python3/packages/grpc/aio/_call.py", False),
+        ("/srv/raftd/env/lib/python3/ssl.py", False),
         (str(Path(raftd.__file__).parent / "h2" / "channel.py"), True),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 
 from raftd.core import messages as m
 from raftd.names import Names, NameUnknown, is_literal, numbers_of, target_of
+from raftd.rpc.api import CannotMeet
 from raftd.rpc.directory import PeerAddress
 from raftd.rpc.peers import lines
 from raftd.rpc.peers.transport import LinkSettings
@@ -268,5 +269,19 @@ def test_a_node_that_says_that_it_has_moved_is_called_there() -> None:
             outlet = one.peers._outlets["n2"]
             one.directory.advertise("n2", PeerAddress(moved.peer_address, "elsewhere:2"))
             assert one.peers._outlets["n2"] is outlet, "its peers' address is the same"
+
+    asyncio.run(main())
+
+
+def test_a_node_whose_name_is_not_found_in_time_cannot_be_met_and_the_line_says_why() -> None:
+    """The line ended after its colon."""
+
+    async def main() -> None:
+        book = Book()
+        book.silent.clear()
+        async with naming(book, replace(QUICK, meet_timeout=0.1)) as one:
+            with pytest.raises(CannotMeet, match=r"silent.peer:7001: .*not found within 0\.1 s"):
+                await one.peers.meet("n3", "silent.peer:7001")
+            book.silent.set()
 
     asyncio.run(main())

@@ -201,7 +201,8 @@ class Peers:
             why = f"{error.code().name}: {(error.details() or '')[:DETAILS_MAX]}"
             raise CannotMeet(f"{node} does not answer at {peer_address}: {why}") from None
         except (*ENDINGS, Mismatch, Rejected, TimeoutError, OSError) as error:
-            raise CannotMeet(f"{node} cannot be met at {peer_address}: {error}") from None
+            why = str(error) or f"the name was not found within {timeout:g} s"
+            raise CannotMeet(f"{node} cannot be met at {peer_address}: {why}") from None
         if reply.refused:
             raise CannotMeet(f"{node} at {peer_address} refuses: {reply.refused[:DETAILS_MAX]}")
         if why := self._directory.unfit(reply.about.protocol):

@@ -41,6 +41,8 @@ from raftd.storage.wal import SEGMENT_BYTES, Wal
 
 LOCK_NAME = "lock"
 SNAPSHOTS_NAME = "snapshots"
+UNFINISHED_NAME = "unfinished"
+"""There from the first step of a restore to its last (making.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def open_directory(
         else:
             check_identity(root, found, cluster, node, "" if founding is None else founding.token)
             found = _upgraded(fs, root, found, founding)
+            finished(fs, root)
             fs.sync_directory(root)
         identity = found.identity
         wal = Wal(
@@ -128,6 +131,12 @@ def open_directory(
         raise
     first = (found.founding or founding or Founding()).configuration
     return DataDirectory(root, identity, first, created, wal, snapshots)
+
+
+def finished(fs: FileSystem, root: str) -> None:
+    """With an identity the directory is whole, whatever the mark says."""
+    with suppress(FileNotFoundError):
+        fs.unlink(f"{root}/{UNFINISHED_NAME}")
 
 
 def _upgraded(
@@ -191,6 +200,12 @@ def sync_above(fs: FileSystem, path: str) -> None:
 def _refuse_used(fs: FileSystem, root: str) -> None:
     """Raises CorruptIdentity if somebody has written here under an identity that is now gone."""
     names = fs.listdir(root)
+    if UNFINISHED_NAME in names:
+        raise CorruptIdentity(
+            f"{root}/{IDENTITY_NAME}",
+            "it is missing, since what was being restored here was cut off: remove the directory "
+            "and restore it once more",
+        )
     for name in names:
         if SEGMENT_NAME.fullmatch(name) and _was_used(fs, root, name):
             _refuse(root, name)

@@ -1,7 +1,8 @@
 """A data directory that is made with something in it: of a backup, or of another directory.
 
-The identity comes last, as in every directory that is made: before it the directory is refused by
-whoever would start from it, and by whoever would make another one in its place.
+The identity comes last, as in every directory that is made. Before it a mark says that something is
+missing: whoever would start from the directory refuses it, where a half-made empty one is made
+anew, and so does whoever would make another one in its place.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from raftd.core.types import HardState, SnapshotMarker, SnapshotMeta, Write
 from raftd.storage.directory import (
     LOCK_NAME,
     SNAPSHOTS_NAME,
+    UNFINISHED_NAME,
+    finished,
     lock_root,
     make_directories,
     sync_above,
@@ -53,8 +56,10 @@ def make_directory(
     lock = lock_root(fs, f"{root}/{LOCK_NAME}")
     try:
         refuse_used(fs, root)  # by whoever had the lock
-        fs.mkdir(f"{root}/{SNAPSHOTS_NAME}")
+        fs.create(f"{root}/{UNFINISHED_NAME}").close()
+        fs.sync_directory(root)
         sync_above(fs, root)
+        fs.mkdir(f"{root}/{SNAPSHOTS_NAME}")
         create_log(fs, root, directory_id(file.identity), segment_bytes)
         snapshots = SnapshotFiles(fs, f"{root}/{SNAPSHOTS_NAME}")
         wal = Wal(fs, root, directory_id(file.identity), segment_bytes=segment_bytes, lock=lock)
@@ -65,6 +70,7 @@ def make_directory(
         wal.open()
         fill(wal, snapshots)
         save_identity(fs, root, file)
+        finished(fs, root)
     finally:
         wal.close()
 

@@ -120,7 +120,7 @@ def test_a_restore_that_was_cut_off_is_no_directory_to_start_from(
     monkeypatch.setattr("raftd.storage.making.save_identity", fail)
     assert restore(backup, "x") == 2
     assert "identity: Input/output error" in capsys.readouterr().err
-    with pytest.raises(CorruptIdentity, match="it is missing, but"):
+    with pytest.raises(CorruptIdentity, match="restored here was cut off"):
         open_directory(
             OsFileSystem(),
             str(backup.with_name("x")),

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
 from raftd.storage.errors import CorruptLog, StorageError
 from tests.conftest import Count
-from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation
+from tests.storage import test_making
+from tests.storage.memory_fs import CHANGING, MemoryFileSystem, Operation, PowerCut
 from tests.storage.model import ROOT, Session, Violation, entry, run_until_cut, still_works, story
 from tests.storage.recording_fs import (
     SYNCS,
@@ -81,6 +83,27 @@ def half_made(mute: Site | None, seed: int, sites: dict[Site, int]) -> None:
     still_works(session)
 
 
+def restore_cut(mute: Site | None, seed: int, sites: dict[Site, int]) -> None:
+    """The power goes while a directory is restored: no node begins an empty cluster in it.
+
+    Only the syncs of making.py itself are of this case; how each file is synced is of others.
+    """
+    fs = MemoryFileSystem()
+    recorder = Recorder(mute)
+    fs.before = CutAfter(fs, recorder, seed % 32)
+    with suppress(PowerCut):
+        test_making.made(fs)
+    sites.update({site: n for site, n in recorder.sites.items() if site.line.startswith("making:")})
+    begun = f"{test_making.ROOT}/0000000000000001.wal" in fs.files()
+    fs.crash(random.Random(seed), keep=(0.0, 0.5, 0.8)[seed % 3])
+    try:
+        cluster, _ = test_making.started(fs)
+    except StorageError:
+        return
+    if begun and cluster != "restored":
+        raise Violation("a node began empty where a restore was cut off")
+
+
 def closed_then_flipped(mute: Site | None, seed: int, sites: dict[Site, int]) -> None:
     """After an orderly stop, damage to the acknowledged tail is never taken for a torn write."""
     session = Session(MemoryFileSystem(), 4000)
@@ -143,6 +166,7 @@ def all_cases() -> list[Case]:
     families = (
         (closed_then_flipped, range(1)),
         (half_made, range(200)),
+        (restore_cut, range(192)),
         (story_cut, ends),
         (story_killed, ends),
         (torn_then_twice, range(512)),

@@ -184,6 +184,12 @@ class Node:
         return "\n".join(line[:LINE_SHOWN] for line in text.splitlines()[-lines:])
 
 
+def whole_lines(log: Path) -> list[str]:
+    """Of a log; a line that its node is writing at this moment is left out."""
+    text = log.read_text(errors="replace")
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
 def _clean_environment() -> dict[str, str]:
     """Ours without RAFTD_*: what a node does is in its file, not in somebody's shell."""
     return {key: value for key, value in os.environ.items() if not key.startswith("RAFTD_")}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.certificates import certificates
-from harness.nodes import write_configs
+from harness.nodes import whole_lines, write_configs
 from harness.ports import room_for_nodes
 from raftd.config import Config
 from raftd.embed.security import security_of
@@ -93,3 +93,16 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_line_that_is_being_written_is_no_line_of_a_log(tmp_path: Path) -> None:
+    """The story without it: a test read a node's log in the middle of a line, once in months."""
+    log = tmp_path / "log"
+    for text, whole in (
+        ("", []),
+        ('{"ts":', []),
+        ('{"ts": 1}\n{"ts"', ['{"ts": 1}']),
+        ("a\n", ["a"]),
+    ):
+        log.write_text(text)
+        assert whole_lines(log) == whole

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.nodes import wait_until
+from harness.nodes import wait_until, whole_lines
 from raftd._pb import etcd_pb2 as pb
 from raftd.client import Client, Invalid, NotAllowed
 from raftd.client.delivery.nodes import NodeStatus, status_at
@@ -269,8 +269,8 @@ def test_an_operator_logs_in_where_the_majority_is_gone(secured: Raftd) -> None:
 
 def test_refusals_and_operators_calls_are_told_and_no_secret_is(secured: Raftd) -> None:
     def lines() -> list[dict[str, Any]]:
-        texts = [node.log_path.read_text() for node in secured.nodes]
-        rows = [json.loads(line) for text in texts for line in text.splitlines() if line[:1] == "{"]
+        logs = [whole_lines(node.log_path) for node in secured.nodes]
+        rows = [json.loads(line) for log in logs for line in log if line[:1] == "{"]
         return [row for row in rows if row["logger"] == "raftd.audit"]
 
     shown: list[str] = []

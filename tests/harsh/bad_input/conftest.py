@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from harness.cluster import Cluster, channel
-from harness.nodes import Node, wait_until
+from harness.nodes import Node, wait_until, whole_lines
 from harness.writers import read_all
 from raftd._pb import admin_pb2, admin_pb2_grpc
 from raftd.client import Client
@@ -140,7 +140,7 @@ def identity_of(node: Node) -> Identity:
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """A node's log; every line is one JSON object."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in whole_lines(path)]
 
 
 def said(node: Node, words: str, timeout: float = 10) -> str:

@@ -22,6 +22,7 @@ from raftd.config.render import sample, show
 
 EXIT_OK = 0
 EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # `raftd ... | head`: nobody reads any more, which is no failure
         return EXIT_OK
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     return code
 
 

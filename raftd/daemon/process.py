@@ -7,17 +7,13 @@ if it is a bug) and exit code 70.
 from __future__ import annotations
 
 import errno
-import faulthandler
 import logging
 import os
 import platform
 import queue
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable
-from types import FrameType
 
 import raftd.own_process  # noqa: F401 - before the first import of grpc
 from raftd import __version__, embed, logs
@@ -28,8 +24,8 @@ from raftd.config import Config, Loaded
 from raftd.config.render import effective
 from raftd.config.rules import page_nodes
 from raftd.daemon.fatal import EXIT_FATAL, EndProcess
-from raftd.daemon.reload import Reload
 from raftd.daemon.resources import collect, raise_limit, rare_collections
+from raftd.daemon.signals import EXIT_OK, STOP_SIGNALS, Reload, Signals
 from raftd.daemon.supervisor import Supervisor
 from raftd.daemon.watchdog import Watchdog
 from raftd.daemon.watching import Watching
@@ -40,17 +36,14 @@ from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
 from raftd.rpc.plumbing.later import load_all
 
-EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_REMOVED = 3
-EXIT_INTERRUPTED = 130
 
 COLLECT_SECONDS = 60.0
 LOAD_SECONDS = 5.0
 """After its start a node loads what it has not needed yet (rpc/plumbing/later.py)."""
 THAW_ROUNDS = 60
 
-STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 REMOVED = -1
 """Beside the signals: the node has learned that it is no member of its cluster any more."""
 
@@ -79,7 +72,7 @@ def serve(loaded: Loaded, read_again: Callable[[], Loaded] | None = None) -> int
     fatal = EndProcess(vitals, handler)
     fatal.watch_everything()
     try:
-        process = _Process(loaded, context, vitals, fatal, lambda: handler.dropped)
+        process = _Process(loaded, context, vitals, fatal, lambda: handler.dropped, handler.stop)
         process.run(Reload(loaded, read_again))
         code = EXIT_REMOVED if process.removed else EXIT_OK
     except CannotStart as error:
@@ -97,6 +90,7 @@ class _Process:
         vitals: Vitals,
         fatal: EndProcess,
         dropped: Callable[[], int],
+        flush: Callable[[], None],
     ) -> None:
         self._loaded = loaded
         self._config = loaded.config
@@ -105,9 +99,9 @@ class _Process:
         self._fatal = fatal
         self._dropped = dropped
         self._supervisor = Supervisor(os.environ)
+        self._signals = Signals(lambda number: self._orders.put(number), flush)
         self.removed = False
         """Whether the node was removed from its cluster: why it ended."""
-        self._stopping = False
         self._orders: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._reload: Callable[[], None]
         self._security: Security
@@ -117,7 +111,7 @@ class _Process:
         self._reload = reload
         self._announce()
         raise_limit()
-        self._catch_signals()
+        self._signals.catch()
         try:
             self._security = security_of(self._config)
         except SecurityProblem as problem:
@@ -144,6 +138,7 @@ class _Process:
         except embed.CannotStart as error:
             code = EXIT_FATAL if error.of_data else EXIT_USAGE
             raise CannotStart(str(error), code) from None
+        self._signals.start_is_over()
         self._vitals.read_events = node.read_events
         if self._config.page:
             self._vitals.read_film = node.read_film
@@ -211,39 +206,6 @@ class _Process:
         for line in self._loaded.warnings:
             LOG.warning("%s", line)
 
-    def _catch_signals(self) -> None:
-        """Signals come through a pipe to a thread of their own.
-
-        The main thread may wait on a lock, and the system may hand a signal to any thread: such a
-        wait would then go on. The handlers themselves have nothing left to do. A signal that this
-        process was born to ignore stays ignored: nohup does that with SIGHUP, and a shell with
-        SIGINT for its background jobs; a node that caught them would end with the terminal.
-        """
-        reader, writer = os.pipe()
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        for number in (*STOP_SIGNALS, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _no_op)
-        threading.Thread(
-            target=self._read_signals, args=(reader,), name="raft-signals", daemon=True
-        ).start()
-        if sys.stderr is not None:
-            faulthandler.enable()
-            faulthandler.register(signal.SIGUSR1, all_threads=True)
-
-    def _read_signals(self, reader: int) -> None:
-        while True:
-            for number in os.read(reader, 64):
-                if number in STOP_SIGNALS:
-                    if self._stopping:
-                        os._exit(EXIT_INTERRUPTED)
-                    LOG.info("%s: stopping", signal.Signals(number).name)
-                    self._stopping = True
-                elif number != signal.SIGHUP:
-                    continue
-                self._orders.put(number)
-
     def _open_admin(self) -> AdminServer | None:
         address = self._config.listen_admin
         if not address:
@@ -270,10 +232,6 @@ class _Process:
             yield "disk_free_bytes", self._vitals.disk_free_bytes
         for port, days in self._security.days_left(time.time_ns() / 1e9).items():
             yield f"{port}_certificate_days_left", days
-
-
-def _no_op(number: int, frame: FrameType | None) -> None:
-    """Without a handler the signal would end the process; see _catch_signals."""
 
 
 def make_machine(config: Config) -> StateMachine:

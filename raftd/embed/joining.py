@@ -26,7 +26,7 @@ class NobodyAnswers(Exception):
 
 def cluster_to_join(config: Config) -> str:
     """The id of the cluster that the nodes of `join` belong to. Blocks. Raises NobodyAnswers."""
-    deadline = time.monotonic() + FIND_SECONDS
+    deadline, told = time.monotonic() + FIND_SECONDS, False
     with Client(config.join, **_options(config)) as client:
         while True:
             answers = client.ask_each(places_at, timeout=ASK_SECONDS).values()
@@ -35,9 +35,12 @@ def cluster_to_join(config: Config) -> str:
                 return found.pop()
             if found:
                 raise NobodyAnswers(f"join: {config.join} are of {len(found)} different clusters")
+            why = "; ".join(str(each) for each in answers)
             if time.monotonic() >= deadline:
-                why = "; ".join(str(each) for each in answers)
                 raise NobodyAnswers(f"join: nobody answers at {config.join}: {why}")
+            if not told:
+                told = True
+                LOG.warning("join: nobody answers yet, asking for %g s: %s", FIND_SECONDS, why)
             time.sleep(AGAIN_SECONDS)
 
 
@@ -49,25 +52,27 @@ class Joining:
         self._config = config
         self._is_in = is_in
         self._stop = threading.Event()
+        self._client = Client(config.join, **_options(config))
         self._thread = threading.Thread(target=self._run, name="raft-join", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns within ASK_SECONDS or so."""
+        """Returns soon: a question that is under way is not waited for."""
         self._stop.set()
-        self._thread.join(2 * ASK_SECONDS)
+        self._client.close()
+        self._thread.join(ASK_SECONDS)
 
     def _run(self) -> None:
         config, told = self._config, ""
         own = config.peers[config.id]
-        with Client(config.join, **_options(config)) as client:
+        with self._client as client:
             while not self._is_in() and not self._stop.is_set():
                 try:
                     client.change_member("add", config.id, own.peer, own.client)
                 except RaftdError as error:
-                    if str(error) != told:
+                    if str(error) != told and not self._stop.is_set():
                         told = str(error)
                         LOG.warning("join: not let in yet: %s%s", told, _next(error, config))
                 self._stop.wait(AGAIN_SECONDS)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from raftd import __version__
+from raftd.cli import raftd_main
 from raftd.cli.raftd_main import main
 from tests.signals import born_with
 from tests.tls.made import authority, node_files
@@ -114,6 +115,17 @@ def test_a_stop_before_anything_is_open_is_an_orderly_one(name: str) -> None:
     with born_with(signal.SIGINT, signal.default_int_handler):
         done = subprocess.run(words, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_interrupted_command_says_nothing_of_its_stack(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(raftd_main, "sample", interrupted)
+    assert main(["config", "sample"]) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_check_reads_keys_and_certificates_as_a_start_does(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,3 +86,23 @@ def test_a_first_voter_does_not_ask(made: list[Asking], tmp_path: Path) -> None:
     directory(tmp_path / "n4", Founding((*VOTERS, "n4")), admitted=False)
     with started(tmp_path / "n4"):
         assert made == []
+
+
+def test_a_stop_does_not_wait_for_a_member_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It waited for the question that was under way, and for as long again."""
+    monkeypatch.setattr(joining, "ASK_SECONDS", 60.0)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        silent.settimeout(20)
+        port = silent.getsockname()[1]
+        directory(tmp_path / "n4", Founding(), admitted=False)
+        peers = {"n4": config(tmp_path).peers["n1"]}
+        settings = config(tmp_path / "n4", id="n4", peers=peers, join=f"127.0.0.1:{port}")
+        node = RaftNode(settings, Counter())
+        node.start()
+        with silent.accept()[0]:
+            began = time.monotonic()
+            node.stop()
+            assert time.monotonic() - began < 10
+    assert not [one for one in threading.enumerate() if one.name == "raft-join"]

@@ -14,7 +14,7 @@ A byte that changed in memory is in no log and in no answer: only reading the st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from raftd.core import membership
 from raftd.core.comparing import Check, Differing, Mark, StateDigest, Verdict
@@ -88,7 +88,8 @@ def _end(s: State, fx: Effects, lead: Leadership, check: Check, now: float) -> N
     lead.check_at = max(check.begun + s.settings.state_check_interval, now + took)
     if len(check.reports) < 2:
         return
-    found = judge(s.configuration, check.reports)
+    disputed = {known.node for known in s.agreement.verdict.differing}
+    found = judge(s.configuration, check.reports, disputed)
     unheard = [known for known in s.agreement.verdict.differing if known.node not in check.reports]
     differing = _not_gone(s, sorted((*found, *unheard)), membership.committed(s))
     _take(s, fx, Verdict(check.mark.index, differing))
@@ -104,11 +105,15 @@ def _not_gone(
 
 
 def judge(
-    configuration: Configuration, reports: Mapping[NodeId, StateDigest]
+    configuration: Configuration,
+    reports: Mapping[NodeId, StateDigest],
+    disputed: Collection[NodeId] = (),
 ) -> tuple[Differing, ...]:
     """Who differs from a majority of the voters, and in which parts.
 
-    A part that only some report is compared among those.
+    A part that only some report is compared among those. disputed: who differed before. Such a node
+    is no majority by itself. The story with it: the others were removed, and the one voter that was
+    left was right against a new member, with the byte that had changed in its memory.
     """
     parts: dict[str, dict[bytes, list[NodeId]]] = {}
     for node, digest in reports.items():
@@ -118,7 +123,11 @@ def judge(
     for name, groups in sorted(parts.items()):
         if len(groups) == 1:
             continue
-        right = [nodes for nodes in groups.values() if configuration.has_majority(nodes)]
+        right = [
+            nodes
+            for nodes in groups.values()
+            if configuration.has_majority(nodes) and (len(nodes) > 1 or nodes[0] not in disputed)
+        ]
         for nodes in groups.values():
             for node in () if nodes in right else nodes:
                 found.setdefault(node, []).append(name if right else f"{name} ({NO_MAJORITY})")

@@ -109,7 +109,8 @@ class StateDigests:
     def _text(self, verdict: Verdict, what: str) -> str:
         return (
             f"the applied state differs from the other members' at entry {verdict.index}, in "
-            f"{what}: nothing is served here; replace this node (docs/operations.md)"
+            f"{what}: nothing is served here; start this node again, so that it reads its state "
+            f"anew, and replace it if it differs still (docs/operations.md)"
         )
 
     def ailments(self) -> Iterator[Ailment]:

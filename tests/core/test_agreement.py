@@ -128,6 +128,40 @@ def test_who_was_removed_does_not_differ_any_more() -> None:
     )
 
 
+def alone_in_dispute() -> Comparing:
+    """n1 is the only voter that is left, and nobody could say whether it or n2 was right."""
+    script = formed()
+    script.run("change n1 remove n3")
+    script.run("stabilize")
+    script.rotten = {"n1"}
+    script.check()
+    assert script.differing()["n1"] == ["n1", "n2"]
+    for line in ("change n1 remove n2 force", "stabilize", "join n4", "change n1 add n4"):
+        script.run(line)
+    script.run("stabilize")
+    assert script.differing()["n1"] == ["n1"]
+    return script
+
+
+def test_who_stands_alone_in_dispute_goes_on_when_a_new_member_holds_the_same() -> None:
+    script = alone_in_dispute()
+    script.rotten = set()
+    script.check()
+    script.check()
+    assert script.differing()["n1"] == script.differing()["n4"] == []
+
+
+def test_who_stands_alone_in_dispute_is_not_right_by_being_the_only_voter() -> None:
+    """The only voter was a majority by itself: its rotten state was served from then on, and the
+    new member, which had read everything anew, was the one that differed.
+    """
+    script = alone_in_dispute()
+    script.check()
+    script.check()
+    assert script.differing()["n1"] == script.differing()["n4"] == ["n1", "n4"]
+    assert NO_MAJORITY in script.nodes["n1"].core.verdict.about("n1")
+
+
 def test_a_digest_of_who_was_removed_meanwhile_is_not_judged() -> None:
     script = formed()
     n1 = script.nodes["n1"].core

@@ -7,15 +7,19 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from raftd.admin import connection, server
+from raftd.admin.page.routes import Page
 from raftd.admin.server import AdminServer
 from raftd.admin.vitals import Vitals
+from raftd.names import Names
 
 SECONDS = 5.0
+LIVEZ = b"GET /livez HTTP/1.1\r\n\r\n"
 
 
 @pytest.fixture
@@ -140,7 +144,7 @@ def test_an_answer_that_nobody_takes_ends(
     ("request_", "status"),
     [
         (b"HEAD /livez HTTP/1.0\n\n", b"200"),
-        (b"GET /livez?verbose HTTP/1.1\r\nHost: a\r\n\r\n", b"200"),
+        (b"GET /livez?verbose HTTP/1.1\r\nHost: [::1]\r\n\r\n", b"200"),
         (b"POST /livez HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody", b"405"),
         (b"GET /nothing HTTP/1.1\r\n\r\n", b"404"),
         (b"\x16\x03\x01 hello\r\n\r\n", b"400"),
@@ -176,3 +180,89 @@ def test_a_route_that_fails_is_said_and_the_port_goes_on(
     assert b"HTTP/1.1 500 " in ask(admin, b"GET /metrics HTTP/1.1\r\n\r\n")
     assert "/metrics failed" in caplog.text
     assert b"200 OK" in ask(admin, b"GET /livez HTTP/1.1\r\n\r\n")
+
+
+def both(_host: str, port: int, **_: object) -> Sequence[tuple[Any, ...]]:
+    return [(0, 0, 0, "", ("::1", port, 0, 0)), (0, 0, 0, "", ("127.0.0.1", port))]
+
+
+def vitals() -> Vitals:
+    return Vitals(time.monotonic, beat=time.monotonic())
+
+
+def test_it_listens_at_all_addresses_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It listened at the first one only: at localhost, who came to the other one found nobody."""
+    monkeypatch.setattr(server, "SHARED", Names(ask=both))
+    made = AdminServer("here", 0, vitals(), list)
+    made.start()
+    try:
+        for address in ("::1", "127.0.0.1"):
+            with socket.create_connection((address, made.port), SECONDS) as one:
+                one.sendall(LIVEZ)
+                assert rest(one).startswith(b"HTTP/1.1 200 OK\r\n"), address
+    finally:
+        made.stop()
+
+
+@pytest.mark.parametrize("taken", ["::1", "127.0.0.1"])
+def test_it_does_not_listen_where_another_process_has_one_of_a_names_addresses(
+    monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    """Callers of the name would talk to either of them."""
+    monkeypatch.setattr(server, "SHARED", Names(ask=both))
+    family = socket.AF_INET6 if ":" in taken else socket.AF_INET
+    with contextlib.closing(socket.create_server((taken, 0), family=family)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match="in use") as told:
+            AdminServer("here", port, vitals(), list)
+        assert taken in str(told.value.filename)
+
+
+def under(host: str) -> bytes:
+    return b"GET /livez HTTP/1.1\r\nHost: %s\r\n\r\n" % host.encode()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:7003", "localhost.evil.example"])
+def test_on_loopback_it_is_not_asked_under_a_strangers_name(admin: AdminServer, host: str) -> None:
+    """The story: a page at http://evil.example:7003 has its name point to 127.0.0.1 once it is
+    loaded, and reads the node's film, which the browser takes for its own.
+    """
+    answer = ask(admin, under(host))
+    assert answer.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert b"listen_admin" in answer
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.0.0.1:7003", "[::1]:9", "10.0.0.1:9", "localhost", "LocalHost:1",
+     "n1.localhost:7003", ""],
+)  # fmt: skip
+def test_on_loopback_it_is_asked_under_an_address_or_localhost(
+    admin: AdminServer, host: str
+) -> None:
+    """Also through a tunnel, whose port is another one; the oldest clients send no name at all."""
+    assert ask(admin, under(host) if host else LIVEZ).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_it_is_asked_under_the_names_that_its_settings_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "SHARED", Names(ask=both))
+    page = Page("n1", {"n1": "N1.Lab:7003", "n2": "n2.lab:7003"})
+    made = AdminServer("here.lab", 0, vitals(), list, page=page)
+    made.start()
+    try:
+        for host, code in (("here.lab:1", b"200"), ("n1.lab", b"200"), ("n2.lab:7003", b"403")):
+            assert ask(made, under(host)).startswith(b"HTTP/1.1 " + code), host
+    finally:
+        made.stop()
+
+
+def test_where_other_machines_reach_it_any_name_will_do() -> None:
+    """Who scrapes it may have a name of his own for this machine, and it keeps nothing back."""
+    made = AdminServer("0.0.0.0", 0, vitals(), list)
+    made.start()
+    try:
+        assert ask(made, under("metrics.example")).startswith(b"HTTP/1.1 200 OK\r\n")
+    finally:
+        made.stop()

@@ -19,9 +19,9 @@ UNREAD_BYTES_MAX = 64 << 10
 """What waits for the reader of a stream."""
 
 TEXT = "text/plain; charset=utf-8"
-_WORDS = {200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
-          431: "Request Header Fields Too Large", 500: "Internal Server Error",
-          503: "Service Unavailable"}  # fmt: skip
+_WORDS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+          405: "Method Not Allowed", 431: "Request Header Fields Too Large",
+          500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
 
 
 class Request(NamedTuple):
@@ -30,6 +30,8 @@ class Request(NamedTuple):
     last_event_id: str = ""
     origin: str = ""
     """The page that asks, when that is one of another port."""
+    host: str = ""
+    """Under which name it asks, perhaps with a port; empty: the request does not say."""
 
 
 class Answer(NamedTuple):
@@ -131,7 +133,7 @@ class Connection(asyncio.Protocol):
             self._write(Answer(405, "expected GET or HEAD\n"))
             return
         path, _, query = words[1].partition("?")
-        marks = _header(lines, b"last-event-id"), _header(lines, b"origin")
+        marks = [_header(lines, name) for name in (b"last-event-id", b"origin", b"host")]
         found = self._route(Request(path, query, *marks))
         if isinstance(found, Answer):
             self._write(found, body=words[0] == "GET")

@@ -11,13 +11,15 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from raftd.admin.connection import Answer, Connection, Request, Stream
 from raftd.admin.event_stream import EventStreams
 from raftd.admin.page.routes import Page, routes_of
 from raftd.admin.vitals import Vitals
-from raftd.names import SHARED, numbers_of
+from raftd.h2.listening import ACCEPTED_AT_ONCE, BACKLOG, bound_at_all
+from raftd.names import SHARED, is_literal, numbers_of
 from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.tls.contexts import Tls
 
@@ -38,13 +40,10 @@ _EXPOSITION = Later("/metrics", _load)
 
 CONNECTIONS_MAX = 64
 """One more, and the oldest that has not even sent its request makes room."""
-BACKLOG = 1024
-"""Connections that the kernel holds for us. Without room it drops a caller's first packet, and
-that is sent again after a whole second: a crowd would cost a probe that second."""
-ACCEPTED_AT_ONCE = 4
-"""Connections taken in one turn of the loop: those past the limit are gone some turns later.
-asyncio takes as many as the backlog, and the log would find no descriptor meanwhile.
-"""
+FOREIGN_NAME = (
+    "this port listens on loopback only, and is asked under an address, localhost or the name in "
+    "listen_admin: a web page could otherwise read it under a name of its own (DNS rebinding)\n"
+)
 HANDSHAKE_SECONDS = 2.0
 NAME_SECONDS = 5.0
 STOP_SECONDS = 2.0
@@ -62,9 +61,10 @@ class AdminServer:
         tls: Tls | None = None,
         page: Page | None = None,
     ) -> None:
-        """Binds at once. tls: None: plain HTTP. page: None: there is none.
+        """Binds at once, at all addresses of a name. tls: None: plain HTTP. page: None: there is
+        none.
 
-        Raises OSError when the address cannot be had.
+        Raises OSError when an address cannot be had.
         """
         self._tls = tls
         self._vitals = vitals
@@ -72,7 +72,12 @@ class AdminServer:
         self._exposition: Exposition | None = None
         """From the first question for /metrics on."""
         self._open: dict[Connection, None] = {}
-        self._listener = _listen(host, port)
+        self._listeners = _listen(host, port)
+        self._names: frozenset[str] | None = None
+        """Under which it may be asked; None: under any."""
+        if tls is None and all(map(_on_loopback, self._listeners)):
+            own = [f"{host}:", page.nodes.get(page.node, "") if page is not None else ""]
+            self._names = frozenset(filter(None, map(host_of, own)))
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._trouble)
         self._stopping = asyncio.Event()
@@ -88,7 +93,7 @@ class AdminServer:
 
     @property
     def port(self) -> int:
-        return int(self._listener.getsockname()[1])
+        return int(self._listeners[0].getsockname()[1])
 
     def start(self) -> None:
         self._thread.start()
@@ -99,7 +104,8 @@ class AdminServer:
             self._thread.join(STOP_SECONDS)
         elif not self._loop.is_closed():
             self._loop.close()
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
 
     # -- raft-admin ------------------------------------------------------------------------
 
@@ -110,16 +116,20 @@ class AdminServer:
 
     async def _serve(self) -> None:
         """Until `stop`, which may come before the first turn of the loop."""
-        server = await self._loop.create_server(
-            self._connection,
-            sock=self._listener,
-            backlog=ACCEPTED_AT_ONCE,
-            ssl=None if self._tls is None else self._tls.renewing_server,
-            ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_SECONDS,
-        )
-        self._listener.listen(BACKLOG)  # asyncio has told the kernel what it takes at once
+        servers = []
+        for listener in self._listeners:
+            server = await self._loop.create_server(
+                self._connection,
+                sock=listener,
+                backlog=ACCEPTED_AT_ONCE,
+                ssl=None if self._tls is None else self._tls.renewing_server,
+                ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_SECONDS,
+            )
+            listener.listen(BACKLOG)  # asyncio has told the kernel what it takes at once
+            servers.append(server)
         await self._stopping.wait()
-        server.close()
+        for server in servers:
+            server.close()
         for connection in list(self._open):
             connection.abort()
         await asyncio.sleep(0)
@@ -151,6 +161,8 @@ class AdminServer:
     def _route(self, request: Request) -> Answer | Stream:
         path = request.path
         LOG.debug("asked for %s", path)
+        if not self._may_ask_under(request.host):
+            return Answer(403, FOREIGN_NAME)
         found = self._routes.get(path)
         if found is None:
             return Answer(404, f"expected one of {', '.join(self._routes)}\n")
@@ -159,6 +171,13 @@ class AdminServer:
         except Exception:
             LOG.exception("%s failed", path)
             return Answer(500, "failed: see the log of the node\n")
+
+    def _may_ask_under(self, host: str) -> bool:
+        """host: as the request has it; browsers always send one."""
+        name = host_of(host)
+        if self._names is None or not name or name in self._names:
+            return True
+        return name == "localhost" or name.endswith(".localhost") or is_literal(f"{name}:0")
 
     def _metrics(self) -> Answer:
         if self._exposition is None:
@@ -179,15 +198,24 @@ def _judged(reasons: list[str]) -> Answer:
     return Answer(503 if reasons else 200, "\n".join(reasons or ["ok"]) + "\n")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def host_of(address: str) -> str:
+    """The host of `host`, `host:port` or `[host]:port`, in small letters, without brackets."""
+    text = address.strip().lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    host, colon, port = text.rpartition(":")
+    return (host if colon and (not port or port.isdigit()) else text).rstrip(".")
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
     """Raises OSError."""
     literal = f"[{host}]" if ":" in host else host or "0.0.0.0"
     try:
         target = SHARED.look_up(f"{literal}:{port}").result(NAME_SECONDS)
     except TimeoutError:
         raise OSError(f"the name was not found within {NAME_SECONDS:g} s") from None
-    number = numbers_of(target)[0].rpartition(":")[0].strip("[]")
-    family = socket.AF_INET6 if ":" in number else socket.AF_INET
-    listener = socket.create_server((number, port), family=family, backlog=BACKLOG)
-    listener.setblocking(False)
-    return listener
+    return bound_at_all(numbers_of(target))
+
+
+def _on_loopback(listener: socket.socket) -> bool:
+    return ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback

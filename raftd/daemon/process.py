@@ -222,7 +222,12 @@ class _Process:
                 # Its default is one port for everybody, and `peers` has no other one for it.
                 why = f"{os.strerror(error.errno)}; each node on this machine needs a listen_admin"
                 why += ' of its own ("": none)'
-            raise CannotStart(f"listen_admin: cannot listen on {address}: {why}") from None
+            at = (
+                f"{address}: at {error.filename}"
+                if error.filename not in (None, address)
+                else address
+            )
+            raise CannotStart(f"listen_admin: cannot listen on {at}: {why}") from None
         admin.start()
         return admin
 

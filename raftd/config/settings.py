@@ -28,6 +28,8 @@ __all__ = ["SETTINGS", "Config", "Setting"]
 KIB, MIB = 1 << 10, 1 << 20
 _CORE = CoreSettings()
 _NODE = NodeSettings()
+LEADER_WAIT_SECONDS = 0.1
+"""Longer than an election after a broken link, and short for a client whose node is cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +239,7 @@ class Config(Elections):
             snapshot_bytes=self.snapshot_bytes,
             snapshot_scrub_seconds=self.snapshot_scrub,
             transfer_seconds=self.transfer_timeout,
+            leader_wait_seconds=LEADER_WAIT_SECONDS,
             inline_writes=self.inline_writes,
             slow_sync_seconds=self.slow_sync_warn,
             slow_apply_seconds=self.slow_apply_warn,

@@ -296,8 +296,9 @@ class RaftCore:
         return self._s.log.durable_index
 
     @property
-    def snapshot_index(self) -> Index:
-        return self._s.snapshot.index
+    def seeks_leader(self) -> bool:
+        """Is none known, or the link to it broken?"""
+        return self._s.leader_id is None or self._s.link_lost
 
     @property
     def snapshot(self) -> SnapshotMeta:
@@ -332,9 +333,8 @@ class RaftCore:
         return picture.closer_look(self._s, now, request)
 
     def _done(self, fx: Effects, now: float) -> Effects:
-        """Hand what is committed to the machine, in order and once: not past a snapshot that is not
-        marked yet, and not if this node contradicts itself.
-        """
+        """Hand what is committed to the machine, in order and once; not past an unmarked snapshot,
+        and not if this node contradicts itself."""
         s = self._s
         if not s.settled and s.configurations[-1][0] <= s.commit_index:
             changes.settle(s, fx, now)

@@ -28,6 +28,8 @@ def hear_leader(s: State, fx: Effects, node: NodeId, now: float) -> None:
         raise BrokenInvariant(f"two leaders in term {term}, unnoticed: {other} and {node}")
     if s.role is not Role.FOLLOWER or s.leader_id is None:
         roles.become_follower(s, fx, node, now, f"{node} leads term {term}")
+    elif s.link_lost:
+        s.event(fx, EventKind.LEADER, f"leader {node} is heard again", node)
     s.leader_contact, s.link_lost = now, False
     roles.arm_election(s, now)
     roles.note_leader(s, node)

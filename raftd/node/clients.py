@@ -11,10 +11,20 @@ from raftd.node.apply_worker import Query
 from raftd.node.applying import Applying
 from raftd.node.disk_room import DiskRoom
 from raftd.node.driver import CoreDriver
-from raftd.node.errors import NodeStopped
 from raftd.node.fair_queue import FairQueue
+from raftd.node.leader_wait import LeaderWait
 from raftd.node.measures import Measures
-from raftd.node.outcomes import Answered, Applied, Done, Outcome, Refusal, Refused, Unknown, answer
+from raftd.node.outcomes import (
+    Answered,
+    Applied,
+    Done,
+    NodeStopped,
+    Outcome,
+    Refusal,
+    Refused,
+    Unknown,
+    answer,
+)
 from raftd.node.overload import Overload
 from raftd.node.settings import NodeSettings
 from raftd.node.turn_queue import TurnQueue
@@ -43,6 +53,7 @@ class Clients:
         self._wellbeing = wellbeing
         self._queue = TurnQueue(settings)
         self._fair = FairQueue(settings, driver.clock.now, self._enter)
+        self._leader_wait = LeaderWait(driver, settings.leader_wait_seconds)
         self._overload = Overload(driver.clock)
         wellbeing.add(self._overload.ailments)
         self._waiters = applying.waiters
@@ -57,13 +68,14 @@ class Clients:
 
     def proposals(self) -> tuple[int, int]:
         """(taken and not answered yet, taken and failed or of unknown outcome since the start)."""
-        taken = len(self._waiters) + self._queue.batches + len(self._fair)
+        held = len(self._leader_wait)
+        taken = len(self._waiters) + self._queue.batches + len(self._fair) + held
         return taken, self._waiters.failed
 
     def queues(self) -> dict[str, int]:
         """What waits for an answer here, by the name of its figure."""
         return {
-            "pending_bytes": self._waiters.bytes + self._fair.bytes,
+            "pending_bytes": self._waiters.bytes + self._fair.bytes + self._leader_wait.bytes,
             "queries_pending": self._queue.queries,
             "machine_jobs_waiting": self._applying.worker.backlog,
         }
@@ -74,6 +86,13 @@ class Clients:
         Everything submitted in one turn of the loop shares one critical section, one write to the
         log and one message a peer.
         """
+        if not self._driver.leading and self._leader_wait.hold(
+            len(batch), lambda: self._submit(batch, done, principal)
+        ):
+            return
+        self._submit(batch, done, principal)
+
+    def _submit(self, batch: bytes, done: Done, principal: bytes) -> None:
         refused = self._refuse_at_once(len(batch))
         if refused is None and (why := self._refusal_of(batch)):
             refused = Refused(Refusal.NOT_ALLOWED, why)
@@ -160,6 +179,17 @@ class Clients:
         self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes = NOBODY
     ) -> None:
         """Answer from the applied state: after a ReadIndex round, or as it is now if `stale`."""
+        if (
+            not stale
+            and not self._driver.leading
+            and self._leader_wait.hold(
+                sum(map(len, queries)), lambda: self._query(queries, stale, done, principal)
+            )
+        ):
+            return
+        self._query(queries, stale, done, principal)
+
+    def _query(self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes) -> None:
         if self._driver.stopped:
             done(Refused(Refusal.UNAVAILABLE, self._driver.stopped))
         elif why := self._wellbeing.refusal():
@@ -224,6 +254,7 @@ class Clients:
 
     def stop(self, why: str) -> None:
         """Answer everybody who waits here; `stop_queries` answers those whom the machine has."""
+        self._leader_wait.release()  # the node takes nothing more: they are refused
         waiting = self._fair.everybody()  # first: an answer lets the next one in
         self._waiters.fail_above(0, why, None)
         _refuse([*self._queue.everybody(), *waiting], why)

@@ -36,7 +36,7 @@ from raftd.core.types import (
     Write,
     WriteSeq,
 )
-from raftd.node.errors import NodeStopped
+from raftd.node.outcomes import NodeStopped
 from raftd.node.ports import Clock, FatalPort, PeerTransport
 from raftd.node.tick_timer import TickTimer
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from raftd.core.effects import NotLeader, Unavailable
 from raftd.node.driver import CoreDriver
-from raftd.node.errors import NodeStopped
-from raftd.node.outcomes import Applied, Done, Refusal, Refused, answer
+from raftd.node.outcomes import Applied, Done, NodeStopped, Refusal, Refused, answer
 
 
 class HandOver:

@@ -6,8 +6,7 @@ from raftd.core.changes import Change
 from raftd.core.effects import ChangeRefused, NotLeader, Unavailable
 from raftd.node.applying import Applying
 from raftd.node.driver import CoreDriver
-from raftd.node.errors import NodeStopped
-from raftd.node.outcomes import Applied, Done, Refusal, Refused
+from raftd.node.outcomes import Applied, Done, NodeStopped, Refusal, Refused
 
 
 class MemberChanges:

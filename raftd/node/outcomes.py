@@ -14,6 +14,12 @@ from enum import Enum
 from raftd.core.types import Index, NodeId, Term
 
 
+class NodeStopped(Exception):
+    """The node takes no more calls: it was stopped, or it failed and its process is about to
+    end.
+    """
+
+
 class Refusal(Enum):
     NOT_LEADER = "not_leader"
     OVERLOADED = "overloaded"

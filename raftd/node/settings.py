@@ -32,6 +32,9 @@ class NodeSettings:
     """From one reading of the newest snapshot's file to the next, to find a bad one; 0: never."""
 
     transfer_seconds: float = 5.0
+    leader_wait_seconds: float = 0.0
+    """While an election is on, a client's call is held for so long before it is refused."""
+
     inline_writes: bool = True
     """Wait for the log on the network thread while the disk is quick, up to 30 ms a write."""
 

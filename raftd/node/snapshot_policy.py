@@ -106,7 +106,7 @@ class SnapshotPolicy:
             return False
         if self._rotten:  # also if nothing is new
             return not self._pausing
-        entries = applied - self._core.snapshot_index
+        entries = applied - self._core.snapshot.index
         if entries <= 0 or not self._knows_members(applied):
             return False
         if self._wanted or self._pausing:
@@ -216,9 +216,9 @@ class SnapshotPolicy:
                 f"the snapshot handed in at {index} could not be written: {error}",
             )
 
-        if index <= self._core.snapshot_index:
+        if index <= self._core.snapshot.index:
             written()
-            newer = self._core.snapshot_index
+            newer = self._core.snapshot.index
             self._applying.announce(
                 EventKind.SNAPSHOT_FAILED,
                 f"the snapshot handed in at {index} is not newer than that at {newer}",

@@ -291,7 +291,7 @@ class Lab(Cluster):
         most = 0
         for server in self.servers:
             process = self.process(server)
-            if process is not None and process.core.snapshot_index:
+            if process is not None and process.core.snapshot.index:
                 sessions, chunks = process.stores.host.capture()
                 most = max(most, len(sessions) + sum(map(len, chunks)))
         return most

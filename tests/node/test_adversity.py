@@ -13,8 +13,7 @@ import pytest
 from raftd.core.messages import SnapshotRequest
 from raftd.core.types import Configuration, SnapshotMeta
 from raftd.node import digest_calls, snapshot_policy
-from raftd.node.errors import NodeStopped
-from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused, Unknown
+from raftd.node.outcomes import Answered, Applied, NodeStopped, Outcome, Refusal, Refused, Unknown
 from raftd.node.settings import NodeSettings
 from raftd.node.wal_worker import WalWorker
 from tests.node.alone import Diary, plain, running

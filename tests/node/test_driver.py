@@ -8,8 +8,7 @@ import threading
 import pytest
 
 from raftd.node.driver import WRONG_THREAD
-from raftd.node.errors import NodeStopped
-from raftd.node.outcomes import Outcome, Refused
+from raftd.node.outcomes import NodeStopped, Outcome, Refused
 from tests.node.alone import Diary, plain, running
 from tests.storage.memory_fs import MemoryFileSystem
 

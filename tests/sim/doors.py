@@ -119,10 +119,11 @@ class Door:
                 _not_done(outcome, answer)
 
         def submit() -> None:
-            fair = process.raftd._clients._fair
-            before = len(fair)
+            fair, held = process.raftd._clients._fair, process.raftd._clients._leader_wait
+            before = len(fair), len(held)
             process.raftd.submit(payload, self._once("submit", done))
-            process.world.stats["bulk waited"] += len(fair) > before
+            process.world.stats["bulk waited"] += len(fair) > before[0]
+            process.world.stats["held for a leader"] += len(held) > before[1]
 
         process.run(submit)
 

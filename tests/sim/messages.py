@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from raftd.core.messages import Channel, HelloRequest, Reply, Request, SnapshotRequest
 from raftd.core.types import Incarnation, NodeId
-from raftd.node.errors import NodeStopped
 from raftd.node.node import Node as RaftdNode
+from raftd.node.outcomes import NodeStopped
 from tests.sim.network import Call
 from tests.sim.plan import Plan
 from tests.sim.world import World

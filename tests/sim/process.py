@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from raftd.core.effects import Event
 from raftd.core.events import EventKind
 from raftd.core.types import Identity, NodeId
-from raftd.node.errors import NodeStopped
 from raftd.node.node import Node as RaftdNode
+from raftd.node.outcomes import NodeStopped
 from raftd.node.settings import NodeSettings
 from raftd.node.snapshot_worker import SnapshotWorker
 from raftd.storage.errors import StorageError
@@ -166,6 +166,7 @@ class Process(Messages):
             inline_writes=shell.inline,
             snapshot_scrub_seconds=plan.rare.scrub_seconds,
             transfer_seconds=4 * plan.settings.election_timeout_max,
+            leader_wait_seconds=shell.leader_wait,
         )
 
     def _observe(self, event: Event) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from raftd.core.types import Settings
 
+WAITING_FROM = 1_060_000
+"""In earlier seeds no call is held while a leader is elected: each keeps the plan that it had."""
+
 
 @dataclass(slots=True)
 class ShellPlan:
@@ -31,6 +34,8 @@ class ShellPlan:
     """Small ones have clients of one or two puts at a time wait for each other's turn."""
     state_check: float = 0.0
     """Seconds between two comparisons of all states; 0 = never."""
+    leader_wait: float = 0.0
+    """Seconds for which a call is held after a leader was lost; 0 = it is refused at once."""
 
     def core(self, settings: Settings) -> Settings:
         """The core's, with what belongs to the shell."""
@@ -57,3 +62,9 @@ def draw_shell(rng: random.Random, settings: Settings) -> ShellPlan:
     if plan.wake_delay == 0.002:
         plan.light_bytes, plan.bulk_bytes_max = 80, 300
     return plan
+
+
+def draw_leader_wait(seed: int) -> float:
+    if seed <= WAITING_FROM:
+        return 0.0
+    return random.Random(f"{seed}/wait").choice((0.0, 0.1, 0.5))

@@ -38,6 +38,8 @@ HEAVY = frozenset((0, 3, 5))
 REGRESSIONS = Path(__file__).with_name("seeds.txt")
 
 HASH_SEEDS = 2
+HOLDING = (1_060_006, 1_060_018, 1_060_023, 1_060_030)
+"""Seeds in which many calls come while a leader is elected."""
 
 
 def _part(number: int) -> range:
@@ -77,6 +79,13 @@ def test_slice(part: int, sums: Path) -> None:
             assert total >= COVERED_MIN, (
                 f"{name}: {total} over {SEEDS} seeds: the slice shows too little"
             )
+
+
+def test_calls_that_are_held_while_a_leader_is_elected() -> None:
+    """What is held is answered once, in order, and as late reads must be."""
+    campaign = run_many(HOLDING, events=1_000)
+    _assert_clean(campaign)
+    assert campaign.stats.get("held for a leader", 0) >= COVERED_MIN
 
 
 def _assert_clean(campaign: Campaign) -> None:

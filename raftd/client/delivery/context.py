@@ -128,8 +128,7 @@ class Context:
         elif verdict.next is Next.REDIRECT:
             self.router.leaderless(address, self.clock())
         elif verdict.next is Next.ROTATE:
-            connected = verdict.code != 0 or not verdict.certain
-            self.router.failed(address, self.clock(), refused=not connected)
+            self.router.failed(address, self.clock(), silent=verdict.code == 0)
         pause = self.router.pause()
         return self.router.backoff(refusals) if verdict.next is Next.PAUSE else pause
 

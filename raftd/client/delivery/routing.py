@@ -27,8 +27,8 @@ BACKOFF_MAX_SECONDS = 0.25
 DISTRUST_SECONDS = 0.5
 """For how long a hint to an address that just failed is not followed."""
 SKIP_SECONDS = 0.2
-"""For how long an endpoint that takes no connections is left out of the round, if there are others:
-each visit would cost a wait while the others elect a leader."""
+"""For how long an endpoint from which nothing came back is left out of the round, if there are
+others: each visit would cost a wait while the others elect a leader."""
 
 
 class Router:
@@ -79,11 +79,12 @@ class Router:
         """`source` is not the leader and named one, or nobody (both empty)."""
         address = self._ids.get(leader_id) or leader_address
         distrusted = self._distrusted.get(address, 0.0) > now
-        self._redirects += 1
-        if address and address != source and not distrusted and self._redirects <= REDIRECTS_MAX:
-            self.leader = address
-            self._followed = self._redirects == 1
-            return
+        if address and address != source and not distrusted:
+            self._redirects += 1
+            if self._redirects <= REDIRECTS_MAX:
+                self.leader = address
+                self._followed = self._redirects == 1
+                return
         self._miss(source, now)
 
     def leaderless(self, source: str, now: float) -> None:
@@ -91,15 +92,15 @@ class Router:
         self._silent.discard(source)
         self._miss(source, now)
 
-    def failed(self, address: str, now: float, *, refused: bool = False) -> None:
+    def failed(self, address: str, now: float, *, silent: bool = False) -> None:
         """Nothing came back from there, or it cannot serve: the next one, please.
 
-        refused: not even a connection could be had.
+        silent: it gave no answer at all; it may have died, and the others elect a leader now.
         """
         self._distrusted[address] = now + DISTRUST_SECONDS
         if len(self._distrusted) > 4 * ENDPOINTS_MAX:  # hints name at most a cluster's nodes
             self._distrusted = {key: t for key, t in self._distrusted.items() if t > now}
-        if refused and address in self.endpoints:
+        if silent and address in self.endpoints:
             self._skipped[address] = now + SKIP_SECONDS
         self._silent.add(address)
         if self._members and self._silent.issuperset(self._own):

@@ -13,7 +13,7 @@ from raftd._pb import raft_pb2 as pb
 from raftd.core.effects import ImpossibleMessage
 from raftd.core.messages import HelloReply, NotAdmitted, Reply, Request
 from raftd.core.types import NodeId
-from raftd.node.errors import NodeStopped
+from raftd.node.outcomes import NodeStopped
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import PeerNode
 from raftd.rpc.directory import Directory, PeerAddress

@@ -20,7 +20,7 @@ from raftd._pb import raft_pb2_grpc
 from raftd.core import messages as m
 from raftd.core.effects import ImpossibleMessage
 from raftd.core.types import NodeId, Role
-from raftd.node.errors import NodeStopped
+from raftd.node.outcomes import NodeStopped
 from raftd.node.ports import FatalPort
 from raftd.rpc.api import PeerNode
 from raftd.rpc.directory import Directory

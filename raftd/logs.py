@@ -20,6 +20,8 @@ from typing import Any
 FLUSH_SECONDS = 1.0
 """How long a stopping process waits for its last lines."""
 
+STACK_CHARS_MAX = 16_384
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "context"}
 
 
@@ -48,7 +50,7 @@ class JsonFormatter(logging.Formatter):
             **_fields(record),
         }
         if record.exc_info and record.exc_info[0] is not None:
-            line["exception"] = "".join(traceback.format_exception(*record.exc_info))
+            line["exception"] = _stack(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
@@ -65,7 +67,7 @@ class ConsoleFormatter(logging.Formatter):
         for key, value in _fields(record).items():
             line += f" {key}={_word(value)}"
         if record.exc_info and record.exc_info[0] is not None:
-            trace = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            trace = _stack(record.exc_info).rstrip()
             line += "\n" + "\n".join(f"    | {part}" for part in trace.splitlines())
         return line
 
@@ -159,6 +161,15 @@ def start(context: Context, *, level: str, style: str, lines: int, fd: int = 2) 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _stack(exc_info: Any) -> str:
+    """Its beginning and its end, where the error's own words are, which may be a caller's."""
+    text = "".join(traceback.format_exception(*exc_info))
+    if len(text) <= STACK_CHARS_MAX:
+        return text
+    half = STACK_CHARS_MAX // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half} characters ...\n{text[-half:]}"
 
 
 def _word(value: Any) -> str:

@@ -20,6 +20,7 @@ from raftd.admin.page.routes import Page, routes_of
 from raftd.admin.vitals import Vitals
 from raftd.h2.listening import ACCEPTED_AT_ONCE, BACKLOG, bound_at_all
 from raftd.names import SHARED, is_literal, numbers_of
+from raftd.quiet import QuietLog
 from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.tls.contexts import Tls
 
@@ -69,6 +70,7 @@ class AdminServer:
         self._tls = tls
         self._vitals = vitals
         self._gauges = gauges
+        self._quiet = QuietLog(LOG)
         self._exposition: Exposition | None = None
         """From the first question for /metrics on."""
         self._open: dict[Connection, None] = {}
@@ -168,8 +170,8 @@ class AdminServer:
             return Answer(404, f"expected one of {', '.join(self._routes)}\n")
         try:
             return found(request)
-        except Exception:
-            LOG.exception("%s failed", path)
+        except Exception as error:  # noqa: BLE001 - told with its stack
+            self._quiet.error(f"{path} failed", error)
             return Answer(500, "failed: see the log of the node\n")
 
     def _may_ask_under(self, host: str) -> bool:
@@ -189,7 +191,8 @@ class AdminServer:
 
     def _trouble(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Out of files, most likely: those who have not asked anything yet give theirs back."""
-        LOG.warning("admin port: %s: %s", context.get("message"), context.get("exception"))
+        message, error = context.get("message"), context.get("exception")
+        self._quiet.warning(message, f"admin port: {message}: {error}")
         for connection in [one for one in self._open if one.waiting]:
             connection.abort()
 

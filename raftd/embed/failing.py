@@ -13,6 +13,7 @@ from typing import Any
 
 import raftd
 from raftd.node.ports import FatalPort
+from raftd.quiet import QuietLog
 
 LOG = logging.getLogger("raftd.node")
 OURS = os.path.join(os.path.dirname(raftd.__file__), "")
@@ -37,6 +38,7 @@ class Failing:
         self._host = host
         self._stop = stop
         self._once = threading.Lock()
+        self._quiet = QuietLog(LOG)
         self.what = ""
         """Why the node failed; empty while it has not."""
 
@@ -53,7 +55,8 @@ class Failing:
         message = str(context.get("message", "asyncio"))
         if isinstance(error, BaseException) and _has_frame_of_ours(error.__traceback__):
             self.fatal(f"network thread: {message}", error)
-        LOG.error("network thread: %s", message, exc_info=error)
+        kind = " ".join(message.split()[:3])  # as in "Exception in callback <...>"
+        self._quiet.error(f"network thread: {message}", error, kind)
 
 
 def _has_frame_of_ours(trace: TracebackType | None) -> bool:

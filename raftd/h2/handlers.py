@@ -14,8 +14,9 @@ import grpc.aio
 from raftd.h2.context import Context
 from raftd.h2.running import Running
 from raftd.h2.server_call import ServerCall
+from raftd.quiet import QuietLog
 
-log = logging.getLogger("raftd.h2")
+LOG = logging.getLogger("raftd.h2")
 
 OnUnary = Callable[[bytes, ServerCall], None]
 OnStream = Callable[[ServerCall], None]
@@ -74,6 +75,7 @@ class Servicer:
     def __init__(self, path: str, handler: Any, begin: Begin = at_once) -> None:
         """handler: a grpc.RpcMethodHandler."""
         self._path = path
+        self._quiet = QuietLog(LOG)
         self._begin = begin
         self._parse = handler.request_deserializer or _same
         self._serialize = handler.response_serializer or _same
@@ -123,9 +125,10 @@ class Servicer:
                 call.finish(grpc.StatusCode.CANCELLED, "the call was cancelled")
         except grpc.aio.AbortError:
             pass
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - told with its stack
             if not call.over:
-                log.exception("%s: the method raised an error that it does not declare", self._path)
+                text = f"{self._path}: the method raised an error that it does not declare"
+                self._quiet.error(text, error)
                 call.finish(grpc.StatusCode.UNKNOWN, f"Unexpected {type(error)}: {error}")
 
     async def _respond(self, context: Context, given: Any) -> None:

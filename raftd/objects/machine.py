@@ -13,6 +13,7 @@ from raftd.objects.declaring import Asked, Declared
 from raftd.objects.errors import CommandRefused
 from raftd.objects.expiry import Expiry
 from raftd.objects.lock import Lock
+from raftd.quiet import QuietLog
 
 LOG = logging.getLogger("raftd.objects")
 
@@ -32,6 +33,7 @@ class ObjectsMachine:
         }
         self._states: dict[str, Any] = {each.name: each.new_state() for each in self._declared}
         self._expiry = Expiry(self._locks)
+        self._quiet = QuietLog(LOG)
 
     def attach(self, node: NodeHandle) -> None:
         self._expiry.attach(node)
@@ -78,8 +80,9 @@ class ObjectsMachine:
             return encoding.encode_answer(answer)
         except (MachineError, *MAY_DIFFER):
             raise
-        except Exception as error:
-            LOG.exception("%s raised; it should answer or raise CommandRefused", asked.where)
+        except Exception as error:  # noqa: BLE001 - told with its stack
+            text = f"{asked.where} raised; it should answer or raise CommandRefused"
+            self._quiet.error(text, error)
             # Its name only: a message may hold an address in memory, and every node says the same.
             return encoding.encode_failure(f"{asked.where} raised {type(error).__name__}")
 

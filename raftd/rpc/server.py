@@ -27,6 +27,7 @@ from raftd._pb import (
 )
 from raftd.h2.server import Server as H2Server
 from raftd.node.ports import FatalPort
+from raftd.quiet import hush_grpc
 from raftd.rpc.api import Node
 from raftd.rpc.clients.admin_service import AdminService
 from raftd.rpc.clients.audit import Audit
@@ -51,7 +52,6 @@ from raftd.rpc.plumbing.connections import Connections, UnreadLimits
 from raftd.rpc.plumbing.guard import FloodLimits, Guard
 from raftd.rpc.plumbing.malformed import Tolerant
 from raftd.rpc.plumbing.ports import H2, PortServer
-from raftd.rpc.plumbing.quiet import hush_cut_calls
 from raftd.rpc.plumbing.readers import keep_callers_out_of_the_log
 from raftd.rpc.plumbing.reflected import Reflection
 from raftd.rpc.plumbing.turns import TurnLimits, Turns, begin_in_turn
@@ -154,7 +154,7 @@ class Servers:
         self._peers = peers
         self._settings = settings
         self._watch = LinkWatch(node, peers.probe, fatal)
-        hush_cut_calls()
+        hush_grpc()
         self._connections = Connections(settings.unread, now)
         h2 = settings.link.transport == settings.client_transport == H2
         self._guard = Guard(self._connections, settings.floods, now, rests=h2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,10 @@ import pytest
 from raftd.h2.server import Server
 from raftd.h2.settings import ServerLimits
 from raftd.names import Names
+from raftd.rpc.etcd.gateway import server as http_server
+from raftd.rpc.etcd.gateway.held import Held
+from raftd.rpc.etcd.gateway.http import GatewayLimits, HttpReply, HttpRequest
+from raftd.rpc.etcd.gateway.server import HttpServer
 from raftd.rpc.plumbing import ports
 from raftd.rpc.plumbing.ports import BindError, bind
 from tests.h2.peers import run
@@ -69,5 +74,24 @@ def test_an_address_that_this_machine_has_not_is_left_out(
         await asyncio.sleep(0)
         assert port > 0
         await server.stop(None)
+
+    run(main())
+
+
+def test_a_gateway_that_takes_both_listens_at_all_addresses_of_a_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With TLS that is optional it was at the first IPv4 address only."""
+    monkeypatch.setattr(http_server, "SHARED", Names(ask=both))
+
+    async def main() -> None:
+        made = HttpServer(nobody, GatewayLimits(), Held(1 << 20))
+        port = await made.start("here", 0, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), True)
+        for address in ("::1", "127.0.0.1"):
+            socket.create_connection((address, port), 5).close()
+        await made.stop()
+
+    async def nobody(request: HttpRequest) -> HttpReply:
+        raise AssertionError(request)
 
     run(main())

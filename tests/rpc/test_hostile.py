@@ -14,12 +14,12 @@ import pytest
 from raftd._pb import client_pb2, client_pb2_grpc, raft_pb2, raft_pb2_grpc
 from raftd.core import messages as m
 from raftd.core.types import Configuration, SnapshotMeta
+from raftd.quiet import QuietLog, hush_grpc
 from raftd.rpc.directory import PeerAddress
 from raftd.rpc.peers import codec
 from raftd.rpc.peers.append_sender import ENVELOPE_KEY
 from raftd.rpc.peers.envelope import Envelopes
 from raftd.rpc.plumbing.ports import H2
-from raftd.rpc.plumbing.quiet import QuietLog, hush_cut_calls
 from tests.rpc import fakes
 from tests.rpc.fakes import FakeNode, Side, append, one_side, until
 
@@ -271,7 +271,7 @@ def test_a_flood_of_calls_is_cut_at_the_limit_and_peers_do_not_feel_it() -> None
 
 
 def test_a_call_that_is_cut_leaves_no_stack(caplog: pytest.LogCaptureFixture) -> None:
-    hush_cut_calls()
+    hush_grpc()
     logger = logging.getLogger("grpc._cython.cygrpc")
     text = "ExecuteBatchError raised in core by servicer method [%s]"
     logger.error(text, "/raftd.client.v1.Commands/Query")

@@ -15,13 +15,13 @@ from raftd.core.messages import HelloReply, NotAdmitted, Reply, Request
 from raftd.core.types import NodeId
 from raftd.node.outcomes import NodeStopped
 from raftd.node.ports import FatalPort
+from raftd.quiet import QuietLog
 from raftd.rpc.api import PeerNode
 from raftd.rpc.directory import Directory, PeerAddress
 from raftd.rpc.peers.checks import Rejected, check_leap
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
 from raftd.rpc.peers.transport import LinkSettings
 from raftd.rpc.peers.trouble import Trouble
-from raftd.rpc.plumbing.quiet import QuietLog
 from raftd.rpc.plumbing.streams import ENDINGS
 
 FAILURES = (*ENDINGS, Mismatch, Rejected, ImpossibleMessage, TimeoutError, OSError)

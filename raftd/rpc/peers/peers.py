@@ -16,6 +16,7 @@ from raftd.names import NOWHERE, SHARED, Names
 from raftd.node.health import Ailment
 from raftd.node.outcomes import Outcome, Refusal, Refused
 from raftd.node.ports import FatalPort
+from raftd.quiet import QuietLog
 from raftd.rpc.api import CannotMeet, PeerNode
 from raftd.rpc.directory import Directory
 from raftd.rpc.peers.append_sender import AppendSender
@@ -26,7 +27,6 @@ from raftd.rpc.peers.lines import Line
 from raftd.rpc.peers.link import DETAILS_MAX, Link, addresses_of, readable
 from raftd.rpc.peers.senders import BulkSender, ControlSender
 from raftd.rpc.peers.transport import LinkSettings, peer_channel
-from raftd.rpc.plumbing.quiet import QuietLog
 from raftd.rpc.plumbing.streams import ENDINGS
 
 log = logging.getLogger("raftd.rpc")

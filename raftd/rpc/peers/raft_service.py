@@ -22,6 +22,7 @@ from raftd.core.effects import ImpossibleMessage
 from raftd.core.types import NodeId, Role
 from raftd.node.outcomes import NodeStopped
 from raftd.node.ports import FatalPort
+from raftd.quiet import QuietLog
 from raftd.rpc.api import PeerNode
 from raftd.rpc.directory import Directory
 from raftd.rpc.peers import codec, codec_replies
@@ -33,7 +34,6 @@ from raftd.rpc.peers.link import told
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.direct_streams import server_stream
-from raftd.rpc.plumbing.quiet import QuietLog
 from raftd.rpc.plumbing.streams import Ended, ServerStream
 
 log = logging.getLogger("raftd.rpc")

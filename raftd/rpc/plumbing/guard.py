@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from raftd.beat import until_beat
+from raftd.quiet import QuietLog
 from raftd.rpc.plumbing import sockets
 from raftd.rpc.plumbing.connections import Connections, End, end_of, plain
-from raftd.rpc.plumbing.quiet import QuietLog
 
 log = logging.getLogger("raftd.rpc")
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from raftd.quiet import QuietLog
 from raftd.rpc.clients.gate import UNREAD
 from raftd.rpc.etcd.calls import Caller, Hangup, Method
 from raftd.rpc.etcd.faults import Code, Fault, fault
@@ -29,7 +30,7 @@ from raftd.rpc.plumbing.turns import TooMany
 if TYPE_CHECKING:
     from raftd.rpc.etcd.gateway.of_process import OfProcess
 
-LOG = logging.getLogger(__name__)
+_QUIET = QuietLog(logging.getLogger(__name__))
 PLAIN = "text/plain; charset=utf-8"
 FROM_A_PAGE = (
     "etcdserver: a web page may call nothing here (the request has the header Origin, as browsers"
@@ -221,7 +222,7 @@ def _undeclared(method: Method, error: Exception) -> Fault:
     """As at the gRPC port: a bug in one method ends that call. What nobody caught would end the
     process.
     """
-    LOG.exception("%s: the method raised an error that it does not declare", method.path)
+    _QUIET.error(f"{method.path}: the method raised an error that it does not declare", error)
     return Fault(Code.UNKNOWN, f"Unexpected {type(error).__name__}: {error}")
 
 

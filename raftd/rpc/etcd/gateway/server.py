@@ -16,7 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from raftd.h2.either import EitherPort
-from raftd.h2.listening import bound
+from raftd.h2.listening import bound_at_all
+from raftd.names import SHARED, numbers_of
+from raftd.quiet import QuietLog
 from raftd.rpc.etcd.gateway.held import Held
 from raftd.rpc.etcd.gateway.http import CallerGone, GatewayLimits, Handle, at_once
 from raftd.rpc.plumbing.later import Later, NotLoaded
@@ -54,11 +56,12 @@ class HttpServer:
     ) -> None:
         """turns: None: everything is done at once."""
         self._handle = handle
+        self._quiet = QuietLog(LOG)
         self._limits = limits
         self._held = held
         self._turns = turns
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | EitherPort | None = None
+        self._servers: list[asyncio.Server | EitherPort] = []
         self._stopped = False
 
     async def start(
@@ -66,25 +69,29 @@ class HttpServer:
     ) -> int:
         """Returns the port. tls_optional: it takes plain text, too. Raises OSError."""
         if tls is not None and tls_optional:
-            return self._start_either(f"{host}:{port}", tls)
-        self._server = await asyncio.start_server(
+            target = await asyncio.wrap_future(SHARED.look_up(f"{host}:{port}"))
+            return self._start_either(numbers_of(target), tls)
+        server = await asyncio.start_server(
             self._accept, host, port, limit=self._limits.head_bytes_max, ssl=tls
         )
-        bound: int = self._server.sockets[0].getsockname()[1]
+        self._servers.append(server)
+        bound: int = server.sockets[0].getsockname()[1]
         return bound
 
-    def _start_either(self, address: str, tls: ssl.SSLContext) -> int:
+    def _start_either(self, numbers: list[str], tls: ssl.SSLContext) -> int:
         loop, limits = asyncio.get_running_loop(), self._limits
 
         async def serve(made: socket.socket, secure: bool) -> None:
             context = tls if secure else None
             await loop.connect_accepted_socket(self._protocol, made, ssl=context)
 
-        listener = bound(address)
-        port: int = listener.getsockname()[1]
-        self._server = EitherPort(
-            listener, serve, lambda: limits.connections_max - len(self._tasks), limits.idle_seconds
-        )
+        def room() -> int:
+            return limits.connections_max - len(self._tasks)
+
+        listeners = bound_at_all(numbers)
+        port: int = listeners[0].getsockname()[1]
+        for listener in listeners:
+            self._servers.append(EitherPort(listener, serve, room, limits.idle_seconds))
         return port
 
     def _protocol(self) -> asyncio.StreamReaderProtocol:
@@ -104,8 +111,8 @@ class HttpServer:
     async def stop(self) -> None:
         """Every connection ends now."""
         self._stopped = True
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -125,9 +132,10 @@ class HttpServer:
                 await made(reader, writer, self._handle, self._limits, self._held, turn).serve()
         except NotLoaded as error:
             writer.write(UNAVAILABLE % (len(str(error).encode()), str(error).encode()))
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - told with its stack
             # What nobody catches would stop the node, and a stranger's request must not.
-            LOG.exception("gateway: a connection ended by an error that is not declared")
+            text = "gateway: a connection ended by an error that is not declared"
+            self._quiet.error(text, error)
         finally:
             try:
                 await _closed(writer)

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from raftd.admin.server import AdminServer
 from raftd.admin.vitals import DEAD_SECONDS, UNREADY_SECONDS, Vitals
 from raftd.core.messages import AppendRequest
 from raftd.core.types import Configuration, Entry, EntryType, PeerState, RaftState, Role
+from raftd.node.film_latencies import Latencies
 from raftd.node.measures import Measures
 
 STATE = RaftState(
@@ -122,6 +124,24 @@ def test_metrics(admin: Admin) -> None:
     assert 'raftd_peer_lag{peer="b"} 5.0' in lines
     assert "raftd_leader_changes_total 2.0" in lines
     assert "raftd_log_lines_dropped 4.0" in lines
+
+
+def test_a_member_that_was_removed_is_in_no_answer_any_more(admin: Admin) -> None:
+    """Its histogram stayed as long as the process, and a late answer began another one."""
+    measures = admin.vitals.measures = Measures(admin.clock)
+    heartbeat = AppendRequest(3, "a", 0, 0, (), 0, pulled_at=admin.clock.time)
+    measures.seen("a", Configuration(("a", "b"), ("c",)))
+    latencies = Latencies(SimpleNamespace(role=Role.LEADER), measures)  # type: ignore[arg-type]
+    for peer in ("b", "c"):
+        measures.replied(peer, heartbeat)
+    assert set(latencies.take(0.0)["trips"]) == {"b", "c"}
+    measures.seen("a", Configuration(("a", "b")))
+    measures.replied("c", heartbeat)
+    text = admin.get("/metrics")[1]
+    assert 'To="b"' in text
+    assert 'To="c"' not in text
+    latencies.take(1.0)
+    assert set(latencies._trips) == {"b"}
 
 
 def test_under_the_names_that_etcd_has_for_the_same(admin: Admin) -> None:

@@ -57,10 +57,9 @@ class Latencies:
         if now - self._since > GIVEN_UP_SECONDS or self._core.role is not Role.LEADER:
             self._index = 0
         taken, self._taken = self._taken, []
-        trips = {
-            peer: self._trips.setdefault(peer, Mean()).take_ms(histogram)
-            for peer, histogram in self._measures.round_trips.items()
-        }
+        measured = self._measures.round_trips
+        self._trips = {peer: self._trips.get(peer, Mean()) for peer in measured}
+        trips = {peer: self._trips[peer].take_ms(took) for peer, took in measured.items()}
         return {
             "entry": round(sum(taken) / len(taken) * 1e3, 3) if taken else None,
             "sync": self._syncs.take_ms(self._measures.syncs),

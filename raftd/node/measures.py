@@ -9,7 +9,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from raftd.core.messages import AppendRequest, Request
-from raftd.core.types import NodeId, Term
+from raftd.core.types import Configuration, NodeId, Term
 from raftd.node.ports import Clock
 from raftd.node.tally import Tally
 
@@ -63,6 +63,8 @@ class Measures:
         What was refused, or is unknown, is in none of them.
         """
         self.round_trips: dict[NodeId, Histogram] = {}
+        """Of members only: who was removed would be in every answer for ever."""
+        self._members: frozenset[NodeId] | None = None
         self.leader_changes = 0
         self.scrubs = 0  # whole readings of a snapshot's file
         self._leader: NodeId | None = None
@@ -86,9 +88,18 @@ class Measures:
 
     def replied(self, peer: NodeId, sent: Request) -> None:
         """A peer answered. Heartbeats are what a round trip is measured by: no disk is in them."""
+        if self._members is not None and peer not in self._members:
+            return  # late: it has been removed
         if isinstance(sent, AppendRequest) and sent.is_heartbeat:
             known = self.round_trips.get(peer) or self.round_trips.setdefault(peer, Histogram())
             known.observe(self._clock.now() - sent.pulled_at)
+
+    def seen(self, leader: NodeId | None, configuration: Configuration) -> None:
+        """Who leads, and who belongs to the cluster now."""
+        self.leader_seen(leader)
+        self._members = frozenset(configuration.members())
+        for peer in self.round_trips.keys() - self._members:
+            del self.round_trips[peer]
 
     def leader_seen(self, leader: NodeId | None) -> None:
         if leader is not None and leader != self._leader:

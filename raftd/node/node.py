@@ -112,7 +112,7 @@ class Node:
         driver.on_event(observer)
         if self.film is not None:
             self.film.follow(driver, applying)
-        driver.on_role(lambda: self.measures.leader_seen(core.leader_id))
+        driver.on_role(lambda: self.measures.seen(core.leader_id, core.configuration))
         self._members = MemberChanges(driver, applying)
         self._digest_calls = DigestCalls(driver, applying, snapshot_worker)
         self._hand_over = HandOver(driver, node_settings.transfer_seconds)

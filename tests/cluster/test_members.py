@@ -120,6 +120,8 @@ def test_members_come_and_go_under_load(members: Members) -> None:
     out = next(name for name in left if name != members.status().node_id)
     members.client.change_member("remove", out)
     members.gone(out)
+    now_leads = members.node(members.status().node_id)
+    assert f'To="{out}"' not in now_leads.http("/metrics")[1]
     writers.wait_more(20, 60, members.nodes)
 
     wiped = next(n for n in sorted(members.standing()) if n != members.status().node_id)

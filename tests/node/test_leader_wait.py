@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TypeVar, cast
@@ -9,8 +10,11 @@ from typing import TypeVar, cast
 from raftd.node import leader_wait
 from raftd.node.driver import CoreDriver
 from raftd.node.leader_wait import LeaderWait
-from raftd.node.outcomes import NodeStopped
+from raftd.node.outcomes import Answered, NodeStopped, Outcome, Refused
+from raftd.node.settings import NodeSettings
+from tests.node.alone import Diary, plain, running
 from tests.node.fakes import FakeClock
+from tests.storage.memory_fs import MemoryFileSystem
 
 SECONDS = 0.1
 T = TypeVar("T")
@@ -129,3 +133,25 @@ def test_without_a_time_nothing_is_held() -> None:
     held = Held(seconds=0.0)
     held.driver.event(seeks=True)
     assert not held.hold(1)
+
+
+def test_a_node_that_stops_refuses_what_it_holds() -> None:
+    """Its loop may never turn again: no timer would."""
+    ends: list[Outcome] = []
+
+    async def go() -> None:
+        settings = NodeSettings(leader_wait_seconds=60.0)
+        async with running(Diary(quick=True), MemoryFileSystem(), settings) as bench:
+            clients = bench.node._clients
+            clients._driver.leading = False
+            clients._driver.core._s.link_lost = True
+            clients._leader_wait._role_changed()
+            bench.node.submit(plain(b"x"), ends.append)
+            bench.node.query([b"y"], False, ends.append)
+            assert (len(clients._leader_wait), clients.proposals()[0], ends) == (2, 2, [])
+            bench.node.query([b"y"], True, ends.append)
+            await bench.until(lambda: ends)
+            assert isinstance(ends.pop(), Answered), "a stale read waits for nobody"
+
+    asyncio.run(go())
+    assert [type(end) for end in ends] == [Refused, Refused]

@@ -58,12 +58,19 @@ TAKEN: Final = 4
 """No batch of its own: the leader's note before one."""
 
 COMMAND_BYTES_MAX: Final = 1_572_864
-BATCH_BYTES_MAX: Final = 4 << 20
-"""Of what a client sends; the leader's note comes on top."""
 PRINCIPAL_BYTES_MAX: Final = 256
 SEQ_MAX: Final = 2**64 - 1
 
 NOTE: Final = Struct("<BBHQ")
+NOTE_BYTES_MAX: Final = NOTE.size + PRINCIPAL_BYTES_MAX
+_READ_BYTES_MAX: Final = 4 << 20
+"""Of what a client sent, without the note: what decodes. Doors let so much in once."""
+BATCH_BYTES_MAX: Final = _READ_BYTES_MAX - NOTE_BYTES_MAX
+"""Of what a client sends: with the leader's note it is no larger than peers of every version take.
+A follower that refuses an entry holds up all entries behind it, for as long as that leader leads.
+"""
+ENTRY_BYTES_MAX: Final = _READ_BYTES_MAX + NOTE_BYTES_MAX
+"""Of a payload with its note, as a log may hold it."""
 HEADER: Final = Struct("<BBH16sQQ")
 """The session as its two halves."""
 HEAD_OUT: Final = Struct("<BBH24sQ")
@@ -138,8 +145,9 @@ def noted(payload: bytes, taken_ms: int, principal: bytes = b"") -> bytes:
 def check_batch(payload: bytes) -> int:
     """The check at the door: structure and limits, not what the commands mean. Returns the count.
 
-    Whatever passes here is a batch to `decode_batch` on every node of this format version, noted or
-    not. Costs about 0.15 us a command. Raises WireError.
+    Whatever passes here is a batch to `decode_batch` on every node of this format version, and with
+    the leader's note an entry that every peer takes. Costs about 0.15 us a command. Raises
+    WireError.
     """
     size = len(payload)
     kind, count, _ = _header(payload, 0)
@@ -162,7 +170,8 @@ def check_batch(payload: bytes) -> int:
 def decode_batch(payload: bytes) -> Batch:
     """The inverse of the encoders and of `noted`, and of version 1. Raises WireError.
 
-    Without a note it refuses exactly what `check_batch` refuses, and takes version 1.
+    Without a note it refuses exactly what `check_batch` refuses, but for the size, and takes
+    version 1.
     """
     at, taken_ms, principal = 0, 0, b""
     if payload[:2] == _TAKEN_MARK:
@@ -174,7 +183,7 @@ def decode_batch(payload: bytes) -> Batch:
             principal = _principal(payload, length)
     elif payload[:1] == _VERSION_1_MARK:
         return _decode_version_1(payload)
-    kind, count, floor = _header(payload, at)
+    kind, count, floor = _header(payload, at, _READ_BYTES_MAX)
     session = payload[at + SESSION_AT : at + SESSION_AT + session_id.ID_BYTES]
     commands = _commands(payload, at + HEADER.size, count, 1 if kind == IN_SESSION else 0)
     return Batch(kind, session, floor, commands, taken_ms, principal)
@@ -208,7 +217,7 @@ def _decode_version_1(payload: bytes) -> Batch:
     size = len(payload)
     if size < HEADER_1.size:
         raise _bad_size(size, HEADER_1.size)
-    if size > BATCH_BYTES_MAX:
+    if size > _READ_BYTES_MAX:
         raise _bad_size(size)
     _, kind, count, session, floor = HEADER_1.unpack_from(payload)
     if kind > CLOSE:
@@ -231,10 +240,10 @@ def _principal(payload: bytes, length: int) -> bytes:
     return payload[NOTE.size : NOTE.size + length]
 
 
-def _header(payload: bytes, at: int) -> tuple[int, int, int]:
-    """(kind, count, floor), all of the header checked."""
+def _header(payload: bytes, at: int, most: int = BATCH_BYTES_MAX) -> tuple[int, int, int]:
+    """(kind, count, floor), all of the header checked. most: bytes from `at` on."""
     size = len(payload) - at
-    if not HEADER.size <= size <= BATCH_BYTES_MAX:
+    if not HEADER.size <= size <= most:
         raise _unknown_version(1) if payload[at : at + 1] == _VERSION_1_MARK else _bad_size(size)
     version, kind, count, nonce, index, floor = HEADER.unpack_from(payload, at)
     if version != VERSION:

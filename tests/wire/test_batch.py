@@ -123,7 +123,7 @@ COMMAND = b.COMMAND_HEAD.pack(1, 1) + b"x"
         (_header(count=1) + COMMAND[:-1], "do not end at"),
         (_header(count=1) + b.COMMAND_HEAD.pack(1, b.COMMAND_BYTES_MAX + 1) + b"x", "limit"),
         (_header(count=b.COMMANDS_MAX + 1) + COMMAND * (b.COMMANDS_MAX + 1), "limit is 4096"),
-        (_header(count=1) + b"x" * b.BATCH_BYTES_MAX, "limit is 4194304"),
+        (_header(count=1) + b"x" * b.ENTRY_BYTES_MAX, f"limit is {b.BATCH_BYTES_MAX}"),
     ],
 )
 def test_a_malformed_batch_never_gets_past_the_door(payload: bytes, names: str) -> None:
@@ -156,6 +156,23 @@ def test_a_batch_at_exactly_the_limit_passes() -> None:
     sizes = [b.COMMAND_BYTES_MAX, b.COMMAND_BYTES_MAX, room - 2 * b.COMMAND_BYTES_MAX]
     payload = b.encode_batch(b"", 0, [(0, bytes(size)) for size in sizes])
     assert len(payload) == b.BATCH_BYTES_MAX
+    sizes[2] += 1
+    with pytest.raises(WireError, match=f"limit is {b.BATCH_BYTES_MAX}"):
+        b.encode_batch(b"", 0, [(0, bytes(size)) for size in sizes])
+
+
+def test_what_doors_let_in_when_their_limit_was_higher_is_read_and_let_in_no_more() -> None:
+    """4 MiB without the leader's note: a log may hold one."""
+    size = (4 << 20) - b.HEADER.size - 3 * b.COMMAND_HEAD.size
+    parts = [size // 3, size // 3, size - 2 * (size // 3)]
+    payload = _header(kind=0, session=0, count=3)
+    payload += b"".join(b.COMMAND_HEAD.pack(0, part) + bytes(part) for part in parts)
+    noted = b.noted(payload, 1, bytes(b.PRINCIPAL_BYTES_MAX))
+    assert len(noted) == b.ENTRY_BYTES_MAX
+    for known in (payload, noted):
+        assert [len(command) for _, command in b.decode_batch(known).commands] == parts
+    with pytest.raises(WireError, match=f"limit is {b.BATCH_BYTES_MAX}"):
+        b.check_batch(payload)
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,11 @@ from raftd.rpc.peers.codec_configuration import (
     decode_meta,
     encode_meta,
 )
+from raftd.wire.batch import ENTRY_BYTES_MAX
 
 ENTRIES_MAX = 65_536
-PAYLOAD_MAX = 4 << 20
-"""wire.batch's own bound on one entry."""
+PAYLOAD_MAX = ENTRY_BYTES_MAX
+"""What a log may hold must come through here, or nothing behind it ever does."""
 CHUNK_MAX = 16 << 20
 
 _ENTRY_TYPES: dict[int, EntryType] = {int(kind): kind for kind in EntryType}

@@ -149,11 +149,15 @@ class SnapshotPolicy:
         self._running = self._told = False
         if self._driver.stopped:
             return
+        wanted, self._wanted = self._wanted, []
+        if self._differs:  # it was found while this was written
+            self._bytes += self._bytes_taken
+            answer(wanted, Refused(Refusal.UNAVAILABLE, DIFFERS))
+            return
         core = self._core
         self._driver.enter(lambda now: core.snapshot_taken(meta, now))
         self._rotten = False
         self.retain()
-        wanted, self._wanted = self._wanted, []
         answer(wanted, Applied(meta.index, meta.term, b""))
 
     def _failed(self, error: Exception) -> None:
@@ -175,7 +179,7 @@ class SnapshotPolicy:
             return
         driver.enter(lambda now: core.snapshot_is_rotten(meta, what, now))
         self._rotten, self._pausing = True, False
-        if not self._running:
+        if not self._running and not self._differs:
             self._take()
 
     def _retry(self) -> None:
@@ -194,37 +198,32 @@ class SnapshotPolicy:
         index = what[0]
         if self._driver.stopped:
             return
-        if not configuration.voters:
+
+        def failed(why: object) -> None:
             written()
-            self._applying.announce(
-                EventKind.SNAPSHOT_FAILED,
-                f"the members at {index} are not known here: hand in a later one",
-            )
-            return
+            text = f"the snapshot handed in at {index} {why}"
+            self._applying.announce(EventKind.SNAPSHOT_FAILED, text)
 
         def taken(meta: SnapshotMeta) -> None:
+            if self._differs:  # it was found while this was written
+                failed(f"is not kept: {DIFFERS}")
+                return
             written()
             if not self._driver.stopped:
                 self._bytes = 0
                 self._driver.enter(lambda now: self._core.snapshot_taken(meta, now))
                 self.retain()
 
-        def failed(error: Exception) -> None:
-            written()
-            self._applying.announce(
-                EventKind.SNAPSHOT_FAILED,
-                f"the snapshot handed in at {index} could not be written: {error}",
-            )
-
-        if index <= self._core.snapshot.index:
-            written()
-            newer = self._core.snapshot.index
-            self._applying.announce(
-                EventKind.SNAPSHOT_FAILED,
-                f"the snapshot handed in at {index} is not newer than that at {newer}",
-            )
+        if not configuration.voters:
+            failed("is of members that are not known here: hand in a later one")
+        elif self._differs:
+            failed(f"is not kept: {DIFFERS}")
+        elif index <= (newer := self._core.snapshot.index):
+            failed(f"is not newer than that at {newer}")
         else:
-            self._snapshot_worker.take(what, configuration, taken, failed)
+            self._snapshot_worker.take(
+                what, configuration, taken, lambda error: failed(f"could not be written: {error}")
+            )
 
     def snapshot_now(self, done: Done) -> None:
         """Applied(index, term, b"") of the newest snapshot: of one taken now, if anything is

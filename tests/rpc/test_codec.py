@@ -24,7 +24,6 @@ from raftd.core.types import (
 )
 from raftd.rpc.peers import codec, codec_replies
 from raftd.rpc.peers.checks import Rejected
-from raftd.wire import batch
 
 ENVELOPE = pb.Envelope(
     cluster="c", sender="n1", sender_incarnation="i1", addressee="n2", addressee_incarnation="i2"
@@ -194,23 +193,6 @@ def test_impossible_terms_are_refused_by_name(term: int) -> None:
         codec.decode_read_index(pb.ReadIndexRequest(envelope=ENVELOPE, number=1, term=term), "n1")
     with pytest.raises(Rejected, match=f"term {term}"):
         codec.decode_timeout_now(pb.TimeoutNowRequest(envelope=ENVELOPE, number=1, term=term), "n1")
-
-
-def test_the_largest_batch_that_the_door_takes_gets_to_every_peer() -> None:
-    """A follower that refuses an entry refuses all behind it: a client's batch of 4 MiB, which with
-    the leader's note was larger than a peer took, ended all writes while that leader led.
-    """
-    room = batch.BATCH_BYTES_MAX - batch.HEADER.size - 3 * batch.COMMAND_HEAD.size
-    commands = [(0, bytes(room // 3)), (0, bytes(room // 3)), (0, bytes(room - 2 * (room // 3)))]
-    payload = batch.encode_batch(b"", 0, commands)
-    assert len(payload) == batch.BATCH_BYTES_MAX
-    assert batch.check_batch(payload) == 3
-    noted = batch.noted(payload, 2**64 - 1, bytes(batch.PRINCIPAL_BYTES_MAX))
-    assert len(noted) <= 4 << 20, "peers of an older version take no more"
-    for largest in (noted, bytes(batch.ENTRY_BYTES_MAX)):  # the other one: of an older log
-        request = m.AppendRequest(1, "n1", 0, 0, (Entry(1, 1, EntryType.BATCH, largest),), 0, 1)
-        message = over_the_wire(codec.encode_append(request, ENVELOPE))
-        assert codec.decode_append(message, "n1") == request
 
 
 def test_an_entry_above_the_limit_is_refused() -> None:

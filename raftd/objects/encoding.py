@@ -12,7 +12,7 @@ All is read by the declared types, so bytes that come from elsewhere make nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from struct import Struct
 from typing import Any, BinaryIO, Final
@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from raftd.machine.protocol import SnapshotFormatError
+from raftd.objects import integers
 from raftd.objects.declaring import Asked, Declared
 from raftd.objects.errors import CommandFailed, DeclarationError
 
@@ -118,11 +119,21 @@ def decode_answer(asked: Asked, data: bytes) -> Any:
 
 
 def check_initial(each: Declared) -> None:
-    """Raises DeclarationError unless the values that it begins with are of its fields' types."""
+    """Raises DeclarationError unless the values that it begins with are of its fields' types, and
+    come back from a snapshot as they are: a defaultdict would be a dict on some of the nodes.
+    """
     try:
-        load([each], BytesIO(b"".join(dump([each], {each.name: each.template}))))
+        read = load([each], BytesIO(b"".join(dump([each], {each.name: each.template}))))[each.name]
     except (SnapshotFormatError, TypeError) as error:
         raise DeclarationError(f"{each.cls.__name__}: it begins wrong: {error}") from None
+    for name in each.fields:
+        other = integers.other_kind(getattr(each.template, name), getattr(read, name))
+        if other is not None:
+            had, has = (kind.__name__ for kind in other)
+            text = (
+                f"{name} has a {had}, and whoever reads a snapshot a {has} there: begin with that"
+            )
+            raise DeclarationError(f"{each.cls.__name__}: it begins wrong: {text}")
 
 
 # -- snapshots ---------------------------------------------------------------------------------
@@ -144,10 +155,32 @@ def dump(declared: Sequence[Declared], states: Mapping[str, Any]) -> list[bytes]
 
 
 def load(declared: Sequence[Declared], reader: BinaryIO) -> dict[str, Any]:
-    """The inverse. An object or field that is not in it begins as it is declared.
+    """The inverse. An object or field that is not in it begins as it is declared; an integer where
+    a float is declared stays one (integers.py).
 
     Raises SnapshotFormatError: cut off, of another kind, or of objects that this program lacks.
     """
+    return _load(declared, reader, _as_it_was)
+
+
+def _as_it_was(raw: msgspec.Raw, kind: Any) -> Any:
+    read = _by_type(raw, kind)
+    if not integers.may_stand_in(kind):
+        return read
+    try:
+        plain = decode(raw)
+    except MISFIT:  # keys that only their type makes hashable
+        return read
+    return integers.left(read, plain)
+
+
+def _by_type(raw: msgspec.Raw, kind: Any) -> Any:
+    return decode(raw, type=kind)
+
+
+def _load(
+    declared: Sequence[Declared], reader: BinaryIO, read_as: Callable[[msgspec.Raw, Any], Any]
+) -> dict[str, Any]:
     known = {each.name: each for each in declared}
     states = {each.name: each.new_state() for each in declared}
     for name, cls, values in _objects(reader):
@@ -158,7 +191,7 @@ def load(declared: Sequence[Declared], reader: BinaryIO) -> dict[str, Any]:
             text = f"{name!r} is a {cls} in the snapshot and a {here.cls.__name__} here"
             raise SnapshotFormatError(f"{text}: give the new one another name")
         try:
-            read = {field: decode(raw, type=here.fields[field]) for field, raw in values.items()}
+            read = {field: read_as(raw, here.fields[field]) for field, raw in values.items()}
         except KeyError as error:
             text = f"the snapshot has a field {name}.{error.args[0]}: leave it in the class"
             raise SnapshotFormatError(text) from None
@@ -169,13 +202,13 @@ def load(declared: Sequence[Declared], reader: BinaryIO) -> dict[str, Any]:
 
 
 def canonical(declared: Sequence[Declared], chunks: Sequence[bytes]) -> Iterator[bytes]:
-    """The bytes of `dump` as whoever has read them would write them again. Any thread.
+    """The bytes of `dump` as whoever has read them by their types would write them. Any thread.
 
-    Where a field is a float an integer may stand in it; who restored a snapshot has 3.0 there, and
-    must not be told for it that its state differs.
+    Where a field is a float an integer may stand in it. A member of an older version that restored
+    a snapshot has 3.0 there, and must not be told for it that its state differs.
     """
     try:
-        states = load(declared, BytesIO(b"".join(chunks)))
+        states = _load(declared, BytesIO(b"".join(chunks)), _by_type)
     except SnapshotFormatError:
         yield from chunks  # nobody could restore it, so all have it as it was made
     else:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from raftd.client.delivery.nodes import NodeStatus, Peer
 from raftd.client.errors import RaftdError, Refused
-from raftd.wire.refusals import believes_nobody_yet
+from raftd.wire.refusals import DOES_NOT_ANSWER, REFUSED_BY, believes_nobody_yet, is_silence_of
 
 BEHIND_ENTRIES = 1000
 """A follower that lacks more than this is worth a sentence."""
@@ -145,7 +145,7 @@ def _strangers(nodes: list[NodeStatus]) -> list[str]:
 def _waiting(nodes: list[NodeStatus]) -> list[str]:
     sentences = []
     for node in nodes:
-        if any(problem.startswith("refused by ") for problem in node.problems):
+        if any(problem.startswith(f"{REFUSED_BY} ") for problem in node.problems):
             continue  # told with its problems: this is no first start
         if node.waiting_for:
             names = ", ".join(node.waiting_for)
@@ -264,8 +264,8 @@ def _lacking(leader: NodeStatus, peer: Peer, nodes: list[NodeStatus]) -> str:
             "here: look at the network from the one to the other, and at the addresses of peers."
         )
     if age >= SILENT_SECONDS:
-        why = [problem for problem in leader.problems if _says_so_too(problem, peer)]
-        reason = next((problem for problem in why if " at " in problem), "")
+        why = [problem for problem in leader.problems if is_silence_of(peer.id, problem)]
+        reason = next((problem for problem in why if DOES_NOT_ANSWER in problem), "")
         silence = f"{leader.node_id} has not heard from {peer.id} for {age:.1f} s"
         return f"{silence}: {reason}" if reason else f"{silence}."
     sending = f"is being sent a snapshot by {leader.node_id}." if peer.mode == "snapshot" else ""
@@ -286,16 +286,11 @@ def _problems(nodes: list[NodeStatus]) -> list[str]:
         for node in nodes
         for problem in node.problems
         if not any(
-            _age(peer.contact_age) >= SILENT_SECONDS and _says_so_too(problem, peer)
+            _age(peer.contact_age) >= SILENT_SECONDS and is_silence_of(peer.id, problem)
             for peer in node.peers
             if node.role == "leader" and peer.id not in answered
         )
     ]
-
-
-def _says_so_too(problem: str, silent: Peer) -> bool:
-    """The node's own words for: that peer does not answer."""
-    return problem.startswith((f"{silent.id} has not answered", f"{silent.id} does not answer"))
 
 
 def _age(seconds: float | None) -> float:

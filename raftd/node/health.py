@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from raftd.core.types import RaftState, Role
+from raftd.wire.refusals import HAS_NOT_ANSWERED, REFUSED_BY
 
 APPLY_LAG_MAX = 10_000
 """Entries committed and not applied before it is called a problem."""
@@ -57,7 +58,7 @@ def problems(state: RaftState, stopped: str) -> Sequence[str]:
     found = []
     if stopped:
         found.append(f"stopped: {stopped}")
-    found += [f"refused by {peer}: {why}" for peer, why in state.refused_by]
+    found += [f"{REFUSED_BY} {peer}: {why}" for peer, why in state.refused_by]
     if not state.admitted and not state.refused_by:
         found.append(_not_admitted(state))
     if state.leader is None:
@@ -86,7 +87,7 @@ def _ill_peers(state: RaftState) -> list[str]:
 
 def _silent_peers(state: RaftState) -> list[str]:
     return [
-        f"{peer.peer} has not answered for {peer.contact_age:.1f} s"
+        f"{peer.peer} {HAS_NOT_ANSWERED} {peer.contact_age:.1f} s"
         for peer in state.peers
         if peer.contact_age > PEER_SILENT_SECONDS
     ]

@@ -1,7 +1,8 @@
 """What the store refuses, in the words of the etcd v3 API (without its prefix "etcdserver: ").
 
 A refusal is one of these texts, and perhaps "; " and details after it: whoever serves etcd clients
-finds code and text by `refusal_of`. All of them mean that nothing was changed.
+finds code and text by `refusal_of`. All of them mean that nothing was changed. And in which words a
+node tells of another one, since `raftctl why` knows some of its problems by them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ TOO_MANY_LEASES: Final = "too many leases"
 NOT_PRIMARY: Final = "not the leader: only the leader counts the time of leases"
 NO_SPACE: Final = "mvcc: database space exceeded"
 TOO_LONG: Final = "the answer would be too long"
+TOO_MANY_OPERATIONS: Final = "too many operations in txn request"
 
 ROOT_USER_MISSING: Final = "root user does not exist"
 ROOT_ROLE_MISSING: Final = "root user does not have root role"
@@ -45,6 +47,17 @@ BEHIND: Final = (
 RESTORING_NOW: Final = "a snapshot is being restored here: wait, or ask another node"
 RESTORING: Final = "this node has started, and restores its snapshot: wait, or ask another node"
 """What a node says that cannot tell yet who may do what, or who anybody is."""
+
+
+REFUSED_BY: Final = "refused by"
+HAS_NOT_ANSWERED: Final = "has not answered for"
+DOES_NOT_ANSWER: Final = "does not answer at"
+"""How a node's problem with another one begins, or goes on behind that one's id."""
+
+
+def is_silence_of(peer: str, problem: str) -> bool:
+    """Does a node say here that this one does not answer it?"""
+    return problem.startswith((f"{peer} {HAS_NOT_ANSWERED} ", f"{peer} {DOES_NOT_ANSWER} "))
 
 
 def believes_nobody_yet(message: str) -> bool:

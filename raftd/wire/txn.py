@@ -23,6 +23,7 @@ from typing import Final
 
 from raftd.wire.errors import WireError
 from raftd.wire.kv import KEY_BYTES_MAX, OPERATIONS_BYTES_MAX, OPERATIONS_MAX, VALUE_BYTES_MAX
+from raftd.wire.refusals import TOO_MANY_OPERATIONS
 from raftd.wire.txn_rules import check_writes
 from raftd.wire.txn_types import ASCEND as ASCEND
 from raftd.wire.txn_types import CREATE_REVISION as CREATE_REVISION
@@ -229,7 +230,7 @@ class _Reader:
 
 
 def _too_many() -> WireError:
-    return WireError(f"too many operations in txn request; the limit is {OPERATIONS_MAX} in all")
+    return WireError(f"{TOO_MANY_OPERATIONS}; the limit is {OPERATIONS_MAX} in all")
 
 
 def _check_flags(what: str, flags: int, known: int) -> None:

@@ -15,10 +15,13 @@ Code = grpc.StatusCode
 
 
 class Fault(Exception):
-    """How a call ends that has no answer. code: a gRPC status; text: etcd's, with its prefix."""
+    """How a call ends that has no answer. code: a gRPC status; text: etcd's, with its prefix. name:
+    among FAULTS, for those who go on after some; empty: it has none.
+    """
 
-    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+    def __init__(self, code: grpc.StatusCode, text: str, name: str = "") -> None:
         super().__init__(text)
+        self.name = name
         self.code = code
         self.text = text
 
@@ -96,7 +99,7 @@ TOO_MANY: Final = "etcdserver: too many requests"
 def fault(name: str) -> Fault:
     """One of FAULTS."""
     code, text = FAULTS[name]
-    return Fault(code, f"etcdserver: {text}")
+    return Fault(code, f"etcdserver: {text}", name)
 
 
 def refused_here(why: str) -> Fault:

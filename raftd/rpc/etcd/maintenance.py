@@ -31,7 +31,6 @@ VERSION = "3.5.21"
 PAGE_KEYS = 1000
 BLOB_BYTES = 32 << 10
 TRANSFER_SECONDS = 5.0
-_TOO_LARGE = fault("request_too_large").text
 
 
 def _load() -> Callable[[Iterable[bytes], int], Iterator[bytes]]:
@@ -162,7 +161,7 @@ class MaintenanceService:
             try:
                 answer = await self._backend.read(query, True, OWN)
             except Fault as error:
-                if most == 1 or error.text != _TOO_LARGE:
+                if most == 1 or error.name != "request_too_large":
                     raise
                 most = -(-most // 8)
                 continue

@@ -89,7 +89,7 @@ def encoded(txn: wire.Txn) -> bytes:
         text = str(error)
         if text == DUPLICATE:
             raise fault("duplicate_key") from None
-        if "too many operations" in text:
+        if refusals.refusal_of(text) == refusals.TOO_MANY_OPERATIONS:
             raise fault("too_many_ops") from None
         raise fault("request_too_large") from None
 

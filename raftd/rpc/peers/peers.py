@@ -28,6 +28,7 @@ from raftd.rpc.peers.link import DETAILS_MAX, Link, addresses_of, readable
 from raftd.rpc.peers.senders import BulkSender, ControlSender
 from raftd.rpc.peers.transport import LinkSettings, peer_channel
 from raftd.rpc.plumbing.streams import ENDINGS
+from raftd.wire.refusals import DOES_NOT_ANSWER
 
 log = logging.getLogger("raftd.rpc")
 
@@ -146,7 +147,7 @@ class Peers:
         """Whom this node calls without an answer, and why. Any thread."""
         for peer, outlet in list(self._outlets.items()):
             if why := outlet.why():
-                yield Ailment(f"{peer} does not answer at {outlet.address}: {why}")
+                yield Ailment(f"{peer} {DOES_NOT_ANSWER} {outlet.address}: {why}")
 
     async def probe(self, peer: NodeId) -> bool:
         """Does `peer` answer on a new connection, within probe_timeout, that it leads?"""
@@ -199,7 +200,7 @@ class Peers:
             self._envelopes.check_hello_reply(reply.envelope, node)
         except grpc.aio.AioRpcError as error:
             why = f"{error.code().name}: {(error.details() or '')[:DETAILS_MAX]}"
-            raise CannotMeet(f"{node} does not answer at {peer_address}: {why}") from None
+            raise CannotMeet(f"{node} {DOES_NOT_ANSWER} {peer_address}: {why}") from None
         except (*ENDINGS, Mismatch, Rejected, TimeoutError, OSError) as error:
             why = str(error) or f"the name was not found within {timeout:g} s"
             raise CannotMeet(f"{node} cannot be met at {peer_address}: {why}") from None

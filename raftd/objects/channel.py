@@ -16,7 +16,7 @@ from raftd.client.settings import Options
 from raftd.objects import encoding
 from raftd.objects.declaring import Asked, Declared
 from raftd.objects.errors import CommandRefused
-from raftd.objects.methods import Place
+from raftd.objects.methods import Held, Place
 
 Answer = TypeVar("Answer")
 
@@ -28,6 +28,7 @@ class ClusterChannel:
         self, declared: Mapping[str, Declared], endpoints: str | Sequence[str], options: Options
     ) -> None:
         """Raises raftd.client.Invalid; does not connect yet."""
+        self.held: set[Held] = set()
         self._declared = declared
         self._options = options
         self._client = Client(endpoints, **options)

@@ -19,7 +19,7 @@ from raftd.machine.protocol import MachineError
 from raftd.objects import encoding
 from raftd.objects.errors import CommandRefused
 from raftd.objects.machine import ObjectsMachine
-from raftd.objects.methods import Place
+from raftd.objects.methods import Held, Place
 from raftd.objects.objects import Objects
 
 App = TypeVar("App", bound=Objects)
@@ -30,6 +30,7 @@ class LocalChannel:
 
     def __init__(self, application: type[Objects], *, strict: bool = False) -> None:
         """strict: no query may change anything. Raises MachineCheckFailed; costs two captures."""
+        self.held: set[Held] = set()
         self._strict = strict
         self._declared = application.declared
         self.machine = ObjectsMachine(application.declared)

@@ -8,17 +8,17 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Final, NamedTuple, Self, TypeVar
 
-from raftd.client.errors import NotAcquired, RaftdError
+from raftd.client.errors import NotAcquired, OutcomeUnknown, RaftdError
 from raftd.client.faces.going_on import go_on
 from raftd.objects.declaring import replicated
 from raftd.objects.errors import CommandRefused
-from raftd.objects.methods import command, handle_of, place_of, query
+from raftd.objects.methods import Channel, command, handle_of, place_of, query
 
 TTL_S: Final = 10.0
 TTL_MIN_S: Final = 1.0
@@ -27,7 +27,9 @@ OWNER_CHARS_MAX: Final = 256
 WAIT_SECONDS: Final = (0.02, 0.25)
 """Between two attempts to acquire: the first, and the longest."""
 WITHDRAW_SECONDS: Final = 1.0
-"""For how long whoever is cancelled tries to leave nothing behind; then the lock ends by itself."""
+"""For how long whoever is cancelled or stops tries to leave nothing behind; then the lock ends by
+itself.
+"""
 
 Object = TypeVar("Object")
 
@@ -127,12 +129,23 @@ class Hold:
         return handle_of(type(handle), replace(place, fence=(lock.name, self.token)))
 
     def __enter__(self) -> Self:
-        for pause in _pauses(self._timeout):
-            asked = time.monotonic()
-            if token := self._lock.acquire(self._name, self._ttl_s):
-                return self._begin(token, asked)
-            time.sleep(pause)
+        try:
+            for pause in _pauses(self._timeout):
+                asked = time.monotonic()
+                if token := self._lock.acquire(self._name, self._ttl_s):
+                    return self._begin(token, asked)
+                time.sleep(pause)
+        except BaseException as error:
+            if _may_have_it(error):
+                _for_a_moment(self._withdraw_at_once)
+            raise
         raise self._not_acquired()
+
+    def _withdraw_at_once(self) -> None:
+        """As `_withdraw`."""
+        with suppress(RaftdError):
+            if token := self._lock.acquire(self._name, self._ttl_s):
+                self._lock.release(token)
 
     def __exit__(
         self,
@@ -141,6 +154,15 @@ class Hold:
         trace: TracebackType | None,
     ) -> None:
         self._end()
+        self._give_back()
+
+    def give_up(self) -> None:
+        """Its objects are stopped, and whoever entered it by hand does not leave it any more."""
+        self._end()
+        self._ended = True
+        self._give_back()
+
+    def _give_back(self) -> None:
         with suppress(RaftdError):  # then it runs out by itself
             self._lock.release(self.token)
 
@@ -151,8 +173,9 @@ class Hold:
                 if token := await self._lock.acquire.aio(self._name, self._ttl_s):
                     return self._begin(token, asked)
                 await asyncio.sleep(pause)
-        except asyncio.CancelledError:
-            await asyncio.shield(go_on(self._withdraw()))
+        except BaseException as error:
+            if _may_have_it(error):
+                await asyncio.shield(go_on(self._withdraw()))
             raise
         raise self._not_acquired()
 
@@ -181,6 +204,8 @@ class Hold:
 
     def _begin(self, token: int, asked: float) -> Self:
         self.token, self._renewed = token, asked
+        if (place := place_of(self._lock)) is not None:
+            place.channel.held.add(self)
         self._renewer = threading.Thread(target=self._renew, name="raftd-hold", daemon=True)
         self._renewer.start()
         return self
@@ -188,6 +213,8 @@ class Hold:
     def _end(self) -> None:
         self._ended = self.lost
         self._over.set()
+        if (place := place_of(self._lock)) is not None:
+            place.channel.held.discard(self)
 
     def _renew(self) -> None:
         """Thread raftd-hold: until it is over, or somebody else's."""
@@ -198,6 +225,33 @@ class Hold:
                     self._ended = True
                     return
                 self._renewed = asked
+
+
+def give_up(channel: Channel) -> None:
+    """Give back what was entered through this channel and not left. Takes WITHDRAW_SECONDS at most.
+
+    The story without it: a hold of a day that was entered by hand outlived the program by that day.
+    """
+    held = list(channel.held)
+
+    def back() -> None:
+        for each in held:
+            each.give_up()
+
+    if held:
+        _for_a_moment(back)
+
+
+def _may_have_it(error: BaseException) -> bool:
+    """Whether an attempt that ended so may have got the lock: an interrupt, or no answer."""
+    return isinstance(error, OutcomeUnknown) or not isinstance(error, RaftdError)
+
+
+def _for_a_moment(work: Callable[[], object]) -> None:
+    """Returns when it is done, or after WITHDRAW_SECONDS: it may wait for a leader that is gone."""
+    thread = threading.Thread(target=work, name="raftd-give-up", daemon=True)
+    thread.start()
+    thread.join(WITHDRAW_SECONDS)
 
 
 def _pauses(timeout: float | None) -> Iterator[float]:

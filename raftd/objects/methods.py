@@ -36,8 +36,19 @@ HANDLE = "_raftd_handle"
 """The attribute of a class of handles."""
 
 
+class Held(Protocol):
+    """What somebody has of the nodes for a while."""
+
+    def give_up(self) -> None:
+        """Give it back, and renew it no more. Any thread; blocks. Never raises."""
+        ...
+
+
 class Channel(Protocol):
     """The way of a handle's calls to the nodes."""
+
+    held: set[Held]
+    """By whoever called through here. Any thread."""
 
     def call(self, place: Place, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Any thread; blocks."""

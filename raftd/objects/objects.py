@@ -16,6 +16,7 @@ from raftd.objects import encoding
 from raftd.objects.channel import ClusterChannel
 from raftd.objects.declaring import Declared, declared, is_replicated
 from raftd.objects.errors import DeclarationError
+from raftd.objects.lock import give_up
 from raftd.objects.machine import ObjectsMachine
 from raftd.objects.methods import Channel, Place, handle_of, place_of
 
@@ -104,7 +105,10 @@ class Objects:
         return self
 
     def stop(self) -> None:
-        """End the calls, then the node. Harmless again."""
+        """Give back what is held, for a second at most; end the calls, then the node. Harmless
+        again.
+        """
+        give_up(self._channel)
         if isinstance(self._channel, ClusterChannel):
             self._channel.close()
         if self.node is not None:
@@ -141,6 +145,7 @@ class Objects:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await asyncio.to_thread(give_up, self._channel)
         if isinstance(self._channel, ClusterChannel):
             await self._channel.aclose()
         await asyncio.to_thread(self.stop)

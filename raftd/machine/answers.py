@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Generator
 from typing import Final
 
 from raftd.machine.protocol import MachineError, MachineFailure, describe
 from raftd.machine.session_table import KEPT_HEAD, RESULT_AT
 from raftd.wire import batch as wire
 
+log = logging.getLogger(__name__)
+
+Read = tuple[int, bytes]
+"""(OK, answer) or (MACHINE_ERROR, message)."""
 ERROR_BYTES_MAX: Final = 4096
 QUERY_MAX: Final = wire.QUERY_ANSWER_BYTES_MAX
 
@@ -60,8 +66,28 @@ def too_long(answer: bytes, limit: int, version: int) -> tuple[int, bytes]:
     return wire.ANSWER_TOO_LONG, text.encode()
 
 
-def of_read(answer: bytes) -> tuple[int, bytes]:
+def of_read(answer: object) -> Read:
+    """Raises TypeError if it is none. One that is too long to travel is INVALID."""
+    if not isinstance(answer, bytes):
+        raise TypeError(f"it answered {type(answer).__name__}, not bytes")
     if len(answer) <= QUERY_MAX:
         return wire.OK, answer
     text = f"the answer has {len(answer)} bytes, the limit is {QUERY_MAX}: ask for less"
     return wire.INVALID, text.encode()
+
+
+def of_failed_read(error: Exception) -> Read:
+    """A query changes nothing, so a bug in one is logged and answered, not fatal."""
+    if not isinstance(error, MachineError):
+        text = "the machine's query raised; it should answer or raise MachineError"
+        log.error(text, exc_info=error)
+        error = MachineError(f"query failed: {describe(error)}")
+    return wire.MACHINE_ERROR, message(error)
+
+
+def in_pieces(pieces: Generator[None, None, object]) -> Generator[None, None, Read]:
+    """The same of a read that gives way now and then."""
+    try:
+        return of_read((yield from pieces))
+    except Exception as error:  # noqa: BLE001  as for a read that does not
+        return of_failed_read(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from raftd.machine.protocol import KnowsPrincipals, StateMachine
 
@@ -20,7 +20,7 @@ class AsWhom:
             return self._machine.apply
         return self._guarded.applying(principal)
 
-    def query(self, principal: bytes, request: bytes) -> bytes:
+    def query(self, principal: bytes, request: bytes) -> bytes | Generator[None, None, bytes]:
         """Raises what the machine's query raises."""
         if self._guarded is None:
             return self._machine.query(request)

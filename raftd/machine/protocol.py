@@ -13,7 +13,7 @@ time. Never skip an entry on one node.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import BinaryIO, NamedTuple, Protocol, cast, runtime_checkable
 
 from raftd.core.effects import Event
@@ -214,8 +214,12 @@ class KnowsPrincipals(Protocol):
         """
         ...
 
-    def query_as(self, principal: bytes, request: bytes) -> bytes:
-        """`query` for this principal. Raises MachineError also for what that one may not ask."""
+    def query_as(self, principal: bytes, request: bytes) -> bytes | Generator[None, None, bytes]:
+        """`query` for this principal. Raises MachineError also for what that one may not ask.
+
+        A query that takes longer than a millisecond may be answered by a generator, which gives way
+        between pieces of its work and returns the answer: nothing is applied before it has.
+        """
         ...
 
 

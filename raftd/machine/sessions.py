@@ -24,8 +24,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from operator import length_hint
+from types import GeneratorType
 from typing import BinaryIO
 from zlib import crc32
 
@@ -105,23 +106,19 @@ class Sessions:
         """Of the entry that is being applied. Any thread; costs the hot path nothing."""
         return length_hint(self._commands)
 
-    def query(self, request: bytes, principal: bytes = NOBODY) -> tuple[int, bytes]:
-        """(OK, answer) or (MACHINE_ERROR, message). principal: who asks, as in wire.principal.
-
-        A query changes nothing, so a bug in one is logged and answered, not fatal. An answer that
-        is too long to travel is INVALID.
+    def query(
+        self, request: bytes, principal: bytes = NOBODY
+    ) -> answers.Read | Generator[None, None, answers.Read]:
+        """(OK, answer) or (MACHINE_ERROR, message), or what returns it after some pieces of work.
+        principal: who asks, as in wire.principal.
         """
         try:
-            answer: object = self._as.query(principal, request)
-            if isinstance(answer, bytes):
-                return answers.of_read(answer)
-            raise TypeError(f"it answered {type(answer).__name__}, not bytes")
-        except MachineError as error:
-            return wire.MACHINE_ERROR, answers.message(error)
-        except Exception as error:
-            log.exception("the machine's query raised; it should answer or raise MachineError")
-            failed = MachineError(f"query failed: {describe(error)}")
-            return wire.MACHINE_ERROR, answers.message(failed)
+            answer = self._as.query(principal, request)
+            if isinstance(answer, GeneratorType):
+                return answers.in_pieces(answer)
+            return answers.of_read(answer)
+        except Exception as error:  # noqa: BLE001  a bug in a query is not fatal
+            return answers.of_failed_read(error)
 
     def capture(self) -> tuple[bytes, Iterable[bytes]]:
         """(sessions' bytes, chunks of the machine's), of this moment. Chunks: for any thread."""

@@ -8,7 +8,7 @@ that a docstring does not name is fatal to the node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
 from raftd.core.effects import Event
@@ -256,8 +256,13 @@ class MachineHost(Protocol):
         """
         ...
 
-    def query(self, request: bytes, principal: bytes) -> tuple[int, bytes]:
-        """(status, answer) for `principal` (wire.principal): read-only, on the applied state."""
+    def query(
+        self, request: bytes, principal: bytes
+    ) -> tuple[int, bytes] | Generator[None, None, tuple[int, bytes]]:
+        """(status, answer) for `principal` (wire.principal): read-only, on the applied state.
+
+        A generator gives way between pieces of its work; nothing is applied until it returns.
+        """
         ...
 
     def capture(self) -> tuple[bytes, Iterable[bytes] | Iterator[bytes]]:

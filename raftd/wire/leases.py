@@ -29,7 +29,7 @@ Any thread, no I/O. Bad input or bad bytes: WireError, one line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from struct import error as StructError
 from typing import Final, NamedTuple
@@ -229,8 +229,18 @@ def decode_list_answer(answer: bytes) -> LeaseListResult:
 def encode_time_to_live_answer(
     revision: int, ttl_s: int, granted_s: int, keys: Sequence[bytes]
 ) -> bytes:
-    fields = revision, ttl_s, granted_s, len(keys)
-    parts = [TIME_TO_LIVE_ANSWER.pack(LEASE_TIME_TO_LIVE, FORMAT, *fields)]
+    return time_to_live_head(revision, ttl_s, granted_s, len(keys)) + encode_keys(keys)
+
+
+def time_to_live_head(revision: int, ttl_s: int, granted_s: int, keys: int) -> bytes:
+    """The answer up to its `keys` keys."""
+    fields = revision, ttl_s, granted_s, keys
+    return TIME_TO_LIVE_ANSWER.pack(LEASE_TIME_TO_LIVE, FORMAT, *fields)
+
+
+def encode_keys(keys: Iterable[bytes]) -> bytes:
+    """Of that answer; also some of them."""
+    parts: list[bytes] = []
     for key in keys:
         parts += (KEY_BYTES.pack(len(key)), key)
     return b"".join(parts)

@@ -114,11 +114,20 @@ def without_lease(record: bytes) -> bytes:
 
 def encode_answer(revision: int, txn: bytes) -> bytes:
     """txn: by `encode_txn_result`."""
-    return ANSWER_HEAD.pack(TXN, FORMAT, revision) + txn
+    return answer_head(revision) + txn
+
+
+def answer_head(revision: int) -> bytes:
+    return ANSWER_HEAD.pack(TXN, FORMAT, revision)
 
 
 def encode_txn_result(succeeded: bool, responses: Sequence[bytes]) -> bytes:
-    return TXN_RESULT.pack(TXN_OP, succeeded, len(responses)) + b"".join(responses)
+    return txn_head(succeeded, len(responses)) + b"".join(responses)
+
+
+def txn_head(succeeded: bool, responses: int) -> bytes:
+    """What stands before so many responses."""
+    return TXN_RESULT.pack(TXN_OP, succeeded, responses)
 
 
 def encode_range_result(more: bool, count: int, pairs: int, parts: Sequence[bytes]) -> bytes:
@@ -131,9 +140,9 @@ def encode_put_result(prev: bytes) -> bytes:
     return PUT_RESULT.pack(PUT_OP, prev != b"") + prev
 
 
-def encode_delete_result(deleted: int, prevs: Sequence[bytes]) -> bytes:
-    """prevs: pairs."""
-    return DELETE_RESULT.pack(DELETE_OP, deleted, len(prevs)) + b"".join(prevs)
+def encode_delete_result(deleted: int, pairs: int, prevs: Sequence[bytes]) -> bytes:
+    """prevs: `pairs` pairs, in as many pieces as may be."""
+    return DELETE_RESULT.pack(DELETE_OP, deleted, pairs) + b"".join(prevs)
 
 
 def decode_txn_answer(answer: bytes) -> TxnResult:

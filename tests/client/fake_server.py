@@ -28,6 +28,7 @@ from raftd.wire.refusals import NOT_PRIMARY
 from tests.client.fake_host import FakeHost, leads
 from tests.client.fake_services import add_services
 from tests.client.faults import Broken, Fault, failure_of
+from tests.machine.answered import answered
 
 HANG_STEP_SECONDS = 0.01
 ELSEWHERE = (batch.MACHINE_ERROR, NOT_PRIMARY.encode())
@@ -120,7 +121,7 @@ class FakeCluster:
             answers = [
                 ELSEWHERE
                 if query[:1] == bytes((LEASE_RENEW,)) and not leads
-                else self.sessions.query(query)
+                else answered(self.sessions.query(query))
                 for query in queries
             ]
             return batch.encode_results(answers), self.index

@@ -16,8 +16,7 @@ from raftd.rpc.etcd import members
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import ANYBODY, Caller
 from raftd.rpc.etcd.faults import Fault
-from raftd.rpc.etcd.header import Headers
-from raftd.rpc.etcd.identity import member_number
+from raftd.rpc.etcd.header import Headers, member_number
 from raftd.rpc.etcd.members import ClusterService
 from raftd.rpc.etcd.translate import refused
 from raftd.rpc.plumbing.connections import Connections, UnreadLimits

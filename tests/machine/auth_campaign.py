@@ -17,6 +17,7 @@ from raftd.wire import refusals, txn
 from raftd.wire.auth import Access, Kind, decode_auth, encode_auth
 from raftd.wire.principal import NOBODY, OWN
 from tests.machine import requests
+from tests.machine.answered import answered
 from tests.machine.naive_auth import NaiveAuth
 from tests.machine.watch_rules import BrokenRule, restored
 
@@ -135,7 +136,7 @@ class AuthCampaign:
         principal = self._rng.choice(self._principals)
         may = self.naive.may(principal, query)
         try:
-            answer: bytes | str = self.store.query_as(principal, query)
+            answer: bytes | str = answered(self.store.query_as(principal, query))
         except MachineError as error:
             answer = refusals.refusal_of(str(error))
         self._judge(principal, may, answer, query)

@@ -217,7 +217,7 @@ class Naive:
                 for key, cell in gone:
                     self._become(key, Cell(now), cell)
                 shown_all = [_pair(key, cell.record()) for key, cell in gone] if op.prev_kv else []
-                parts.append(answers.encode_delete_result(len(gone), shown_all))
+                parts.append(answers.encode_delete_result(len(gone), len(shown_all), shown_all))
             elif isinstance(op, txn.RangeOp):
                 parts.append(self._range(op, op.revision or now))
             else:

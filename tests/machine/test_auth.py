@@ -19,6 +19,7 @@ from raftd.wire.errors import WireError
 from raftd.wire.principal import NOBODY, OWN, name_of, of_user, user_of
 from raftd.wire.results import MACHINE_ERROR, OK
 from raftd.wire.txn import PutOp, Txn, encode_txn
+from tests.machine.answered import answered
 from tests.machine.auth_cases import COMMANDS, LEASE, QUERIES
 
 SECRET = bytes(32)
@@ -238,12 +239,12 @@ def test_a_batch_is_applied_as_the_one_who_asked(store: KvStore) -> None:
     ):
         results = sessions.apply_batch(1, 1, batch.noted(sent, 1, principal))
         assert [status for status, _ in batch.decode_results(results)] == statuses
-    assert sessions.query(kv.encode_get(b"a"), ann(store))[0] == OK
+    assert answered(sessions.query(kv.encode_get(b"a"), ann(store)))[0] == OK
     assert sessions.query(kv.encode_get(b"f"), ann(store)) == (
         MACHINE_ERROR,
         refusals.PERMISSION_DENIED.encode(),
     )
-    assert sessions.query(kv.encode_get(b"a"))[0] == MACHINE_ERROR
+    assert answered(sessions.query(kv.encode_get(b"a")))[0] == MACHINE_ERROR
 
 
 def test_a_permission_without_an_end_is_one_key_and_with_a_zero_byte_all_from_there() -> None:

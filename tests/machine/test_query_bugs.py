@@ -9,6 +9,7 @@ import pytest
 from raftd.machine.protocol import StateMachine
 from raftd.machine.sessions import Sessions
 from raftd.wire import batch as wire
+from tests.machine.answered import answered
 
 
 class Sloppy:
@@ -24,11 +25,12 @@ class Sloppy:
 @pytest.mark.parametrize("answer", [None, "text", 7, bytearray(b"x")])
 def test_an_answer_that_is_not_bytes_is_an_error_of_the_query(answer: object) -> None:
     sessions = Sessions(cast("StateMachine", Sloppy(answer)))
-    status, message = sessions.query(b"")
+    status, message = answered(sessions.query(b""))
     assert status == wire.MACHINE_ERROR
     assert f"it answered {type(answer).__name__}, not bytes" in message.decode()
     wire.encode_results([(status, message)])
 
 
 def test_bytes_are_an_answer() -> None:
-    assert Sessions(cast("StateMachine", Sloppy(b"x"))).query(b"") == (wire.OK, b"x")
+    sessions = Sessions(cast("StateMachine", Sloppy(b"x")))
+    assert answered(sessions.query(b"")) == (wire.OK, b"x")

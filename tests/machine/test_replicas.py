@@ -23,6 +23,7 @@ from raftd.wire import batch as wire
 from raftd.wire import kv, session_id
 from raftd.wire.errors import WireError
 from raftd.wire.leases import encode_compact
+from tests.machine.answered import answered
 from tests.machine.models import random_commands
 
 LIMITS = Limits(sessions=4, all_numbers=25, session_numbers=8)
@@ -139,7 +140,7 @@ def test_what_version_1_wrote_is_replayed_to_the_same_answers_and_states() -> No
         # What was before it knows less of; the next compaction makes them equal.
         assert late.digest() != whole.digest()
         for replica in (late, twin := _replayed(log, limits)):
-            revision = kv.decode_get(replica.query(kv.encode_get(b"k"))[1]).revision
+            revision = kv.decode_get(answered(replica.query(kv.encode_get(b"k")))[1]).revision
             replica.machine.apply(kv.encode_put(b"one more", b""))
             replica.machine.apply(encode_compact(revision + 1))
         assert late.digest() == twin.digest()
@@ -147,7 +148,7 @@ def test_what_version_1_wrote_is_replayed_to_the_same_answers_and_states() -> No
 
 def present(replica: Sessions) -> kv.RangeResult:
     """All keys as they are now, and the revision."""
-    return kv.decode_range(replica.query(kv.encode_range(limit=10_000))[1])
+    return kv.decode_range(answered(replica.query(kv.encode_range(limit=10_000)))[1])
 
 
 def _replayed(log: list[bytes], limits: Limits) -> Sessions:

@@ -6,7 +6,7 @@ what the disk holds when it holds it, what the machine is given."""
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from raftd.core.changes import Change
@@ -211,7 +211,9 @@ class WatchedHost:
     def commands_left(self) -> int:
         return self._host.commands_left()
 
-    def query(self, request: bytes, principal: bytes = b"") -> tuple[int, bytes]:
+    def query(
+        self, request: bytes, principal: bytes = b""
+    ) -> tuple[int, bytes] | Generator[None, None, tuple[int, bytes]]:
         self._process.machine.used("answers a query")
         return self._host.query(request, principal)
 

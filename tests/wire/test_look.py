@@ -7,7 +7,6 @@ import random
 import pytest
 
 from raftd.machine.kv.store import KvStore
-from raftd.machine.kv.transactions import encode_done
 from raftd.wire import look, txn_answers
 from raftd.wire.errors import WireError
 from raftd.wire.kv import KEY_BYTES_MAX, encode_put
@@ -70,8 +69,7 @@ def a_store() -> KvStore:
 @pytest.mark.parametrize("key", [b"plain", b"leased", b"absent", b"plai", b"plain\0"])
 def test_the_store_answers_it_as_any_transaction(key: bytes) -> None:
     store = a_store()
-    done = store._transactions.read(a_look(key))
-    answer = txn_answers.encode_answer(store.revision, encode_done(done))
+    answer = store.query(encode_txn(a_look(key)))
     assert store.query(look.encode_look(key)) == answer
     found = look.decode_look_answer(answer)
     told = txn_answers.decode_txn_answer(answer)

@@ -111,7 +111,7 @@ def test_an_answer_comes_back_and_none_that_is_cut() -> None:
         txn_answers.encode_range_result(True, 5, 2, [plain, leased]),
         txn_answers.encode_put_result(b""),
         txn_answers.encode_put_result(leased),
-        txn_answers.encode_delete_result(1, [plain]),
+        txn_answers.encode_delete_result(1, 1, [plain]),
         txn_answers.encode_txn_result(False, []),
     ]
     body = txn_answers.encode_txn_result(True, responses)

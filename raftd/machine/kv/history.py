@@ -20,6 +20,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final
 
+from raftd.machine.kv.pieces import SOME, Effort, Pieces, some_of
 from raftd.wire.spans import Span
 
 Before = bytes | tuple[bytes, bytes]
@@ -50,27 +51,47 @@ def changes_of(item: Item) -> Iterator[tuple[bytes, bytes | None]]:
 class Index:
     """Where in one chunk the keys were changed. One thread."""
 
-    __slots__ = ("done", "order", "places")
+    __slots__ = ("_within", "done", "order", "places")
 
     def __init__(self) -> None:
         self.done = 0
         """Items of the chunk that are in it."""
+        self._within = 0
+        """Changes of the next item that are in it."""
         self.places: dict[bytes, int | list[int]] = {}
         """By key; ascending, if there are several. A list for each would take 90 bytes more."""
         self.order: list[bytes] = []
 
     def take(self, chunk: list[Item]) -> None:
         """Also what the chunk has got since the last time."""
+        while self.done < len(chunk):
+            self.take_some(chunk)
+
+    def take_some(self, chunk: list[Item]) -> int:
+        """Take SOME changes in, or what there are: a revision may have deleted a million keys.
+
+        Returns how many.
+        """
+        left = SOME
+        while left > 0 and self.done < len(chunk):
+            item, within = chunk[self.done], self._within
+            some = item[within : within + left] if type(item) is list else [item]
+            self._take(some, (self.done << ITEM_SHIFT) + within)  # type: ignore[arg-type]
+            left -= len(some)
+            self._within = within + len(some)
+            if type(item) is not list or self._within == len(item):
+                self.done, self._within = self.done + 1, 0
+        return SOME - left
+
+    def _take(self, changes: list[Before], first: int) -> None:
+        """first: the place of the first of them."""
         places = self.places
-        for number in range(self.done, len(chunk)):
-            first = number << ITEM_SHIFT
-            for place, (key, _) in enumerate(changes_of(chunk[number]), first):
-                known = places.setdefault(key, place)
-                if type(known) is list:
-                    known.append(place)
-                elif known != place:
-                    places[key] = [known, place]  # type: ignore[list-item]
-        self.done = len(chunk)
+        for place, (key, _) in enumerate(changes_of(changes), first):
+            known = places.setdefault(key, place)
+            if type(known) is list:
+                known.append(place)
+            elif known != place:
+                places[key] = [known, place]  # type: ignore[list-item]
 
     def first(self, key: bytes, least: int) -> int | None:
         """The first place of a key that is changed in this chunk, at or behind `least`."""
@@ -209,7 +230,9 @@ class History:
                 return (_record_at(chunk, place),)
         return None
 
-    def replaced_in(self, span: Span, revision: int) -> dict[bytes, bytes | None]:
+    def replaced_in(
+        self, span: Span, revision: int, effort: Effort
+    ) -> Pieces[dict[bytes, bytes | None]]:
         """The records at `revision` of all keys of a span that were changed after it.
 
         Costs a look at each chunk since, and one at each of these keys: not one at every change.
@@ -217,11 +240,18 @@ class History:
         replaced: dict[bytes, bytes | None] = {}
         for number in self._chunks_after(revision):
             chunk, index = self._chunks[number], self._indexes[number]
-            index.take(chunk)
+            while index.done < len(chunk):
+                if effort.took(index.take_some(chunk)):
+                    yield
             least = (revision + 1 - self._firsts[number]) << ITEM_SHIFT
-            for key in index.keys(span):
-                if key not in replaced and (place := index.first(key, least)) is not None:
-                    replaced[key] = _record_at(chunk, place)
+            for keys in some_of(iter(index.keys(span))):
+                for key in keys:
+                    if key not in replaced and (place := index.first(key, least)) is not None:
+                        replaced[key] = _record_at(chunk, place)
+                if effort.took(len(keys)):
+                    yield
+            if effort.took(1):
+                yield
         return replaced
 
     def revision_keeping(self, size_bytes: int) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from raftd.machine.kv.pieces import Effort, Pieces, in_order, some_of
 from raftd.machine.protocol import MachineError
 from raftd.wire import refusals
 from raftd.wire.leases import LEASES_MAX
@@ -60,6 +61,16 @@ class Leases:
     def keys(self, lease: int) -> list[bytes]:
         """What is attached, in byte order."""
         return sorted(self._keys.get(lease, ()))
+
+    def keys_in_order(self, lease: int, effort: Effort) -> Pieces[list[bytes]]:
+        """`keys`, in pieces."""
+        came = list(self._keys.get(lease, ()))
+        keys: list[bytes] = []
+        for some in some_of((yield from in_order(came, effort))):
+            keys += some
+            if effort.took(len(some)):
+                yield
+        return keys
 
     def came(self, lease: int) -> int:
         """How many keys were attached so far, since the start or a restore."""

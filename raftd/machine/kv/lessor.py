@@ -20,9 +20,16 @@ from typing import Final
 from raftd.core.effects import Event
 from raftd.core.types import Role
 from raftd.machine.kv.leases import Leases
+from raftd.machine.kv.pieces import Effort, Pieces, some_of
 from raftd.machine.protocol import MachineError, NodeHandle
 from raftd.wire import refusals
-from raftd.wire.leases import EXPIRED_MAX, encode_lease_expire
+from raftd.wire.leases import (
+    EXPIRED_MAX,
+    decode_time_to_live,
+    encode_keys,
+    encode_lease_expire,
+    time_to_live_head,
+)
 
 TICK_SECONDS: Final = 0.25
 """How often the leader looks; an end is late by as much at most."""
@@ -107,6 +114,19 @@ class Lessor:
         if lease not in self._leases.granted_s:
             return -1
         return max(int(self._ends[lease] - self._now()), 0)
+
+    def time_to_live(self, request: bytes, revision: int) -> Pieces[bytes]:
+        """The answer to that query of wire. Raises MachineError where no time is counted."""
+        lease, wanted = decode_time_to_live(request)
+        left, effort = self.seconds_left(lease), Effort()
+        keys = (yield from self._leases.keys_in_order(lease, effort)) if wanted else []
+        granted = self._leases.granted_s.get(lease, 0)
+        parts = [time_to_live_head(revision, left, granted, len(keys))]
+        for some in some_of(iter(keys)):
+            parts.append(encode_keys(some))
+            if effort.took(len(some)):
+                yield
+        return b"".join(parts)
 
     def _check_counts(self) -> None:
         if not self._term:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from raftd.machine.kv.history import Before, History, changes_of
-from raftd.machine.kv.table import Table
+from raftd.machine.kv.pieces import SOME, Effort, Pieces, in_order, some_of
+from raftd.machine.kv.table import SPLIT_AT, Table
 from raftd.machine.protocol import MachineError
 from raftd.wire import refusals
 from raftd.wire.kv import RECORD_HEAD
@@ -24,20 +26,22 @@ from raftd.wire.txn import (
 )
 from raftd.wire.txn_answers import LEASED, value_at
 
-FEW: Final = 64
-"""Keys that are looked up one by one."""
-
 Pair = tuple[bytes, bytes]
+Then = tuple[bytes, bytes | None]
+"""A key with its record at a revision; None: it was not there."""
 Overlay = dict[bytes, bytes | None]
 _head = RECORD_HEAD.unpack_from
 
 
 class Found(NamedTuple):
-    """What a range found. total: of all keys in it, whatever limit and bounds left out."""
+    """What a range found. total: of all keys in it, whatever limit and bounds left out. size_bytes:
+    of the pairs.
+    """
 
     pairs: list[Pair]
     more: bool
     total: int
+    size_bytes: int = 0
 
 
 class Reader:
@@ -65,22 +69,40 @@ class Reader:
         replaced = self._history.replaced_after(key, revision)
         return record if replaced is None else replaced[0]
 
-    def range(self, op: RangeOp, undone: Iterable[Before], room_bytes: int) -> Found:
+    def range(
+        self, op: RangeOp, undone: Iterable[Before], room_bytes: int, effort: Effort
+    ) -> Pieces[Found]:
         """undone: what the transaction that asks has changed so far; reads at a revision are before
         it. Ends when it has passed `room_bytes`; it is for the caller to see that.
         """
         span = span_of(op.key, op.range_end)
-        over: Overlay = self._overlay(span, op.revision, undone) if op.revision else {}
-        total = self._table.count_in(span) + self._added(span, over)
+        over: Overlay = {}
+        if op.revision:
+            over = yield from self._overlay(span, op.revision, undone, effort)
+        gone, more = yield from self._compared(over, effort)
+        total = self._table.count_in(span) + more
+        if effort.took(SPLIT_AT):  # which is what a count may have to sort
+            yield
         if op.count_only:
             return Found([], False, total)
-        pairs = _bounded(op, self._pairs(span, over, op.order == DESCEND and op.sort == KEY))
-        if op.sort != KEY:
-            ordered = sorted(pairs, key=_SORT_BY[op.sort], reverse=op.order == DESCEND)
-            pairs = iter(ordered)
-        return _limited(op, pairs, total, room_bytes)
+        descend = op.order == DESCEND
+        by_key = op.sort == KEY
+        lists = self._lists(span, over, by_key and descend, _size(op))
+        if gone:
+            then = yield from in_order(gone, effort, descend=by_key and descend)
+            lists = _merged(lists, then, by_key and descend)
+        if not by_key:
+            pairs: list[Pair] = []
+            for some in lists:
+                pairs += _bounded(op, some)
+                if effort.took(len(some)):
+                    yield
+            lists = some_of((yield from in_order(pairs, effort, _SORT_BY[op.sort], descend)))
+        return (yield from _limited(op, lists, total, room_bytes, effort))
 
-    def _overlay(self, span: Span, revision: int, undone: Iterable[Before]) -> Overlay:
+    def _overlay(
+        self, span: Span, revision: int, undone: Iterable[Before], effort: Effort
+    ) -> Pieces[Overlay]:
         """What the keys that were changed after `revision` were at it."""
         over: Overlay = {}
         if span.stop == span.start + b"\0":  # one key: by the index
@@ -91,39 +113,68 @@ class Reader:
             if replaced is not None:
                 over[span.start] = replaced[0]
         else:
-            over = self._history.replaced_in(span, revision)
-        for pending in undone:
-            for key, before in changes_of(pending):
+            over = yield from self._history.replaced_in(span, revision, effort)
+        for some in some_of(iter(undone)):
+            for key, before in changes_of(some):
                 if key not in over and span.holds(key):
                     over[key] = before
+            if effort.took(len(some)):
+                yield
         return over
 
-    def _added(self, span: Span, over: Overlay) -> int:
-        """How many more keys there were."""
-        there = sum(record is not None for record in over.values())
-        if len(over) <= FEW:
-            return there - sum(self._table.get(key) is not None for key in over)
-        runs = self._table.ascend(span.start, False, span.stop)
-        return there - sum(len(over.keys() & keys) for keys, _ in runs)
+    def _compared(self, over: Overlay, effort: Effort) -> Pieces[tuple[list[Pair], int]]:
+        """(the pairs that are not there any more, how many more keys there were)."""
+        get = self._table.get
+        gone: list[Pair] = []
+        more = 0
+        for some in some_of(iter(over.items())):
+            for key, record in some:
+                if get(key) is None:
+                    if record is not None:
+                        gone.append((key, record))
+                        more += 1
+                elif record is None:
+                    more -= 1
+            if effort.took(len(some)):
+                yield
+        return gone, more
 
-    def _pairs(self, span: Span, over: Overlay, descend: bool) -> Iterator[Pair]:
+    def _lists(self, span: Span, over: Overlay, descend: bool, size: int) -> Iterator[list[Then]]:
+        """The keys that are there now, with what they were, in order, up to `size` at a time."""
         table = self._table
         runs = table.descend(span) if descend else table.ascend(span.start, False, span.stop)
-        now = ((key, run[key]) for keys, run in runs for key in keys)
-        if not over:
-            return now
-        then = sorted(((k, r) for k, r in over.items() if r is not None), reverse=descend)
-        kept = (pair for pair in now if pair[0] not in over)
-        return heapq.merge(kept, then, key=itemgetter(0), reverse=descend)
+        for keys, run in runs:
+            for at in range(0, len(keys), size):
+                some = keys[at : at + size]
+                if over:
+                    yield [(key, over[key] if key in over else run[key]) for key in some]
+                else:
+                    yield [(key, run[key]) for key in some]
 
 
-def _bounded(op: RangeOp, pairs: Iterator[Pair]) -> Iterator[Pair]:
-    low_mod, high_mod, low_made, high_made = op[8:]
+def _size(op: RangeOp) -> int:
+    """Of which few are wanted, no more are fetched than tell that there are more."""
+    return min(op.limit + 1, SOME) if op.limit else SOME
+
+
+def _merged(
+    lists: Iterator[list[Then]], then: Iterator[Pair], descend: bool
+) -> Iterator[list[Then]]:
+    """No key is in both. Those that were not there yet stand among the others without a record, for
+    a merge that passed over thousands of them would give way to nobody meanwhile.
+    """
+    now = chain.from_iterable(lists)
+    return some_of(heapq.merge(now, then, key=itemgetter(0), reverse=descend))
+
+
+def _bounded(op: RangeOp, pairs: list[Then]) -> list[Pair]:
+    """Those that were there, and within the bounds."""
     if not any(op[8:]):
-        return pairs
+        return [pair for pair in pairs if pair[1] is not None]  # type: ignore[misc]
+    low_mod, high_mod, low_made, high_made = op[8:]
 
-    def within(pair: Pair) -> bool:
-        made, mod, _ = _head(pair[1])
+    def within(record: bytes) -> bool:
+        made, mod, _ = _head(record)
         return bool(
             low_mod <= mod
             and (not high_mod or mod <= high_mod)
@@ -131,20 +182,26 @@ def _bounded(op: RangeOp, pairs: Iterator[Pair]) -> Iterator[Pair]:
             and (not high_made or made <= high_made)
         )
 
-    return filter(within, pairs)
+    return [(key, record) for key, record in pairs if record is not None and within(record)]
 
 
-def _limited(op: RangeOp, pairs: Iterator[Pair], total: int, room_bytes: int) -> Found:
+def _limited(
+    op: RangeOp, lists: Iterator[list[Then]], total: int, room_bytes: int, effort: Effort
+) -> Pieces[Found]:
     found: list[Pair] = []
-    for key, record in pairs:
-        if op.limit and len(found) == op.limit:
-            return Found(found, True, total)
-        shown = record[: value_at(record)] if op.keys_only else record
-        found.append((key, shown))
-        room_bytes -= len(key) + len(shown)
-        if room_bytes < 0:
-            break
-    return Found(found, False, total)
+    size = 0
+    for some in lists:
+        for key, record in _bounded(op, some):
+            if op.limit and len(found) == op.limit:
+                return Found(found, True, total, size)
+            shown = record[: value_at(record)] if op.keys_only else record
+            found.append((key, shown))
+            size += len(key) + len(shown)
+            if size > room_bytes:
+                return Found(found, False, total, size)
+        if effort.took(len(some)):
+            yield
+    return Found(found, False, total, size)
 
 
 _SORT_BY: Final[dict[int, Callable[[Pair], Any]]] = {

@@ -25,6 +25,7 @@ from raftd.machine.kv.last_changes import last_changes
 from raftd.machine.kv.leases import Leases
 from raftd.machine.kv.lessor import Lessor
 from raftd.machine.kv.older import Older
+from raftd.machine.kv.pieces import Pieces, at_once, begun
 from raftd.machine.kv.quota import NO_SPACE, Alarms, Quota, capped
 from raftd.machine.kv.reading import Reader
 from raftd.machine.kv.retention import DEFAULT, Keep, Retention
@@ -97,10 +98,9 @@ class KvStore:
             self._revision = revision
             return _pack_put(PUT, revision, version)
         try:
-            answer = self._apply(operation, command)
+            return self._apply(operation, command)
         except WireError as error:
             raise MachineError(str(error)) from None
-        return answer
 
     def applying(self, principal: bytes) -> Callable[[bytes], bytes]:
         """`apply` for the commands of one batch, with a check before each where auth is on."""
@@ -111,11 +111,11 @@ class KvStore:
         self._access.check_command(principal, command)
         return self.apply(command)
 
-    def query_as(self, principal: bytes, request: bytes) -> bytes:
-        """`query`, with a check before it where auth is on."""
+    def query_as(self, principal: bytes, request: bytes) -> bytes | Pieces[bytes]:
+        """`query`, with a check before it where auth is on; in pieces if it takes long."""
         if self.auth.enabled:
             self._access.check_query(principal, request)
-        return self.query(request)
+        return self._ask(request)
 
     def _apply(self, operation: int, command: bytes) -> bytes:
         if operation == TXN:
@@ -149,6 +149,10 @@ class KvStore:
 
     def query(self, request: bytes) -> bytes:
         """Answer a query of `wire`. Raises MachineError."""
+        answer = self._ask(request)
+        return answer if isinstance(answer, bytes) else at_once(answer)
+
+    def _ask(self, request: bytes) -> bytes | Pieces[bytes]:
         operation = request[0] if request else 0
         try:
             if operation in (wire.GET, wire.RANGE):
@@ -157,7 +161,7 @@ class KvStore:
         except WireError as error:
             raise MachineError(str(error)) from None
 
-    def _query(self, operation: int, request: bytes) -> bytes:
+    def _query(self, operation: int, request: bytes) -> bytes | Pieces[bytes]:
         revision = self._revision
         if operation == TXN:
             return self._transactions.answer(request)
@@ -165,11 +169,7 @@ class KvStore:
             ttl_s = self._lessor.renew(lease_wire.decode_number(request))
             return lease_wire.TTL_ANSWER.pack(operation, lease_wire.FORMAT, revision, ttl_s)
         if operation == lease_wire.LEASE_TIME_TO_LIVE:
-            lease, wanted = lease_wire.decode_time_to_live(request)
-            left = self._lessor.seconds_left(lease)
-            keys = self.leases.keys(lease) if wanted else []
-            granted = self.leases.granted_s.get(lease, 0)
-            return lease_wire.encode_time_to_live_answer(revision, left, granted, keys)
+            return begun(self._lessor.time_to_live(request, revision))
         if operation == lease_wire.LEASE_LIST and request == lease_wire.encode_lease_list():
             return lease_wire.encode_list_answer(revision, sorted(self.leases.granted_s))
         if operation == lease_wire.STATUS and request == lease_wire.encode_status():

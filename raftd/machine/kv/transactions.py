@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from raftd.machine.kv.commands import encode_pair
 from raftd.machine.kv.history import Before, History
 from raftd.machine.kv.leases import Leases
+from raftd.machine.kv.pieces import SOME, Effort, Pieces, at_once, begun
 from raftd.machine.kv.reading import Found, Pair, Reader
 from raftd.machine.kv.table import Table
 from raftd.machine.protocol import MachineError
@@ -92,20 +93,21 @@ class Transactions:
 
     def run(self, txn: Txn) -> Done:
         """Execute it. Raises MachineError, and then nothing has changed."""
-        chosen = self._choose(txn)
+        effort = Effort()
+        chosen = at_once(self._choose(txn, effort))
         self._check(chosen)
         undone: list[Before] = []
         self._room = ANSWER_BYTES_MAX
         self._table.note = undone.append
         try:
-            done = self._execute(chosen, undone, self._history.last + 1)
+            done = at_once(self._execute(chosen, undone, self._history.last + 1, effort))
         finally:
             self._table.note = self._history.add
         if undone:
             self._history.add(undone[0] if len(undone) == 1 else undone)
         return done
 
-    def answer(self, query: bytes) -> bytes:
+    def answer(self, query: bytes) -> bytes | Pieces[bytes]:
         """The answer to a transaction that writes nothing, as in wire.txn_answers.
 
         Raises MachineError, WireError.
@@ -113,27 +115,35 @@ class Transactions:
         key = key_of_look(query)
         if key is not None:
             return encode_look_answer(self.revision, key, self._table.get(key))
-        done = self.read(decode_txn(query))
-        return txn_answers.encode_answer(self.revision, encode_done(done))
+        return begun(self._answer(decode_txn(query)))
 
-    def read(self, txn: Txn) -> Done:
-        """Answer a transaction that writes nothing. Raises MachineError."""
+    def _answer(self, txn: Txn) -> Pieces[bytes]:
+        """Raises MachineError."""
         if txn.writes:
             raise MachineError("transaction: it writes, so it is a command and no query")
-        chosen = self._choose(txn)
+        effort = Effort()
+        chosen = yield from self._choose(txn, effort)
         self._check(chosen)
         self._room = READ_BYTES_MAX
-        done = self._execute(chosen, [], self._history.last)
+        done = yield from self._execute(chosen, [], self._history.last, effort)
         if self._room < 0:
             raise MachineError(
                 f"{refusals.TOO_LONG}; the limit is {READ_BYTES_MAX} bytes: ask for less"
             )
-        return done
+        parts = yield from encoding(done, effort)
+        return b"".join((txn_answers.answer_head(self.revision), *parts))
 
-    def _choose(self, txn: Txn) -> Chosen:
-        succeeded = all(map(self._holds, txn.compares))
+    def _choose(self, txn: Txn, effort: Effort) -> Pieces[Chosen]:
+        succeeded = True
+        for compare in txn.compares:
+            if not (yield from self._holds(compare, effort)):
+                succeeded = False
+                break
         ops = txn.success if succeeded else txn.failure
-        nested = [self._choose(op) for op in ops if isinstance(op, Txn)]
+        nested: list[Chosen] = []
+        for op in ops:
+            if isinstance(op, Txn):
+                nested.append((yield from self._choose(op, effort)))
         return Chosen(succeeded, ops, nested)
 
     def _check(self, chosen: Chosen) -> None:
@@ -160,7 +170,9 @@ class Transactions:
             elif isinstance(op, Txn):
                 self._check_reads(next(nested))
 
-    def _execute(self, chosen: Chosen, undone: list[Before], revision: int) -> Done:
+    def _execute(
+        self, chosen: Chosen, undone: list[Before], revision: int, effort: Effort
+    ) -> Pieces[Done]:
         results: list[Result] = []
         nested = iter(chosen.nested)
         for op in chosen.ops:
@@ -169,11 +181,11 @@ class Transactions:
             elif isinstance(op, DeleteOp):
                 results.append(self._delete(op))
             elif isinstance(op, RangeOp):
-                found = self._reader.range(op, undone, self._room)
-                self._room -= sum(len(key) + len(record) for key, record in found.pairs)
+                found = yield from self._reader.range(op, undone, self._room, effort)
+                self._room -= found.size_bytes
                 results.append(found)
             else:
-                results.append(self._execute(next(nested), undone, revision))
+                results.append((yield from self._execute(next(nested), undone, revision, effort)))
         return Done(chosen.succeeded, chosen.ops, results)
 
     def _put(self, op: PutOp, revision: int) -> Put:
@@ -200,7 +212,7 @@ class Transactions:
                 pairs.append((key, record))
         return Deleted(pairs)
 
-    def _holds(self, compare: Compare) -> bool:
+    def _holds(self, compare: Compare, effort: Effort) -> Pieces[bool]:
         table = self._table
         if not compare.range_end:
             return holds(compare, table.get(compare.key))
@@ -211,6 +223,8 @@ class Transactions:
                 some = True
                 if not holds(compare, run[key]):
                     return False
+            if effort.took(len(keys)):
+                yield
         return some or holds(compare, None)
 
 
@@ -243,20 +257,41 @@ def holds(compare: Compare, record: bytes | None) -> bool:
 
 def encode_done(done: Done) -> bytes:
     """As in wire.txn_answers, without the head."""
-    parts = [_encode(op, result) for op, result in zip(done.ops, done.results, strict=True)]
-    return txn_answers.encode_txn_result(done.succeeded, parts)
+    return b"".join(at_once(encoding(done, Effort())))
 
 
-def _encode(op: Op, result: Result) -> bytes:
+def encoding(done: Done, effort: Effort) -> Pieces[list[bytes]]:
+    """`encode_done`, in pieces. They are joined once: an answer may have 32 MiB."""
+    parts = [txn_answers.txn_head(done.succeeded, len(done.ops))]
+    for op, result in zip(done.ops, done.results, strict=True):
+        parts += yield from _encode(op, result, effort)
+    return parts
+
+
+def _encode(op: Op, result: Result, effort: Effort) -> Pieces[list[bytes]]:
     if isinstance(result, Found):
-        parts = [encode_pair(key, record) for key, record in result.pairs]
-        return txn_answers.encode_range_result(result.more, result.total, len(parts), parts)
+        head = txn_answers.encode_range_result(result.more, result.total, len(result.pairs), ())
+        return [head, *(yield from _encode_pairs(result.pairs, effort))]
     if isinstance(result, Put):
         assert isinstance(op, PutOp)
         wanted = result.previous if op.prev_kv else None
-        return txn_answers.encode_put_result(encode_pair(op.key, wanted))
+        return [txn_answers.encode_put_result(encode_pair(op.key, wanted))]
     if isinstance(result, Deleted):
         assert isinstance(op, DeleteOp)
-        prevs = [encode_pair(key, record) for key, record in result.pairs] if op.prev_kv else []
-        return txn_answers.encode_delete_result(len(result.pairs), prevs)
-    return encode_done(result)
+        count = len(result.pairs)
+        head = txn_answers.encode_delete_result(count, count if op.prev_kv else 0, ())
+        return [head, *((yield from _encode_pairs(result.pairs, effort)) if op.prev_kv else ())]
+    return (yield from encoding(result, effort))
+
+
+def _encode_pairs(pairs: list[Pair], effort: Effort) -> Pieces[list[bytes]]:
+    """Uses them up: to let go of 300,000 at a time takes 30 ms. Each part is of several pairs."""
+    parts: list[bytes] = []
+    pairs.reverse()
+    while pairs:
+        some = pairs[: -SOME - 1 : -1]
+        del pairs[-SOME:]
+        parts.append(b"".join([encode_pair(key, record) for key, record in some]))
+        if effort.took(len(some)):
+            yield
+    return parts

@@ -14,9 +14,8 @@ from raftd.rpc.api import Node
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import Caller, Conversation
 from raftd.rpc.etcd.faults import Code, Fault, fault, refused_here
-from raftd.rpc.etcd.header import Headers
+from raftd.rpc.etcd.header import Headers, member_named, member_number
 from raftd.rpc.etcd.hub import WatchedStore
-from raftd.rpc.etcd.identity import member_named, member_number
 from raftd.rpc.etcd.translate import encoded, one
 from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.pace import PACE_BYTES_PER_SECOND, Pace

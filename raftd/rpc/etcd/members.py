@@ -17,8 +17,7 @@ from raftd.rpc.directory import Directory, is_address
 from raftd.rpc.etcd.backend import REQUEST_SECONDS, Backend
 from raftd.rpc.etcd.calls import Caller
 from raftd.rpc.etcd.faults import Code, Fault, fault, of_outcome
-from raftd.rpc.etcd.header import Headers
-from raftd.rpc.etcd.identity import member_named, member_number
+from raftd.rpc.etcd.header import Headers, member_named, member_number
 from raftd.wire import leases
 from raftd.wire.principal import OWN
 

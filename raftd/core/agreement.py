@@ -196,6 +196,13 @@ def own_digest(s: State, mark: Mark) -> StateDigest | None:
     return digest if digest is not None and digest.mark == mark else None
 
 
+def verdict_out(s: State) -> Verdict | None:
+    """What a leader's heartbeats say of the last comparison; None: it knows of none, which must not
+    make who knows of one forget it.
+    """
+    return s.agreement.verdict if s.agreement.verdict.index else None
+
+
 def mark_out(s: State) -> Mark | None:
     """What a leader's messages say of the check under way."""
     check = s.leadership.check if s.leadership is not None else None

@@ -70,7 +70,7 @@ def next_heartbeat(s: State, peer: NodeId, now: float) -> AppendRequest | None:
         number=number,
         pulled_at=now,
         mark=agreement.mark_out(s),
-        verdict=s.agreement.verdict,
+        verdict=agreement.verdict_out(s),
     )
 
 

@@ -110,6 +110,20 @@ def test_the_next_leader_keeps_the_verdict() -> None:
     assert script.differing() == {"n1": ["n3"], "n2": ["n3"], "n3": ["n3"]}
 
 
+def test_a_leader_that_knows_of_no_comparison_clears_nobody() -> None:
+    """It was started again. The one that differs would serve until the next comparison."""
+    script = formed()
+    script.rotten = {"n3"}
+    script.check()
+    for line in ("crash n2", "tick n1 0.1", "stabilize"):
+        script.run(line)
+    assert script.differing()["n2"] == ["n3"], "heartbeats tell it"
+    for line in ("crash n2", "elect n2 n1", "stabilize", "tick n2 0.1", "stabilize"):
+        script.run(line)
+    assert script.nodes["n3"].core.leader_id == "n2"
+    assert script.differing() == {"n1": ["n3"], "n2": [], "n3": ["n3"]}
+
+
 def test_who_was_removed_does_not_differ_any_more() -> None:
     """With checks that are over, or that nobody else is left for, it was named for ever."""
     script = formed()

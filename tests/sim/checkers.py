@@ -41,6 +41,7 @@ heartbeats-go-on           the network thread waits for no disk that is slow or 
 hand-over-goes-on          a hand-over whose word was lost is repeated, or ends
 timers-end                 a timer that is due is acted on, and is then due later
 silent-leader-ends         nobody goes by a leader for long that it hears nothing of
+wire-keeps-messages        what a node says gets through the peers' codec as it was said
 strangers-end-nobody       what a peer sends, however wrong, ends no node
 members-are-called         a node calls members only, and who leads
 configuration-in-force     a node goes by the last configuration in its log, appended or truncated
@@ -54,7 +55,6 @@ no-id-twice                who was removed is never a member again
 only-the-removed-leave     nobody ends as removed but who was
 
 And at the end of a seed:
-
 liveness                   a healed majority elects, commits, reads and agrees within bounds
 linearizable               one order of the clients' operations explains all that they saw
 """

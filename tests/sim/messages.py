@@ -10,6 +10,7 @@ from raftd.core.messages import Channel, HelloRequest, Reply, Request, SnapshotR
 from raftd.core.types import Incarnation, NodeId
 from raftd.node.node import Node as RaftdNode
 from raftd.node.outcomes import NodeStopped
+from tests.sim import wire
 from tests.sim.network import Call
 from tests.sim.plan import Plan
 from tests.sim.world import World
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.sim.node import Node
     from tests.sim.watched import WatchedCore
 
+CODED_ONE_IN = 4
+"""Messages go through the codec."""
 PULLS_MAX = 2_000
 """More requests than that at one wake-up mean that the core floods."""
 
@@ -99,6 +102,12 @@ class Messages(ABC):
         """The core has handed out a request: look at it before it leaves."""
         self.world.trace(self.node.name, f"-> {peer}", request)
         self.checkers.request(self.node.name, self.core, peer, request)
+        if self._is_looked_at() and (spoilt := wire.request_lost(request, self.node.name)):
+            self.checkers.fail("wire-keeps-messages", f"{self.node.name} to {peer}: {spoilt}")
+
+    def _is_looked_at(self) -> bool:
+        """Of all messages so many: to look at each costs a third of a run."""
+        return self.world.events % CODED_ONE_IN == 0
 
     def floods(self, peer: NodeId) -> None:
         self.checkers.fail(
@@ -136,6 +145,8 @@ class Messages(ABC):
             said = call.request, reply
             self.world.watch(self.world.now, self.node.name, "answers", said)
         self.checkers.reply(self.node.name, reply, call.request)
+        if self._is_looked_at() and (spoilt := wire.reply_lost(call.request, reply)):
+            self.checkers.fail("wire-keeps-messages", f"{self.node.name} answers: {spoilt}")
         self.node.cluster.network.reply(self, call, reply)
 
 

@@ -55,7 +55,7 @@ def explain(
             )
         return Diagnosis(False, [*sentences, advice])
     too_few = _too_few(nodes, len(reports), len(reports) + len(out_of_sight))
-    sentences += too_few + _strangers(nodes) + _waiting(nodes)
+    sentences += too_few + _strangers(nodes) + _turned_away(nodes) + _waiting(nodes)
     sentences += _leadership(nodes, len(reports), hopeless=bool(too_few))
     sentences += _behind(nodes) + _clocks(nodes) + _problems(nodes)
     unseen = _versions(nodes) + _unseen(nodes, out_of_sight)
@@ -142,11 +142,30 @@ def _strangers(nodes: list[NodeStatus]) -> list[str]:
     return [f"These endpoints belong to {len(clusters)} different clusters: {where}."]
 
 
+def _turned_away(nodes: list[NodeStatus]) -> list[str]:
+    """Whom other members will not know, and why: its network is all right."""
+    return [
+        f"{', '.join(peers)} {'refuses' if len(peers) == 1 else 'refuse'} {node.node_id}: {why}."
+        for node in nodes
+        for why, peers in _refusals(node).items()
+    ]
+
+
+def _refusals(node: NodeStatus) -> dict[str, list[str]]:
+    """What is said to the node, and by whom."""
+    found: dict[str, list[str]] = {}
+    for problem in node.problems:
+        if problem.startswith(f"{REFUSED_BY} "):
+            peer, _, why = problem.removeprefix(f"{REFUSED_BY} ").partition(": ")
+            found.setdefault(why, []).append(peer)
+    return found
+
+
 def _waiting(nodes: list[NodeStatus]) -> list[str]:
     sentences = []
     for node in nodes:
-        if any(problem.startswith(f"{REFUSED_BY} ") for problem in node.problems):
-            continue  # told with its problems: this is no first start
+        if _refusals(node):  # told already: this is no first start
+            continue
         if node.waiting_for:
             names = ", ".join(node.waiting_for)
             sentences.append(
@@ -190,7 +209,8 @@ def _leadership(nodes: list[NodeStatus], asked: int, hopeless: bool) -> list[str
     leaders = [node for node in nodes if node.role == "leader"]
     top = max(node.term for node in nodes)
     if not leaders:
-        return [] if hopeless or _followed(nodes, top) else _no_leader(nodes, top, asked)
+        told = hopeless or _followed(nodes, top) or all(map(_refusals, nodes))
+        return [] if told else _no_leader(nodes, top, asked)
     newest = max(leaders, key=lambda node: node.term)
     sentences = [
         f"{old.node_id} still believes that it leads in term {old.term}; {newest.node_id} leads in "
@@ -258,6 +278,8 @@ def _behind(nodes: list[NodeStatus]) -> list[str]:
 def _lacking(leader: NodeStatus, peer: Peer, nodes: list[NodeStatus]) -> str:
     """What a leader sees of one other member; empty if that is all right."""
     age = _age(peer.contact_age)
+    if any(node.node_id == peer.id and _refusals(node) for node in nodes):
+        return ""  # told already
     if age >= UNREACHED_SECONDS and peer.id in {node.node_id for node in nodes}:
         return (
             f"{leader.node_id} does not reach {peer.id} at {peer.peer_address}, which answers "
@@ -279,13 +301,14 @@ def _lacking(leader: NodeStatus, peer: Peer, nodes: list[NodeStatus]) -> str:
 
 
 def _problems(nodes: list[NodeStatus]) -> list[str]:
-    """What nodes tell of themselves, less what `_lacking` has said of a silent member."""
-    answered = {node.node_id for node in nodes}
+    """What nodes tell of themselves, less what `_lacking` and `_turned_away` have said."""
+    answered = {node.node_id for node in nodes if not _refusals(node)}
     return [
         f"{node.node_id} reports: {problem}"
         for node in nodes
         for problem in node.problems
-        if not any(
+        if not problem.startswith(f"{REFUSED_BY} ")
+        and not any(
             _age(peer.contact_age) >= SILENT_SECONDS and is_silence_of(peer.id, problem)
             for peer in node.peers
             if node.role == "leader" and peer.id not in answered

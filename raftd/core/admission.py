@@ -160,7 +160,8 @@ def _record(s: State, fx: Effects, identity: Identity, now: float) -> str:
         )
         return (
             f"node {node!r} is recorded here with another incarnation: its data directory was lost "
-            "or replaced. Bring the old directory back, or add it under a new id"
+            "or replaced, or a second node runs under its id. Bring the old directory back, or "
+            "start it with `join` under a new id, and then `raftctl member replace`"
         )
     if s.configuration.voters and not s.configuration.is_member(node):
         if not _may_be_behind(s, now):

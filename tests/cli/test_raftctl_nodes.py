@@ -158,13 +158,14 @@ def test_one_endpoint_of_a_healthy_cluster_is_enough() -> None:
 
 def test_a_replaced_disk_is_no_first_start() -> None:
     """The story without it: "the first start of a cluster needs nearly all of its nodes"."""
-    why = "refused by n1: node 'n3' is recorded here with another incarnation"
+    why = "node 'n3' is recorded here with another incarnation"
+    told = (f"refused by n1: {why}",)
     third = status(
-        node_id="n3", admitted=False, waiting_for=("n1", "n2"), healthy=False, problems=(why,)
+        node_id="n3", admitted=False, waiting_for=("n1", "n2"), healthy=False, problems=told
     )
     lead = status(role="leader", peers=(peer("n2", contact_age=0.1), peer("n3", contact_age=0.1)))
     sentences = explain({"e:1": lead, "e:2": status(node_id="n2"), "e:3": third})
-    assert sentences == (False, [f"n3 reports: {why}"])
+    assert sentences == (False, [f"n1 refuses n3: {why}."])
 
 
 def test_a_leader_just_elected_complains_of_nobody() -> None:
@@ -190,6 +191,29 @@ def test_a_dead_member_is_told_of_once_by_the_leader() -> None:
         "n1 reports: n2 has not answered for 6.0 s",
         "n2 reports: n3 is strange",
     ]
+
+
+def test_a_node_that_is_refused_is_no_fault_of_the_network() -> None:
+    """Its data directory was lost: it was said to look at the network from its leader to it, and of
+    the node asked alone, that an election was near.
+    """
+    why = "node 'n3' is recorded here with another incarnation"
+    lead = status(
+        role="leader",
+        peers=(peer("n2", contact_age=0.1), peer("n3", contact_age=17.0)),
+        problems=("n3 has not answered for 17.0 s",),
+    )
+    second = status(node_id="n2", endpoint="e:2", leader_id="n1")
+    gone = status(
+        node_id="n3",
+        endpoint="e:3",
+        term=0,
+        admitted=False,
+        problems=(f"refused by n1: {why}", f"refused by n2: {why}"),
+    )
+    told = f"n1, n2 refuse n3: {why}."
+    assert explain({"e:1": lead, "e:2": second, "e:3": gone}) == (False, [told])
+    assert explain({"e:3": gone}).sentences == [told]
 
 
 # -- speed ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raftd._pb import etcd_pb2 as pb
-from raftd.rpc.etcd.leading import LeaderLooks
+from raftd.rpc.etcd.watch import LeaderLooks
 from tests.etcd.client import EtcdClient, Failed
 from tests.etcd.servers import Raftd
 

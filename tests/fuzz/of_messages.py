@@ -28,6 +28,7 @@ from raftd.core.types import (
     Settings,
     SnapshotMeta,
 )
+from raftd.machine.kv.pieces import at_once
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineError
 from raftd.rpc.etcd import checks as etcd_checks
@@ -145,7 +146,8 @@ def etcd_request(data: bytes) -> None:
         raise WireError(fault.text) from None
     except MachineError as error:
         raise WireError(translate.refused(str(error).encode()).text) from None
-    told = translate.txn_answer(etcd_pb2.ResponseHeader(), decode_txn_answer(answer))
+    made = translate.txn_answer(etcd_pb2.ResponseHeader(), decode_txn_answer(answer))
+    told = at_once(made)
     assert etcd_pb2.TxnResponse.FromString(told.SerializeToString()) == told
 
 

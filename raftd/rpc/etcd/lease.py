@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.calls import Caller, Conversation
 from raftd.rpc.etcd.faults import fault
 from raftd.rpc.etcd.header import Headers
+from raftd.rpc.etcd.long_answers import LongAnswers
 from raftd.wire import leases as wire
 from raftd.wire.principal import NOBODY, OWN
 
+LEASES_AT_ONCE = 1000
 LEASE_BITS = 63
 """A number that the server draws is positive."""
 
 
 class LeaseService:
     def __init__(
-        self, backend: Backend, headers: Headers, draw: Callable[[int], int], ttl_min_s: int
+        self,
+        backend: Backend,
+        headers: Headers,
+        draw: Callable[[int], int],
+        ttl_min_s: int,
+        long: LongAnswers | None = None,
     ) -> None:
         """draw: random bits, as many as are asked for. ttl_min_s: a shorter one is made this long.
+        long: of all services.
 
         A lease must outlive an election, or every change of the leader would end it.
         """
+        self._long = long or LongAnswers()
         self._backend = backend
         self._headers = headers
         self._draw = draw
@@ -89,7 +98,17 @@ class LeaseService:
     ) -> pb.LeaseLeasesResponse:
         answer = await self._backend.read(wire.encode_lease_list(), False, caller.principal)
         revision, leases = wire.decode_list_answer(answer)
-        return pb.LeaseLeasesResponse(
-            header=self._headers.make(revision),
-            leases=[pb.LeaseStatus(ID=lease) for lease in leases],
-        )
+        response = pb.LeaseLeasesResponse(header=self._headers.make(revision))
+        return await self._long.made(_listed(response, leases), len(answer))
+
+
+def _listed(
+    response: pb.LeaseLeasesResponse, leases: Sequence[int]
+) -> Generator[None, None, pb.LeaseLeasesResponse]:
+    """Gives way now and then."""
+    for at in range(0, len(leases), LEASES_AT_ONCE):
+        if at:
+            yield
+        some = leases[at : at + LEASES_AT_ONCE]
+        response.leases.extend([pb.LeaseStatus(ID=lease) for lease in some])
+    return response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.core.types import Role
@@ -16,14 +16,16 @@ from raftd.rpc.etcd.calls import Caller, Conversation
 from raftd.rpc.etcd.faults import Code, Fault, fault, refused_here
 from raftd.rpc.etcd.header import Headers, member_named, member_number
 from raftd.rpc.etcd.hub import WatchedStore
+from raftd.rpc.etcd.long_answers import LONG, LongAnswers
 from raftd.rpc.etcd.translate import encoded, one
 from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.pace import PACE_BYTES_PER_SECOND, Pace
 from raftd.wire import alarms as wire
 from raftd.wire import leases
+from raftd.wire.kv_results import KeyValue
 from raftd.wire.principal import OWN
 from raftd.wire.txn import RangeOp
-from raftd.wire.txn_answers import RangeAnswer, decode_txn_answer
+from raftd.wire.txn_answers import PAIRS_AT_ONCE, RangeAnswer, decoding
 
 VERSION = "3.5.21"
 """Of the etcd whose API this is, not raftd's own: clients read it to know what they may ask."""
@@ -41,6 +43,16 @@ def _load() -> Callable[[Iterable[bytes], int], Iterator[bytes]]:
 _BLOBS = Later("snapshots for etcd's clients", _load)
 
 
+def _hashed(kvs: Sequence[KeyValue], crc: int) -> Generator[None, None, int]:
+    """Gives way now and then."""
+    for number, kv in enumerate(kvs, 1):
+        head = f"{kv.create_revision} {kv.mod_revision} {kv.version} {kv.lease} ".encode()
+        crc = zlib.crc32(kv.value, zlib.crc32(kv.key, zlib.crc32(head, crc)))
+        if number % PAIRS_AT_ONCE == 0:
+            yield
+    return crc
+
+
 def _as_etcd_says(alarm: pb.AlarmMember) -> str:
     return f"memberID:{alarm.memberID} alarm:{pb.AlarmType.Name(alarm.alarm)} "
 
@@ -52,7 +64,10 @@ class MaintenanceService:
         backend: Backend,
         headers: Headers,
         store: WatchedStore,
+        long: LongAnswers | None = None,
     ) -> None:
+        """long: of all services."""
+        self._long = long or LongAnswers()
         self._node = node
         self._backend = backend
         self._headers = headers
@@ -141,9 +156,7 @@ class MaintenanceService:
         crc, start = 0, b"\0"
         while start:
             page = await self._page(start, revision)
-            for kv in page.kvs:
-                head = f"{kv.create_revision} {kv.mod_revision} {kv.version} {kv.lease} ".encode()
-                crc = zlib.crc32(kv.value, zlib.crc32(kv.key, zlib.crc32(head, crc)))
+            crc = await self._long.made(_hashed(page.kvs, crc), LONG)
             start = page.kvs[-1].key + b"\0" if page.more else b""
         return pb.HashKVResponse(
             header=self._headers.make(status.revision),
@@ -164,7 +177,8 @@ class MaintenanceService:
                     raise
                 most = -(-most // 8)
                 continue
-            page = decode_txn_answer(answer).responses[0]
+            result = await self._long.made(decoding(answer), len(answer))
+            page = result.responses[0]
             assert isinstance(page, RangeAnswer)
             return page
 

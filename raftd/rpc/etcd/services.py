@@ -25,14 +25,14 @@ from raftd.rpc.etcd.grpc_host import OpenStreams
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import WatchedStore
 from raftd.rpc.etcd.kv import KVService
-from raftd.rpc.etcd.leading import LeaderLooks
 from raftd.rpc.etcd.lease import LeaseService
 from raftd.rpc.etcd.lock import LockService
+from raftd.rpc.etcd.long_answers import LongAnswers
 from raftd.rpc.etcd.maintenance import MaintenanceService
 from raftd.rpc.etcd.members import ClusterService
 from raftd.rpc.etcd.recipes import Queues
 from raftd.rpc.etcd.translate import refused
-from raftd.rpc.etcd.watch import WatchService
+from raftd.rpc.etcd.watch import LeaderLooks, WatchService
 from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.later import Later, NotLoaded
@@ -104,8 +104,9 @@ class EtcdServices:
             return node.state().leader is not None
 
         looks = LeaderLooks(led, settings.leader_patience_seconds)
-        kv = KVService(self._backend, headers)
-        leases = LeaseService(self._backend, headers, settings.draw, settings.ttl_min_s)
+        long = LongAnswers()
+        kv = KVService(self._backend, headers, long)
+        leases = LeaseService(self._backend, headers, settings.draw, settings.ttl_min_s, long)
         queues = Queues(kv, leases, store)
 
         scheme = "https" if settings.secure else "http"
@@ -125,7 +126,7 @@ class EtcdServices:
             ),
             leases,
             cluster,
-            MaintenanceService(node, self._backend, headers, store),
+            MaintenanceService(node, self._backend, headers, store, long),
             LockService(kv, queues),
             ElectionService(kv, queues),
         )

@@ -7,7 +7,8 @@ here: up to the first change it is the one before the transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any, TypeVar
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.faults import Code, Fault, fault
@@ -16,7 +17,12 @@ from raftd.wire import txn as wire
 from raftd.wire.errors import WireError
 from raftd.wire.kv_results import KeyValue
 from raftd.wire.look import Look, encode_look
+from raftd.wire.txn_answers import PAIRS_AT_ONCE
 from raftd.wire.txn_rules import DUPLICATE
+
+T = TypeVar("T")
+Pieces = Generator[None, None, T]
+"""An answer that gives way after so many keys: see long_answers.py."""
 
 REVISION_MAX = 2**63 - 1
 
@@ -228,9 +234,22 @@ def key_value(found: KeyValue) -> pb.KeyValue:
     )
 
 
-def range_answer(header: pb.ResponseHeader, found: txn_answers.RangeAnswer) -> pb.RangeResponse:
-    kvs = [key_value(kv) for kv in found.kvs]
-    return pb.RangeResponse(header=header, kvs=kvs, more=found.more, count=found.total)
+def range_answer(
+    header: pb.ResponseHeader, found: txn_answers.RangeAnswer
+) -> Pieces[pb.RangeResponse]:
+    answer = pb.RangeResponse(header=header, more=found.more, count=found.total)
+    yield from _add(answer.kvs, found.kvs)
+    return answer
+
+
+def _add(to: Any, kvs: list[KeyValue]) -> Pieces[None]:
+    """Uses them up: to let go of 300,000 at a time takes long, too."""
+    kvs.reverse()
+    while kvs:
+        to.extend([key_value(kv) for kv in kvs[: -PAIRS_AT_ONCE - 1 : -1]])
+        del kvs[-PAIRS_AT_ONCE:]
+        if kvs:
+            yield
 
 
 def look_answer(header: pb.ResponseHeader, found: Look) -> pb.RangeResponse:
@@ -246,14 +265,15 @@ def put_answer(header: pb.ResponseHeader, done: txn_answers.PutAnswer) -> pb.Put
 
 def delete_answer(
     header: pb.ResponseHeader, done: txn_answers.DeleteAnswer
-) -> pb.DeleteRangeResponse:
-    prevs = [key_value(kv) for kv in done.prev_kvs]
-    return pb.DeleteRangeResponse(header=header, deleted=done.deleted, prev_kvs=prevs)
+) -> Pieces[pb.DeleteRangeResponse]:
+    answer = pb.DeleteRangeResponse(header=header, deleted=done.deleted)
+    yield from _add(answer.prev_kvs, done.prev_kvs)
+    return answer
 
 
-def txn_answer(header: pb.ResponseHeader, result: txn_answers.TxnResult) -> pb.TxnResponse:
+def txn_answer(header: pb.ResponseHeader, result: txn_answers.TxnResult) -> Pieces[pb.TxnResponse]:
     changes = _changes(result.responses)
-    responses = _Responses(result.revision - changes).all(result.responses)
+    responses = yield from _Responses(result.revision - changes).all(result.responses)
     return pb.TxnResponse(header=header, succeeded=result.succeeded, responses=responses)
 
 
@@ -276,12 +296,15 @@ class _Responses:
         self._before = before
         self._changed = False
 
-    def all(self, responses: Iterable[txn_answers.Response]) -> list[pb.ResponseOp]:
-        return [self._one(response) for response in responses]
+    def all(self, responses: Iterable[txn_answers.Response]) -> Pieces[list[pb.ResponseOp]]:
+        made: list[pb.ResponseOp] = []
+        for response in responses:
+            made.append((yield from self._one(response)))
+        return made
 
-    def _one(self, response: txn_answers.Response) -> pb.ResponseOp:
+    def _one(self, response: txn_answers.Response) -> Pieces[pb.ResponseOp]:
         if isinstance(response, txn_answers.TxnAnswer):
-            nested = self.all(response.responses)
+            nested = yield from self.all(response.responses)
             txn = pb.TxnResponse(
                 header=pb.ResponseHeader(), succeeded=response.succeeded, responses=nested
             )
@@ -289,7 +312,9 @@ class _Responses:
         self._changed = self._changed or _changed(response)
         header = pb.ResponseHeader(revision=self._before + self._changed)
         if isinstance(response, txn_answers.RangeAnswer):
-            return pb.ResponseOp(response_range=range_answer(header, response))
+            answer = yield from range_answer(header, response)
+            return pb.ResponseOp(response_range=answer)
         if isinstance(response, txn_answers.PutAnswer):
             return pb.ResponseOp(response_put=put_answer(header, response))
-        return pb.ResponseOp(response_delete_range=delete_answer(header, response))
+        deleted = yield from delete_answer(header, response)
+        return pb.ResponseOp(response_delete_range=deleted)

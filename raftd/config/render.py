@@ -14,8 +14,8 @@ from raftd.config.settings import SETTINGS, Config, Setting
 HEADER = """\
 # Every setting of raftd with its default, unit and reason. Only the first group must be set.
 # Durations carry a unit (us, ms, s, m, h), sizes too (B, KiB, MiB, GiB). A relative path starts at
-# this file's directory. Each setting is also a flag (--heartbeat-interval 75ms) and an environment
-# variable (RAFTD_HEARTBEAT_INTERVAL=75ms): flag > environment > file > default.
+# this file's directory. Each setting is also a flag (--heartbeat-interval 50ms) and an environment
+# variable (RAFTD_HEARTBEAT_INTERVAL=50ms): flag > environment > file > default.
 # This file is written by `raftd config sample`.
 """
 

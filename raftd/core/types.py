@@ -239,7 +239,7 @@ class Recovered:
 class Settings:
     """The core's settings, validated by whoever builds them. Times in seconds, sizes in bytes."""
 
-    heartbeat_interval: float = 0.075
+    heartbeat_interval: float = 0.1
     election_timeout_min: float = 0.75
     election_timeout_max: float = 1.5
     candidate_retry_min: float = 0.15

@@ -91,7 +91,7 @@ def test_set_without_value(file: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_sample_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "sample"]) == 0
-    assert "heartbeat_interval: 75ms" in capsys.readouterr().out
+    assert "heartbeat_interval: 100ms" in capsys.readouterr().out
 
 
 EARLY = """

@@ -217,7 +217,7 @@ def test_start_tells_versions_settings_and_what_is_unsafe(running: Node) -> None
     lines = [json.loads(line) for line in text if line.startswith("{")]
     start = next(line for line in lines if line.get("event") == "start")
     assert start["versions"]["grpcio"]
-    assert start["config"]["heartbeat_interval"] == "75ms"
+    assert start["config"]["heartbeat_interval"] == "100ms"
     assert all({"ts", "level", "msg", "node", "term", "role"} <= set(line) for line in lines)
     assert any(line.get("event") == "role" and "leader" in line["role"] for line in lines)
     assert any("there is no TLS" in line for line in text)

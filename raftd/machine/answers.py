@@ -6,7 +6,7 @@ import logging
 from collections.abc import Generator
 from typing import Final
 
-from raftd.machine.protocol import MachineError, MachineFailure, describe
+from raftd.machine.protocol import AnswerLost, MachineError, MachineFailure, describe
 from raftd.machine.session_table import KEPT_HEAD, RESULT_AT
 from raftd.wire import batch as wire
 
@@ -37,7 +37,13 @@ def again(kept: bytes, crc: int) -> bytes:
     return kept[RESULT_AT:] if KEPT_HEAD.unpack_from(kept)[1] == crc else REUSED
 
 
-def message(error: MachineError) -> bytes:
+def raised(error: Exception) -> tuple[int, bytes]:
+    """What is answered, and kept: a refusal, or that the answer alone is lost."""
+    status = wire.ANSWER_TOO_LONG if isinstance(error, AnswerLost) else wire.MACHINE_ERROR
+    return status, message(error)
+
+
+def message(error: Exception) -> bytes:
     """Its text in bounds; cut between characters, and equal on all nodes as its text is."""
     data = str(error).encode("utf-8", "backslashreplace")[:ERROR_BYTES_MAX]
     return data.decode("utf-8", "ignore").encode()

@@ -227,6 +227,10 @@ class MachineError(Exception):
     """A deterministic refusal: every node raises it for the same command in the same state."""
 
 
+class AnswerLost(Exception):
+    """A command was done, and stays so; only its answer cannot be given here. One line."""
+
+
 class MachineFailure(Exception):
     """An entry cannot be applied, or a state not be restored: the node has to stop. One line."""
 

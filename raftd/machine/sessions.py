@@ -36,6 +36,7 @@ from raftd.machine import session_table as tables
 from raftd.machine.principals import AsWhom
 from raftd.machine.protocol import (
     HOOKS,
+    AnswerLost,
     Attached,
     MachineError,
     MachineFailure,
@@ -277,9 +278,9 @@ class Sessions:
                         if len(answer) > answer_max:
                             status, answer = answers.too_long(answer, answer_max, batch.version)
                         kept = pack(seq, crc, status, len(answer)) + answer
-                    except MachineError as error:
-                        message = answers.message(error)
-                        kept = pack(seq, crc, wire.MACHINE_ERROR, len(message)) + message
+                    except (MachineError, AnswerLost) as error:
+                        status, message = answers.raised(error)
+                        kept = pack(seq, crc, status, len(message)) + message
                     applied[seq] = kept
                     number_room -= 1
                     byte_room -= len(kept)
@@ -302,8 +303,8 @@ class Sessions:
             if len(answer) > limit:
                 return answers.result(*answers.too_long(answer, limit, version))
             return wire.RESULT_HEAD.pack(wire.OK, len(answer)) + answer
-        except MachineError as error:
-            return answers.result(wire.MACHINE_ERROR, answers.message(error))
+        except (MachineError, AnswerLost) as error:
+            return answers.result(*answers.raised(error))
         except Exception as error:
             if (why := answers.blame(answer, error)) is error:
                 raise

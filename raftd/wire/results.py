@@ -36,7 +36,8 @@ INVALID: Final = 6
 without asking the machine.
 """
 ANSWER_TOO_LONG: Final = 7
-"""Executed, and it stays so; only the answer is gone, because it passed its limit."""
+"""Executed, and it stays so; only the answer is gone: it passed its limit, or cannot be given here.
+"""
 FLOOR_AHEAD: Final = 8
 """The batch's floor is above every number that was ever sent in the session: a bug of the client.
 Nothing of the batch was executed by this entry, and the floor stayed where it was.

@@ -61,6 +61,12 @@ class Reader:
                 f"{refusals.COMPACTED}; asked {op.revision}, compacted at {compacted}"
             )
 
+    def knows(self, op: RangeOp) -> bool:
+        """Is the history of its revision here? The log alone does not say: a store that was read
+        from a snapshot of version 1 lacks what replicas that applied those entries have.
+        """
+        return not 0 < op.revision < self._history.first - 1
+
     def at(self, key: bytes, revision: int) -> bytes | None:
         """The record of a key as of a revision that is not compacted."""
         record = self._table.get(key)

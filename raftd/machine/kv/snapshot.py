@@ -115,7 +115,7 @@ def load(
         auth.become(Held())
         table.load(source.pairs(keys))
         _load_leases(source, 0, table, leases)
-        history.clear(revision, revision)
+        history.clear(revision, 0)  # nobody has compacted: that command came later
     elif magic in (MAGIC, MAGIC_3, MAGIC_4):
         revision, compacted, first, keys, count, leases.grants = HEAD.unpack(source.take(HEAD.size))
         if not compacted <= revision or not max(compacted, 1) <= first <= revision + 1:

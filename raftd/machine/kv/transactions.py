@@ -16,7 +16,7 @@ from raftd.machine.kv.leases import Leases
 from raftd.machine.kv.pieces import SOME, Effort, Pieces, at_once, begun
 from raftd.machine.kv.reading import Found, Pair, Reader
 from raftd.machine.kv.table import Table
-from raftd.machine.protocol import MachineError
+from raftd.machine.protocol import AnswerLost, MachineError
 from raftd.wire import refusals, txn_answers
 from raftd.wire.kv import RECORD_HEAD
 from raftd.wire.look import encode_look_answer, key_of_look
@@ -63,6 +63,8 @@ class Done(NamedTuple):
     succeeded: bool
     ops: Sequence[Op]
     results: list[Result]
+    unknown: int = 0
+    """A revision that it reads at, whose history only other replicas have."""
 
 
 class Chosen(NamedTuple):
@@ -95,7 +97,7 @@ class Transactions:
         """Execute it. Raises MachineError, and then nothing has changed."""
         effort = Effort()
         chosen = at_once(self._choose(txn, effort))
-        self._check(chosen)
+        unknown = self._check(chosen)
         undone: list[Before] = []
         self._room = ANSWER_BYTES_MAX
         self._table.note = undone.append
@@ -105,7 +107,7 @@ class Transactions:
             self._table.note = self._history.add
         if undone:
             self._history.add(undone[0] if len(undone) == 1 else undone)
-        return done
+        return done._replace(unknown=unknown) if unknown else done
 
     def answer(self, query: bytes) -> bytes | Pieces[bytes]:
         """The answer to a transaction that writes nothing, as in wire.txn_answers.
@@ -123,7 +125,8 @@ class Transactions:
             raise MachineError("transaction: it writes, so it is a command and no query")
         effort = Effort()
         chosen = yield from self._choose(txn, effort)
-        self._check(chosen)
+        if unknown := self._check(chosen):
+            raise MachineError(f"{refusals.COMPACTED}; asked {unknown}, its history is not here")
         self._room = READ_BYTES_MAX
         done = yield from self._execute(chosen, [], self._history.last, effort)
         if self._room < 0:
@@ -146,10 +149,12 @@ class Transactions:
                 nested.append((yield from self._choose(op, effort)))
         return Chosen(succeeded, ops, nested)
 
-    def _check(self, chosen: Chosen) -> None:
-        """All puts first, then all reads: of several faults the one that etcd tells."""
+    def _check(self, chosen: Chosen) -> int:
+        """All puts first, then all reads: of several faults the one that etcd tells. Returns a
+        revision that is read at and not known here, or 0.
+        """
         self._check_puts(chosen)
-        self._check_reads(chosen)
+        return self._check_reads(chosen)
 
     def _check_puts(self, chosen: Chosen) -> None:
         nested = iter(chosen.nested)
@@ -162,13 +167,15 @@ class Transactions:
             elif isinstance(op, Txn):
                 self._check_puts(next(nested))
 
-    def _check_reads(self, chosen: Chosen) -> None:
-        nested = iter(chosen.nested)
+    def _check_reads(self, chosen: Chosen) -> int:
+        nested, unknown = iter(chosen.nested), 0
         for op in chosen.ops:
             if isinstance(op, RangeOp):
                 self._reader.check(op)
+                unknown = unknown or (0 if self._reader.knows(op) else op.revision)
             elif isinstance(op, Txn):
-                self._check_reads(next(nested))
+                unknown = self._check_reads(next(nested)) or unknown
+        return unknown
 
     def _execute(
         self, chosen: Chosen, undone: list[Before], revision: int, effort: Effort
@@ -256,7 +263,12 @@ def holds(compare: Compare, record: bytes | None) -> bool:
 
 
 def encode_done(done: Done) -> bytes:
-    """As in wire.txn_answers, without the head."""
+    """As in wire.txn_answers, without the head, of a command. Raises AnswerLost."""
+    if done.unknown:
+        raise AnswerLost(
+            f"done, but it reads at revision {done.unknown}, whose history is not here: this store "
+            "began with a snapshot of version 1"
+        )
     return b"".join(at_once(encoding(done, Effort())))
 
 

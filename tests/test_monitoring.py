@@ -92,3 +92,7 @@ def test_the_examples_for_supervisors_can_be_read() -> None:
     assert kinds == ["Service", "PodDisruptionBudget", "StatefulSet"]
     unit = (MONITORING.parent / "systemd" / "raftd@.service").read_text()
     assert re.search(r"^Type=notify$", unit, re.M)
+    # 70 and 75 are started again, however often.
+    assert re.search(r"^Restart=always$", unit, re.M)
+    assert re.search(r"^RestartPreventExitStatus=2 3$", unit, re.M)
+    assert re.search(r"^StartLimitIntervalSec=0$", unit.partition("[Service]")[0], re.M)

@@ -1,7 +1,8 @@
 """The command `raftd`. Nothing heavy is imported before the command is known.
 
 Exit codes: 0 done, 1 inspect or restore found damage, 2 usage or configuration, 3 the node was
-removed from its cluster, 70 it could not go on safely, 130 stopped by a second signal.
+removed from its cluster, 70 it could not go on safely, 75 it could not start now, a later start
+may do, 130 stopped by a second signal.
 """
 
 from __future__ import annotations
@@ -58,8 +59,8 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         prog="raftd",
         description="One node of a Raft cluster.",
         epilog="exit codes: 0 done, 1 inspect or restore found damage, 2 usage or configuration, "
-        "3 the node was removed from its cluster, 70 it could not go on safely, 130 stopped by a "
-        "second signal",
+        "3 the node was removed from its cluster, 70 it could not go on safely, 75 it could not "
+        "start now, a later start may do, 130 stopped by a second signal",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"raftd {__version__}")

@@ -1,7 +1,7 @@
 """Start, signals, stop: the main thread.
 
-A user's mistake ends in one line and exit code 2; what could cost data in one line (and the stack,
-if it is a bug) and exit code 70.
+A user's mistake ends in one line and exit code 2, what another start may find mended in 75; what
+could cost data in one line (and the stack, if it is a bug) and exit code 70.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ from raftd.rpc.plumbing.later import load_all
 
 EXIT_USAGE = 2
 EXIT_REMOVED = 3
+EXIT_LATER = 75
+"""EX_TEMPFAIL of sysexits.h. The story without it: a machine came up at night before its name
+server did, and systemd, which does not start a mistake in the configuration again, left it at that.
+"""
 
 COLLECT_SECONDS = 60.0
 LOAD_SECONDS = 5.0
@@ -136,7 +140,7 @@ class _Process:
         try:
             node.start()
         except embed.CannotStart as error:
-            code = EXIT_FATAL if error.of_data else EXIT_USAGE
+            code = EXIT_FATAL if error.of_data else EXIT_LATER if error.later else EXIT_USAGE
             raise CannotStart(str(error), code) from None
         self._signals.start_is_over()
         self._vitals.read_events = node.read_events
@@ -227,7 +231,8 @@ class _Process:
                 if error.filename not in (None, address)
                 else address
             )
-            raise CannotStart(f"listen_admin: cannot listen on {at}: {why}") from None
+            text = f"listen_admin: cannot listen on {at}: {why}"
+            raise CannotStart(text, EXIT_LATER) from None
         admin.start()
         return admin
 

@@ -20,12 +20,16 @@ FIND_SECONDS = 30.0
 AGAIN_SECONDS = 0.5
 
 
-class NobodyAnswers(Exception):
-    """None of the nodes to join answers. One line."""
+class CannotJoin(Exception):
+    """There is no cluster to join. One line."""
+
+
+class NobodyAnswers(CannotJoin):
+    """None of the nodes to join answers. They may later."""
 
 
 def cluster_to_join(config: Config) -> str:
-    """The id of the cluster that the nodes of `join` belong to. Blocks. Raises NobodyAnswers."""
+    """The id of the cluster that the nodes of `join` belong to. Blocks. Raises CannotJoin."""
     deadline, told = time.monotonic() + FIND_SECONDS, False
     with Client(config.join, **_options(config)) as client:
         while True:
@@ -34,7 +38,7 @@ def cluster_to_join(config: Config) -> str:
             if len(found) == 1:
                 return found.pop()
             if found:
-                raise NobodyAnswers(f"join: {config.join} are of {len(found)} different clusters")
+                raise CannotJoin(f"join: {config.join} are of {len(found)} different clusters")
             why = "; ".join(str(each) for each in answers)
             if time.monotonic() >= deadline:
                 raise NobodyAnswers(f"join: nobody answers at {config.join}: {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import secrets
 from collections.abc import Iterable
@@ -9,26 +10,42 @@ from collections.abc import Iterable
 from raftd.config import Config
 from raftd.embed.security import Security, SecurityProblem, security_of
 from raftd.storage.directory import DataDirectory, open_directory
-from raftd.storage.errors import Locked, NoSpace, NotWritable, StorageError, WrongIdentity
+from raftd.storage.errors import (
+    NO_FILES_ERRNOS,
+    NO_SPACE_ERRNOS,
+    Locked,
+    NoFiles,
+    NoSpace,
+    NotWritable,
+    StorageError,
+    WrongIdentity,
+)
 from raftd.storage.fs import OsFileSystem
 from raftd.storage.identity import Founding, load_identity
 
 SPARES = 16
 """Descriptors kept open for the log and the snapshots, should all others be taken."""
 
-USAGE_ERRORS = (Locked, WrongIdentity, NoSpace, NotWritable)
+USAGE_ERRORS = (Locked, WrongIdentity, NoSpace, NoFiles, NotWritable)
 """What the operator can put right at once."""
+
+LATER_ERRORS = (Locked, NoSpace, NoFiles, NotWritable)
+LATER_ERRNOS = NO_SPACE_ERRNOS | NO_FILES_ERRNOS | {errno.EROFS, errno.EBUSY}
+"""What is put right beside the node: the same start may do then."""
 
 
 class CannotStart(Exception):
     """The node cannot start. One line: the file or the port, why, the next step.
 
     of_data: it is about the data itself; nothing was changed, and starting again will not help.
+    later: the same start may do later: a port, a name, an address, a node, a directory or room on a
+    disk was not there.
     """
 
-    def __init__(self, line: str, *, of_data: bool = False) -> None:
+    def __init__(self, line: str, *, of_data: bool = False, later: bool = False) -> None:
         super().__init__(line)
         self.of_data = of_data
+        self.later = later
 
 
 def read_security(config: Config) -> Security:
@@ -61,24 +78,26 @@ def open_data(config: Config) -> DataDirectory:
         raise refusal(error) from None
     except OSError as error:
         where = error.filename or config.data_dir
-        raise CannotStart(f"data_dir: {where}: {error.strerror}") from None
+        later = error.errno in LATER_ERRNOS
+        raise CannotStart(f"data_dir: {where}: {error.strerror}", later=later) from None
 
 
 def _cluster_to_join(config: Config) -> str:
     """The id of the cluster that runs. Raises CannotStart."""
     # It brings the client library, which a node that joins nobody starts without.
-    from raftd.embed.joining import NobodyAnswers, cluster_to_join
+    from raftd.embed.joining import CannotJoin, NobodyAnswers, cluster_to_join
 
     try:
         return cluster_to_join(config)
-    except NobodyAnswers as error:
-        raise CannotStart(str(error)) from None
+    except CannotJoin as error:
+        raise CannotStart(str(error), later=isinstance(error, NobodyAnswers)) from None
 
 
 def refusal(error: StorageError | OSError) -> CannotStart:
     """What recovery raised, for whoever starts the node."""
     line = " ".join(str(error).split())
-    return CannotStart(line, of_data=not isinstance(error, USAGE_ERRORS))
+    later = isinstance(error, LATER_ERRORS)
+    return CannotStart(line, of_data=not isinstance(error, USAGE_ERRORS), later=later)
 
 
 def founding_of(config: Config) -> Founding:

@@ -212,13 +212,15 @@ def test_what_keeps_it_from_starting_is_one_line(tmp_path: Path) -> None:
         second = RaftNode(config(tmp_path), Counter())
         with pytest.raises(CannotStart, match="lock") as told:
             second.start()
+        assert told.value.later
         assert not told.value.of_data
         assert "\n" not in str(told.value)
         with pytest.raises(RuntimeError, match="not been started"):
             second.state()
         taken = config(tmp_path / "other", listen_peer="no-such-host.invalid:1")
-        with pytest.raises(CannotStart, match="listen_peer: cannot listen on no-such-host"):
+        with pytest.raises(CannotStart, match="listen_peer: cannot listen on no-such") as named:
             RaftNode(taken, Counter()).start()
+        assert named.value.later
     with RaftNode(config(tmp_path / "other"), Counter()) as node:
         led(node)  # the directory was let go
 

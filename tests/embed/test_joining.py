@@ -15,7 +15,7 @@ from examples.counter import Counter
 from raftd.config import Config
 from raftd.core.configuration_format import encode_configuration
 from raftd.core.types import Configuration, Entry, EntryType, HardState, Identity, Member, Write
-from raftd.embed import RaftNode, joining
+from raftd.embed import CannotStart, RaftNode, joining
 from raftd.storage.fs import OsFileSystem
 from raftd.storage.identity import Founding, IdentityFile
 from raftd.storage.making import make_directory
@@ -106,3 +106,14 @@ def test_a_stop_does_not_wait_for_a_member_that_does_not_answer(
             node.stop()
             assert time.monotonic() - began < 10
     assert not [one for one in threading.enumerate() if one.name == "raft-join"]
+
+
+def test_when_nobody_answers_a_later_start_may_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(joining, "FIND_SECONDS", 0.0)
+    peers = {"n4": config(tmp_path).peers["n1"]}
+    settings = config(tmp_path / "n4", id="n4", peers=peers, join="127.0.0.1:1")
+    with pytest.raises(CannotStart, match="join: nobody answers at") as told:
+        RaftNode(settings, Counter()).start()
+    assert told.value.later

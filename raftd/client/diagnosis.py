@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from raftd.client.delivery.nodes import NodeStatus, Peer
+from raftd.client.delivery.nodes import NodeStatus
 from raftd.client.errors import RaftdError, Refused
-from raftd.wire.refusals import DOES_NOT_ANSWER, REFUSED_BY, believes_nobody_yet, is_silence_of
+from raftd.client.neighbours import SILENT_SECONDS, age, behind, is_told, refusals, turned_away
+from raftd.wire.refusals import believes_nobody_yet
 
-BEHIND_ENTRIES = 1000
-"""A follower that lacks more than this is worth a sentence."""
-SILENT_SECONDS = 5.0
-UNREACHED_SECONDS = 2.0
-"""A leader does not reach a node, which answers whoever asks here."""
 GONE = "If a majority is gone for good: `raftd recover`, docs/backup.md"
 CLOCK_SECONDS = 5.0
 """By so much clocks differ that are not set by anybody: an answer may take a second or two."""
@@ -55,9 +51,9 @@ def explain(
             )
         return Diagnosis(False, [*sentences, advice])
     too_few = _too_few(nodes, len(reports), len(reports) + len(out_of_sight))
-    sentences += too_few + _strangers(nodes) + _turned_away(nodes) + _waiting(nodes)
+    sentences += too_few + _strangers(nodes) + turned_away(nodes) + _waiting(nodes)
     sentences += _leadership(nodes, len(reports), hopeless=bool(too_few))
-    sentences += _behind(nodes) + _clocks(nodes) + _problems(nodes)
+    sentences += behind(nodes) + _clocks(nodes) + _problems(nodes)
     unseen = _versions(nodes) + _unseen(nodes, out_of_sight)
     leader = max(nodes, key=lambda node: (node.role == "leader", bool(node.leader_id), node.term))
     if sentences or not (leader.leader_id or leader.role == "leader"):
@@ -142,29 +138,10 @@ def _strangers(nodes: list[NodeStatus]) -> list[str]:
     return [f"These endpoints belong to {len(clusters)} different clusters: {where}."]
 
 
-def _turned_away(nodes: list[NodeStatus]) -> list[str]:
-    """Whom other members will not know, and why: its network is all right."""
-    return [
-        f"{', '.join(peers)} {'refuses' if len(peers) == 1 else 'refuse'} {node.node_id}: {why}."
-        for node in nodes
-        for why, peers in _refusals(node).items()
-    ]
-
-
-def _refusals(node: NodeStatus) -> dict[str, list[str]]:
-    """What is said to the node, and by whom."""
-    found: dict[str, list[str]] = {}
-    for problem in node.problems:
-        if problem.startswith(f"{REFUSED_BY} "):
-            peer, _, why = problem.removeprefix(f"{REFUSED_BY} ").partition(": ")
-            found.setdefault(why, []).append(peer)
-    return found
-
-
 def _waiting(nodes: list[NodeStatus]) -> list[str]:
     sentences = []
     for node in nodes:
-        if _refusals(node):  # told already: this is no first start
+        if refusals(node):  # told already: this is no first start
             continue
         if node.waiting_for:
             names = ", ".join(node.waiting_for)
@@ -209,7 +186,7 @@ def _leadership(nodes: list[NodeStatus], asked: int, hopeless: bool) -> list[str
     leaders = [node for node in nodes if node.role == "leader"]
     top = max(node.term for node in nodes)
     if not leaders:
-        told = hopeless or _followed(nodes, top) or all(map(_refusals, nodes))
+        told = hopeless or _followed(nodes, top) or all(map(refusals, nodes))
         return [] if told else _no_leader(nodes, top, asked)
     newest = max(leaders, key=lambda node: node.term)
     sentences = [
@@ -225,7 +202,7 @@ def _leadership(nodes: list[NodeStatus], asked: int, hopeless: bool) -> list[str
             "an election is under way."
         )
     voters = [peer for peer in newest.peers if peer.voter]
-    heard = [peer for peer in voters if _age(peer.contact_age) < SILENT_SECONDS]
+    heard = [peer for peer in voters if age(peer.contact_age) < SILENT_SECONDS]
     own = int(newest.voter)  # one that is being removed does not count itself
     needed = (len(voters) + own) // 2 + 1
     if len(heard) + own < needed:
@@ -263,58 +240,11 @@ def _no_leader(nodes: list[NodeStatus], top: int, asked: int) -> list[str]:
     return ["There is no leader yet: the followers wait for their election timeouts to pass."]
 
 
-def _behind(nodes: list[NodeStatus]) -> list[str]:
-    commit = max(node.commit_index for node in nodes)
-    sentences = [
-        f"{node.node_id} is {commit - node.commit_index} entries behind."
-        for node in nodes
-        if commit - node.commit_index > BEHIND_ENTRIES
-    ]
-    for leader in (node for node in nodes if node.role == "leader"):
-        sentences += [told for peer in leader.peers if (told := _lacking(leader, peer, nodes))]
-    return sentences
-
-
-def _lacking(leader: NodeStatus, peer: Peer, nodes: list[NodeStatus]) -> str:
-    """What a leader sees of one other member; empty if that is all right."""
-    age = _age(peer.contact_age)
-    if any(node.node_id == peer.id and _refusals(node) for node in nodes):
-        return ""  # told already
-    if age >= UNREACHED_SECONDS and peer.id in {node.node_id for node in nodes}:
-        return (
-            f"{leader.node_id} does not reach {peer.id} at {peer.peer_address}, which answers "
-            "here: look at the network from the one to the other, and at the addresses of peers."
-        )
-    if age >= SILENT_SECONDS:
-        why = [problem for problem in leader.problems if is_silence_of(peer.id, problem)]
-        reason = next((problem for problem in why if DOES_NOT_ANSWER in problem), "")
-        silence = f"{leader.node_id} has not heard from {peer.id} for {age:.1f} s"
-        return f"{silence}: {reason}" if reason else f"{silence}."
-    sending = f"is being sent a snapshot by {leader.node_id}." if peer.mode == "snapshot" else ""
-    if peer.lag <= BEHIND_ENTRIES:
-        return f"{peer.id} {sending}" if sending else ""
-    what = peer.id if peer.voter else f"{peer.id}, a learner,"
-    lacks = f"{what} lacks {peer.lag} entries of {leader.node_id}'s log"
-    if sending:
-        return f"{lacks}, and {sending} If that lasts, its disk or the network is too slow."
-    return f"{lacks}: its disk, its machine or the network is too slow for what is written."
-
-
 def _problems(nodes: list[NodeStatus]) -> list[str]:
-    """What nodes tell of themselves, less what `_lacking` and `_turned_away` have said."""
-    answered = {node.node_id for node in nodes if not _refusals(node)}
+    """What nodes tell of themselves, less what has been said of each other."""
     return [
         f"{node.node_id} reports: {problem}"
         for node in nodes
         for problem in node.problems
-        if not problem.startswith(f"{REFUSED_BY} ")
-        and not any(
-            _age(peer.contact_age) >= SILENT_SECONDS and is_silence_of(peer.id, problem)
-            for peer in node.peers
-            if node.role == "leader" and peer.id not in answered
-        )
+        if not is_told(node, problem, nodes)
     ]
-
-
-def _age(seconds: float | None) -> float:
-    return float("inf") if seconds is None else seconds

@@ -216,6 +216,24 @@ def test_a_node_that_is_refused_is_no_fault_of_the_network() -> None:
     assert explain({"e:3": gone}).sentences == [told]
 
 
+def test_the_network_is_suspected_where_nothing_better_is_known() -> None:
+    """A node with another secret: the first sentence was to look at the network to it."""
+    second = status(node_id="n2", endpoint="e:2")
+
+    def told(*problems: str) -> list[str]:
+        silent = peer("n2", peer_address="n2:1", contact_age=9.0)
+        others = (silent, peer("n3", contact_age=0.1))
+        lead = status(role="leader", peers=others, problems=problems)
+        return explain({"e:1": lead, "e:2": second}).sentences
+
+    where = "n1 does not reach n2 at n2:1, which answers here"
+    [network] = told("n2 has not answered for 9.0 s")
+    assert network.startswith(f"{where}: look at the network")
+    secret = "a message from 'n1' with another secret: cluster_secret_file must hold the same"
+    problems = (f"n2 does not answer at n2:1: {secret}", "n2 has not answered for 9.0 s")
+    assert told(*problems) == [f"{where}: {secret}"]
+
+
 # -- speed ------------------------------------------------------------------------------------
 
 

@@ -102,8 +102,9 @@ def one_way_partition(ward: Ward) -> None:
     leader, other, _ = ward.roles()
     edge = ward.cluster.edge(leader.id, other.id)
     edge.block()
-    ward.says(f"{leader.id} does not reach {other.id}", "which answers here")
-    ward.says(f"{leader.id} reports: {other.id} does not answer at", "no answer in time")
+    where = f"{leader.id} does not reach {other.id}"
+    ward.says(where, "which answers here", "look at the network")
+    ward.says(where, "which answers here", "no answer in time", "the network cut")
 
 
 def slow_disk(ward: Ward) -> None:
@@ -182,7 +183,7 @@ def wrong_cluster(ward: Ward) -> None:
     )
     other.start()
     ward.says("belong to 2 different clusters")
-    ward.says(f"{leader.id} reports: {other.id} does not answer", "another cluster")
+    ward.says(f"{leader.id} does not reach {other.id}", "another cluster")
     other.stop()
     shutil.rmtree(other.directory / "new")
     other.config_path.write_text(before)

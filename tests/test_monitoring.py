@@ -95,4 +95,5 @@ def test_the_examples_for_supervisors_can_be_read() -> None:
     # 70 and 75 are started again, however often.
     assert re.search(r"^Restart=always$", unit, re.M)
     assert re.search(r"^RestartPreventExitStatus=2 3$", unit, re.M)
+    assert re.search(r"^TimeoutStartSec=10min$", unit, re.M)
     assert re.search(r"^StartLimitIntervalSec=0$", unit.partition("[Service]")[0], re.M)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from raftd.client import Client, NotAllowed, RaftdError
 from raftd.client.delivery.nodes import Places, places_at
 from raftd.client.settings import Options
 from raftd.config import Config
+from raftd.quiet import QuietLog
 
 LOG = logging.getLogger("raftd.node")
 
@@ -18,6 +20,8 @@ ASK_SECONDS = 2.0
 FIND_SECONDS = 30.0
 """For anybody of `join` to answer: the nodes may be starting, too."""
 AGAIN_SECONDS = 0.5
+TELL_SECONDS = 60.0
+"""Between two lines of a kind about why this node is not let in: it may wait for a night."""
 
 
 class CannotJoin(Exception):
@@ -69,16 +73,18 @@ class Joining:
         self._thread.join(ASK_SECONDS)
 
     def _run(self) -> None:
-        config, told = self._config, ""
+        config, quiet = self._config, QuietLog(LOG)
         own = config.peers[config.id]
         with self._client as client:
             while not self._is_in() and not self._stop.is_set():
                 try:
                     client.change_member("add", config.id, own.peer, own.client)
                 except RaftdError as error:
-                    if str(error) != told and not self._stop.is_set():
-                        told = str(error)
-                        LOG.warning("join: not let in yet: %s%s", told, _next(error, config))
+                    alike = re.sub(r"\d+", "0", str(error))  # the seconds that it waited, say
+                    again = quiet.again(alike, TELL_SECONDS)
+                    if again is not None and not self._stop.is_set():
+                        line = f"{error}{_next(error, config)}{again}"
+                        LOG.warning("join: not let in yet: %s", line)
                 self._stop.wait(AGAIN_SECONDS)
 
 

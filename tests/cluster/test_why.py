@@ -20,7 +20,7 @@ from harness.nodes import ROOT, Node, config_text, endpoints, make_nodes
 from harness.proxied import ProxiedCluster
 from harness.writers import Writers
 from raftd.cli.raftctl_why import look
-from raftd.client import Client, NoSpace, diagnosis
+from raftd.client import Client, NoSpace, neighbours
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
@@ -222,7 +222,7 @@ SITUATIONS: tuple[Callable[[Ward], None], ...] = (
 
 
 def test_why_names_the_node_and_the_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "BEHIND_ENTRIES", 200)
+    monkeypatch.setattr(neighbours, "BEHIND_ENTRIES", 200)
     ward = Ward(tmp_path)
     try:
         ward.well()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from examples.counter import Counter
+from raftd.client import Client, Unavailable
 from raftd.config import Config
 from raftd.core.configuration_format import encode_configuration
 from raftd.core.types import Configuration, Entry, EntryType, HardState, Identity, Member, Write
@@ -117,3 +118,26 @@ def test_when_nobody_answers_a_later_start_may_do(
     with pytest.raises(CannotStart, match="join: nobody answers at") as told:
         RaftNode(settings, Counter()).start()
     assert told.value.later
+
+
+def test_why_it_is_not_let_in_is_told_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """The members answered in turn, each with other words, and each answer was a line of the log:
+    forty thousand a night.
+    """
+    monkeypatch.setattr(joining, "AGAIN_SECONDS", 0.0)
+    asked = list[int]()
+
+    def refuses(*_: object) -> None:
+        asked.append(1)
+        member, seconds = len(asked) % 3, len(asked) / 7
+        raise Unavailable(f"10.0.0.{member}:7002: no connection within {seconds:f} s")
+
+    monkeypatch.setattr(Client, "change_member", refuses)
+    one = joining.Joining(config(tmp_path, join="127.0.0.1:1"), lambda: len(asked) >= 60)
+    one.start()
+    one._thread.join(20)
+    one.stop()
+    assert len(asked) == 60
+    assert len([each for each in caplog.messages if "not let in yet" in each]) == 1

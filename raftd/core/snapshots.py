@@ -21,6 +21,11 @@ def taken(s: State, fx: Effects, meta: SnapshotMeta, now: float) -> None:
     """Mark our own durable snapshot in the log; compaction waits for the mark to be durable."""
     if meta.index <= s.snapshot.index and not _replaces_rotten(s, meta):
         return
+    if s.log.term_at(meta.index) not in (None, meta.term):
+        raise BrokenInvariant(
+            f"a snapshot at {meta.index} of term {meta.term}, where the log has one of term "
+            f"{s.log.term_at(meta.index)}: it stands for the last entry that it covers"
+        )
     s.rotten = None
     if meta == s.snapshot:
         for sending in _sendings(s, meta):  # the same bytes as before, and good now

@@ -7,6 +7,7 @@ from tests.mutants.elections import ELECTIONS
 from tests.mutants.members import MEMBERS
 from tests.mutants.planted import FIRST_TEN, Mutant
 from tests.mutants.rare import RARE
+from tests.mutants.reading import READING
 from tests.mutants.replication import REPLICATION
 from tests.mutants.sending import SENDING
 from tests.mutants.shell import SHELL
@@ -22,6 +23,7 @@ _ALL = (
     *ANSWERING,
     *SHELL,
     *RARE,
+    *READING,
     *SENDING,
     *STORE,
     *AUTH,

@@ -125,6 +125,18 @@ def test_a_capture_shows_the_state_at_its_place_in_the_order() -> None:
     assert (index, term, sessions, b"".join(chunks)) == (2, 1, b"sessions", b"1|2")
 
 
+def test_what_is_captured_right_after_a_restore_is_of_that_entry() -> None:
+    """Its file may turn out to be rotten before anything else is applied."""
+    bench, captured = Bench(), list[Captured]()
+    bench.entries(1, 3)
+    bench.worker.put(Install(META))
+    bench.worker.step()
+    bench.restored[0]()
+    bench.worker.put(Capture(captured.append))
+    bench.worker.step()
+    assert captured[0][:2] == (META.index, META.term)
+
+
 def test_a_read_behind_a_restore_waits_for_it() -> None:
     """Its index is applied in the very slice that lends the machine out."""
     bench = Bench()

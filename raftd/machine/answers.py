@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
-from typing import Final
+from collections.abc import Callable, Generator
+from types import GeneratorType
+from typing import Any, Final
 
 from raftd.machine.protocol import AnswerLost, MachineError, MachineFailure, describe
 from raftd.machine.session_table import KEPT_HEAD, RESULT_AT
@@ -70,6 +71,27 @@ def too_long(answer: bytes, limit: int, version: int) -> tuple[int, bytes]:
         return wire.MACHINE_ERROR, text.encode()
     text = f"done, but its answer has {len(answer)} bytes, the limit is {limit}: the answer is lost"
     return wire.ANSWER_TOO_LONG, text.encode()
+
+
+def of_command(
+    apply: Callable[[bytes], object], command: bytes, limit: int, version: int
+) -> Generator[None, None, bytes]:
+    """The result of a command, of which nobody keeps a copy."""
+    answer: Any = b""
+    try:
+        answer = apply(command)
+        if type(answer) is GeneratorType:
+            answer = yield from answer
+        if len(answer) > limit:
+            return result(*too_long(answer, limit, version))
+        found: bytes = wire.RESULT_HEAD.pack(wire.OK, len(answer)) + answer
+        return found
+    except (MachineError, AnswerLost) as error:
+        return result(*raised(error))
+    except Exception as error:
+        if (why := blame(answer, error)) is error:
+            raise
+        raise why from error
 
 
 def of_read(answer: object) -> Read:

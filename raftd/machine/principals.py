@@ -14,7 +14,7 @@ class AsWhom:
         self._machine = machine
         self._guarded = machine if isinstance(machine, KnowsPrincipals) else None
 
-    def applying(self, principal: bytes) -> Callable[[bytes], bytes]:
+    def applying(self, principal: bytes) -> Callable[[bytes], bytes | Generator[None, None, bytes]]:
         """What applies the commands of one batch of this principal's."""
         if self._guarded is None:
             return self._machine.apply

@@ -207,10 +207,11 @@ class TellsTroubles(Protocol):
 class KnowsPrincipals(Protocol):
     """A machine that says who may do what; see raftd.wire.principal. Machine's thread."""
 
-    def applying(self, principal: bytes) -> Callable[[bytes], bytes]:
+    def applying(self, principal: bytes) -> Callable[[bytes], bytes | Generator[None, None, bytes]]:
         """What to call in the place of `apply` for the commands of a batch of this principal's.
 
-        It raises MachineError also for what that one may not do.
+        It raises MachineError also for what that one may not do. A command that takes longer than
+        a millisecond may be a generator, as a query may, below.
         """
         ...
 

@@ -24,15 +24,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from operator import length_hint
 from types import GeneratorType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from zlib import crc32
 
 from raftd.core.effects import Event
 from raftd.machine import answers
 from raftd.machine import session_table as tables
+from raftd.machine.pieces import Pieces, begun
 from raftd.machine.principals import AsWhom
 from raftd.machine.protocol import (
     HOOKS,
@@ -73,8 +74,9 @@ class Sessions:
         self._kept_bytes = 0
         self._commands: Iterator[tuple[int, bytes]] = iter(())
 
-    def apply_batch(self, index: int, term: int, payload: bytes) -> bytes:
-        """Apply one BATCH entry and return its encoded results (wire.batch).
+    def apply_batch(self, index: int, term: int, payload: bytes) -> bytes | Pieces[bytes]:
+        """Apply one BATCH entry and return its encoded results (wire.batch), or what returns them
+        after some pieces of work.
 
         Raises MachineFailure, and then the entry does not count as applied and the node must stop:
         the payload is none that this version's door lets in, or the machine raised something else
@@ -96,9 +98,9 @@ class Sessions:
                 return wire.encode_results([answers.EXPIRED] * len(batch.commands))
             if batch.floor >= batch.commands[-1][0] and _is_ahead(batch, session):
                 return wire.encode_results([answers.AHEAD] * len(batch.commands))
-            return self._apply_in_session(session, index, term, batch)
+            return begun(self._apply_in_session(session, index, term, batch))
         if kind == wire.PLAIN:
-            return self._apply_plain(index, term, batch)
+            return begun(self._apply_plain(index, term, batch))
         if kind == wire.OPEN:
             return self._open(index, batch)
         return self._close(batch)
@@ -233,13 +235,17 @@ class Sessions:
         self._kept_numbers -= len(session.applied)
         self._kept_bytes -= session.kept_bytes
 
-    def _apply_plain(self, index: int, term: int, batch: wire.Batch) -> bytes:
+    def _apply_plain(self, index: int, term: int, batch: wire.Batch) -> Pieces[bytes]:
         parts = [wire.RESULTS_HEADER.pack(wire.RESULTS_VERSION, len(batch.commands))]
         room = self._limits.results_bytes
         offset, apply = 0, self._as.applying(batch.principal)
         try:
             for offset, (_, command) in enumerate(self._commands):  # noqa: B007 - see except
-                result = answers.FULL if room < 0 else self._answer(apply, command, batch.version)
+                if room < 0:
+                    result = answers.FULL
+                else:
+                    limit = self._limits.answer_bytes
+                    result = yield from answers.of_command(apply, command, limit, batch.version)
                 room -= len(result)
                 parts.append(result)
         except Exception as error:
@@ -248,7 +254,7 @@ class Sessions:
 
     def _apply_in_session(
         self, session: Session, index: int, term: int, batch: wire.Batch
-    ) -> bytes:
+    ) -> Pieces[bytes]:
         """The hot path: everything in locals, one look-up and one store per command."""
         numbers_before, bytes_before = len(session.applied), session.kept_bytes
         session.raise_floor(batch.floor)
@@ -259,7 +265,8 @@ class Sessions:
         byte_room = limits.session_bytes - session.kept_bytes
         room = limits.results_bytes
         parts = [wire.RESULTS_HEADER.pack(wire.RESULTS_VERSION, len(batch.commands))]
-        offset, answer = 0, b""
+        offset: int = 0
+        answer: Any = b""
         try:
             for offset, (seq, command) in enumerate(self._commands):  # noqa: B007 - see except
                 if room < 0:
@@ -275,6 +282,8 @@ class Sessions:
                 else:
                     try:
                         answer, status = apply(command), wire.OK
+                        if type(answer) is GeneratorType:
+                            answer = yield from answer
                         if len(answer) > answer_max:
                             status, answer = answers.too_long(answer, answer_max, batch.version)
                         kept = pack(seq, crc, status, len(answer)) + answer
@@ -295,20 +304,6 @@ class Sessions:
         self._kept_bytes += session.kept_bytes - bytes_before
         self._expire()
         return b"".join(parts)
-
-    def _answer(self, apply: Callable[[bytes], bytes], command: bytes, version: int) -> bytes:
-        answer = b""
-        try:
-            answer, limit = apply(command), self._limits.answer_bytes
-            if len(answer) > limit:
-                return answers.result(*answers.too_long(answer, limit, version))
-            return wire.RESULT_HEAD.pack(wire.OK, len(answer)) + answer
-        except (MachineError, AnswerLost) as error:
-            return answers.result(*answers.raised(error))
-        except Exception as error:
-            if (why := answers.blame(answer, error)) is error:
-                raise
-            raise why from error
 
 
 def _is_ahead(batch: wire.Batch, session: Session) -> bool:

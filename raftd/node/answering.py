@@ -1,17 +1,45 @@
-"""A frame of queries, and each that takes long, answered in slices. Owner's thread."""
+"""What is done in slices: a frame of queries, a long query, a long entry. Owner's thread."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Generator
 
-from raftd.core.types import Index
+from raftd.core.types import Entry, Index, Term
 from raftd.node.apply_jobs import Query
 from raftd.node.outcomes import Answered
 from raftd.wire.batch import QUERY_ANSWER_BYTES_MAX
 
 Result = tuple[int, bytes]
 """(status, answer)."""
+
+
+Apply = Callable[[Index, Term, bytes], bytes | Generator[None, None, bytes]]
+
+
+class Underway:
+    """An entry that takes long, applied in slices: nothing else is done before it is through."""
+
+    def __init__(self) -> None:
+        self.pieces: Generator[None, None, bytes] | None = None
+        """Of the entry; None: there is none."""
+
+    def go_on(
+        self, apply: Apply, entry: Entry, now: Callable[[], float], deadline: float
+    ) -> bytes | None:
+        """The results, or None: the slice is used up."""
+        if self.pieces is None:
+            results = apply(entry.index, entry.term, entry.payload)
+            if isinstance(results, bytes):
+                return results
+            self.pieces = results
+        while now() < deadline:
+            try:
+                next(self.pieces)
+            except StopIteration as end:
+                self.pieces = None
+                return end.value  # type: ignore[no-any-return]
+        return None
 
 
 class Answering:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from raftd.core.comparing import Mark
 from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
-from raftd.node.answering import Answering
+from raftd.node.answering import Answering, Underway
 from raftd.node.apply_jobs import (
     WITHIN_AN_ENTRY,
     ApplyEntries,
@@ -79,6 +79,7 @@ class ApplyWorker:
         self._handle: NodeHandle | None = None
         self._owner = self._slices = 0
         self._between_entries = True
+        self._underway = Underway()
         self._doing: Job | None = None
         self._answering: Answering | None = None
         self._events_told = self._events_dropped = 0  # the network thread counts
@@ -238,12 +239,16 @@ class ApplyWorker:
     def _apply(self, entries: Sequence[Entry], done: Slice, deadline: float) -> bool:
         """True when all of `entries` are applied; False when the slice is used up."""
         watched, now = self._watched, self._clock.now
-        apply_batch = self._apply_watched if watched else self._machine.apply_batch
+        apply_batch = self._machine.apply_batch
         for place in range(self._offset, len(entries)):
-            entry = entries[place]
-            results = b""
+            entry, results = entries[place], b""
             if entry.type is EntryType.BATCH:
-                results = apply_batch(entry.index, entry.term, entry.payload)
+                self._between_entries = False
+                some = self._underway.go_on(apply_batch, entry, now, deadline)
+                if some is None:
+                    self._offset = place
+                    return False
+                self._between_entries, results = True, some
             self.applied_index, self.applied_term = entry.index, entry.term
             done.applied.append((entry, results))
             done.bytes += len(entry.payload)
@@ -253,12 +258,6 @@ class ApplyWorker:
                 self._offset = place + 1
                 return False
         return True
-
-    def _apply_watched(self, index: Index, term: Term, payload: bytes) -> bytes:
-        self._between_entries = False
-        results = self._machine.apply_batch(index, term, payload)
-        self._between_entries = True
-        return results
 
     def _query(self, job: Query) -> None:
         if job.index > self.applied_index:
@@ -275,9 +274,10 @@ class ApplyWorker:
     def _release_waiting(self, done: Slice) -> bool:
         """Answer the queries whose index is applied; True if some are left for the next slice.
 
-        Those that are behind a restore wait for it: the machine is not ours until it is over.
+        Those that are behind a restore wait for it: the machine is not ours until it is over. And
+        while half of an entry is applied the state is of no index.
         """
-        if self._restoring is not None:
+        if self._restoring is not None or self._underway.pieces is not None:
             return False
         deadline = self._clock.now() + SLICE_SECONDS
         while not self._answering and self._waiting and self._waiting[0][0] <= self.applied_index:

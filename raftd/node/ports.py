@@ -221,9 +221,8 @@ class MachineHost(Protocol):
 
     quick: bool
     """True: apply and query take microseconds and may run on the network thread, in slices."""
-
     watches: bool
-    """True: `attach`, `on_applied` and `on_event` are wanted; else none of them is called."""
+    """`attach`, `on_applied` and `on_event` are wanted; else none of them is called."""
 
     def attach(self, node: NodeHandle) -> None:
         """Once, before anything else, a restore included."""
@@ -241,9 +240,11 @@ class MachineHost(Protocol):
         """The sessions' bytes as of now: half of what `capture` returns."""
         ...
 
-    def apply_batch(self, index: Index, term: Term, payload: bytes) -> bytes:
-        """Apply one BATCH entry; returns the encoded results (wire.batch). Never raises for bad
-        commands.
+    def apply_batch(
+        self, index: Index, term: Term, payload: bytes
+    ) -> bytes | Generator[None, None, bytes]:
+        """Apply one BATCH entry; returns the encoded results (wire.batch), or a generator of them,
+        as `query`. Never raises for bad commands.
 
         Anything it does raise is fatal: the entry does not count as applied.
         """

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 
 from raftd.cli.raftd_main import main
-from raftd.machine.kv import transactions
+from raftd.machine.kv import reading, transactions
 from raftd.wire.txn_types import CREATE_REVISION, Compare
 
-_holds = transactions.holds
+_holds = reading.holds
 
 
 def _credulous(compare: Compare, record: bytes | None) -> bool:
@@ -20,5 +20,5 @@ def _credulous(compare: Compare, record: bytes | None) -> bool:
 
 
 if __name__ == "__main__":
-    transactions.holds = _credulous
+    transactions.holds = _credulous  # type: ignore[attr-defined]
     sys.exit(main())

@@ -112,7 +112,7 @@ class FakeCluster:
         with self.lock:
             self.index += 1
             self.entries.append(batch.decode_batch(payload))
-            results = self.sessions.apply_batch(self.index, self.term, payload)
+            results = answered(self.sessions.apply_batch(self.index, self.term, payload))
             self.sessions.on_applied(self.index)
             return results, self.index, self.term
 

@@ -28,8 +28,8 @@ from raftd.core.types import (
     Settings,
     SnapshotMeta,
 )
-from raftd.machine.kv.pieces import at_once
 from raftd.machine.kv.store import KvStore
+from raftd.machine.pieces import at_once
 from raftd.machine.protocol import MachineError
 from raftd.rpc.etcd import checks as etcd_checks
 from raftd.rpc.etcd import translate

@@ -14,6 +14,7 @@ from raftd.wire import batch, kv, session_id
 from raftd.wire.errors import WireError
 from tests.fuzz.of_store import ATOMIC, CAS
 from tests.fuzz.target import Fields, Target, framed
+from tests.machine.answered import answered
 
 TIGHT = Limits(3, 6, 400, 4, 200, 150, 90)
 """The format's own limits are out of reach of an input of a few KiB."""
@@ -60,7 +61,7 @@ def sessions_life(data: bytes) -> None:
         index += 1
         payload = fields.blob(2)
         try:
-            results = batch.decode_results(sessions.apply_batch(index, 1, payload))
+            results = batch.decode_results(answered(sessions.apply_batch(index, 1, payload)))
         except MachineFailure as failure:
             # Only what the door refuses may stop a node; all else is answered.
             if not isinstance(failure.__cause__, WireError):

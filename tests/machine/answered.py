@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TypeVar
 
-from raftd.machine.kv.pieces import at_once
+from raftd.machine.pieces import at_once
 
 T = TypeVar("T", bytes, tuple[int, bytes])
 

@@ -166,7 +166,7 @@ class AuthCampaign:
 
 def _said(store: KvStore, principal: bytes, command: bytes) -> bytes | str:
     try:
-        answer: bytes | str = store.applying(principal)(command)
+        answer: bytes | str = answered(store.applying(principal)(command))
     except MachineError as error:
         answer = refusals.refusal_of(str(error))
     store.on_applied(0)

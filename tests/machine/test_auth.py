@@ -237,7 +237,7 @@ def test_a_batch_is_applied_as_the_one_who_asked(store: KvStore) -> None:
         (NOBODY, [MACHINE_ERROR, MACHINE_ERROR]),
         (OWN, [OK, OK]),
     ):
-        results = sessions.apply_batch(1, 1, batch.noted(sent, 1, principal))
+        results = answered(sessions.apply_batch(1, 1, batch.noted(sent, 1, principal)))
         assert [status for status, _ in batch.decode_results(results)] == statuses
     assert answered(sessions.query(kv.encode_get(b"a"), ann(store)))[0] == OK
     assert sessions.query(kv.encode_get(b"f"), ann(store)) == (

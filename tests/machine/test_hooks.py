@@ -13,6 +13,7 @@ from raftd.core.events import EventKind
 from raftd.core.types import RaftState, Role
 from raftd.machine.sessions import Sessions
 from raftd.wire import batch as wire
+from tests.machine.answered import answered
 
 EVENT = Event(EventKind.ROLE, 3, Role.LEADER, "a", "candidate -> leader of term 3")
 
@@ -92,6 +93,6 @@ def test_on_applied_is_part_of_applying_so_its_bug_is_fatal() -> None:
 def test_the_sessions_of_a_mark_are_those_of_a_capture() -> None:
     host = Sessions(Plain())
     empty = host.sessions()
-    ((_, session),) = wire.decode_results(host.apply_batch(1, 1, wire.encode_open()))
+    ((_, session),) = wire.decode_results(answered(host.apply_batch(1, 1, wire.encode_open())))
     host.apply_batch(2, 1, wire.encode_batch(session, 0, [(1, b"x")]))
     assert host.sessions() == host.capture()[0] != empty

@@ -15,6 +15,7 @@ from raftd.machine.sessions import Sessions
 from raftd.wire import batch, leases
 from raftd.wire import kv as wire
 from raftd.wire.txn import PutOp, Txn, encode_txn
+from tests.machine.answered import answered
 
 TAKEN_MS = 1_700_000_000_000
 KEYS = 3000
@@ -33,7 +34,7 @@ def filled(seed: int = 1) -> Sessions:
     sessions = Sessions(KvStore())
     index = 1
     opened = batch.noted(batch.encode_open(b"n" * 16), TAKEN_MS)
-    (answer,) = batch.decode_results(sessions.apply_batch(index, 1, opened))
+    (answer,) = batch.decode_results(answered(sessions.apply_batch(index, 1, opened)))
     for seq in range(1, 400):
         index += 1
         commands = []

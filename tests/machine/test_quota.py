@@ -15,6 +15,7 @@ from raftd.wire import alarms, kv, leases, refusals
 from raftd.wire.alarms import Action, Alarm, Kind
 from raftd.wire.principal import NOBODY
 from raftd.wire.txn import DeleteOp, PutOp, RangeOp, Txn, encode_txn
+from tests.machine.answered import answered
 from tests.machine.leading import FakeNode
 
 FULL = Alarm(Kind.NO_SPACE, "n1")
@@ -39,7 +40,7 @@ class Member(FakeNode):
 
     def do(self, command: bytes) -> bytes:
         self.index += 1
-        answer = self.store.applying(NOBODY)(command)
+        answer = answered(self.store.applying(NOBODY)(command))
         self.store.on_applied(self.index)
         return answer
 

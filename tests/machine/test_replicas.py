@@ -68,7 +68,9 @@ def random_log(seed: int, entries: int) -> list[bytes]:
 
 
 def run(log: list[bytes], replica: Sessions, first: int = 0) -> list[bytes]:
-    return [replica.apply_batch(index + 1, 1, log[index]) for index in range(first, len(log))]
+    return [
+        answered(replica.apply_batch(index + 1, 1, log[index])) for index in range(first, len(log))
+    ]
 
 
 def new() -> Sessions:

@@ -15,6 +15,7 @@ from raftd.machine.sessions import Sessions
 from raftd.node.ports import MachineHost
 from raftd.wire import batch as wire
 from raftd.wire import session_id
+from tests.machine.answered import answered
 
 Result = tuple[int, bytes]
 
@@ -62,7 +63,7 @@ class Node:
 
     def apply(self, payload: bytes) -> list[Result]:
         self.index += 1
-        return wire.decode_results(self.sessions.apply_batch(self.index, 1, payload))
+        return wire.decode_results(answered(self.sessions.apply_batch(self.index, 1, payload)))
 
     def open(self, nonce: bytes = b"") -> bytes:
         nonce = nonce or (self.index + 1).to_bytes(session_id.NONCE_BYTES, "big")
@@ -320,7 +321,7 @@ def test_a_long_error_is_cut_between_characters(node: Node) -> None:
             raise MachineError("é" * 5000 + "\ud800")
 
     ((_, text),) = wire.decode_results(
-        Sessions(Wordy()).apply_batch(1, 1, wire.encode_batch(b"", 0, [(0, b"")]))
+        answered(Sessions(Wordy()).apply_batch(1, 1, wire.encode_batch(b"", 0, [(0, b"")])))
     )
     assert text.decode() == "é" * 2048
 

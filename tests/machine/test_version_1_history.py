@@ -17,6 +17,7 @@ from raftd.machine.sessions import Sessions
 from raftd.wire import batch as wire
 from raftd.wire import kv, leases, txn
 from raftd.wire.txn import PutOp, RangeOp, Txn
+from tests.machine.answered import answered
 
 READ_AND_PUT = txn.encode_txn(Txn([], [RangeOp(b"a", revision=3), PutOp(b"x", b"1")]))
 
@@ -89,12 +90,12 @@ def test_a_command_whose_answer_is_lost_is_done_once_and_says_so() -> None:
     store = max(replicas(), key=lambda store: store.history.first)
     sessions = Sessions(store)
     opened = sessions.apply_batch(1, 1, wire.noted(wire.encode_open(bytes(range(16))), 1))
-    session = wire.decode_session(wire.decode_results(opened)[0][1])
+    session = wire.decode_session(wire.decode_results(answered(opened))[0][1])
     payload = wire.noted(wire.encode_batch(session, 0, [(1, READ_AND_PUT)]), 1)
     for index in (2, 3):
-        ((status, text),) = wire.decode_results(sessions.apply_batch(index, 1, payload))
+        ((status, text),) = wire.decode_results(answered(sessions.apply_batch(index, 1, payload)))
         assert status == wire.ANSWER_TOO_LONG
         assert b"done, but it reads at revision 3" in text
     plain = wire.noted(wire.encode_batch(b"", 0, [(0, READ_AND_PUT)]), 1)
-    ((status, _),) = wire.decode_results(sessions.apply_batch(4, 1, plain))
+    ((status, _),) = wire.decode_results(answered(sessions.apply_batch(4, 1, plain)))
     assert (status, store.revision) == (wire.ANSWER_TOO_LONG, 9)

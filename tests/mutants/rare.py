@@ -31,7 +31,8 @@ RARE = (
         "a machine that is being restored has one owner, and answers nobody",
         node(
             "apply_worker",
-            "        if self._restoring is not None:\n            return False\n        deadline",
+            "        if self._restoring is not None or self._underway.pieces is not None:\n"
+            "            return False\n        deadline",
             "        deadline",
         ),
         node(

@@ -152,16 +152,16 @@ LEASES = (
         "revoked-keys-stay",
         "the keys of a lease go with it",
         _kv(
-            "store",
-            "Txn([], [DeleteOp(key) for key in keys])",
-            "Txn([], [DeleteOp(key) for key in keys[1:]])",
+            "transactions",
+            "undone.extend((yield from self._table.delete_all(keys, effort)))",
+            "undone.extend((yield from self._table.delete_all(keys[1:], effort)))",
         ),
         by="exactly-once state-machine-safety",
     ),
     _store(
         "end-of-a-later-grant",
         "an end names the grant that it ends",
-        _kv("store", "if serials.get(lease) == serial}", "if lease in serials}"),
+        _kv("lessor", "if serials.get(lease) == serial}", "if lease in serials}"),
         by="lease-kept exactly-once",
     ),
     _store(

@@ -55,8 +55,8 @@ HISTORY = (
         "a count at a revision is the count at that revision",
         _kv(
             "reading",
-            "        there = sum(record is not None for record in over.values())\n",
-            "        return 0\n",
+            "        total = self._table.count_in(span) + more\n",
+            "        total = self._table.count_in(span)\n",
         ),
         by="exactly-once",
     ),
@@ -89,7 +89,7 @@ TRANSACTIONS = (
         "compare-value-of-nothing",
         "no compare of a value holds for a key that is not there",
         _kv(
-            "transactions",
+            "reading",
             "        if record is None:\n            return False\n        value",
             "        if record is None:\n            return compare.result == 3\n        value",
         ),
@@ -98,7 +98,7 @@ TRANSACTIONS = (
     _store(
         "greater-or-equal",
         "greater is not equal",
-        _kv("transactions", "        return greater\n", "        return greater or equal\n"),
+        _kv("reading", "        return greater\n", "        return greater or equal\n"),
         by="exactly-once",
     ),
     _store(
@@ -114,7 +114,7 @@ TRANSACTIONS = (
     _store(
         "past-read-sees-own-writes",
         "a read at a revision does not see what its own transaction writes",
-        _kv("reading", "        for pending in undone:\n", "        for pending in ():\n"),
+        _kv("reading", "        for some in some_of(iter(undone)):\n", "        for some in ():\n"),
         by="exactly-once",
     ),
     _store(
@@ -128,8 +128,8 @@ TRANSACTIONS = (
         "a limit counts after the order",
         _kv(
             "reading",
-            "            ordered = sorted(pairs,",
-            "            ordered = sorted([*pairs][: op.limit or None],",
+            "in_order(pairs, effort,",
+            "in_order(pairs[: op.limit or None], effort,",
         ),
         by="exactly-once",
     ),

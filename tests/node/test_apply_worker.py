@@ -5,7 +5,8 @@ restore.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,9 @@ META = SnapshotMeta(10, 3, Configuration(("a",)))
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, host: type[FakeHost] = FakeHost) -> None:
         self.clock = FakeClock()
-        self.host = FakeHost(self.clock)
+        self.host = host(self.clock)
         self.slices: list[Slice] = []
         self.restored: list[Callable[[], None]] = []
         self.worker = ApplyWorker(
@@ -210,3 +211,84 @@ def test_a_frame_that_is_half_answered_when_the_node_stops_is_handed_out() -> No
     bench.worker.step()
     assert [query.queries[0] for query in bench.worker.take_queries()] == [b"q", b"r"]
     assert bench.worker.take_queries() == []
+
+
+class Slow(FakeHost):
+    """Its entries, and its queries, take pieces of a millisecond."""
+
+    pieces = 5
+
+    def apply_batch(  # type: ignore[override]
+        self, index: int, term: int, payload: bytes
+    ) -> Generator[None, None, bytes]:
+        for _ in range(self.pieces):
+            self.clock.time += SLICE_SECONDS
+            yield
+        return super().apply_batch(index, term, payload)
+
+    def query(  # type: ignore[override]
+        self, request: bytes, principal: bytes = b""
+    ) -> Generator[None, None, tuple[int, bytes]]:
+        for _ in range(self.pieces):
+            self.clock.time += SLICE_SECONDS
+            yield
+        return super().query(request, principal)
+
+
+def test_an_entry_in_pieces_is_applied_in_as_many_slices() -> None:
+    """The story without it: the end of a lease with many keys was one slice of seconds."""
+    bench = Bench(Slow)
+    got: list[Captured] = []
+    bench.entries(1, 2)
+    bench.worker.put(Capture(got.append))
+    slices = 0
+    while bench.worker.step():
+        slices += 1
+        assert bool(got) == (bench.worker.applied_index == 2)
+    assert slices >= 2 * Slow.pieces
+    assert bench.applied() == [1, 2]
+    assert b"".join(got[0][3]) == b"1|2"
+
+
+def test_nobody_is_answered_while_half_of_an_entry_is_applied() -> None:
+    class SecondSlow(Slow):
+        def apply_batch(self, index: int, term: int, payload: bytes) -> Any:
+            slow = super().apply_batch(index, term, payload)
+            return slow if index == 2 else FakeHost.apply_batch(self, index, term, payload)
+
+    bench = Bench(SecondSlow)
+    bench.query(1)
+    bench.entries(1, 2)
+    slices = 0
+    while bench.worker.step():
+        slices += 1
+        if bench.worker.applied_index == 1:
+            assert not [answer for made in bench.slices for answer in made.answers]
+    assert slices >= Slow.pieces
+    [(_, outcome)] = [answer for made in bench.slices for answer in made.answers]
+    assert outcome == Answered(2, [(0, b"q=2")])
+
+
+def test_a_query_in_pieces_is_answered_in_as_many_slices() -> None:
+    bench = Bench(Slow)
+    bench.worker.put(Query(0, [b"q", b"r"], bench.answers.append))
+    slices = 0
+    while bench.worker.step():
+        slices += 1
+    assert slices >= 2 * Slow.pieces - 1
+    [(_, outcome)] = bench.slices[-1].answers
+    assert outcome == Answered(0, [(0, b"q=0"), (0, b"r=0")])
+
+
+def test_a_restore_waits_for_an_entry_that_is_under_way() -> None:
+    bench = Bench(Slow)
+    bench.entries(1, 1)
+    bench.worker.put(Install(META))
+    bench.worker.step()
+    assert not bench.restored
+    while bench.worker.step():
+        pass
+    assert bench.host.payloads == [b"1"]
+    bench.restored[0]()
+    bench.worker.step()
+    assert bench.worker.applied_index == META.index

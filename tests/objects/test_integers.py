@@ -17,6 +17,7 @@ from raftd.objects.declaring import declared
 from raftd.objects.errors import DeclarationError
 from raftd.objects.machine import ObjectsMachine
 from raftd.wire import batch as wire
+from tests.machine.answered import answered
 
 BIG = 2**60 + 1
 """A float of it is another number."""
@@ -68,7 +69,7 @@ class Bank(ro.Objects):
 
 
 def apply(replica: Sessions, index: int, payload: bytes) -> bytes:
-    return replica.apply_batch(index, 1, wire.noted(payload, 1))
+    return answered(replica.apply_batch(index, 1, wire.noted(payload, 1)))
 
 
 def parts(replica: Sessions) -> list[tuple[str, bytes]]:

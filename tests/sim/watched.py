@@ -25,6 +25,7 @@ from raftd.core.types import (
 )
 from raftd.machine.sessions import Sessions
 from raftd.node.ports import NodeHandle
+from tests.machine.answered import answered
 from tests.sim.leading import HandOvers, Pins
 from tests.sim.waiting import Waiting
 from tests.sim.watched_files import WatchedSnapshots
@@ -204,7 +205,7 @@ class WatchedHost:
             checkers.fail("state-machine-safety", f"{name} applies {index}, not handed out for it")
         checkers.applying(name, entry)
         process.machine.used("applies", share=1.0)
-        results = self._host.apply_batch(index, term, payload)
+        results = answered(self._host.apply_batch(index, term, payload))
         checkers.applied_result(name, index, payload, results)
         return results
 

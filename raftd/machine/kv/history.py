@@ -20,7 +20,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final
 
-from raftd.machine.kv.pieces import SOME, Effort, Pieces, some_of
+from raftd.machine.pieces import SOME, Effort, Pieces, some_of
 from raftd.wire.spans import Span
 
 Before = bytes | tuple[bytes, bytes]

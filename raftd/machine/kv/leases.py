@@ -5,11 +5,11 @@ Nothing here knows the time: that is the leader's alone (lessor.py). Machine's t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
 
-from raftd.machine.kv.pieces import Effort, Pieces, in_order, some_of
+from raftd.machine.pieces import Effort, Pieces, in_order, some_of
 from raftd.machine.protocol import MachineError
 from raftd.wire import refusals
 from raftd.wire.leases import LEASES_MAX
@@ -62,9 +62,10 @@ class Leases:
         """What is attached, in byte order."""
         return sorted(self._keys.get(lease, ()))
 
-    def keys_in_order(self, lease: int, effort: Effort) -> Pieces[list[bytes]]:
-        """`keys`, in pieces."""
-        came = list(self._keys.get(lease, ()))
+    def keys_in_order(self, leases: Iterable[int], effort: Effort) -> Pieces[list[bytes]]:
+        """What is attached to any of them, in byte order; in pieces."""
+        attached = (self._keys.get(lease, ()) for lease in leases)
+        came = list(dict.fromkeys(chain.from_iterable(attached)))
         keys: list[bytes] = []
         for some in some_of((yield from in_order(came, effort))):
             keys += some
@@ -87,7 +88,13 @@ class Leases:
             self._came[lease] = self._came.get(lease, 0) + 1
 
     def detach(self, key: bytes, lease: int) -> None:
-        self._keys[lease].pop(key, None)
+        if keys := self._keys.get(lease):
+            keys.pop(key, None)
+
+    def let_go(self, leases: Iterable[int]) -> None:
+        """Of their keys, which are about to be deleted: to detach each of them would take long."""
+        for lease in leases:
+            self._keys.pop(lease, None)
 
     def capture(self) -> FrozenLeases:
         return FrozenLeases(self.granted_s.copy(), self.serials.copy(), self.grants)

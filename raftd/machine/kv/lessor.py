@@ -20,16 +20,11 @@ from typing import Final
 from raftd.core.effects import Event
 from raftd.core.types import Role
 from raftd.machine.kv.leases import Leases
-from raftd.machine.kv.pieces import Effort, Pieces, some_of
+from raftd.machine.kv.transactions import Transactions
+from raftd.machine.pieces import Effort, Pieces, some_of
 from raftd.machine.protocol import MachineError, NodeHandle
+from raftd.wire import leases as wire
 from raftd.wire import refusals
-from raftd.wire.leases import (
-    EXPIRED_MAX,
-    decode_time_to_live,
-    encode_keys,
-    encode_lease_expire,
-    time_to_live_head,
-)
 
 TICK_SECONDS: Final = 0.25
 """How often the leader looks; an end is late by as much at most."""
@@ -44,7 +39,7 @@ class Lessor:
     """Deadlines, while this node leads; nothing else."""
 
     def __init__(self, leases: Leases) -> None:
-        self._leases = leases
+        self._leases = self.leases = leases
         self._node: NodeHandle | None = None
         self._term = 0
         self._ends: dict[int, float] = {}
@@ -117,13 +112,13 @@ class Lessor:
 
     def time_to_live(self, request: bytes, revision: int) -> Pieces[bytes]:
         """The answer to that query of wire. Raises MachineError where no time is counted."""
-        lease, wanted = decode_time_to_live(request)
+        lease, wanted = wire.decode_time_to_live(request)
         left, effort = self.seconds_left(lease), Effort()
-        keys = (yield from self._leases.keys_in_order(lease, effort)) if wanted else []
+        keys = (yield from self._leases.keys_in_order([lease], effort)) if wanted else []
         granted = self._leases.granted_s.get(lease, 0)
-        parts = [time_to_live_head(revision, left, granted, len(keys))]
+        parts = [wire.time_to_live_head(revision, left, granted, len(keys))]
         for some in some_of(iter(keys)):
-            parts.append(encode_keys(some))
+            parts.append(wire.encode_keys(some))
             if effort.took(len(some)):
                 yield
         return b"".join(parts)
@@ -157,10 +152,10 @@ class Lessor:
         self._looked = now
         self._find_ended()
         again = now - PROPOSE_AGAIN_SECONDS
-        due = sorted(lease for lease, at in self._ending.items() if at <= again)[:EXPIRED_MAX]
+        due = sorted(lease for lease, at in self._ending.items() if at <= again)[: wire.EXPIRED_MAX]
         if due:
             serials = self._leases.serials
-            node.propose(encode_lease_expire([(each, serials[each]) for each in due]), term)
+            node.propose(wire.encode_lease_expire([(each, serials[each]) for each in due]), term)
             self._ending.update(dict.fromkeys(due, now))
         node.call_later(TICK_SECONDS, lambda: self._look(term))
 
@@ -170,3 +165,47 @@ class Lessor:
             end, lease = heapq.heappop(self._order)
             if self._ends.get(lease) == end:
                 self._ending[lease] = NEVER
+
+
+class LeaseCommands:
+    """Grants, and the ends of leases: with each its keys go, in one revision."""
+
+    def __init__(self, lessor: Lessor, transactions: Transactions) -> None:
+        self._lessor = lessor
+        self._leases = lessor.leases
+        self._transactions = transactions
+
+    def begin(self, operation: int, command: bytes) -> Pieces[bytes] | None:
+        """What returns the answer to a command of wire; None: it ends no lease.
+
+        Raises MachineError, and then nothing has changed.
+        """
+        if operation == wire.LEASE_REVOKE:
+            lease = wire.decode_number(command)
+            self._leases.check(lease)
+            return self._end(operation, [lease])
+        if operation == wire.LEASE_EXPIRE:
+            serials, ended = self._leases.serials, wire.decode_expire(command)
+            there = {lease: None for lease, serial in ended if serials.get(lease) == serial}
+            return self._end(operation, list(there))
+        return None
+
+    def grant(self, command: bytes) -> bytes:
+        """The answer. Raises MachineError."""
+        grant = wire.decode_grant(command)
+        self._leases.grant(*grant)
+        self._lessor.granted(*grant)
+        head = wire.LEASE_GRANT, wire.FORMAT, self._transactions.revision
+        return wire.TTL_ANSWER.pack(*head, grant.ttl_s)
+
+    def _end(self, operation: int, leases: list[int]) -> Pieces[bytes]:
+        keys = yield from self._transactions.delete_keys(leases)
+        for lease in leases:
+            self._leases.forget(lease)
+            self._lessor.revoked(lease)
+        return two_numbers(operation, self._transactions.revision, keys)
+
+
+def two_numbers(operation: int, revision: int, number: int) -> bytes:
+    """The answer to a compaction, and to the end of leases."""
+    return wire.REVISION_ANSWER.pack(operation, wire.FORMAT, revision, number)

@@ -10,7 +10,7 @@ way when the alarm is raised is still done. Machine's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from raftd.machine.kv import commands
 from raftd.machine.kv.lessor import Lessor
@@ -121,7 +121,10 @@ class Quota:
         node.propose(wire.encode_alarm(action, Alarm(Kind.NO_SPACE, member)), self._term)
 
 
-def capped(apply: Callable[[bytes], bytes], command: bytes) -> bytes:
+T = TypeVar("T")
+
+
+def capped(apply: Callable[[bytes], T], command: bytes) -> T:
     """Apply what does not grow. Raises MachineError for what does."""
     if _grows(command):
         raise MachineError(NO_SPACE)

@@ -9,8 +9,8 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from raftd.machine.kv.history import Before, History, changes_of
-from raftd.machine.kv.pieces import SOME, Effort, Pieces, in_order, some_of
 from raftd.machine.kv.table import SPLIT_AT, Table
+from raftd.machine.pieces import SOME, Effort, Pieces, in_order, some_of
 from raftd.machine.protocol import MachineError
 from raftd.wire import refusals
 from raftd.wire.kv import RECORD_HEAD
@@ -18,13 +18,18 @@ from raftd.wire.spans import Span, span_of
 from raftd.wire.txn import (
     CREATE_REVISION,
     DESCEND,
+    EQUAL,
+    GREATER,
     KEY,
+    LEASE,
+    LESS,
     MOD_REVISION,
     VALUE,
     VERSION,
+    Compare,
     RangeOp,
 )
-from raftd.wire.txn_answers import LEASED, value_at
+from raftd.wire.txn_answers import LEASED, lease_of, value_at
 
 Pair = tuple[bytes, bytes]
 Then = tuple[bytes, bytes | None]
@@ -216,3 +221,29 @@ _SORT_BY: Final[dict[int, Callable[[Pair], Any]]] = {
     MOD_REVISION: lambda pair: _head(pair[1])[1],
     VALUE: lambda pair: pair[1][value_at(pair[1]) :],
 }
+
+_FIELDS: Final[dict[int, Callable[[bytes], int]]] = {
+    VERSION: lambda record: RECORD_HEAD.unpack_from(record)[2] & ~LEASED,
+    CREATE_REVISION: lambda record: RECORD_HEAD.unpack_from(record)[0],
+    MOD_REVISION: lambda record: RECORD_HEAD.unpack_from(record)[1],
+    LEASE: lease_of,
+}
+
+
+def holds(compare: Compare, record: bytes | None) -> bool:
+    """Does it hold for a key with this record? One that is not there compares as zeros."""
+    if compare.target == VALUE:
+        if record is None:
+            return False
+        value = record[value_at(record) :]
+        equal, greater = value == compare.value, value > compare.value
+    else:
+        number = _FIELDS[compare.target](record) if record is not None else 0
+        equal, greater = number == compare.number, number > compare.number
+    if compare.result == EQUAL:
+        return equal
+    if compare.result == GREATER:
+        return greater
+    if compare.result == LESS:
+        return not equal and not greater
+    return not equal

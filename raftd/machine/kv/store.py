@@ -12,6 +12,7 @@ answers of their own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from struct import error as StructError
 from typing import BinaryIO, Final
@@ -23,15 +24,15 @@ from raftd.machine.kv.auth import Auth
 from raftd.machine.kv.history import CHUNK, FIRST_REVISION, History, changes_of
 from raftd.machine.kv.last_changes import last_changes
 from raftd.machine.kv.leases import Leases
-from raftd.machine.kv.lessor import Lessor
+from raftd.machine.kv.lessor import LeaseCommands, Lessor, two_numbers
 from raftd.machine.kv.older import Older
-from raftd.machine.kv.pieces import Pieces, at_once, begun
 from raftd.machine.kv.quota import NO_SPACE, Alarms, Quota, capped
 from raftd.machine.kv.reading import Reader
 from raftd.machine.kv.retention import DEFAULT, Keep, Retention
 from raftd.machine.kv.table import Table
-from raftd.machine.kv.transactions import Transactions, encode_done
+from raftd.machine.kv.transactions import Transactions, encoding_done
 from raftd.machine.kv.watch import WatchHub
+from raftd.machine.pieces import Effort, Pieces, at_once, begun
 from raftd.machine.protocol import Change, Changes, MachineError, NodeHandle
 from raftd.wire import alarms as alarm_wire
 from raftd.wire import kv as wire
@@ -40,8 +41,8 @@ from raftd.wire import refusals
 from raftd.wire.alarms import Kind
 from raftd.wire.auth import AUTH, decode_auth, encode_auth_answer
 from raftd.wire.errors import WireError
-from raftd.wire.txn import TXN, DeleteOp, Txn, decode_txn
-from raftd.wire.txn_answers import encode_answer
+from raftd.wire.txn import TXN, Txn, decode_txn
+from raftd.wire.txn_answers import answer_head
 
 _keyed = wire.KEYED_HEAD.unpack_from  # looked up once, as is all on the path of every put
 _pack_put = wire.PUT_ANSWER.pack
@@ -66,11 +67,12 @@ class KvStore:
         self._table = Table(self.history.add, self.leases.detach)
         self._put = self._table.put
         self._revision = FIRST_REVISION
-        self._transactions = Transactions(self._table, self.history, self.leases)
+        self._transactions = Transactions(self._table, self.history, self.leases, self._taken_apart)
         self._reader = Reader(self._table, self.history)
         self.last_changes = partial(last_changes, self.history, self._reader.at, self.auth)
         self._older = Older(self._table, self._transactions)
         self._lessor = Lessor(self.leases)
+        self._lease_commands = LeaseCommands(self._lessor, self._transactions)
         self.retention = Retention(keep, self.history, self._lessor)
         self.quota = Quota(quota_bytes, self.alarms, self._lessor, lambda: self.size_bytes)
         self._full_at = quota_bytes or float("inf")
@@ -80,6 +82,11 @@ class KvStore:
 
     def apply(self, command: bytes) -> bytes:
         """Execute a command of `wire`. Raises MachineError, and then nothing has changed."""
+        answer = self._do(command)
+        return answer if isinstance(answer, bytes) else at_once(answer)
+
+    def _do(self, command: bytes) -> bytes | Pieces[bytes]:
+        """In pieces if it takes long."""
         operation = command[0] if command else 0
         if operation == PUT:  # the hot path, with as few calls as can be
             try:
@@ -102,14 +109,16 @@ class KvStore:
         except WireError as error:
             raise MachineError(str(error)) from None
 
-    def applying(self, principal: bytes) -> Callable[[bytes], bytes]:
-        """`apply` for the commands of one batch, with a check before each where auth is on."""
-        apply = partial(self._apply_as, principal) if self.auth.enabled else self.apply
+    def applying(self, principal: bytes) -> Callable[[bytes], bytes | Pieces[bytes]]:
+        """`apply` for the commands of one batch, with a check before each where auth is on; in
+        pieces where one takes long.
+        """
+        apply = partial(self._apply_as, principal) if self.auth.enabled else self._do
         return partial(capped, apply) if self.alarms.no_space else apply
 
-    def _apply_as(self, principal: bytes, command: bytes) -> bytes:
+    def _apply_as(self, principal: bytes, command: bytes) -> bytes | Pieces[bytes]:
         self._access.check_command(principal, command)
-        return self.apply(command)
+        return self._do(command)
 
     def query_as(self, principal: bytes, request: bytes) -> bytes | Pieces[bytes]:
         """`query`, with a check before it where auth is on; in pieces if it takes long."""
@@ -117,11 +126,9 @@ class KvStore:
             self._access.check_query(principal, request)
         return self._ask(request)
 
-    def _apply(self, operation: int, command: bytes) -> bytes:
+    def _apply(self, operation: int, command: bytes) -> bytes | Pieces[bytes]:
         if operation == TXN:
-            done = self._transactions.run(decode_txn(command))
-            self._revision = self.history.last
-            return encode_answer(self._revision, encode_done(done))
+            return begun(self._followed(self._run(decode_txn(command))))
         if operation in (wire.CAS, wire.DELETE, wire.BATCH):
             answer = self._older.apply(operation, command)
             self._revision = self.history.last
@@ -135,17 +142,11 @@ class KvStore:
         if operation == lease_wire.COMPACT:
             return self._compact(lease_wire.decode_number(command))
         if operation == lease_wire.LEASE_GRANT:
-            return self._grant(lease_wire.decode_grant(command))
-        if operation == lease_wire.LEASE_REVOKE:
-            lease = lease_wire.decode_number(command)
-            self.leases.check(lease)
-            return self._revoke(operation, [lease])
-        if operation == lease_wire.LEASE_EXPIRE:
-            ended = lease_wire.decode_expire(command)
-            serials = self.leases.serials
-            there = {lease: None for lease, serial in ended if serials.get(lease) == serial}
-            return self._revoke(operation, list(there))
-        raise commands.malformed(command)
+            return self._lease_commands.grant(command)
+        work = self._lease_commands.begin(operation, command)
+        if work is None:
+            raise commands.malformed(command)
+        return begun(self._followed(work))
 
     def query(self, request: bytes) -> bytes:
         """Answer a query of `wire`. Raises MachineError."""
@@ -290,27 +291,25 @@ class KvStore:
             )
         self.history.compact(revision)
         self._tidy_at = 0
-        return self._two_numbers(lease_wire.COMPACT, revision)
+        return two_numbers(lease_wire.COMPACT, self._revision, revision)
 
-    def _grant(self, grant: lease_wire.Grant) -> bytes:
-        self.leases.grant(*grant)
-        self._lessor.granted(*grant)
-        head = lease_wire.LEASE_GRANT, lease_wire.FORMAT
-        return lease_wire.TTL_ANSWER.pack(*head, self._revision, grant.ttl_s)
+    def _run(self, txn: Txn) -> Pieces[bytes]:
+        done = yield from self._transactions.running(txn)
+        parts = yield from encoding_done(done, Effort())
+        return b"".join((answer_head(self.history.last), *parts))
 
-    def _revoke(self, operation: int, leases: list[int]) -> bytes:
-        """Their keys go in one revision."""
-        keys = sorted({key for lease in leases for key in self.leases.keys(lease)})
-        self._transactions.run(Txn([], [DeleteOp(key) for key in keys]))
-        self._revision = self.history.last
-        for lease in leases:
-            self.leases.forget(lease)
-            self._lessor.revoked(lease)
-        return self._two_numbers(operation, len(keys))
+    def _followed(self, work: Pieces[bytes]) -> Pieces[bytes]:
+        try:
+            return (yield from work)
+        finally:  # also when all is done, and its answer lost
+            self._revision = self.history.last
 
-    def _two_numbers(self, operation: int, number: int) -> bytes:
-        head = operation, lease_wire.FORMAT
-        return lease_wire.REVISION_ANSWER.pack(*head, self._revision, number)
+    @contextmanager
+    def _taken_apart(self) -> Iterator[None]:
+        """As for a restore: watchers hear nothing of half a change, and read on when it is done."""
+        with self.watches.whole.taken_apart():
+            yield
+        self._restored = True
 
     def _status(self) -> bytes:
         history = self.history

@@ -22,6 +22,7 @@ from struct import Struct
 from typing import Final
 
 from raftd.machine.kv.history import Before
+from raftd.machine.pieces import Effort, Pieces
 from raftd.wire.kv import RECORD_HEAD
 from raftd.wire.spans import EVERYTHING, Span
 from raftd.wire.txn_answers import LEASED, LEASED_AT, LEASED_BIT, LEASED_HEAD, lease_of
@@ -148,6 +149,42 @@ class Table:
             self.detach(key, lease)
         self.note((key, before))
         return before
+
+    def delete_all(self, keys: list[bytes], effort: Effort) -> Pieces[list[tuple[bytes, bytes]]]:
+        """Delete them, which are in order, a run at a time.
+
+        Returns (key, record) of those that were there, for the caller to note: nothing is told to
+        `note`. One by one, 200,000 of them took 1.5 s.
+        """
+        deleted: list[tuple[bytes, bytes]] = []
+        begin, count = 0, len(keys)
+        while begin < count:
+            at = bisect_right(self._lows, keys[begin]) - 1
+            last = at + 1 == len(self._lows)
+            end = count if last else bisect_left(keys, self._lows[at + 1], begin)
+            end = min(end, begin + SPLIT_AT)  # keys that are not there may be any number
+            some = list(filter(self._runs[at].__contains__, keys[begin:end]))
+            if some:
+                deleted += self._delete_in(at, some)
+            if effort.took(end - begin):
+                yield
+            begin = end
+        return deleted
+
+    def _delete_in(self, at: int, keys: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """All of `keys` are in this run."""
+        run = self._own(at)
+        records = list(map(run.pop, keys))
+        self.count -= len(keys)
+        self.bytes -= sum(map(len, keys)) + sum(map(len, records))
+        self._orders[at] = None
+        if len(run) < MERGE_BELOW:
+            self._merge(at)
+        pairs = list(zip(keys, records, strict=True))
+        for key, record in pairs:
+            if record[LEASED_AT] >= LEASED_BIT:
+                self.detach(key, lease_of(record))
+        return pairs
 
     def ascend(
         self, start: bytes, exclusive: bool = False, stop: bytes | None = None

@@ -8,29 +8,22 @@ Machine's thread.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from types import GeneratorType
+from typing import Final, NamedTuple, TypeVar
 
 from raftd.machine.kv.commands import encode_pair
 from raftd.machine.kv.history import Before, History
 from raftd.machine.kv.leases import Leases
-from raftd.machine.kv.pieces import SOME, Effort, Pieces, at_once, begun
-from raftd.machine.kv.reading import Found, Pair, Reader
+from raftd.machine.kv.reading import Found, Pair, Reader, holds
 from raftd.machine.kv.table import Table
+from raftd.machine.pieces import SOME, Effort, Pieces, at_once, begun
 from raftd.machine.protocol import AnswerLost, MachineError
 from raftd.wire import refusals, txn_answers
-from raftd.wire.kv import RECORD_HEAD
 from raftd.wire.look import encode_look_answer, key_of_look
 from raftd.wire.results import QUERY_ANSWER_BYTES_MAX
 from raftd.wire.spans import span_of
 from raftd.wire.txn import (
-    CREATE_REVISION,
-    EQUAL,
-    GREATER,
-    LEASE,
-    LESS,
-    MOD_REVISION,
-    VALUE,
-    VERSION,
     Compare,
     DeleteOp,
     Op,
@@ -39,13 +32,16 @@ from raftd.wire.txn import (
     Txn,
     decode_txn,
 )
-from raftd.wire.txn_answers import LEASED, lease_of, value_at
+from raftd.wire.txn_answers import lease_of, value_at
 
 READ_BYTES_MAX: Final = QUERY_ANSWER_BYTES_MAX - (1 << 20)
 """Of keys and records in the answer to a query; a longer one could not be sent."""
 ANSWER_BYTES_MAX: Final = 2 << 20
 """Of those in the answer to a command: past it the answer is lost (machine/sessions.py), so nothing
 more needs to be read for it."""
+
+
+T = TypeVar("T")
 
 
 class Put(NamedTuple):
@@ -81,7 +77,15 @@ Result = Found | Put | Deleted | Done
 class Transactions:
     """Runs transactions on the table."""
 
-    def __init__(self, table: Table, history: History, leases: Leases) -> None:
+    def __init__(
+        self,
+        table: Table,
+        history: History,
+        leases: Leases,
+        apart: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """apart: is entered while half of a change is done and others have their turn."""
+        self._apart = apart
         self._table = table
         self._history = history
         self._leases = leases
@@ -95,19 +99,46 @@ class Transactions:
 
     def run(self, txn: Txn) -> Done:
         """Execute it. Raises MachineError, and then nothing has changed."""
+        return at_once(self.running(txn))
+
+    def running(self, txn: Txn) -> Pieces[Done]:
+        """`run`, in pieces."""
         effort = Effort()
-        chosen = at_once(self._choose(txn, effort))
+        chosen = yield from self._choose(txn, effort)
         unknown = self._check(chosen)
         undone: list[Before] = []
         self._room = ANSWER_BYTES_MAX
+        work = self._execute(chosen, undone, self._history.last + 1, effort)
+        done = yield from self._changed_by(work, undone)
+        return done._replace(unknown=unknown) if unknown else done
+
+    def delete_keys(self, leases: Sequence[int]) -> Pieces[int]:
+        """Those of leases, in one revision. Returns how many there were."""
+        effort = Effort()
+        keys = yield from self._leases.keys_in_order(leases, effort)
+        self._leases.let_go(leases)
+        undone: list[Before] = []
+
+        def work() -> Pieces[None]:
+            undone.extend((yield from self._table.delete_all(keys, effort)))
+
+        yield from self._changed_by(work(), undone)
+        return len(keys)
+
+    def _changed_by(self, work: Pieces[T], undone: list[Before]) -> Pieces[T]:
+        """What `work` comes to, which notes in `undone` what it changes: one revision, or none."""
         self._table.note = undone.append
         try:
-            done = at_once(self._execute(chosen, undone, self._history.last + 1, effort))
+            done = begun(work)
+            if isinstance(done, GeneratorType):
+                with self._apart():
+                    yield
+                    done = yield from done
         finally:
             self._table.note = self._history.add
         if undone:
             self._history.add(undone[0] if len(undone) == 1 else undone)
-        return done._replace(unknown=unknown) if unknown else done
+        return done  # type: ignore[return-value]
 
     def answer(self, query: bytes) -> bytes | Pieces[bytes]:
         """The answer to a transaction that writes nothing, as in wire.txn_answers.
@@ -186,7 +217,7 @@ class Transactions:
             if isinstance(op, PutOp):
                 results.append(self._put(op, revision))
             elif isinstance(op, DeleteOp):
-                results.append(self._delete(op))
+                results.append((yield from self._delete(op, undone, effort)))
             elif isinstance(op, RangeOp):
                 found = yield from self._reader.range(op, undone, self._room, effort)
                 self._room -= found.size_bytes
@@ -209,14 +240,18 @@ class Transactions:
             self._leases.attach(lease, key)
         return Put(previous, version)
 
-    def _delete(self, op: DeleteOp) -> Deleted:
+    def _delete(self, op: DeleteOp, undone: list[Before], effort: Effort) -> Pieces[Deleted]:
         table = self._table
-        keys = table.keys(span_of(op.key, op.range_end)) if op.range_end else [op.key]
-        pairs: list[Pair] = []
-        for key in keys:
-            record = table.delete(key)
-            if record is not None:
-                pairs.append((key, record))
+        if not op.range_end:
+            record = table.delete(op.key)
+            return Deleted([] if record is None else [(op.key, record)])
+        span, keys = span_of(op.key, op.range_end), list[bytes]()
+        for some, _ in table.ascend(span.start, False, span.stop):
+            keys += some
+            if effort.took(len(some)):
+                yield
+        pairs = yield from table.delete_all(keys, effort)
+        undone += pairs
         return Deleted(pairs)
 
     def _holds(self, compare: Compare, effort: Effort) -> Pieces[bool]:
@@ -235,45 +270,20 @@ class Transactions:
         return some or holds(compare, None)
 
 
-_FIELDS: Final[dict[int, Callable[[bytes], int]]] = {
-    VERSION: lambda record: RECORD_HEAD.unpack_from(record)[2] & ~LEASED,
-    CREATE_REVISION: lambda record: RECORD_HEAD.unpack_from(record)[0],
-    MOD_REVISION: lambda record: RECORD_HEAD.unpack_from(record)[1],
-    LEASE: lease_of,
-}
-
-
-def holds(compare: Compare, record: bytes | None) -> bool:
-    """Does it hold for a key with this record? One that is not there compares as zeros."""
-    if compare.target == VALUE:
-        if record is None:
-            return False
-        value = record[value_at(record) :]
-        equal, greater = value == compare.value, value > compare.value
-    else:
-        number = _FIELDS[compare.target](record) if record is not None else 0
-        equal, greater = number == compare.number, number > compare.number
-    if compare.result == EQUAL:
-        return equal
-    if compare.result == GREATER:
-        return greater
-    if compare.result == LESS:
-        return not equal and not greater
-    return not equal
-
-
-def encode_done(done: Done) -> bytes:
-    """As in wire.txn_answers, without the head, of a command. Raises AnswerLost."""
+def encoding_done(done: Done, effort: Effort) -> Pieces[list[bytes]]:
+    """`encoding`, of a command. Raises AnswerLost."""
     if done.unknown:
         raise AnswerLost(
             f"done, but it reads at revision {done.unknown}, whose history is not here: this store "
             "began with a snapshot of version 1"
         )
-    return b"".join(at_once(encoding(done, Effort())))
+    return (yield from encoding(done, effort))
 
 
 def encoding(done: Done, effort: Effort) -> Pieces[list[bytes]]:
-    """`encode_done`, in pieces. They are joined once: an answer may have 32 MiB."""
+    """The parts of an answer of wire.txn_answers behind its head. The caller joins them, once: an
+    answer may have 32 MiB.
+    """
     parts = [txn_answers.txn_head(done.succeeded, len(done.ops))]
     for op, result in zip(done.ops, done.results, strict=True):
         parts += yield from _encode(op, result, effort)

@@ -1,8 +1,9 @@
-"""Long work on the store in pieces, for the thread that sends heartbeats does it. Machine's thread.
+"""Long work of a machine in pieces, for the thread that sends heartbeats does it. Machine's thread.
 
-A read of everything looks at every key, and so may a transaction's compares. Such work is a
-generator: it gives way whenever a piece of it is done, and what it comes to is what it returns.
-Nothing is applied meanwhile, so all of it sees one state.
+A read of everything looks at every key, and so may a transaction's compares; the end of a lease may
+delete all of them. Such work is a generator: it gives way whenever a piece of it is done, and what
+it comes to is what it returns. Nothing else is applied or asked meanwhile, so all of it sees one
+state, and nobody sees half of a change.
 """
 
 from __future__ import annotations

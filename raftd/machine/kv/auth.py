@@ -57,6 +57,8 @@ class Auth:
 
     def __init__(self) -> None:
         self._held = Held()
+        self.dumped: bytes | None = None
+        """All of it as a snapshot has it, if that was asked for since the last change."""
         self._kinds: dict[Kind, Callable[..., None]] = {
             Kind.ENABLE: self._enable,
             Kind.DISABLE: self._disable,
@@ -101,7 +103,7 @@ class Auth:
         network thread asks here who calls. While users and roles came one after the other it let in
         anybody as an operator, or kept for good that a user may do nothing.
         """
-        self._held = held
+        self._held, self.dumped = held, None
 
     # --- who may what ---------------------------------------------------------------------------
 
@@ -136,6 +138,7 @@ class Auth:
 
     def apply(self, command: AuthCommand) -> None:
         """Raises MachineError, and then nothing has changed."""
+        self.dumped = None
         self._kinds[command.kind](*command.fields)
 
     def _changed(self) -> None:

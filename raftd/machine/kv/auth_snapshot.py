@@ -29,6 +29,15 @@ PERMISSION: Final = Struct("<BHH")
 
 
 def dump(auth: Auth) -> bytes:
+    """The block. It is asked for every few seconds, on the thread that sends heartbeats, and made
+    once for each change.
+    """
+    if auth.dumped is None:
+        auth.dumped = _dumped(auth)
+    return auth.dumped
+
+
+def _dumped(auth: Auth) -> bytes:
     parts = [HEAD.pack(auth.enabled, auth.revision, len(auth.secret)), auth.secret]
     parts.append(COUNT.pack(len(auth.users)))
     for name, user in sorted(auth.users.items()):

@@ -125,5 +125,9 @@ class StateDigests:
 
 
 def _tellable(name: str) -> str:
-    """A machine may call a part what it likes; peers take one short printable line."""
-    return "".join(each if each.isprintable() else "?" for each in name[:NAME_MAX])
+    """A machine may call a part what it likes; peers take one short printable line. What is
+    printable beyond ASCII depends on the Python that looks: a node on an older one would refuse
+    heartbeats that tell of the part, and with them its leader.
+    """
+    known = (each if each.isascii() and each.isprintable() else "?" for each in name[:NAME_MAX])
+    return "".join(known)

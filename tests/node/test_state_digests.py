@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from raftd.core.comparing import Mark
-from raftd.node.state_digests import GIVEN_UP_TOLD, StateDigests
+from raftd.node.state_digests import GIVEN_UP_TOLD, NAME_MAX, StateDigests, _tellable
 from tests.node.fakes import FakeClock, FatalNote
 
 
@@ -63,3 +63,9 @@ def test_a_whole_digest_ends_the_row(caplog: pytest.LogCaptureFixture) -> None:
     bench.whole()
     bench.overtaken(GIVEN_UP_TOLD - 1)
     assert not caplog.records
+
+
+def test_a_part_is_named_in_what_every_python_calls_printable() -> None:
+    assert _tellable("history from 7") == "history from 7"
+    assert _tellable("a\nb\u2028\N{LATIN SMALL LETTER U WITH DIAERESIS}\U0001fae9") == "a?b???"
+    assert len(_tellable("x" * 1000)) == NAME_MAX

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from raftd.machine.kv import history as history_module
+from raftd.machine.kv import last_changes as last_changes_module
 from raftd.machine.kv import reading as reading_module
 from raftd.machine.kv import watch as watch_module
 from raftd.machine.kv.history import Item
@@ -52,7 +53,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             count[0] += 1
             yield change
 
-    for module in (history_module, reading_module, watch_module):
+    for module in (history_module, reading_module, watch_module, last_changes_module):
         monkeypatch.setattr(module, "changes_of", counted, raising=False)
     return count
 
@@ -130,3 +131,17 @@ def test_a_watcher_that_is_behind_goes_through_large_revisions_a_few_at_a_time(
     while delivery.more:
         delivery, takes = watcher.take(), takes + 1
     assert (takes, delivery.revision, watcher.progress) == (7, store.revision, store.revision)
+
+
+def test_the_newest_changes_are_looked_at_alone(looked: list[int]) -> None:
+    """The story without it: with a page on, each look after a delete of many keys was at all."""
+    store = Store()
+    for number in range(400):
+        store.do(kv.encode_put(b"k%03d" % number, b"1"))
+    store.do(txn.encode_txn(txn.Txn((), (txn.DeleteOp(b"k", prefix_end(b"k")),), ())))
+    newest = store.revision
+    store.last_changes(0, 1)  # which makes the index
+    looked[0] = 0
+    wanted = [(newest, "delete", b"k%03d" % number, 0) for number in range(390, 400)]
+    assert store.last_changes(0, 10) == wanted
+    assert looked[0] <= 20

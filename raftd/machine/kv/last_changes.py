@@ -24,14 +24,15 @@ def last_changes(
     No key while users are switched on: whoever reads a film is not asked who they are, and saw
     everybody's.
 
-    Its cost is bounded by `most` and by the largest transaction, not by how much was changed since.
+    Its cost is bounded by `most`, not by how much was changed since: a revision may have deleted a
+    million keys.
     """
     newest, hides = history.last, auth.enabled
     if after > newest:  # another state was restored
         after = 0
     found: list[Shown] = []
     for revision, item in history.items(max(after, newest - most, history.first - 1) + 1):
-        for key, _ in changes_of(item):
+        for key, _ in changes_of(item[-most:] if type(item) is list else item):
             record, shown = record_at(key, revision), b"" if hides else key
             if record is None:
                 found.append((revision, "delete", shown, 0))

@@ -19,7 +19,7 @@ QUICK = [
 ]
 QUICK_SEEDS = 100
 FIRST_SEEDS = {
-    "vote-cleared-within-a-term": 34,
+    "vote-cleared-within-a-term": 24,
     "aba-on-disk": 4,
     "unadmitted-node-answers": 6,
     "resend-acknowledged-before-its-write": 4,

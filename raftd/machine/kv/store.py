@@ -79,6 +79,9 @@ class KvStore:
         self.watches = WatchHub(self)
         self._restored = False
         self._tidy_at = self.history.tidy_at
+        # A store that is made of this one may have commands and queries of its own.
+        self._done_by = self._do if type(self).apply is KvStore.apply else self.apply
+        self._asked_by = self._ask if type(self).query is KvStore.query else self.query
 
     def apply(self, command: bytes) -> bytes:
         """Execute a command of `wire`. Raises MachineError, and then nothing has changed."""
@@ -110,21 +113,19 @@ class KvStore:
             raise MachineError(str(error)) from None
 
     def applying(self, principal: bytes) -> Callable[[bytes], bytes | Pieces[bytes]]:
-        """`apply` for the commands of one batch, with a check before each where auth is on; in
-        pieces where one takes long.
-        """
-        apply = partial(self._apply_as, principal) if self.auth.enabled else self._do
+        """`apply` for a batch's commands: checked where auth is on, in pieces if it takes long."""
+        apply = partial(self._apply_as, principal) if self.auth.enabled else self._done_by
         return partial(capped, apply) if self.alarms.no_space else apply
 
     def _apply_as(self, principal: bytes, command: bytes) -> bytes | Pieces[bytes]:
         self._access.check_command(principal, command)
-        return self._do(command)
+        return self._done_by(command)
 
     def query_as(self, principal: bytes, request: bytes) -> bytes | Pieces[bytes]:
         """`query`, with a check before it where auth is on; in pieces if it takes long."""
         if self.auth.enabled:
             self._access.check_query(principal, request)
-        return self._ask(request)
+        return self._asked_by(request)
 
     def _apply(self, operation: int, command: bytes) -> bytes | Pieces[bytes]:
         if operation == TXN:

@@ -19,7 +19,7 @@ NEVER = float("-inf")
 LINK_LOST_RETRY_MIN = 0.02
 LINK_LOST_RETRY_MAX = 0.06
 """Seconds. After a broken link a refused pre-vote is tried again soon: the others see the break a
-bit later. So is a split vote, which is likely when all of them see it at once.
+bit later. So is a split vote, should two of them ask at once all the same.
 """
 
 LINK_LOST_TRIES_MAX = 10

@@ -13,11 +13,10 @@ import os
 from typing import Any
 
 from raftd.h2.budget import Beside, Bucket, Budget
-from raftd.h2.engine import NO_ERROR, Engine, EngineError, Headers
+from raftd.h2.engine import NO_ERROR, Engine, EngineError, Headers, OnConnection
 from raftd.h2.ngh2_engine import Ngh2Engine
 from raftd.h2.settings import ConnectionSettings
-from raftd.h2.sides import OnConnection, peer_name
-from raftd.h2.vigil import Vigil
+from raftd.h2.vigil import Vigil, peer_name
 
 WRITE_BYTES = 256 << 10
 """One write takes at most so much from the engine."""

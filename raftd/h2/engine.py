@@ -1,4 +1,4 @@
-"""The face of an HTTP/2 engine: one connection, no input or output of its own.
+"""The face of an HTTP/2 engine: one connection, no input or output of its own; and of its streams.
 
 Whoever owns the socket gives the engine what has arrived (`receive`), and sends what it has to say
 (`to_send`). What the bytes meant is told to a `Sink` while `receive` runs. Another engine needs
@@ -76,6 +76,29 @@ class Sink(Protocol):
 
     def on_goaway(self, last_stream_id: int, code: int, text: bytes) -> None:
         """The peer takes no new streams; those after `last_stream_id` were not begun."""
+
+
+class OnConnection(Protocol):
+    """A stream, as its connection sees it."""
+
+    @property
+    def id(self) -> int: ...
+
+    def headers(self, headers: Headers, end: bool) -> None: ...
+
+    def trailers(self, headers: Headers) -> None: ...
+
+    def received(self, data: bytes, end: bool) -> None: ...
+
+    def writable(self) -> None: ...
+
+    def reset_by_peer(self, code: int) -> None: ...
+
+    def refused(self, why: str) -> None: ...
+
+    def closed(self, code: int) -> None: ...
+
+    def lost(self, why: str) -> None: ...
 
 
 class Engine(Protocol):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from raftd.h2.authority import Names
 from raftd.h2.engine import (
     EngineError,
     EngineLimits,
@@ -65,6 +66,7 @@ class Ngh2Engine:
         self._engine.initiate_connection(settings)
         if limits.connection_window_bytes > DEFAULT_WINDOW_BYTES:
             self._engine.set_local_window_size(limits.connection_window_bytes)
+        self._names = None if client else Names()
         self._dead = False
         self._last_stream_id = 0
         self._tell = self._table(sink)
@@ -112,6 +114,10 @@ class Ngh2Engine:
 
     def receive(self, data: bytes) -> None:
         engine, tell = self._engine, self._tell
+        if self._names is not None:
+            data = self._names.take(data)
+            if self._names.well:
+                self._names = None
         try:
             engine.receive_data(data)
             failure = ""

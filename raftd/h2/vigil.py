@@ -1,9 +1,9 @@
-"""Whether the other end of a connection is there, and reads."""
+"""Whether the other end of a connection is there, and reads; and what it is called."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from raftd.beat import EARLY_SECONDS, beat_after
 from raftd.h2.engine import Engine
@@ -122,3 +122,12 @@ class Vigil:
         """Silence is no sign of anything now: there is no call, and pings come only with calls."""
         self.heard = now
         self.pinged = 0.0
+
+
+def peer_name(transport: Any) -> str:
+    """The other end as gRPC writes it: ipv4:1.2.3.4:5, ipv6:[::1]:5, unix:path."""
+    where = transport.get_extra_info("peername")
+    if isinstance(where, tuple) and len(where) >= 2:
+        host = str(where[0])
+        return f"ipv6:[{host}]:{where[1]}" if ":" in host else f"ipv4:{host}:{where[1]}"
+    return f"unix:{where}" if isinstance(where, str) and where else "unix:"

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import h11
 
-from raftd.h2.sides import peer_name
+from raftd.h2.vigil import peer_name
 from raftd.rpc.etcd.gateway.held import SMALL_BYTES, Held
 from raftd.rpc.etcd.gateway.http import (
     CallerGone,

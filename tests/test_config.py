@@ -53,7 +53,7 @@ def test_minimal_file(file: Path) -> None:
     assert config.peers["b"] == Peer("127.0.0.1:7101", "127.0.0.1:7102")
     # A bare core compares no states: its driver may know no machine. A bare node holds no call.
     assert config.core() == replace(CoreSettings(), state_check_interval=4.0)
-    assert config.node() == replace(NodeSettings(), leader_wait_seconds=0.1)
+    assert config.node() == replace(NodeSettings(), leader_wait_seconds=0.1, gather_seconds=0.005)
 
 
 def test_flag_beats_environment_beats_file_beats_default(file: Path) -> None:

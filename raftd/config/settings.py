@@ -31,6 +31,9 @@ _NODE = NodeSettings()
 LEADER_WAIT_SECONDS = 0.1
 """Longer than an election after a broken link, and short for a client whose node is cut off."""
 
+GATHER_SECONDS = 0.005
+"""About a round on a busy machine; where rounds are shorter nothing waits longer than one takes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config(Elections):
@@ -240,6 +243,7 @@ class Config(Elections):
             snapshot_scrub_seconds=self.snapshot_scrub,
             transfer_seconds=self.transfer_timeout,
             leader_wait_seconds=LEADER_WAIT_SECONDS,
+            gather_seconds=GATHER_SECONDS,
             inline_writes=self.inline_writes,
             slow_sync_seconds=self.slow_sync_warn,
             slow_apply_seconds=self.slow_apply_warn,

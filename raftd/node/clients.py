@@ -27,14 +27,14 @@ from raftd.node.outcomes import (
 )
 from raftd.node.overload import Overload
 from raftd.node.settings import NodeSettings
-from raftd.node.turn_queue import TurnQueue
+from raftd.node.turn_queue import Rounds, TurnQueue
 from raftd.node.wellbeing import Wellbeing
 from raftd.wire.batch import noted
 from raftd.wire.principal import NOBODY, OWN
 
 
 class Clients:
-    """All that is asked in one turn of the loop becomes one append, and one ReadIndex round."""
+    """All that is asked in one round becomes one append, or shares one read index."""
 
     def __init__(
         self,
@@ -52,6 +52,8 @@ class Clients:
         self._room = room
         self._wellbeing = wellbeing
         self._queue = TurnQueue(settings)
+        self._appends = Rounds(driver, settings.gather_seconds, self._propose)
+        self._read_indexes = Rounds(driver, settings.gather_seconds, self._read)
         self._fair = FairQueue(settings, driver.clock.now, self._enter)
         self._leader_wait = LeaderWait(driver, settings.leader_wait_seconds)
         self._overload = Overload(driver.clock)
@@ -83,8 +85,8 @@ class Clients:
     def submit(self, batch: bytes, done: Done, principal: bytes = NOBODY) -> None:
         """Propose one BATCH payload, which the caller has checked, as one entry.
 
-        Everything submitted in one turn of the loop shares one critical section, one write to the
-        log and one message a peer.
+        Everything submitted in one round shares one critical section, one write to the log and one
+        message a peer.
         """
         if not self._driver.leading and self._leader_wait.hold(
             len(batch), lambda: self._submit(batch, done, principal)
@@ -102,8 +104,8 @@ class Clients:
             self._fair.put(batch, done, principal)
 
     def _enter(self, batch: bytes, done: Done, principal: bytes) -> None:
-        if self._queue.batch(batch, done, principal):
-            self._driver.soon(self._propose)
+        self._queue.batch(batch, done, principal)
+        self._appends.arrived(len(batch))
 
     def _refuse_at_once(self, size_bytes: int) -> Refused | None:
         refused = self._refuse()
@@ -150,8 +152,9 @@ class Clients:
             self._fail(dones, Unknown(str(error)))
         else:
             dones[-1] = self._measured("command", dones[-1], len(dones))
+            answered = self._appends.began(len(dones))
             for (index, term), batch, done in zip(fx.assigned, batches, dones, strict=True):
-                self._waiters.add(index, term, len(batch), done)
+                self._waiters.add(index, term, len(batch), _then(done, answered))
 
     def propose_in(self, term: Term, batch: bytes) -> None:
         """Append what this node's own machine wants, if the node leads in `term`; else drop it.
@@ -200,8 +203,9 @@ class Clients:
             measured = self._measured("stale_read", done, 1)
             self._applying.put(Query(0, queries, measured, principal))
             self._applying.go_on()
-        elif self._queue.read(queries, done, principal):
-            self._driver.soon(self._read)
+        else:
+            self._queue.read(queries, done, principal)
+            self._read_indexes.arrived(0)
 
     def _read(self) -> None:
         waiting = self._queue.take_reads()
@@ -211,7 +215,10 @@ class Clients:
         queries, done, principal = waiting[-1]
         waiting[-1] = queries, self._measured("read", done, len(waiting)), principal
 
+        answered = self._read_indexes.began(len(waiting))
+
         def confirmed(index: Index, refusal: NotLeader | None) -> None:
+            answered(len(waiting))
             if not self._queue.reads_done(waiting):
                 return
             for queries, done, principal in waiting:
@@ -262,6 +269,14 @@ class Clients:
     def stop_queries(self, why: str) -> None:
         """After `stop`, when the machine's owner has ended (or is this thread)."""
         _refuse([query.done for query in self._applying.worker.take_queries()], why)
+
+
+def _then(done: Done, answered: Callable[[int], None]) -> Done:
+    def both(outcome: Outcome) -> None:
+        done(outcome)
+        answered(1)
+
+    return both
 
 
 def _refuse(dones: Sequence[Done], why: str) -> None:

@@ -35,6 +35,9 @@ class NodeSettings:
     leader_wait_seconds: float = 0.0
     """While an election is on, a client's call is held for so long before it is refused."""
 
+    gather_seconds: float = 0.0
+    """What clients ask waits for the round under way no longer than this. See Rounds."""
+
     inline_writes: bool = True
     """Wait for the log on the network thread while the disk is quick, up to 30 ms a write."""
 

@@ -171,6 +171,16 @@ SHELL = (
         by="answers",
     ),
     plant(
+        "read-joins-the-round-under-way",
+        "a read's index is asked for after the read came",
+        node(
+            "clients",
+            "            for queries, done, principal in waiting:\n",
+            "            for queries, done, principal in [*waiting, *self._queue.take_reads()]:\n",
+        ),
+        by="read-index linearizable",
+    ),
+    plant(
         "retained-only-the-newest",
         "a file stays while a mark or the machine needs it",
         node(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import BinaryIO
+from types import SimpleNamespace
+from typing import BinaryIO, TypeVar
 
 from raftd.core.effects import Event
 from raftd.core.types import Index, Recovered, Term, Write
+from raftd.node.outcomes import NodeStopped
 from raftd.node.ports import NodeHandle
+
+T = TypeVar("T")
 
 
 class FakeClock:
@@ -20,6 +24,47 @@ class FakeClock:
 
     def epoch_ms(self) -> int:
         return int(self.time * 1000)
+
+
+class TimedDriver:
+    """A driver whose core seeks a leader or not, and whose timers run when the test says so."""
+
+    def __init__(self) -> None:
+        self.core = SimpleNamespace(seeks_leader=False)
+        self.clock = FakeClock()
+        self.stopped = ""
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self._soon: list[Callable[[], None]] = []
+        self._on_role: list[Callable[[], None]] = []
+
+    def on_role(self, call: Callable[[], None]) -> None:
+        self._on_role.append(call)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        self._soon.append(call)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> None:
+        self.timers.append((seconds, call))
+
+    def guarded(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except RuntimeError as error:
+            self.stopped = "poisoned"
+            raise NodeStopped(self.stopped) from error
+
+    def event(self, *, seeks: bool) -> None:
+        """An event, after which the core seeks a leader or knows one; then the next turn."""
+        self.core.seeks_leader = seeks
+        for call in self._on_role:
+            call()
+        self.turn()
+
+    def turn(self) -> None:
+        """The next turn of the loop."""
+        turn, self._soon = self._soon, []
+        for call in turn:
+            call()
 
 
 class FatalNote:

@@ -3,65 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from types import SimpleNamespace
-from typing import TypeVar, cast
+from typing import cast
 
 from raftd.node import leader_wait
 from raftd.node.driver import CoreDriver
 from raftd.node.leader_wait import LeaderWait
-from raftd.node.outcomes import Answered, NodeStopped, Outcome, Refused
+from raftd.node.outcomes import Answered, Outcome, Refused
 from raftd.node.settings import NodeSettings
 from tests.node.alone import Diary, plain, running
-from tests.node.fakes import FakeClock
+from tests.node.fakes import TimedDriver
 from tests.storage.memory_fs import MemoryFileSystem
 
 SECONDS = 0.1
-T = TypeVar("T")
-
-
-class Driver:
-    """A driver whose core seeks a leader or not, and whose timers run when the test says so."""
-
-    def __init__(self) -> None:
-        self.core = SimpleNamespace(seeks_leader=False)
-        self.clock = FakeClock()
-        self.stopped = ""
-        self.timers: list[tuple[float, Callable[[], None]]] = []
-        self._soon: list[Callable[[], None]] = []
-        self._on_role: list[Callable[[], None]] = []
-
-    def on_role(self, call: Callable[[], None]) -> None:
-        self._on_role.append(call)
-
-    def soon(self, call: Callable[[], None]) -> None:
-        self._soon.append(call)
-
-    def later(self, seconds: float, call: Callable[[], None]) -> None:
-        self.timers.append((seconds, call))
-
-    def guarded(self, what: str, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        except RuntimeError as error:
-            self.stopped = "poisoned"
-            raise NodeStopped(self.stopped) from error
-
-    def event(self, *, seeks: bool) -> None:
-        """An event, after which the core seeks a leader or knows one; then the next turn."""
-        self.core.seeks_leader = seeks
-        for call in self._on_role:
-            call()
-        turn, self._soon = self._soon, []
-        for call in turn:
-            call()
 
 
 class Held:
     """A LeaderWait, and the numbers of the calls that went on."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
-        self.driver = Driver()
+        self.driver = TimedDriver()
         self.wait = LeaderWait(cast(CoreDriver, self.driver), seconds)
         self.gone: list[int] = []
 

@@ -167,6 +167,7 @@ class Process(Messages):
             snapshot_scrub_seconds=plan.rare.scrub_seconds,
             transfer_seconds=4 * plan.settings.election_timeout_max,
             leader_wait_seconds=shell.leader_wait,
+            gather_seconds=shell.gather,
         )
 
     def _observe(self, event: Event) -> None:

@@ -10,6 +10,9 @@ from raftd.core.types import Settings
 WAITING_FROM = 1_060_000
 """In earlier seeds no call is held while a leader is elected: each keeps the plan that it had."""
 
+GATHERING_FROM = 1_070_000
+"""In earlier seeds no batch waits for the round under way."""
+
 
 @dataclass(slots=True)
 class ShellPlan:
@@ -36,6 +39,8 @@ class ShellPlan:
     """Seconds between two comparisons of all states; 0 = never."""
     leader_wait: float = 0.0
     """Seconds for which a call is held after a leader was lost; 0 = it is refused at once."""
+    gather: float = 0.0
+    """Seconds for which a batch waits for the round under way; 0 = each turn is a round."""
 
     def core(self, settings: Settings) -> Settings:
         """The core's, with what belongs to the shell."""
@@ -68,3 +73,9 @@ def draw_leader_wait(seed: int) -> float:
     if seed <= WAITING_FROM:
         return 0.0
     return random.Random(f"{seed}/wait").choice((0.0, 0.1, 0.5))
+
+
+def draw_gather(seed: int) -> float:
+    if seed <= GATHERING_FROM:
+        return 0.0
+    return random.Random(f"{seed}/gather").choice((0.0, 0.005, 0.05))

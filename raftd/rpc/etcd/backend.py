@@ -1,7 +1,8 @@
 """The node as the etcd services use it: writes and reads, whichever member they come to.
 
 All writes of one turn of the loop become one batch. One batch is under way at a time, and what
-comes meanwhile is the next one, so that many callers cost few messages. A member that does not lead
+comes meanwhile is the next one, together with those callers just answered that come again soon: so
+many callers cost few messages. A member that does not lead
 sends its batches to the leader; a linearizable read asks the leader for its read index only. Both
 are tried again while it is certain that nothing was done. Network thread only.
 """
@@ -35,6 +36,8 @@ from raftd.wire.results import (
 REQUEST_SECONDS = 7.0
 """etcd's own patience: 5 s and two election timeouts."""
 RETRY_SECONDS = 0.02
+GATHER_SECONDS = 0.005
+"""A batch waits for callers that were just answered no longer than this, nor than that took."""
 WAITING_MAX = 16_384
 """Writes that wait for the batch before theirs."""
 WAITING_BYTES_MAX = 32 << 20
@@ -75,6 +78,8 @@ class Backend:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Write] = deque()
         self._bytes = 0
+        self._enough = 0
+        self._gathered: asyncio.Future[None] | None = None
         most = gate.limits.queries_max
         self._reads = Reads(partial(gate.query, stale=False), most)
         self._stale = Reads(partial(gate.query, stale=True), most)
@@ -91,6 +96,8 @@ class Backend:
         write = _Write(command, principal, deadline, self._loop.create_future())
         self._waiting.append(write)
         self._bytes += len(command)
+        if self._gathered is not None and len(self._waiting) >= self._enough:
+            _settle(self._gathered, None)
         if self._sender is None:
             self._sender = self._loop.create_task(self._send_all())
         return await write.answer
@@ -167,14 +174,32 @@ class Backend:
                 if not writes:
                     return  # all callers have gone
                 batch = encode_batch(b"", 0, [(0, write.command) for write in writes])
+                began = self._loop.time()
                 outcome = await self._send(batch, writes[0].principal)
                 if _comes_back(outcome) and not self._closed:
                     self._put_back(writes)
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
                     self._answer(writes, outcome)
+                    await self._gather(len(writes), self._loop.time() - began)
         finally:
             self._sender = None
+
+    async def _gather(self, answered: int, took: float) -> None:
+        """Wait until three quarters of the callers that are known are here: those just answered,
+        and those that wait. One caller alone waits for nobody.
+        """
+        known = answered + len(self._waiting)
+        self._enough = known - known // 4
+        if known == 1 or len(self._waiting) >= self._enough:
+            return
+        self._gathered = self._loop.create_future()
+        timer = self._loop.call_later(min(took, GATHER_SECONDS), _settle, self._gathered, None)
+        try:
+            await self._gathered
+        finally:
+            timer.cancel()
+            self._gathered = None
 
     def _take(self) -> list[_Write]:
         """The next batch, without what is no longer waited for; empty if nothing else waits.

@@ -1,0 +1,171 @@
+"""When the batches that wait become one append: none is left behind, and none waits for long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+from raftd.node.driver import CoreDriver
+from raftd.node.outcomes import Applied, Outcome
+from raftd.node.settings import NodeSettings
+from raftd.node.turn_queue import ENOUGH_BYTES, Rounds
+from tests.node.alone import Diary, plain, running
+from tests.node.fakes import TimedDriver
+from tests.storage.memory_fs import MemoryFileSystem
+
+SECONDS = 0.005
+TOOK = 0.002
+
+
+class Sources:
+    """Rounds, what waits for them, and what each of them took."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.driver = TimedDriver()
+        self.rounds = Rounds(cast(CoreDriver, self.driver), seconds, self._begin)
+        self.waiting: list[str] = []
+        self.taken: list[str] = []
+        self._answered: list[Callable[[], None]] = []
+
+    def _begin(self) -> None:
+        taken, self.waiting = self.waiting, []
+        self.taken.append("".join(taken))
+        answered = self.rounds.began(len(taken))
+        self._answered.append(lambda: _each(answered, len(taken)))
+
+    def put(self, names: str, size_bytes: int = 10) -> None:
+        """A batch of each of these sources, then the next turn of the loop."""
+        for name in names:
+            self.waiting.append(name)
+            self.rounds.arrived(size_bytes)
+        self.driver.turn()
+
+    def answer(self) -> None:
+        """The oldest round is answered, TOOK after it began; then the next turn."""
+        self.driver.clock.time += TOOK
+        self._answered.pop(0)()
+        self.driver.turn()
+
+    def time_is_up(self) -> None:
+        """All timers run; then the next turn."""
+        timers, self.driver.timers = self.driver.timers, []
+        for seconds, call in timers:
+            assert seconds <= SECONDS
+            call()
+        self.driver.turn()
+
+
+def _each(answered: Callable[[int], None], count: int) -> None:
+    for _ in range(count):
+        answered(1)
+
+
+def test_one_source_alone_waits_for_nobody() -> None:
+    sources = Sources()
+    for _ in range(3):
+        sources.put("a")
+        assert sources.taken.pop() == "a"
+        sources.answer()
+    assert not sources.driver.timers
+
+
+def test_what_comes_while_a_round_is_under_way_is_the_next_one() -> None:
+    sources = Sources()
+    sources.put("ab")
+    sources.put("c")
+    sources.put("d")
+    assert sources.taken == ["ab"]
+    sources.answer()
+    assert sources.taken == ["ab"], "a and b are known: one of them may come at once"
+    sources.put("a")
+    assert sources.taken == ["ab", "cda"]
+
+
+def test_those_just_answered_are_waited_for_no_longer_than_a_round_took() -> None:
+    sources = Sources()
+    sources.put("abc")
+    sources.answer()
+    sources.put("b")
+    assert sources.taken == ["abc"]
+    ((seconds, _),) = sources.driver.timers
+    assert abs(seconds - TOOK) < 1e-9
+    sources.time_is_up()
+    assert sources.taken == ["abc", "b"]
+    sources.answer()
+    sources.put("b")
+    assert sources.taken == ["abc", "b", "b"], "a and c have stayed away"
+
+
+def test_whoever_comes_after_a_rest_waits_for_nobody() -> None:
+    sources = Sources()
+    sources.put("abc")
+    sources.answer()
+    sources.driver.clock.time += 1.0
+    sources.put("a")
+    assert sources.taken == ["abc", "a"]
+
+
+def test_a_round_that_hangs_holds_up_nobody_for_long() -> None:
+    """A leader without a majority answers nothing; callers hear of it by their own limits."""
+    sources = Sources()
+    sources.put("a")
+    sources.answer()
+    sources.put("a")
+    for name in "bcd":
+        sources.put(name)
+        assert sources.waiting == [name]
+        sources.time_is_up()
+        assert sources.waiting == []
+    assert sources.taken == ["a", "a", "b", "c", "d"]
+
+
+def test_a_timer_of_an_earlier_round_ends_no_later_one_early() -> None:
+    sources = Sources()
+    sources.put("ab")
+    sources.answer()
+    sources.put("a")
+    late = sources.driver.timers[0][1]
+    sources.put("b")
+    assert sources.taken == ["ab", "ab"]
+    sources.put("c")
+    late()
+    sources.driver.turn()
+    assert sources.waiting == ["c"]
+
+
+def test_much_at_once_waits_for_nothing() -> None:
+    sources = Sources()
+    sources.put("a")
+    sources.put("b", ENOUGH_BYTES)
+    assert sources.taken == ["a", "b"]
+
+
+def test_without_a_time_each_turn_of_the_loop_is_a_round() -> None:
+    sources = Sources(seconds=0.0)
+    for names in ("ab", "c", "d"):
+        sources.put(names)
+    assert sources.taken == ["ab", "c", "d"]
+    assert not sources.driver.timers
+
+
+def test_a_node_answers_all_that_its_rounds_hold() -> None:
+    """Batches and reads of many turns, on a node whose rounds may wait."""
+    ends: list[Outcome] = []
+    reads: list[Outcome] = []
+
+    async def go() -> None:
+        settings = NodeSettings(gather_seconds=SECONDS)
+        async with running(Diary(quick=True), MemoryFileSystem(), settings) as bench:
+            for number in range(20):
+                bench.node.submit(plain(b"%d" % number), ends.append)
+                bench.node.query([b"q"], False, reads.append)
+                if number % 3:
+                    await asyncio.sleep(0)
+            await bench.until(lambda: len(ends) == len(reads) == 20)
+
+    asyncio.run(go())
+    assert all(isinstance(end, Applied) for end in ends)
+    assert [end.index for end in ends if isinstance(end, Applied)] == sorted(
+        end.index for end in ends if isinstance(end, Applied)
+    )

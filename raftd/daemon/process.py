@@ -35,6 +35,7 @@ from raftd.machine.kv.retention import Keep
 from raftd.machine.kv.store import KvStore
 from raftd.machine.protocol import MachineLoadError, StateMachine, load_machine
 from raftd.rpc.plumbing.later import load_all
+from raftd.rpc.plumbing.ports import forbidden
 
 EXIT_USAGE = 2
 EXIT_REMOVED = 3
@@ -119,7 +120,7 @@ class _Process:
         try:
             self._security = security_of(self._config)
         except SecurityProblem as problem:
-            raise CannotStart(str(problem)) from None
+            raise CannotStart(str(problem), EXIT_LATER if problem.later else EXIT_USAGE) from None
         machine = make_machine(self._config)
         admin = self._open_admin()
         try:
@@ -221,7 +222,8 @@ class _Process:
                 host.strip("[]"), int(port), self._vitals, self._gauges, self._security.admin, page
             )
         except OSError as error:
-            why = error.strerror or str(error)
+            not_ours = forbidden(error)
+            why = not_ours or error.strerror or str(error)
             if error.errno == errno.EADDRINUSE:
                 # Its default is one port for everybody, and `peers` has no other one for it.
                 why = f"{os.strerror(error.errno)}; each node on this machine needs a listen_admin"
@@ -232,7 +234,7 @@ class _Process:
                 else address
             )
             text = f"listen_admin: cannot listen on {at}: {why}"
-            raise CannotStart(text, EXIT_LATER) from None
+            raise CannotStart(text, EXIT_USAGE if not_ours else EXIT_LATER) from None
         admin.start()
         return admin
 

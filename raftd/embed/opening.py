@@ -39,7 +39,7 @@ class CannotStart(Exception):
 
     of_data: it is about the data itself; nothing was changed, and starting again will not help.
     later: the same start may do later: a port, a name, an address, a node, a directory or room on a
-    disk was not there.
+    disk was not there, or a certificate, a key or the secret was not there or not right.
     """
 
     def __init__(self, line: str, *, of_data: bool = False, later: bool = False) -> None:
@@ -53,7 +53,7 @@ def read_security(config: Config) -> Security:
     try:
         return security_of(config)
     except SecurityProblem as problem:
-        raise CannotStart(str(problem)) from None
+        raise CannotStart(str(problem), later=problem.later) from None
 
 
 def open_data(config: Config) -> DataDirectory:

@@ -28,7 +28,16 @@ DAYS_WARN = 14.0
 
 
 class SecurityProblem(Exception):
-    """A file cannot be used. One line: the setting, the file, the reason, the next step."""
+    """A file cannot be used. One line: the setting, the file, the reason, the next step.
+
+    later: the files may be right at a later start: others write, mount and renew them. The story
+    without it: a certificate ended, the machine was started anew, and when the new one came there
+    was no node to take it.
+    """
+
+    def __init__(self, line: str, *, later: bool = True) -> None:
+        super().__init__(line)
+        self.later = later
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,8 @@ def security_of(config: Config) -> Security:
     secret = _secret(config.cluster_secret_file)
     if (config.peer_tls_optional or config.client_tls_optional) and not h2_available():
         name = "peer_tls_optional" if config.peer_tls_optional else "client_tls_optional"
-        raise SecurityProblem(f"{name}: needs the package ngh2, which is not here; pip install it")
+        line = f"{name}: needs the package ngh2, which is not here; pip install it"
+        raise SecurityProblem(line, later=False)
     proof = PeerSecurity(secret, config.security_migrating, peer, config.peer_tls_optional)
     return Security(proof, client, admin, gateway)
 

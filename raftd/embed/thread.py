@@ -128,7 +128,7 @@ class NodeThread:
         self._started.wait()
         if self._refusal is not None:
             self._thread.join()
-            raise CannotStart(str(self._refusal), later=True)
+            raise CannotStart(str(self._refusal), later=not self._refusal.forbidden)
         if self.failure:  # and its host, who was told, goes on
             self._thread.join()
             raise CannotStart(self.failure, of_data=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import socket
 import threading
@@ -37,6 +39,21 @@ def test_one_whose_directory_was_in_use_may_be_started_again(tmp_path: Path) -> 
         second.start()
     with second:
         assert led(second).submit(b"1").result(SECONDS) == b"1"
+
+
+def test_a_port_that_is_forbidden_does_not_get_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs the tests may be root: so it is the system that is played."""
+
+    def bind(_: socket.socket, __: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with pytest.raises(CannotStart, match=r"Permission denied; a port below 1024") as told:
+        RaftNode(config(tmp_path), Counter()).start()
+    assert not told.value.later
+    assert not told.value.of_data
 
 
 class Interrupting(Counter):

@@ -37,7 +37,7 @@ from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.malformed import Tolerant
-from raftd.rpc.plumbing.ports import BindError
+from raftd.rpc.plumbing.ports import BindError, forbidden
 from raftd.rpc.plumbing.turns import Turns
 from raftd.tls.contexts import Tls
 from raftd.tls.files import TlsProblem
@@ -183,8 +183,10 @@ class EtcdServices:
             where = host.strip("[]"), int(port)
             return await self._http.start(*where, context, self._settings.tls_optional)
         except (OSError, TlsProblem) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise BindError(f"listen_gateway: cannot listen on {address}: {why}") from None
+            not_ours = forbidden(error)
+            why = not_ours or getattr(error, "strerror", None) or str(error)
+            line = f"listen_gateway: cannot listen on {address}: {why}"
+            raise BindError(line, forbidden=bool(not_ours)) from None
 
     def quiesce(self) -> None:
         """Streams end, and whoever waits is told that this member stops."""

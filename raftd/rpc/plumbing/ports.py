@@ -59,7 +59,22 @@ ChannelOptions = list[tuple[str, Any]]
 
 
 class BindError(Exception):
-    """A port could not be opened. One line: which, where, why."""
+    """A port could not be opened. One line: which, where, why.
+
+    forbidden: by the system, to this user. What else there is (a port in use, a name or an address
+    that is not there) may be over at a later start.
+    """
+
+    def __init__(self, line: str, *, forbidden: bool = False) -> None:
+        super().__init__(line)
+        self.forbidden = forbidden
+
+
+def forbidden(error: BaseException) -> str:
+    """What to do about a port that this user may not open; empty: it is something else."""
+    if not isinstance(error, PermissionError):
+        return ""
+    return f"{error.strerror}; a port below 1024 takes root, or CAP_NET_BIND_SERVICE"
 
 
 def connections_max(count: int) -> tuple[str, Any]:
@@ -117,10 +132,9 @@ def bind(
         except RuntimeError:
             if _in_use(where):
                 at = f"{address}: at {where}" if where != address else address
-                why = _why_not(where)
-                raise BindError(f"{field_name}: cannot listen on {at}: {why}") from None
+                raise _refused(f"{field_name}: cannot listen on {at}", where) from None
     if not bound:
-        raise BindError(f"{field_name}: cannot listen on {address}: {_why_not(address)}")
+        raise _refused(f"{field_name}: cannot listen on {address}", address)
     return bound
 
 
@@ -141,8 +155,8 @@ def _in_use(where: str) -> bool:
     return False
 
 
-def _why_not(address: str) -> str:
-    """gRPC does not tell: ask the system the same thing."""
+def _refused(line: str, address: str) -> BindError:
+    """gRPC does not tell why: ask the system the same thing."""
     host, _, port = address.rpartition(":")
     try:
         found = socket.getaddrinfo(
@@ -152,6 +166,9 @@ def _why_not(address: str) -> str:
             with contextlib.closing(socket.socket(family, kind, protocol)) as probe:
                 probe.bind(where)
     except (OSError, ValueError, OverflowError) as error:
+        if why := forbidden(error):
+            return BindError(f"{line}: {why}", forbidden=True)
         reason = getattr(error, "strerror", None) or str(error)
-        return f"{reason}; is another raftd running, or the address not this machine's?"
-    return "the address is not usable; it must be host:port"
+        hint = "is another raftd running, or the address not this machine's?"
+        return BindError(f"{line}: {reason}; {hint}")
+    return BindError(f"{line}: the address is not usable; it must be host:port")

@@ -12,6 +12,7 @@ import pytest
 
 from harness.nodes import Node, config_text, kill_all, make_nodes, wait_until
 from tests.harsh.bad_input.conftest import Live, lines, said
+from tests.tls.made import DAY, authority, node_files
 
 pytestmark = pytest.mark.cluster
 
@@ -122,6 +123,19 @@ def test_a_name_that_is_not_known_yet(live: Live, beside: Beside) -> None:
     node = beside("n1")
     line = refusal(node, config(live, node, listen_peer="nowhere.invalid:7001"), LATER)
     assert line.startswith("cannot start: listen_peer: cannot listen on nowhere.invalid:7001: ")
+
+
+def test_files_that_are_not_right_yet(live: Live, beside: Beside) -> None:
+    """A certificate that ended is renewed, a secret is mounted: then a node shall be started."""
+    node = beside("n1")
+    authority(node.directory)
+    files = node_files(node.directory, "n1", life=-DAY)
+    given = {"peer_cert": files.cert, "peer_key": files.key, "peer_ca": files.ca}
+    line = refusal(node, config(live, node, **given), LATER)
+    assert line.endswith("n1.crt: the certificate has expired; renew it")
+    line = refusal(node, config(live, node, cluster_secret_file="not-there"), LATER)
+    assert "cluster_secret_file: " in line
+    assert line.endswith("not-there: No such file or directory")
 
 
 def test_directory_held_by_a_running_node(live: Live, beside: Beside) -> None:

@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     PEER_LOST = "peer_lost", Level.TROUBLE
     PEER_BACK = "peer_back", Level.NEWS
     TRUNCATED = "truncated", Level.TROUBLE
+    ENTRIES_LOST = "entries_lost", Level.TROUBLE
     SNAPSHOT_TAKEN = "snapshot_taken", Level.NEWS
     SNAPSHOT_INSTALLED = "snapshot_installed", Level.NEWS
     SNAPSHOT_RESTARTED = "snapshot_restarted", Level.NEWS

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from raftd.core import agreement, membership
 from raftd.core.effects import BrokenInvariant, Effects, NotLeader, Unavailable
+from raftd.core.events import EventKind
 from raftd.core.messages import AppendReply, AppendRequest, Channel, Room
 from raftd.core.progress import Mode, Progress
 from raftd.core.state import Leadership, State, leadership
@@ -152,11 +153,13 @@ def on_append_reply(
     if reply.digest is not None:
         agreement.on_reply(s, peer, reply)
     in_window = not sent.is_heartbeat and progress.settled(sent.number)
-    if progress.matched(reply.durable):
+    if progress.matched(reply.durable, s.pull_number):
         progress.pinned(sent.pulled_at)
         if progress.sending is None and progress.match >= s.snapshot.index:
             progress.pinned_at = None
-    if in_window:
+    if progress.contradicts(sent, reply):
+        _serve_anew(s, fx, progress, sent, reply)
+    elif in_window:
         if reply.ok:
             _accepted(progress, sent)
         else:
@@ -177,12 +180,33 @@ def _refused(s: State, progress: Progress, sent: AppendRequest, reply: AppendRep
     if sent.prev_index <= progress.match:
         progress.to_probe(progress.match + 1)  # late: it was refused before, and matched since
         return
+    _back_up(s, progress, sent, reply)
+
+
+def _back_up(s: State, progress: Progress, sent: AppendRequest, reply: AppendReply) -> None:
     next_index = reply.conflict_index
     if reply.conflict_term:
         ours = s.log.last_index_of_term(reply.conflict_term, at_most=sent.prev_index)
         if ours is not None:
             next_index = ours + 1
     progress.to_probe(max(1, min(next_index, sent.prev_index)))
+
+
+def _serve_anew(
+    s: State, fx: Effects, progress: Progress, sent: AppendRequest, reply: AppendReply
+) -> None:
+    """Its disk has lost the end of its log, so it counts for that no more, and gets it again.
+
+    A last batch that goes bad before anything proves that it was synced looks like a torn write.
+    With match kept, what was sent would be refused for as long as this node leads.
+    """
+    what = (
+        f"{progress.peer} had acknowledged entry {progress.match} and does not hold it any more: "
+    )
+    what += "its disk has lost what it had synced. It is sent again; look after that disk"
+    s.event(fx, EventKind.ENTRIES_LOST, what, progress.peer)
+    progress.fell(reply.durable)
+    _back_up(s, progress, sent, reply)
 
 
 def _heartbeat_over(progress: Progress, number: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from raftd.core.messages import AppendReply, Room
+from raftd.core.messages import AppendReply, AppendRequest, Room
 from raftd.core.types import Index, NodeId, SnapshotMeta
 
 REFUSALS_COUNTED = 4
@@ -60,6 +60,7 @@ class Progress:
     peer: NodeId
     next: Index  # the next entry to send. Invariant: match < next
     match: Index = 0  # known to be durable there. Rises only by a reply's `durable`
+    matched_number: int = 0  # the newest request when match last rose: later ones were asked after
     mode: Mode = Mode.PROBE
     inflight: dict[int, tuple[Index, int]] = field(
         default_factory=dict
@@ -101,13 +102,29 @@ class Progress:
             self.told_number, self.unfit, self.room = number, reply.unfit, reply.room
             self.joining, self.priority = reply.joining, reply.priority
 
-    def matched(self, durable: Index) -> bool:
-        """Raise match; True if it rose. Replies may come in any order, on any channel."""
+    def matched(self, durable: Index, newest: int) -> bool:
+        """Raise match; True if it rose. Replies may come in any order, on any channel.
+
+        newest: the number of the newest request to anybody.
+        """
         if durable <= self.match:
             return False
-        self.match = durable
+        self.match, self.matched_number = durable, newest
         self.next = max(self.next, durable + 1)
         return True
+
+    def contradicts(self, sent: AppendRequest, reply: AppendReply) -> bool:
+        """Is what it acknowledged gone? In our term a log that lives never gets shorter than that.
+
+        A request that was pulled after the acknowledgement was heard asked a log that had it, so to
+        refuse it says that it is lost. An old refusal, or an old copy of one, says nothing.
+        """
+        refused = not reply.ok and reply.durable < sent.prev_index <= self.match
+        return refused and sent.number > self.matched_number
+
+    def fell(self, durable: Index) -> None:
+        """Only so much is known to be there any more. What was committed by it stays committed."""
+        self.match = durable
 
     def sent(self, number: int, last: Index, size_bytes: int) -> None:
         self.inflight[number] = (last, size_bytes)

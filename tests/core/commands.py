@@ -144,6 +144,12 @@ class Script(Building):
         self._boot(self.nodes[name])
         self._greet()
 
+    def do_rot(self, name: str) -> None:
+        """rot n2: the last write that it synced goes bad unseen, and it starts again."""
+        node = self.nodes[name]
+        self.say(f"{name} has lost {describe.write(node.disk.pop())}")
+        self.do_crash(name)
+
     def do_store(self, name: str) -> None:
         """store n2: the chunks of a snapshot that n2 has received are on its disk."""
         node = self.nodes[name]

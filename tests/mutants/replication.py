@@ -157,10 +157,30 @@ REPLICATION = (
         "match rises only by what a reply says is durable",
         core(
             "leader",
-            "    if progress.matched(reply.durable):\n",
-            "    if progress.matched(progress.next - 1):\n",
+            "    if progress.matched(reply.durable, s.pull_number):\n",
+            "    if progress.matched(progress.next - 1, s.pull_number):\n",
         ),
         by="committed-is-durable",
+    ),
+    plant(
+        "lost-tail-never-sent-again",
+        "who has lost what it acknowledged is served from what it has",
+        core(
+            "progress",
+            "        return refused and sent.number > self.matched_number\n",
+            "        return False\n",
+        ),
+        by="script:lost_tail refused-is-not-repeated",
+    ),
+    plant(
+        "late-refusal-moves-match-back",
+        "match falls only by what was asked after it rose",
+        core(
+            "progress",
+            "        return refused and sent.number > self.matched_number\n",
+            "        return refused\n",
+        ),
+        by="script:lost_tail",
     ),
     plant(
         "durable-not-capped-by-verified",

@@ -39,6 +39,7 @@ pin-needs-progress         a log is pinned anew only for who got further than ev
 newer-snapshot-sent        a snapshot that was refused gives way to a newer one
 heartbeats-go-on           the network thread waits for no disk that is slow or hangs
 hand-over-goes-on          a hand-over whose word was lost is repeated, or ends
+refused-is-not-repeated    who refuses what it had acknowledged is sent what it lacks
 timers-end                 a timer that is due is acted on, and is then due later
 silent-leader-ends         nobody goes by a leader for long that it hears nothing of
 wire-keeps-messages        what a node says gets through the peers' codec as it was said
@@ -77,8 +78,6 @@ PENDING_WRITES_MAX = 20_000
 
 class Checkers(MemberChecks):
     """All of them. The driver calls a method at every place where something can be promised."""
-
-    # lives
 
     def started(self, name: NodeId, found: Recovered) -> None:
         """A node has recovered what was synced, and perhaps whole writes after it."""

@@ -57,6 +57,7 @@ KINDS: Final[dict[str, tuple[tuple[str, str, Any], ...]]] = {
     "rare-pair": (("rare", "force_every", 0.0),),
     "rare-kinds": (("rare", "kinds", ()),),
     "damage": (("rare", "damage", 0.0),),
+    "tails": (("rare", "tails", 0.0),),
     "restore-time": (("rare", "restore_seconds", 0.0),),
     "members": (("members", "every", 0.0),),
     "operator": (("shell", "operator_every", 0.0),),

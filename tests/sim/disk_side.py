@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tests.sim.process import Process
 
 FULL_SECONDS_MAX = 1.0
+TAIL = 0.1
+"""Share of the syncs of a node whose tail may go bad after which it dies."""
+UNMARKED = 0.008
+"""Within so many seconds."""
 PROBE = 0.004
 """Share of the syncs after which a recovery of the synced bytes alone is tried."""
 
@@ -47,8 +51,23 @@ class DiskSide:
         self._world.stats["syncs"] += 1
         self._world.trace(node.name, f"synced #{writes[-1].seq}")
         process.checkers.synced(node.name, writes)
+        self._die_soon()
         if node.disk.rng.random() < PROBE:
             self._probe()
+
+    def _die_soon(self) -> None:
+        """Now and then: what was synced last can go bad unseen only before a mark follows it."""
+        node = self._node
+        tails = node.cluster.plan.rare.tails
+        if not tails or node.disk.calm or node.disk.rng.random() >= TAIL * tails:
+            return
+        if node.cluster.may_spoil(node):
+            self._world.after(node.disk.rng.random() * UNMARKED, self._die, node.process)
+
+    def _die(self, process: Process | None) -> None:
+        if self._node.process is process and process is not None and not self._node.disk.calm:
+            power = self._node.disk.rng.random() < 0.5
+            self._node.cluster.crash(self._node, "soon after a sync", lose_unsynced=power)
 
     def _probe(self) -> None:
         """What would a recovery find, had the power gone right now?"""

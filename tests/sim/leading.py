@@ -1,11 +1,19 @@
-"""What a leader owes over time: pins that move with progress, hand-overs that go on."""
+"""What a leader owes over time: pins that move with progress, hand-overs that go on, another try
+where a follower refuses."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from raftd.core.messages import Reply, Request, SnapshotReply, SnapshotRequest
-from raftd.core.types import Index, NodeId
+from raftd.core.messages import (
+    AppendReply,
+    AppendRequest,
+    Reply,
+    Request,
+    SnapshotReply,
+    SnapshotRequest,
+)
+from raftd.core.types import Index, NodeId, Term
 
 if TYPE_CHECKING:
     from tests.sim.watched import WatchedCore
@@ -14,12 +22,19 @@ HEARTBEATS_MAX = 3
 """A hand-over that was lost is sent again, or ends, within so many heartbeats."""
 
 
+REFUSALS_MAX = 4
+"""Of one place in the log, each of what was asked after the one before was heard: a late refusal
+may make a leader ask twice, and each bad tail once more."""
+
+
 class Pins:
     """A follower's pin may be renewed only by more than it has ever had: of its log, of a file."""
 
     def __init__(self) -> None:
         self._term = 0
         self._best: dict[NodeId, Index] = {}
+        self.matched: dict[NodeId, Index] = {}
+        """As the last reply came."""
         self._offsets: dict[tuple[NodeId, Index, int], int] = {}
         self._refused: set[tuple[NodeId, Index, int]] = set()
         self._waits_for = -1
@@ -46,11 +61,14 @@ class Pins:
         if core.current_term != self._term:
             self._term = core.current_term
             self._best.clear()
+            self.matched.clear()
             self._offsets.clear()
             self._refused.clear()
         sending = progress.sending
         self._waits_for = sending.inflight or -1 if sending is not None else -1
-        self._best[peer] = max(self._best.get(peer, 0), progress.match)
+        lost = progress.match < self.matched.get(peer, 0)  # what is gone is gained anew
+        self._best[peer] = progress.match if lost else max(self._best.get(peer, 0), progress.match)
+        self.matched[peer] = progress.match
         return progress.pinned_at
 
     def after(
@@ -95,6 +113,31 @@ class Pins:
 
 def _key(peer: NodeId, request: SnapshotRequest) -> tuple[NodeId, Index, int]:
     return peer, request.meta.index, request.meta.crc
+
+
+class Refusals:
+    """Who refuses what it had acknowledged will refuse it again: it is to be asked elsewhere."""
+
+    def __init__(self) -> None:
+        self._heard: dict[tuple[NodeId, Term, Index], tuple[int, int]] = {}
+        """How many, and the newest request as the last one was heard."""
+
+    def heard(self, core: WatchedCore, peer: NodeId, sent: Request, reply: Reply) -> None:
+        if not isinstance(sent, AppendRequest) or not isinstance(reply, AppendReply) or reply.ok:
+            return
+        if reply.term != sent.term or sent.term != core.current_term:
+            return
+        key = (peer, sent.term, sent.prev_index)
+        count, newest = self._heard.get(key, (0, 0))
+        if sent.number <= newest or sent.prev_index > core.pins.matched.get(peer, 0):
+            return  # only the first of a window that came in another order tells anything
+        self._heard[key] = (count + 1, core._s.pull_number)
+        if count >= REFUSALS_MAX:
+            core.process.checkers.fail(
+                "refused-is-not-repeated",
+                f"{core.process.node.name} goes on asking {peer} for what follows "
+                f"{sent.prev_index}, which it does not hold",
+            )
 
 
 class HandOvers:

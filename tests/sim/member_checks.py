@@ -11,6 +11,7 @@ from raftd.core.types import (
     EntryType,
     Index,
     NodeId,
+    Recovered,
     Role,
     SnapshotMeta,
     Term,
@@ -136,6 +137,24 @@ class MemberChecks(ShellChecks):
         few = missing(self.committed_by, holders, lost)
         if few:
             self.fail("committed-is-durable", f"entry {index} is synced on {few} only")
+
+    def tail_may_go(self, name: NodeId, found: Recovered) -> bool:
+        """This node will come back with so much. May it, by every rule? Then that is its log now.
+
+        It may if majorities of the others hold what goes, which is as if it had never had it.
+        """
+        view = self.views[name]
+        cut = view.disk.cut_to(found)
+        if cut is None or cut[1] >= view.disk.last:
+            return False
+        sound = [v for v in self.views.values() if v is not view and not v.wiped]
+        for index in range(cut[1] + 1, view.disk.last + 1):
+            chain = view.disk.chain(index) or 0
+            holders = [other.name for other in sound if other.disk.covers(index, chain)]
+            if any(missing(held, holders, ()) for held in self.configurations_held()):
+                return False
+        view.disk = cut[0]
+        return True
 
     def marked(self, name: NodeId, meta: SnapshotMeta) -> None:
         """Whoever starts from this snapshot must find the members of that moment."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from raftd.core.types import Configuration, Incarnation, NodeId
+from tests.sim import tails as tails_of
 from tests.sim.disk import Disk
 from tests.sim.process import Process
 from tests.sim.stores import DiskImage
@@ -147,6 +148,7 @@ class Node:
         self.image.crash(lose_unsynced=lose_unsynced)
         if lose_unsynced:
             self._damage()
+        self._lose_tail()
         self.world.stats["crashes"] += 1
         self.world.stats["power cuts"] += lose_unsynced
         self.cluster.node_died(self)
@@ -159,3 +161,12 @@ class Node:
             self.world.stats["proven batches damaged"] += 1
             self.world.trace(self.name, "a proven batch is damaged")
             self.rotten, self.cluster.spoilt = True, self.name
+
+    def _lose_tail(self) -> None:
+        tails, rng = self.cluster.plan.rare.tails, self.disk.rng
+        if not tails or rng.random() >= tails or self.rotten or not self.cluster.may_spoil(self):
+            return
+        if tails_of.lose(self):
+            self.world.stats["tails lost"] += 1
+            self.world.trace(self.name, "its last batch has gone bad")
+            self.cluster.spoilt = self.name

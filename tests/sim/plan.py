@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 
 from raftd.core.types import Settings
 from tests.sim.members_plan import MembersPlan, draw_members
-from tests.sim.rare_plan import RarePlan, draw_rare
+from tests.sim.rare_plan import RarePlan, draw_rare, draw_tails
 from tests.sim.shell_plan import ShellPlan, draw_gather, draw_leader_wait, draw_shell
 from tests.sim.store_plan import StorePlan, draw_store
 
@@ -142,6 +142,7 @@ def draw(seed: int) -> Plan:
     plan.shell.leader_wait = draw_leader_wait(seed)
     plan.shell.gather = draw_gather(seed)
     plan.rare = draw_rare(random.Random(f"{seed}/rare"), plan.nodes)
+    plan.rare.tails = draw_tails(random.Random(f"{seed}/tails"))
     plan.members = draw_members(random.Random(f"{seed}/members"))
     plan.store = draw_store(random.Random(f"{seed}/store"))
     return plan

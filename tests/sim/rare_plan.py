@@ -77,6 +77,8 @@ class RarePlan:
     damage: float = 0.0
     """Probability that a power cut between a new segment and the seal before it damages what the
     new one proves."""
+    tails: float = 0.0
+    """Probability that a node that dies loses what it synced last, where the rules survive it."""
     scrub_seconds: float = 3600.0
     restore_seconds: float = 0.0
     """A restore takes up to so long."""
@@ -84,6 +86,11 @@ class RarePlan:
     def has(self, *names: str) -> bool:
         """Is any of these faults or states among what it wants?"""
         return any(name in (*self.kinds, *self.pair, *self.hunt) for name in names)
+
+
+def draw_tails(rng: random.Random) -> float:
+    """By dice of its own: other seeds keep the plan that they had."""
+    return rng.choice((0.0, 0.0, 0.0, 0.3, 1.0))
 
 
 def draw_rare(rng: random.Random, nodes: int) -> RarePlan:

@@ -153,6 +153,22 @@ class Shadow:
         other.records, other.admitted = dict(self.records), self.admitted
         return other
 
+    def cut_to(self, found: Recovered) -> tuple[Shadow, Index] | None:
+        """This log as it was found without its last batch, and the last index that is as it was.
+
+        None: more than entries has gone.
+        """
+        same = [e.index for e in found.entries if self.term(e.index) == e.term]
+        snapshot = 0 if found.snapshot is None else found.snapshot.index
+        kept = max([*same, snapshot, self.base])
+        other = self.copy()
+        del other.chains[kept - other.base + 1 :]
+        del other.terms[kept - other.base + 1 :]
+        again = tuple(entry for entry in found.entries if entry.index > kept)
+        if again:
+            other.append(again)
+        return None if other.differs(found) else (other, kept)
+
     def differs(self, found: Recovered) -> str:
         """Why what was recovered is not this log; empty if it is."""
         if found.hard_state != self.hard_state:

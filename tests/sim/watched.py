@@ -26,7 +26,7 @@ from raftd.core.types import (
 from raftd.machine.sessions import Sessions
 from raftd.node.ports import NodeHandle
 from tests.machine.answered import answered
-from tests.sim.leading import HandOvers, Pins
+from tests.sim.leading import HandOvers, Pins, Refusals
 from tests.sim.waiting import Waiting
 from tests.sim.watched_files import WatchedSnapshots
 
@@ -47,6 +47,7 @@ class WatchedCore(RaftCore):
         """Snapshots that the machine has not been seen to restore."""
         self.log_limit = process.plan.shell.log_memory_limit_bytes
         self.pins = Pins()
+        self.refusals = Refusals()
         self.handovers = HandOvers()
         self.waiting = Waiting()
         self._leading_term: Term | None = None
@@ -85,6 +86,7 @@ class WatchedCore(RaftCore):
         pin = self.pins.before(self, peer)
         fx = self._look(super().on_reply(peer, sent, reply, now))
         self.pins.after(self, peer, sent, reply, pin)
+        self.refusals.heard(self, peer, sent, reply)
         return fx
 
     def unreachable(self, peer: NodeId, sent: Request, now: float) -> Effects:

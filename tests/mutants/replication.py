@@ -163,26 +163,6 @@ REPLICATION = (
         by="committed-is-durable",
     ),
     plant(
-        "lost-tail-never-sent-again",
-        "who has lost what it acknowledged is served from what it has",
-        core(
-            "progress",
-            "        return refused and sent.number > self.matched_number\n",
-            "        return False\n",
-        ),
-        by="script:lost_tail refused-is-not-repeated",
-    ),
-    plant(
-        "late-refusal-moves-match-back",
-        "match falls only by what was asked after it rose",
-        core(
-            "progress",
-            "        return refused and sent.number > self.matched_number\n",
-            "        return refused\n",
-        ),
-        by="script:lost_tail",
-    ),
-    plant(
         "durable-not-capped-by-verified",
         "what is durable counts only as far as this leader has verified it",
         core(

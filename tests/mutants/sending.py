@@ -1,4 +1,4 @@
-"""Planted bugs of what a leader sends again: refused snapshots, lost hand-overs."""
+"""Planted bugs of what a leader sends again: refused snapshots, lost hand-overs, lost tails."""
 
 from __future__ import annotations
 
@@ -36,5 +36,25 @@ SENDING = (
             "    transfer.not_before = transfer.deadline\n",
         ),
         by="script:transfer_resent",
+    ),
+    plant(
+        "lost-tail-never-sent-again",
+        "who has lost what it acknowledged is served from what it has",
+        core(
+            "progress",
+            "        return refused and sent.number > self.matched_number\n",
+            "        return False\n",
+        ),
+        by="script:lost_tail refused-is-not-repeated",
+    ),
+    plant(
+        "late-refusal-moves-match-back",
+        "match falls only by what was asked after it rose",
+        core(
+            "progress",
+            "        return refused and sent.number > self.matched_number\n",
+            "        return refused\n",
+        ),
+        by="script:lost_tail",
     ),
 )

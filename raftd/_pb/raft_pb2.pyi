@@ -19,20 +19,22 @@ BATCH: EntryType
 CONFIGURATION: EntryType
 
 class Envelope(_message.Message):
-    __slots__ = ("cluster", "sender", "sender_incarnation", "addressee", "addressee_incarnation", "code")
+    __slots__ = ("cluster", "sender", "sender_incarnation", "addressee", "addressee_incarnation", "code", "sender_life")
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     SENDER_FIELD_NUMBER: _ClassVar[int]
     SENDER_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     ADDRESSEE_FIELD_NUMBER: _ClassVar[int]
     ADDRESSEE_INCARNATION_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
+    SENDER_LIFE_FIELD_NUMBER: _ClassVar[int]
     cluster: str
     sender: str
     sender_incarnation: str
     addressee: str
     addressee_incarnation: str
     code: bytes
-    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., sender_incarnation: _Optional[str] = ..., addressee: _Optional[str] = ..., addressee_incarnation: _Optional[str] = ..., code: _Optional[bytes] = ...) -> None: ...
+    sender_life: int
+    def __init__(self, cluster: _Optional[str] = ..., sender: _Optional[str] = ..., sender_incarnation: _Optional[str] = ..., addressee: _Optional[str] = ..., addressee_incarnation: _Optional[str] = ..., code: _Optional[bytes] = ..., sender_life: _Optional[int] = ...) -> None: ...
 
 class VoteRequest(_message.Message):
     __slots__ = ("envelope", "number", "term", "last_index", "last_term", "pre", "transfer")

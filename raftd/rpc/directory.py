@@ -1,14 +1,29 @@
-"""Where the nodes are: what the own configuration says, and what they say of themselves."""
+"""Where the nodes are, and which process speaks as each: what the own configuration says, and what
+they say of themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from raftd.core.types import Member, NodeId
 
 ADDRESS_MAX = 512
 ADVERTISED_MAX = 1024
+
+
+LATE_SECONDS = 10.0
+"""A process that has ended may be heard so long after its successor: calls have deadlines, and a
+connection whose other end is gone is given up within a few seconds."""
+
+TOLD_SECONDS = 60.0
+"""So long after the last sign of two processes this node says so."""
+
+LIVES_MAX = 16
+"""Past processes of one node that are remembered; the oldest are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,7 @@ class Directory:
         self._advertised: dict[NodeId, PeerAddress] = {}
         self._agreed: dict[NodeId, Member] = {}
         self._protocols: dict[NodeId, int] = {}
+        self.lives = Lives()
         self.heard = 0
         """It moves when a node has told another protocol than before."""
         self.unfit: Callable[[int], str] = lambda protocol: ""
@@ -98,3 +114,77 @@ def is_address(text: str) -> bool:
 
 def _plausible(address: str) -> str:
     return address if is_address(address) else ""
+
+
+@dataclass(slots=True)
+class Speaker:
+    """One node's processes. since: when each of the past ones gave way to another.
+
+    refused: of two that live at a time, whoever was heard second. seen: when both were last heard.
+    """
+
+    life: int
+    since: dict[int, float] = field(default_factory=dict)
+    refused: dict[int, None] = field(default_factory=dict)
+    seen: float = float("-inf")
+
+
+class Lives:
+    """Which process speaks as each node. A copied data directory that runs beside its original has
+    the same id and incarnation, and would vote a second time.
+
+    A process draws its life when it starts. One that is heard again long after another one took its
+    place has never ended, so there are two: what came second is refused until it starts again, by
+    then as the only one. Network thread; `twins`: any thread.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic, own: int = 0) -> None:
+        """now: a monotonic clock. own: this process's life; 0: drawn here."""
+        self.own = own or random.SystemRandom().getrandbits(63) + 1
+        self._now = now
+        self._speakers: dict[NodeId, Speaker] = {}
+
+    def refuses(self, node: NodeId, life: int) -> bool:
+        """`node` speaks, and has proved that it may. True: a second process does, in its name.
+
+        life: 0: its version does not say.
+        """
+        known = self._speakers.get(node)
+        if known is not None and known.life == life:
+            return False
+        return self._of_another(node, known, life) if life else False
+
+    def _of_another(self, node: NodeId, known: Speaker | None, life: int) -> bool:
+        if known is None:
+            if len(self._speakers) < ADVERTISED_MAX:
+                self._speakers[node] = Speaker(life)
+            return False
+        now = self._now()
+        if life in known.refused:
+            known.seen = now
+            return True
+        since = known.since.get(life)
+        if since is not None and now - since <= LATE_SECONDS:
+            return False  # the last words of a process that has ended
+        if since is not None:
+            known.refused[known.life] = None
+            known.seen = now
+        known.since[known.life] = now
+        known.since.pop(life, None)
+        known.life = life
+        for past in (known.since, known.refused):
+            while len(past) > LIVES_MAX:
+                past.pop(next(iter(past)))
+        return False
+
+    def twins(self) -> Iterator[str]:
+        """A sentence for each node that was two lately."""
+        for node, known in list(self._speakers.items()):
+            if self._now() - known.seen < TOLD_SECONDS:
+                yield TWINS.format(node=node)
+
+
+TWINS = (
+    "two processes run as {node}, with copies of one data directory: whichever was heard second is "
+    "refused here. Stop the one that should not be, and start the other one again"
+)

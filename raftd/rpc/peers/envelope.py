@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 from raftd._pb import raft_pb2 as pb
 from raftd.core.types import Identity, Incarnation, NodeId
+from raftd.rpc.api import PeerNode
+from raftd.rpc.directory import TWINS, Directory, Lives
 from raftd.rpc.peers.checks import Rejected, check_incarnation, check_node_id
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 
@@ -46,12 +48,20 @@ class Envelopes:
         identity: Identity,
         expected: Callable[[NodeId], Incarnation | None],
         security: PeerSecurity = NOTHING_ASKED,
+        lives: Lives | None = None,
     ) -> None:
+        """lives: which processes speak as the nodes; None: known to nobody else."""
+        self._lives = lives or Lives()
         self._own = identity
         self._expected = expected
         self._security = security
         self._made: dict[tuple[NodeId, Incarnation], pb.Envelope] = {}
         self._proven: dict[tuple[str, ...], bytes] = {}
+
+    @classmethod
+    def at(cls, node: PeerNode, security: PeerSecurity, directory: Directory) -> Envelopes:
+        """Those of one node: all that it hears goes through the same `lives`."""
+        return cls(node.identity, node.expected_incarnation, security, directory.lives)
 
     def make(self, addressee: NodeId, incarnation: Incarnation) -> pb.Envelope:
         """An envelope from this node. Shared: never change it."""
@@ -66,6 +76,7 @@ class Envelopes:
                 sender_incarnation=self._own.incarnation,
                 addressee=addressee,
                 addressee_incarnation=incarnation,
+                sender_life=self._lives.own,
             )
             made.code = self._security.code(*_said(made))
         return made
@@ -103,6 +114,7 @@ class Envelopes:
             expected = self._expected(sender)
             if expected is not None and envelope.sender_incarnation == expected:
                 self._prove(envelope)
+                self._one_process(envelope)
                 return sender
         raise self._why(envelope, "")
 
@@ -111,6 +123,7 @@ class Envelopes:
         self._well_formed(envelope)
         if envelope.cluster == self._own.cluster and self._addressed(envelope, may_be_empty=True):
             self._prove(envelope)
+            self._same_process(envelope)
             return envelope.sender
         raise self._why(envelope, envelope.sender_incarnation)
 
@@ -125,6 +138,7 @@ class Envelopes:
             and envelope.sender_incarnation == self._expected(peer)
         ):
             self._prove(envelope)
+            self._one_process(envelope)
             return
         if envelope.sender != peer:
             raise _elsewhere(envelope, peer)
@@ -140,6 +154,22 @@ class Envelopes:
         ):
             raise self._why(envelope, envelope.sender_incarnation)
         self._prove(envelope)
+        self._same_process(envelope)
+
+    def _same_process(self, hello: pb.Envelope) -> None:
+        """As `_one_process`. Another incarnation is no copy: the core judges that."""
+        if hello.sender_incarnation == self._expected(hello.sender):
+            self._one_process(hello)
+
+    def _one_process(self, envelope: pb.Envelope) -> None:
+        """Raises Mismatch for the second of two processes that run as one node."""
+        sender, life = envelope.sender, envelope.sender_life
+        if self._lives.refuses(sender, life):
+            raise Mismatch(
+                TWINS.format(node=sender),
+                hint="another process runs as this node, with a copy of its data directory: stop "
+                "one of them and start the other one again; ",
+            )
 
     def _prove(self, envelope: pb.Envelope) -> None:
         """Raises Mismatch when the other side cannot know the cluster's secret."""

@@ -71,9 +71,7 @@ class Peers:
     def start(self, node: PeerNode) -> None:
         """From now on requests are pulled from `node`."""
         self._node = node
-        self._envelopes = Envelopes(
-            node.identity, node.expected_incarnation, self._settings.security
-        )
+        self._envelopes = Envelopes.at(node, self._settings.security, self._directory)
         early, self._early = self._early, {}
         for peer, channel in early:
             self.wake(peer, channel)
@@ -144,7 +142,8 @@ class Peers:
             self._fatal.fatal("closing the links to a peer failed", error)
 
     def ailments(self) -> Iterator[Ailment]:
-        """Whom this node calls without an answer, and why. Any thread."""
+        """Whom this node calls without an answer, and why; who is two. Any thread."""
+        yield from map(Ailment, self._directory.lives.twins())
         for peer, outlet in list(self._outlets.items()):
             if why := outlet.why():
                 yield Ailment(f"{peer} {DOES_NOT_ANSWER} {outlet.address}: {why}")

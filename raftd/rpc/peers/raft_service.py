@@ -73,7 +73,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         self._fatal = fatal
         self._log = QuietLog(log, now)
         self._on_doubt = on_doubt
-        self._envelopes = Envelopes(node.identity, node.expected_incarnation, security)
+        self._envelopes = Envelopes.at(node, security, directory)
         self._streams: dict[NodeId, AppendStream] = {}
         self._draining = False
 

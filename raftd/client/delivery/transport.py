@@ -19,6 +19,7 @@ from raftd._pb.admin_pb2_grpc import AdminStub
 from raftd._pb.client_pb2 import UNAUTHENTICATED
 from raftd._pb.client_pb2_grpc import CommandsStub
 from raftd.client.delivery.login import Login
+from raftd.client.delivery.no_connection import no_connection
 from raftd.client.delivery.policy import AttemptFailed, Next, Verdict, error_of, judge_rpc
 from raftd.h2.channel import Channel
 from raftd.h2.settings import ChannelSettings, ConnectionSettings
@@ -69,13 +70,6 @@ RETIRED_SECONDS = 5.0
 """A replaced channel is closed so much later. Closing it earlier would cancel callers that still
 wait for it to connect.
 """
-
-
-_CANNOT = "cannot connect; is the node up, and does it not ask for TLS?"
-_CANNOT_TLS = (
-    "cannot connect; is the node up, does it speak TLS, is its certificate of that authority and "
-    "for this host, and does it ask for one of ours?"
-)
 
 
 def task_is_cancelled() -> bool:
@@ -302,7 +296,8 @@ async def ready(address: str, channel: aio.Channel, timeout: float, tls: bool = 
                     grpc.ChannelConnectivity.TRANSIENT_FAILURE,
                     grpc.ChannelConnectivity.SHUTDOWN,
                 ):
-                    raise AttemptFailed(Verdict(Next.ROTATE, True, _CANNOT_TLS if tls else _CANNOT))
+                    text = no_connection(getattr(channel, "why", ""), tls)
+                    raise AttemptFailed(Verdict(Next.ROTATE, True, text))
                 await channel.wait_for_state_change(state)
                 state = channel.get_state(try_to_connect=True)
     except TimeoutError:

@@ -163,6 +163,11 @@ def load(declared: Sequence[Declared], reader: BinaryIO) -> dict[str, Any]:
     return _load(declared, reader, _as_it_was)
 
 
+def again(each: Declared, state: Any) -> Any:
+    """One object as it is after a snapshot. Raises TypeError, SnapshotFormatError."""
+    return load([each], BytesIO(b"".join(dump([each], {each.name: state}))))[each.name]
+
+
 def _as_it_was(raw: msgspec.Raw, kind: Any) -> Any:
     read = _by_type(raw, kind)
     if not integers.may_stand_in(kind):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
 from raftd.core.effects import Event
-from raftd.machine.protocol import MachineError, NodeHandle
+from raftd.machine.protocol import MachineError, NodeHandle, SnapshotFormatError
 from raftd.objects import encoding
 from raftd.objects.declaring import Asked, Declared
 from raftd.objects.errors import CommandRefused
 from raftd.objects.expiry import Expiry
 from raftd.objects.lock import Lock
+from raftd.objects.sharing import Sharing
 from raftd.quiet import QuietLog
 
 LOG = logging.getLogger("raftd.objects")
@@ -25,6 +27,7 @@ class ObjectsMachine:
     """A raftd.machine.protocol.StateMachine. Machine's thread."""
 
     def __init__(self, declared: Mapping[str, Declared]) -> None:
+        self._by_name = dict(declared)
         self._declared = [declared[name] for name in sorted(declared)]
         self._methods: dict[tuple[str, str], Asked] = {
             (each.name, called): asked
@@ -32,6 +35,7 @@ class ObjectsMachine:
             for called, asked in each.methods.items()
         }
         self._states: dict[str, Any] = {each.name: each.new_state() for each in self._declared}
+        self._sharing = Sharing(self._declared, self._states)
         self._expiry = Expiry(self._locks)
         self._quiet = QuietLog(LOG)
 
@@ -56,6 +60,7 @@ class ObjectsMachine:
 
     def restore(self, reader: BinaryIO) -> None:
         self._states = encoding.load(self._declared, reader)
+        self._sharing = Sharing(self._declared, self._states)
 
     def _locks(self) -> dict[str, Lock]:
         return {name: state for name, state in self._states.items() if isinstance(state, Lock)}
@@ -85,6 +90,24 @@ class ObjectsMachine:
             self._quiet.error(text, error)
             # Its name only: a message may hold an address in memory, and every node says the same.
             return encoding.encode_failure(f"{asked.where} raised {type(error).__name__}")
+        finally:
+            if changes:
+                self._part(request.object, asked.where)
+
+    def _part(self, name: str, where: str) -> None:
+        """What is in two places now is two things, as it would be after a snapshot."""
+        state = self._states[name]
+        shared, still = self._sharing.part(name, state)
+        if still:
+            with suppress(TypeError, SnapshotFormatError):  # whoever takes a snapshot is told
+                self._states[name] = encoding.again(self._by_name[name], state)
+                self._sharing.renewed(name, self._states[name])
+        if shared:
+            self._quiet.warning(
+                where,
+                f"{where} leaves one list, dict or object in two places, {shared}: each has a copy "
+                "of its own now, as after a snapshot. Make the copy in the method",
+            )
 
     def _check_fence(self, name: str, token: int) -> None:
         lock = self._states.get(name)

@@ -15,6 +15,8 @@ from tests.sim.shrink import shrink
 from tests.sim.swarm import report, run_seed
 
 SEED = 17
+SEEDS = 60
+"""From SEED on: with other timing it is another one that shows the planted bug first."""
 EVENTS = 2_000
 WHOLE = Cut()
 
@@ -37,13 +39,15 @@ def _skips_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_skips_a_key")
 def test_a_planted_bug_becomes_small() -> None:
     said: list[str] = []
-    small = shrink(SEED, EVENTS, WHOLE, said.append, dice=0)
+    seeds = range(SEED, SEED + SEEDS)
+    seed = next(seed for seed in seeds if run_seed(seed, EVENTS).invariant == "linearizable")
+    small = shrink(seed, EVENTS, WHOLE, said.append, dice=0)
     assert small is not None
     assert small.result.invariant == "linearizable"
     assert small.events < EVENTS // 10
     assert 0 < small.cut.ops <= 5, small.cut
     assert small.cut.clients == 1
-    plan = draw(SEED)
+    plan = draw(seed)
     WHOLE.apply(plan)
     before = len(active(plan))
     small.cut.apply(plan)

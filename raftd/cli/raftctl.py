@@ -31,8 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(args)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader (head, less) has seen enough
-        _drop_stdout()
+        streams.drop_stdout()
         return OK
+    except OSError as error:
+        return streams.output_lost("raftctl", error)
     except KeyboardInterrupt:
         print(
             "raftctl: interrupted; a change that was under way may be done or not", file=sys.stderr
@@ -104,7 +106,8 @@ def _explain(error: Exception) -> int:
     from raftd.client.errors import AnswerTooLong, NotDone, Refused
 
     if isinstance(error, NotDone):
-        complain(f"not done: {error} (see `raftctl why`, then repeat)")
+        said = str(error).removesuffix(" (see `raftctl why`)")  # the leader says it to all clients
+        complain(f"not done: {said} (see `raftctl why`, then repeat)")
         return NOT_DONE
     if isinstance(error, Refused):
         complain(f"refused: {error}")
@@ -122,11 +125,6 @@ def _handler(name: str) -> Callable[[argparse.Namespace, object], int]:
         import_module(f"raftd.cli.{module}"), function
     )
     return handler
-
-
-def _drop_stdout() -> None:
-    """Or the interpreter complains about the broken pipe once more when it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ name ends in _base64 holds bytes in base64.
 exit codes: 0 done; 1 answered no (absent, compare failed, not healthy); 2 usage or configuration;
 3 certainly not done (no leader reached, overloaded): safe to repeat; 4 outcome unknown: read
 before you repeat; 5 refused (by the state machine or a limit); 6 done, but the answer is too long
-to be sent: do not repeat; 130 interrupted.
+to be sent: do not repeat; 74 the output could not be written: what was asked may be done; 130
+interrupted.
 
 A change is one entry of the log, sent again only where it was certainly not done.
 """

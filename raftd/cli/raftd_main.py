@@ -1,8 +1,8 @@
 """The command `raftd`. Nothing heavy is imported before the command is known.
 
 Exit codes: 0 done, 1 inspect or restore found damage, 2 usage or configuration, 3 the node was
-removed from its cluster, 70 it could not go on safely, 75 it could not start now, a later start
-may do, 130 stopped by a second signal.
+removed from its cluster, 70 it could not go on safely, 74 the output could not be written, 75 it
+could not start now, a later start may do, 130 stopped by a second signal.
 """
 
 from __future__ import annotations
@@ -39,13 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
     except ConfigError as error:
         for line in error.lines:
             print(f"raftd: {line}", file=sys.stderr)
         return EXIT_USAGE
     except BrokenPipeError:
-        sys.stderr.close()  # `raftd ... | head`: nobody reads any more, which is no failure
+        streams.drop_stdout()  # `raftd ... | head`: nobody reads any more, which is no failure
         return EXIT_OK
+    except OSError as error:
+        return streams.output_lost("raftd", error)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
@@ -59,8 +62,9 @@ def build_parser(words: Sequence[str] | None = None) -> argparse.ArgumentParser:
         prog="raftd",
         description="One node of a Raft cluster.",
         epilog="exit codes: 0 done, 1 inspect or restore found damage, 2 usage or configuration, "
-        "3 the node was removed from its cluster, 70 it could not go on safely, 75 it could not "
-        "start now, a later start may do, 130 stopped by a second signal",
+        "3 the node was removed from its cluster, 70 it could not go on safely, 74 the output "
+        "could not be written, 75 it could not start now, a later start may do, 130 stopped by a "
+        "second signal",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"raftd {__version__}")

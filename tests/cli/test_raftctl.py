@@ -249,3 +249,21 @@ def test_a_broken_pipe_is_no_error(cluster: FakeCluster) -> None:
     err = running.stderr.read()
     running.stderr.close()
     assert (running.wait(20), err) == (0, b"")
+
+
+def test_an_output_that_cannot_be_written_is_no_answer(cluster: FakeCluster) -> None:
+    """On a full disk `get` ended with a traceback and 1, which means that there is no such key."""
+    where = ["--endpoints", ",".join(cluster.endpoints)]
+    json_get = ["-w", "json", "get", "a"]
+    for words in (["put", "a", "1"], ["get", "a"], ["get", "--prefix", ""], json_get):
+        with Path("/dev/full").open("wb") as full:
+            run = subprocess.run(
+                [sys.executable, "-m", "raftd.cli.raftctl", *where, *words],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=20,
+                check=False,
+            )
+        assert run.returncode == 74, words
+        line = b"raftctl: the output cannot be written: No space left on device; what was asked"
+        assert run.stderr == line + b" may be done\n"

@@ -186,3 +186,12 @@ def test_a_mistyped_command_is_one_line(
     assert said.startswith("raftd: ")
     assert said.endswith(" --help`\n")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(("where", "code"), [(">/dev/full", 74), (">&-", 0), ("| head -1", 0)])
+def test_who_reads_what_it_prints(where: str, code: int) -> None:
+    shell = f"set -o pipefail; '{sys.executable}' -m raftd.cli.raftd_main config sample {where}"
+    run = subprocess.run(["bash", "-c", shell], capture_output=True, timeout=20, check=False)
+    assert run.returncode == code, run.stderr
+    lost = b"raftd: the output cannot be written: No space left on device; what was asked may be"
+    assert run.stderr == (lost + b" done\n" if code else b"")

@@ -62,7 +62,9 @@ class Handshake(asyncio.Protocol):
                 server_side=True,
                 ssl_handshake_timeout=server.limits.connection.handshake_timeout,
             )
-        except (OSError, asyncio.CancelledError):  # ssl's errors and time-outs are OSErrors
+        except (OSError, asyncio.CancelledError) as error:  # ssl's and time-outs are OSErrors
+            if isinstance(error, ssl.SSLError):
+                server.not_secured(transport, error)
             transport.abort()
             server.left(connection)
             return

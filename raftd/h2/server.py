@@ -32,7 +32,9 @@ from raftd.h2.listening import ACCEPTED_AT_ONCE, BACKLOG, bound, unix_path
 from raftd.h2.server_call import Handler, ServerCall
 from raftd.h2.server_connection import ServerConnection
 from raftd.h2.settings import ServerLimits
-from raftd.h2.vigil import pause_of_server
+from raftd.h2.vigil import pause_of_server, peer_name
+from raftd.quiet import QuietLog
+from raftd.tls.files import reason
 
 log = logging.getLogger("raftd.h2")
 
@@ -43,6 +45,9 @@ CLOSING_TURNS = 8
 after it, and one that was just being accepted in the fifth; and nobody may turn the loop any more
 once the server has stopped."""
 
+
+NOT_SECURED_SECONDS = 60.0
+"""Between two lines on handshakes that failed for one reason; strangers make thousands."""
 
 SHUTDOWN_SECONDS = 1.0
 """For the other side to say good-bye in TLS."""
@@ -74,6 +79,7 @@ class Server:
         self.cut = 0
         """Connections that this side ended, since the start."""
         self._on_cut = on_cut or _log_cut
+        self._quiet_log = QuietLog(log)
         self._methods: dict[bytes, Handler] = {}
         self._sockets: list[tuple[socket.socket, ssl.SSLContext | None]] = []
         self._either: list[tuple[socket.socket, ssl.SSLContext]] = []
@@ -206,6 +212,17 @@ class Server:
             self.cut += 1
             self._on_cut(connection.peer, connection.why)
         self._note()
+
+    def not_secured(self, transport: Any, error: ssl.SSLError) -> None:
+        """A handshake failed. The other side hears of a connection that was closed, no more: so
+        whoever sets certificates up has to find the reason here.
+        """
+        why = reason(error)
+        again = self._quiet_log.again(why, NOT_SECURED_SECONDS)
+        if again is not None:
+            name = transport.get_extra_info("sockname")
+            port = f"port {name[1]}" if isinstance(name, tuple) else name
+            log.warning("TLS of %s on %s failed: %s%s", peer_name(transport), port, why, again)
 
     def call_over(self) -> None:
         self.calls -= 1

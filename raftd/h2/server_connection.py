@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from typing import Any, Protocol
 
 import grpc
@@ -30,6 +31,8 @@ class Owner(Protocol):
     def entered(self, connection: ServerConnection) -> bool: ...
 
     def left(self, connection: ServerConnection) -> None: ...
+
+    def not_secured(self, transport: Any, error: ssl.SSLError) -> None: ...
 
     def call_over(self) -> None: ...
 

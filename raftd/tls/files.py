@@ -114,6 +114,8 @@ def reason(error: Exception) -> str:
     known = {
         "certificate has expired": "the certificate has expired; renew it",
         "certificate is not yet valid": "the certificate is not valid yet; is the clock right?",
+        "peer did not return a certificate": "no certificate was shown",
+        "http request": "it is plain text",
         "unable to get local issuer certificate": "not signed by the authority in the ca file",
         "certificate signature failure": "not signed by the authority in the ca file",
         "key values mismatch": "certificate and key do not belong together",

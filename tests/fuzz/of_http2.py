@@ -221,6 +221,7 @@ STREAM = (
     + frame(WINDOW_UPDATE, 0, 3, pack(">I", 1000))
     + frame(DATA, 1, 3, BODY[3:])
 )
+GO = UNARY.replace(text(b"raftd"), text(b"a://b"))
 ODD = frame(PING, 0, 0, b"12345678") + frame(RST_STREAM, 0, 3, pack(">I", 8))
 CODE = (
     "raftd/h2/connection.py",
@@ -235,8 +236,13 @@ TARGETS = (
         "http2-server",
         http2_server,
         (),
-        (UNARY, STREAM, UNARY + STREAM + ODD, STREAM[:-9] + ODD + UNARY),
-        (*CODE, "raftd/h2/server_call.py", "raftd/h2/server_connection.py"),
+        (UNARY, STREAM, UNARY + STREAM + ODD, STREAM[:-9] + ODD + UNARY, GO),
+        (
+            *CODE,
+            "raftd/h2/authority.py",
+            "raftd/h2/server_call.py",
+            "raftd/h2/server_connection.py",
+        ),
         WORDS,
     ),
     Target(

@@ -60,10 +60,21 @@ def judge_prevote(s: State, request: VoteRequest) -> bool:
 
 def judge_vote(s: State, request: VoteRequest) -> bool:
     """Figure 2, RequestVote, receiver rule 2. `step` has seen to the term."""
-    if s.role is Role.LEADER:
+    if was_led(s, request.term):
         return False
     free = s.voted_for in (None, request.candidate)
     return free and up_to_date(s, request.last_index, request.last_term)
+
+
+def was_led(s: State, term: Term) -> bool:
+    """Has this term had a leader, by what was heard here or stands in the log? Then nobody is
+    elected in it.
+
+    Nobody could be, unless a voter forgets whom it made the leader: a vote may go with the last
+    batch of a disk, and so may a leader's own, who would lead the term a second time. Whoever has
+    heard that leader gives no vote in its term to anybody.
+    """
+    return term in (s.led_by[0], s.log.last_term)
 
 
 def why_refused(s: State, request: VoteRequest, now: float) -> str:
@@ -78,6 +89,8 @@ def why_refused(s: State, request: VoteRequest, now: float) -> str:
     if request.term == s.current_term:
         if s.role is Role.LEADER:
             return f"it leads term {s.current_term} itself (Figure 2, RequestVote 2)"
+        if was_led(s, request.term):
+            return f"term {s.current_term} has had its leader (Section 5.2)"
         if s.voted_for not in (None, request.candidate):
             return (
                 f"it has voted for {s.voted_for} in term {s.current_term} (Figure 2, RequestVote 2)"

@@ -12,6 +12,7 @@ from raftd.core.messages import (
     HelloRequest,
     Request,
     SnapshotRequest,
+    VoteRequest,
 )
 from raftd.core.types import Entry, EntryType, Identity, Member
 from tests.core.building import Building
@@ -107,7 +108,8 @@ class Script(Building):
 
     def do_forge(self, pair: str, kind: str, *fields: str) -> None:
         """forge n2>n1 append term=1 [prev=2/1] [terms=1,1], forge n2>n1 hello, forge n2>n1 snapshot
-        term=1 last=2/1: a message in a node's name that it has not sent.
+        term=1 last=2/1, forge n2>n1 vote term=1 last=2/1: a message in a node's name that it has
+        not sent.
         """
         source, target = pair.split(">")
         given = dict(field.split("=") for field in fields)
@@ -115,6 +117,9 @@ class Script(Building):
         message: Request
         if kind == "hello":
             message = HelloRequest(Identity(CLUSTER, source, f"i-{source}"), (), number=1)
+        elif kind == "vote":
+            index, last_term = map(int, given["last"].split("/"))
+            message = VoteRequest(term, source, index, last_term, number=1)
         elif kind == "snapshot":
             index, last_term = map(int, given["last"].split("/"))
             message = SnapshotRequest(term, source, self._meta(index, last_term), 0, number=1)

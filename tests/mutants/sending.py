@@ -1,4 +1,4 @@
-"""Planted bugs of what a leader sends again: refused snapshots, lost hand-overs, lost tails."""
+"""Planted bugs of what a leader sends again, and of tails and votes that a disk has lost."""
 
 from __future__ import annotations
 
@@ -56,5 +56,11 @@ SENDING = (
             "        return refused\n",
         ),
         by="script:lost_tail",
+    ),
+    plant(
+        "vote-in-a-term-that-was-led",
+        "who has heard a term's leader votes for nobody in it",
+        core("voting", "    if was_led(s, request.term):\n        return False\n", ""),
+        by="script:lost_vote",
     ),
 )

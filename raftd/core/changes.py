@@ -151,8 +151,8 @@ def _added(now: Configuration, member: Member) -> Configuration:
     if now.is_member(member.node):
         if known == member:
             return now
-        why = "`update` changes its addresses"
-        if known.incarnation not in ("", member.incarnation):
+        why = f"at {known.peer_address}; `update` changes its addresses"
+        if member.incarnation and known.incarnation not in ("", member.incarnation):
             why = "this directory lacks its votes and log: give it an id of its own, and replace"
         raise ChangeRefused(f"{member.node!r} is a member already: {why}")
     if not (member.incarnation and member.peer_address and member.client_address):

@@ -57,6 +57,7 @@ def test_what_is_so_already_changes_nothing(
     ("now", "kind", "node", "why"),
     [
         (FOUR, "add", replace(N4, peer_address="x:1"), "is a member already"),
+        (FOUR, "add", Member("n4", "x:1"), "already: at n4:1; `update` changes its addresses"),
         (FOUR, "add", replace(N4, incarnation="wiped"), "lacks its votes and log"),
         (THREE, "add", Member("n4", "n4:1", "n4:2"), "must run when it is added"),
         (THREE, "add", Member("n4", "", "n4:2", "i"), "needs addresses"),

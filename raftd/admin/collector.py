@@ -141,7 +141,7 @@ def _histograms(measures: Measures) -> Iterator[Metric]:
     yield syncs
     requests = HistogramMetricFamily(
         "raftd_request_duration_seconds",
-        "frames that were answered: commands from the log on, queries from their turn on",
+        "frames that were answered: from the wait for their round to the answer",
         labels=["kind"],
     )
     for kind, took in measures.requests.items():

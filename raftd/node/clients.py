@@ -76,8 +76,9 @@ class Clients:
 
     def queues(self) -> dict[str, int]:
         """What waits for an answer here, by the name of its figure."""
+        waiting = self._fair.bytes + self._queue.size_bytes + self._leader_wait.bytes
         return {
-            "pending_bytes": self._waiters.bytes + self._fair.bytes + self._leader_wait.bytes,
+            "pending_bytes": self._waiters.bytes + waiting,
             "queries_pending": self._queue.queries,
             "machine_jobs_waiting": self._applying.worker.backlog,
         }
@@ -138,6 +139,7 @@ class Clients:
             self._fail(dones, refused)
             return
         core, taken_ms = self._core, self._driver.clock.epoch_ms()
+        since = self._appends.since
         batches = [
             noted(batch, taken_ms, principal)
             for batch, principal in zip(batches, principals, strict=True)
@@ -151,7 +153,7 @@ class Clients:
         except NodeStopped as error:
             self._fail(dones, Unknown(str(error)))
         else:
-            dones[-1] = self._measured("command", dones[-1], len(dones))
+            dones[-1] = self._measured("command", dones[-1], since, len(dones))
             answered = self._appends.began(len(dones))
             for (index, term), batch, done in zip(fx.assigned, batches, dones, strict=True):
                 self._waiters.add(index, term, len(batch), _then(done, answered))
@@ -200,7 +202,7 @@ class Clients:
         elif self._queue.full(queries, self._applying.worker.backlog):
             done(self._overload.note(self._queue.no_room_for_reads()))
         elif stale:
-            measured = self._measured("stale_read", done, 1)
+            measured = self._measured("stale_read", done, self._driver.clock.now(), 1)
             self._applying.put(Query(0, queries, measured, principal))
             self._applying.go_on()
         else:
@@ -213,14 +215,14 @@ class Clients:
             return
         core = self._core
         queries, done, principal = waiting[-1]
-        waiting[-1] = queries, self._measured("read", done, len(waiting)), principal
-
+        measured = self._measured("read", done, self._read_indexes.since, len(waiting))
+        waiting[-1] = queries, measured, principal
         answered = self._read_indexes.began(len(waiting))
 
         def confirmed(index: Index, refusal: NotLeader | None) -> None:
-            answered(len(waiting))
             if not self._queue.reads_done(waiting):
                 return
+            answered(len(waiting))
             for queries, done, principal in waiting:
                 if refusal is not None:
                     done(Refused(Refusal.NOT_LEADER, refusal.reason, refusal.leader))
@@ -236,12 +238,11 @@ class Clients:
         except NodeStopped as error:
             confirmed(0, NotLeader(None, str(error)))
 
-    def _measured(self, kind: str, done: Done, count: int) -> Done:
-        """With the answer to the last one of a turn all `count` of that turn are measured: one look
-        at the clock for all of them.
+    def _measured(self, kind: str, done: Done, since: float, count: int) -> Done:
+        """With the answer to the last one of a round all `count` of it are measured, as if they had
+        come together `since`: one look at the clock for all of them.
         """
         now, histogram = self._driver.clock.now, self._took[kind]
-        since = now()
 
         def answered(outcome: Outcome) -> None:
             if isinstance(outcome, (Applied, Answered)):

@@ -59,7 +59,7 @@ class Measures:
         self.now = clock.now
         self.syncs = Histogram()
         self.requests = {"command": Histogram(), "read": Histogram(), "stale_read": Histogram()}
-        """Frames of commands from the log to the answer, frames of queries from their turn to it.
+        """Frames of commands and of queries from the wait for their round to the answer.
         What was refused, or is unknown, is in none of them.
         """
         self.round_trips: dict[NodeId, Histogram] = {}

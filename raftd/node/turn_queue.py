@@ -37,8 +37,11 @@ class Rounds:
         self._driver = driver
         self._seconds = seconds
         self._begin = begin
+        self.since = 0.0
+        """When the first of those that wait, or were begun last, arrived."""
         self._waiting = self._bytes = 0
         self._under_way = 0
+        """Batches of all rounds that are not answered yet."""
         self._enough = 1
         """So many waiting batches begin a round."""
         self._took = self._ended = 0.0
@@ -50,8 +53,10 @@ class Rounds:
         """One more batch waits."""
         self._waiting += 1
         self._bytes += size_bytes
-        if self._waiting == 1 and self._seconds:
-            self._first()
+        if self._waiting == 1:
+            self.since = self._driver.clock.now()
+            if self._seconds:
+                self._first()
         self._look()
 
     def _first(self) -> None:
@@ -59,7 +64,7 @@ class Rounds:
         if not self._under_way:
             if self._enough == 1:
                 return
-            if self._driver.clock.now() - self._ended > longest:
+            if self.since - self._ended > longest:
                 self._enough = 1  # those that were known have stayed away
                 return
         number = self._number
@@ -93,19 +98,26 @@ class Rounds:
         """
         if not self._seconds:
             return _nobody_counts
-        began = self._driver.clock.now()
+        began, left = self._driver.clock.now(), count
         self._under_way += count
 
         def answered(some: int) -> None:
+            nonlocal left
+            left -= some
             self._under_way -= some
+            if not left:
+                self._ended = self._driver.clock.now()
+                # Also while others are under way. The story: rounds that overlapped never all ended
+                # at once, so the wait stayed that of the shortest round ever, and they overlapped
+                # for ever.
+                self._took = self._ended - began
             if not self._under_way:
-                self._over(began, count)
+                self._over(count)
 
         return answered
 
-    def _over(self, began: float, count: int) -> None:
-        self._ended = self._driver.clock.now()
-        self._took = self._ended - began
+    def _over(self, count: int) -> None:
+        """`count` batches were just answered, and none is under way."""
         known = count + self._waiting
         self._enough = known - known // 4
         self._look()
@@ -134,6 +146,11 @@ class TurnQueue:
     @property
     def batches(self) -> int:
         return len(self._batches)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the batches."""
+        return self._bytes
 
     def refuse(self, pending: int, pending_bytes: int, log_bytes: int) -> Refused | None:
         """None if one more batch may come in. The arguments: of what is in the log already, or

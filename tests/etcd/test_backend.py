@@ -113,6 +113,24 @@ def test_callers_just_answered_come_into_one_batch_again(monkeypatch: pytest.Mon
     run(test)
 
 
+def test_nobody_waits_for_a_caller_who_could_not_be_in_the_same_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch is of one principal. The story without it: with two users on, each of them with one
+    caller, every put waited for the other's next one.
+    """
+    monkeypatch.setattr(module, "GATHER_SECONDS", 60.0)
+
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        gather = backend._gather
+        monkeypatch.setattr(backend, "_gather", lambda answered, took: gather(answered, 60.0))
+        node.on_submit = lambda batch, done: done(applied(batch))
+        calls = [backend.write(name, principal=name) for name in (b"one", b"other")]
+        assert await asyncio.gather(*calls) == [b"did one", b"did other"]
+
+    run(test)
+
+
 def test_callers_that_stay_away_are_not_waited_for_long() -> None:
     async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
         node.on_submit = lambda batch, done: done(applied(batch))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 
 import pytest
 
 from raftd.node.outcomes import Answered, Outcome, Unknown
+from raftd.node.settings import NodeSettings
 from tests.h2.peers import run
 from tests.node.alone import Bench, Diary, plain, running
 from tests.storage.memory_fs import MemoryFileSystem
@@ -42,6 +44,39 @@ def test_each_kind_is_measured_until_its_answer(quick: bool) -> None:
             for kind, least in (("command", 3 * SLOW), ("read", SLOW), ("stale_read", SLOW)):
                 assert node.measures.requests[kind].sum >= least
             assert all(isinstance(outcome, Answered) for outcome in outcomes[3:])
+
+    run(go())
+
+
+def test_the_wait_for_the_round_under_way_is_measured_and_told() -> None:
+    """The story without it: a leader whose batches waited said that they were quick, and that there
+    were none.
+    """
+
+    async def go() -> None:
+        diary, gate, outcomes = Diary(), threading.Event(), list[Outcome]()
+
+        def slow(what: str, detail: object) -> None:
+            if what == "apply":
+                gate.wait(10)
+                time.sleep(SLOW)
+
+        settings = NodeSettings(gather_seconds=10.0)
+        async with running(diary, MemoryFileSystem(), settings) as bench:
+            node, took = bench.node, bench.node.measures.requests["command"]
+            diary.on = slow
+            asyncio.get_running_loop().call_soon(gate.set)
+            await bench.submit(plain(b"x"))
+            gate.clear()
+            before = took.sum
+            node.submit(plain(b"y"), outcomes.append)
+            await bench.until(lambda: len(node._clients._waiters))
+            pending = node.signs().queues["pending_bytes"]
+            node.submit(plain(b"z"), outcomes.append)
+            assert node.signs().queues["pending_bytes"] == pending + len(plain(b"z"))
+            gate.set()
+            await bench.until(lambda: len(outcomes) == 2)
+            assert took.sum - before >= 3 * SLOW, "y's, and both for z"
 
     run(go())
 

@@ -120,6 +120,27 @@ def test_a_round_that_hangs_holds_up_nobody_for_long() -> None:
     assert sources.taken == ["a", "a", "b", "c", "d"]
 
 
+def test_rounds_that_overlap_are_waited_for_as_long_as_the_last_one_took() -> None:
+    """The story without it: their clock was read when none was under way, and that came never. So
+    all waited as briefly as the first round after the start had taken, and they went on to overlap.
+    """
+    sources = Sources()
+    sources.put("a")
+    sources.answer()
+    sources.put("a")
+    sources.put("b")
+    sources.time_is_up()
+    assert sources.taken == ["a", "a", "b"]
+    sources.driver.clock.time += 0.001
+    sources.answer()
+    sources.put("a")
+    ((seconds, _),) = sources.driver.timers
+    assert abs(seconds - TOOK - 0.001) < 1e-9, "b is under way, and the round before took longer"
+    sources.answer()
+    sources.put("b")
+    assert sources.taken == ["a", "a", "b", "ab"]
+
+
 def test_a_timer_of_an_earlier_round_ends_no_later_one_early() -> None:
     sources = Sources()
     sources.put("ab")

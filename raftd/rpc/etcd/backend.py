@@ -181,15 +181,18 @@ class Backend:
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
                     self._answer(writes, outcome)
-                    await self._gather(len(writes), self._loop.time() - began)
+                    await self._gather(writes, self._loop.time() - began)
         finally:
             self._sender = None
 
-    async def _gather(self, answered: int, took: float) -> None:
+    async def _gather(self, answered: Sequence[_Write], took: float) -> None:
         """Wait until three quarters of the callers that are known are here: those just answered,
-        and those that wait. One caller alone waits for nobody.
+        and those that wait. One caller alone waits for nobody, nor does who is next for callers of
+        another principal: they could not be in its batch.
         """
-        known = answered + len(self._waiting)
+        if self._waiting and self._waiting[0].principal != answered[0].principal:
+            return
+        known = len(answered) + len(self._waiting)
         self._enough = known - known // 4
         if known == 1 or len(self._waiting) >= self._enough:
             return

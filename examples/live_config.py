@@ -33,12 +33,12 @@ class LiveConfig:
         self._watch = self._read()
         on_change(self._newest)
         self.settings = self._newest
-        self._closed = False
+        self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="live-config", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        self._closed = True
+        self._closed.set()
         self._watch.close()
         self._thread.join()
 
@@ -51,7 +51,7 @@ class LiveConfig:
         return self._client.watch(prefix=self._prefix, start_revision=answer.revision + 1)
 
     def _follow(self) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 while changes := self._watch.take(None):
                     settings = dict(self._newest)
@@ -66,7 +66,7 @@ class LiveConfig:
                 with suppress(Unavailable):  # then once more: the watch says Compacted again
                     self._watch = self._read()
                     self._apply(self._newest)
-                if self._closed:
+                if self._closed.is_set():
                     self._watch.close()
 
     def _apply(self, settings: dict[str, str]) -> None:

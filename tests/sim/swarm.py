@@ -35,6 +35,7 @@ COVERAGE = (
     ("resends", "resends"),
     ("dedup hits", "dedup hits"),
     ("torn tails", "torn tails"),
+    ("tails lost", "tails lost"),
     ("read retries", "read retries"),
     ("step-downs", "step-downs"),
     ("crashes", "crashes"),

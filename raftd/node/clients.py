@@ -274,8 +274,8 @@ class Clients:
 
 def _then(done: Done, answered: Callable[[int], None]) -> Done:
     def both(outcome: Outcome) -> None:
+        answered(1)  # first: who asks again within `done` is not also one that waits for it
         done(outcome)
-        answered(1)
 
     return both
 

@@ -6,6 +6,7 @@ Limits are checked here, before the core is entered. What is accepted gets exact
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from raftd.node.driver import CoreDriver
 from raftd.node.outcomes import Done, Refusal, Refused
@@ -17,6 +18,17 @@ Reads = list[tuple[Sequence[bytes], Done, bytes]]
 
 ENOUGH_BYTES = 256 << 10
 """So much is worth a round of its own."""
+
+
+class _Round:
+    __slots__ = ("began", "count", "left", "others")
+
+    def __init__(self, count: int, began: float) -> None:
+        self.count = self.left = count
+        """Batches, and those of them that are not answered."""
+        self.began = began
+        self.others = 0
+        """Batches that waited when the first answer came."""
 
 
 class Rounds:
@@ -98,27 +110,24 @@ class Rounds:
         """
         if not self._seconds:
             return _nobody_counts
-        began, left = self._driver.clock.now(), count
         self._under_way += count
+        return partial(self._answered, _Round(count, self._driver.clock.now()))
 
-        def answered(some: int) -> None:
-            nonlocal left
-            left -= some
-            self._under_way -= some
-            if not left:
-                self._ended = self._driver.clock.now()
-                # Also while others are under way. The story: rounds that overlapped never all ended
-                # at once, so the wait stayed that of the shortest round ever, and they overlapped
-                # for ever.
-                self._took = self._ended - began
-            if not self._under_way:
-                self._over(count)
+    def _answered(self, of: _Round, some: int) -> None:
+        if of.left == of.count:
+            of.others = self._waiting  # who comes later may be one of the answered
+        of.left -= some
+        self._under_way -= some
+        if not of.left:
+            self._ended = self._driver.clock.now()
+            # Also while others are under way. The story: rounds that overlapped never all ended at
+            # once, so the wait stayed that of the shortest one ever, and they went on to overlap.
+            self._took = self._ended - of.began
+        if not self._under_way:
+            self._over(of.count + of.others)
 
-        return answered
-
-    def _over(self, count: int) -> None:
-        """`count` batches were just answered, and none is under way."""
-        known = count + self._waiting
+    def _over(self, known: int) -> None:
+        """Nothing is under way; so many sources are known."""
         self._enough = known - known // 4
         self._look()
 

@@ -26,13 +26,12 @@ class Sources:
         self.rounds = Rounds(cast(CoreDriver, self.driver), seconds, self._begin)
         self.waiting: list[str] = []
         self.taken: list[str] = []
-        self._answered: list[Callable[[], None]] = []
+        self._answered: list[tuple[Callable[[int], None], int]] = []
 
     def _begin(self) -> None:
         taken, self.waiting = self.waiting, []
         self.taken.append("".join(taken))
-        answered = self.rounds.began(len(taken))
-        self._answered.append(lambda: _each(answered, len(taken)))
+        self._answered.append((self.rounds.began(len(taken)), len(taken)))
 
     def put(self, names: str, size_bytes: int = 10) -> None:
         """A batch of each of these sources, then the next turn of the loop."""
@@ -41,10 +40,14 @@ class Sources:
             self.rounds.arrived(size_bytes)
         self.driver.turn()
 
-    def answer(self) -> None:
-        """The oldest round is answered, TOOK after it began; then the next turn."""
+    def answer(self, but: int = 0) -> None:
+        """The oldest round is answered, but for so many, TOOK after it began; then a turn."""
         self.driver.clock.time += TOOK
-        self._answered.pop(0)()
+        answered, left = self._answered.pop(0)
+        for _ in range(left - but):
+            answered(1)
+        if but:
+            self._answered.insert(0, (answered, but))
         self.driver.turn()
 
     def time_is_up(self) -> None:
@@ -54,11 +57,6 @@ class Sources:
             assert seconds <= SECONDS
             call()
         self.driver.turn()
-
-
-def _each(answered: Callable[[int], None], count: int) -> None:
-    for _ in range(count):
-        answered(1)
 
 
 def test_one_source_alone_waits_for_nobody() -> None:
@@ -139,6 +137,42 @@ def test_rounds_that_overlap_are_waited_for_as_long_as_the_last_one_took() -> No
     sources.answer()
     sources.put("b")
     assert sources.taken == ["a", "a", "b", "ab"]
+
+
+def test_who_comes_again_before_the_last_one_is_answered_is_not_waited_for_twice() -> None:
+    sources = Sources()
+    sources.put("ab")
+    sources.answer(but=1)
+    sources.put("a")
+    sources.answer()
+    assert sources.taken == ["ab"]
+    sources.put("b")
+    assert sources.taken == ["ab", "ab"], "there are two sources, not three"
+
+
+def test_one_that_asks_again_within_its_answer_waits_for_nobody() -> None:
+    """What waits for its turn in the fair queue comes so. The story without it: each batch of bulk
+    waited for another one like the one before it, and that was itself.
+    """
+    ends: list[Outcome] = []
+    timers: list[float] = []
+
+    async def go() -> None:
+        settings = NodeSettings(gather_seconds=SECONDS)
+        async with running(Diary(quick=True), MemoryFileSystem(), settings) as bench:
+            await bench.submit(plain(b"x"))
+            bench.node._driver.later = lambda seconds, call: timers.append(seconds)  # type: ignore[method-assign]
+
+            def again(outcome: Outcome) -> None:
+                ends.append(outcome)
+                if len(ends) < 5:
+                    bench.node.submit(plain(b"y"), again)
+
+            bench.node.submit(plain(b"y"), again)
+            await bench.until(lambda: len(ends) == 5)
+
+    asyncio.run(go())
+    assert not timers
 
 
 def test_a_timer_of_an_earlier_round_ends_no_later_one_early() -> None:

@@ -208,6 +208,10 @@ class SnapshotPolicy:
             if self._differs:  # it was found while this was written
                 failed(f"is not kept: {DIFFERS}")
                 return
+            if index <= (newer := self._core.snapshot.index):  # than one written meanwhile
+                failed(f"is not newer than that at {newer}")
+                self.retain()
+                return
             written()
             if not self._driver.stopped:
                 self._bytes = 0

@@ -159,6 +159,41 @@ def test_one_at_a_time_and_an_error_of_the_chunks_fails_that_one_only() -> None:
     asyncio.run(go())
 
 
+def test_one_that_a_newer_one_overtakes_is_told_as_well() -> None:
+    """The node's own was under way when it was handed in, and is written first. A machine that
+    waits for what became of its own would wait for ever.
+    """
+
+    async def go() -> None:
+        diary = Diary()
+        marked = _marking(diary)
+        gate, writes = threading.Event(), threading.Event()
+
+        def capture() -> Iterable[bytes]:
+            def chunks() -> Iterable[bytes]:
+                writes.set()
+                assert gate.wait(10)
+                yield b"xy"
+
+            return chunks()
+
+        diary.capture = capture  # type: ignore[method-assign]
+        async with running(diary, MemoryFileSystem()) as bench:
+            await bench.submit(plain(b"x"))
+            await bench.submit(plain(b"y"))
+            await bench.until(lambda: len(marked) == 3)
+            bench.node.snapshot_now(lambda outcome: None)
+            await bench.until(writes.is_set)
+            diary.host.hand_in(marked[1], [b"x"])
+            await bench.until(lambda: len(bench.node._snapshot_worker.slow._jobs) == 1)
+            gate.set()
+            await bench.until(lambda: diary.events("snapshot_failed"))
+            assert f"at {marked[1]} is not newer" in diary.events("snapshot_failed")[0].detail
+            assert bench.node.state().snapshot_index == marked[2]
+
+    asyncio.run(go())
+
+
 def test_no_mark_within_an_entry_or_on_another_thread() -> None:
     async def go() -> None:
         diary = Diary()

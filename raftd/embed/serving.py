@@ -10,8 +10,8 @@ from raftd.embed.security import Security
 from raftd.rpc.clients.callers import CallerSettings
 from raftd.rpc.clients.replaying import NOTHING, Start
 from raftd.rpc.etcd.gateway.http import GatewayLimits
+from raftd.rpc.etcd.one_watcher import WatchLimits
 from raftd.rpc.etcd.services import EtcdSettings
-from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.peers.transport import LinkSettings
 from raftd.rpc.plumbing.ports import GRPCIO, H2, h2_available

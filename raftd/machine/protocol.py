@@ -135,9 +135,10 @@ class Attached(Protocol):
 
 @runtime_checkable
 class SeesApplied(Protocol):
-    def on_applied(self, index: int) -> None:
+    def on_applied(self, index: int) -> object:
         """All commands of entry `index` are applied (it may have had none), or a snapshot at
-        `index` was restored. Part of applying: any exception stops the node.
+        `index` was restored. Part of applying: any exception stops the node. A generator that is
+        returned is run a piece at a time before the entry counts as applied; all else is ignored.
         """
         ...
 

@@ -136,10 +136,9 @@ class Sessions:
         if isinstance(self.machine, Attached):
             self.machine.attach(node)
 
-    def on_applied(self, index: int) -> None:
+    def on_applied(self, index: int) -> object:
         """Part of applying: any exception is fatal."""
-        if self._on_applied is not None:
-            self._on_applied(index)
+        return None if self._on_applied is None else self._on_applied(index)
 
     def on_event(self, event: Event) -> None:
         """An event changes no replicated state, so a bug here is logged and not fatal."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Generator
+from types import GeneratorType
 
 from raftd.core.types import Entry, Index, Term
 from raftd.node.apply_jobs import Query
@@ -14,6 +15,7 @@ Result = tuple[int, bytes]
 """(status, answer)."""
 
 
+Pieces = Generator[None, None, None]
 Apply = Callable[[Index, Term, bytes], bytes | Generator[None, None, bytes]]
 
 
@@ -23,23 +25,51 @@ class Underway:
     def __init__(self) -> None:
         self.pieces: Generator[None, None, bytes] | None = None
         """Of the entry; None: there is none."""
+        self.after: Pieces | None = None
+        """What is left to do now that it is applied; None: it is not, or nothing is."""
+        self.results = b""
+        """Of the entry."""
 
-    def go_on(
-        self, apply: Apply, entry: Entry, now: Callable[[], float], deadline: float
-    ) -> bytes | None:
-        """The results, or None: the slice is used up."""
+    @property
+    def busy(self) -> bool:
+        return self.pieces is not None or self.after is not None
+
+    def through(self, now: Callable[[], float], deadline: float) -> bool:
+        """False: the slice is used up."""
+        if self.after is not None and went_on(self.after, now, deadline):
+            self.after = None
+        return self.after is None
+
+    def go_on(self, apply: Apply, entry: Entry, now: Callable[[], float], deadline: float) -> bool:
+        """True: `results` is there. False: the slice is used up."""
         if self.pieces is None:
             results = apply(entry.index, entry.term, entry.payload)
             if isinstance(results, bytes):
-                return results
+                self.results = results
+                return True
             self.pieces = results
         while now() < deadline:
             try:
                 next(self.pieces)
             except StopIteration as end:
-                self.pieces = None
-                return end.value  # type: ignore[no-any-return]
-        return None
+                self.pieces, self.results = None, end.value
+                return True
+        return False
+
+
+def went_on(work: Pieces, now: Callable[[], float], deadline: float) -> bool:
+    """True when it is through; False: the slice is used up."""
+    while now() < deadline:
+        try:
+            next(work)
+        except StopIteration:
+            return True
+    return False
+
+
+def pieces_of(left: object) -> Pieces | None:
+    """What a hook of a machine returned, if that is work to be done."""
+    return left if isinstance(left, GeneratorType) else None
 
 
 class Answering:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from raftd.core.comparing import Mark
 from raftd.core.effects import Effects, Event
@@ -58,6 +58,29 @@ class Tell:
     event: Event
 
 
+EVENTS_WAITING_MAX = 1024
+"""Events that a machine has not come to see yet; past it they are dropped, and that is told."""
+
+
+class EventsWaiting:
+    """The network thread counts what is told, the machine's owner what is seen."""
+
+    def __init__(self) -> None:
+        self.seen = self._told = self._dropped = 0
+
+    def told(self, event: Event) -> Event | None:
+        """What the machine is to be told; None: there is no room."""
+        if self._told - self.seen >= EVENTS_WAITING_MAX:
+            self._dropped += 1
+            return None
+        self._told += 1
+        if not self._dropped:
+            return event
+        lost, self._dropped = self._dropped, 0
+        text = f"{lost} events before this one were dropped: the machine was too slow"
+        return replace(event, detail=f"{event.detail}; {text}")
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Something that the machine asked to be called for later."""
@@ -65,7 +88,14 @@ class Call:
     call: Callable[[], None]
 
 
-Job = ApplyEntries | Install | Query | Capture | TakeParts | Tell | Call
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """What a machine has left to do after a restore, in pieces."""
+
+    pieces: Generator[None, None, None]
+
+
+Job = ApplyEntries | Install | Query | Capture | TakeParts | Tell | Call | GoOn
 
 
 @dataclass(slots=True)

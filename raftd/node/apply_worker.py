@@ -13,18 +13,19 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from raftd.core.comparing import Mark
 from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
-from raftd.node.answering import Answering, Underway
+from raftd.node.answering import Answering, Underway, pieces_of, went_on
 from raftd.node.apply_jobs import (
     WITHIN_AN_ENTRY,
     ApplyEntries,
     Call,
     Capture,
     Captured,
+    EventsWaiting,
+    GoOn,
     Install,
     Job,
     Parts,
@@ -39,14 +40,10 @@ from raftd.node.ownership import NOT_OURS, Ownership
 from raftd.node.ports import Clock, FatalPort, NodeHandle
 from raftd.node.supervision import Worker
 
-__all__ = ["ApplyEntries", "ApplyWorker", "Capture", "Captured", "Install", "Job", "Query"]
-__all__ += ["Slice", "Tell"]
+__all__ = ["ApplyEntries", "ApplyWorker", "Capture", "Captured", "Install", "Job", "Slice", "Tell"]
 
 SLICE_SECONDS = 0.001
 """How long a quick machine may hold the network thread at a time."""
-
-EVENTS_WAITING_MAX = 1024
-"""Events that a machine has not come to see yet; past it they are dropped, and that is told."""
 
 
 class ApplyWorker:
@@ -82,8 +79,7 @@ class ApplyWorker:
         self._underway = Underway()
         self._doing: Job | None = None
         self._answering: Answering | None = None
-        self._events_told = self._events_dropped = 0  # the network thread counts
-        self._events_seen = 0  # the owner counts
+        self._events = EventsWaiting()
         self.applied_index: Index = 0
         self.applied_term: Term = 0
         self.quick = ownership.quick
@@ -113,17 +109,8 @@ class ApplyWorker:
 
     def tell(self, event: Event) -> None:
         """For a machine that watches. Network thread."""
-        if not self._watched:
-            return
-        if self._events_told - self._events_seen >= EVENTS_WAITING_MAX:
-            self._events_dropped += 1
-            return
-        self._events_told += 1
-        if self._events_dropped:
-            lost, self._events_dropped = self._events_dropped, 0
-            text = f"{lost} events before this one were dropped: the machine was too slow"
-            event = replace(event, detail=f"{event.detail}; {text}")
-        self.put(Tell(event))
+        if self._watched and (told := self._events.told(event)) is not None:
+            self.put(Tell(told))
 
     def mark(self) -> tuple[Index, Term, bytes]:
         """(applied index, its term, the sessions' bytes). Owner's thread, between two entries.
@@ -136,10 +123,10 @@ class ApplyWorker:
             raise RuntimeError(WITHIN_AN_ENTRY)
         return self.applied_index, self.applied_term, self._machine.sessions()
 
-    def put(self, job: Job) -> None:
+    def put(self, job: Job, first: bool = False) -> None:
         """Enqueues only. Any thread; entries and installs under the driver's lock, so in order."""
         with self._lock:
-            self._jobs.append(job)
+            self._jobs.insert(0 if first else len(self._jobs), job)
             if self.worker is not None:
                 self._ready.notify()
 
@@ -223,10 +210,13 @@ class ApplyWorker:
             if job.mark.index == self.applied_index:
                 self._digest(job.mark, self._machine.parts())
         elif isinstance(job, Tell):
-            self._events_seen += 1
+            self._events.seen += 1
             self._machine.on_event(job.event)
         elif isinstance(job, Call):
             job.call()
+        elif isinstance(job, GoOn):
+            if not went_on(job.pieces, self._clock.now, deadline):
+                return
         else:
             self._machine = NOT_OURS
             self.ownership.lend()
@@ -238,25 +228,34 @@ class ApplyWorker:
 
     def _apply(self, entries: Sequence[Entry], done: Slice, deadline: float) -> bool:
         """True when all of `entries` are applied; False when the slice is used up."""
-        watched, now = self._watched, self._clock.now
-        apply_batch = self._machine.apply_batch
+        now, underway = self._clock.now, self._underway
         for place in range(self._offset, len(entries)):
-            entry, results = entries[place], b""
-            if entry.type is EntryType.BATCH:
-                self._between_entries = False
-                some = self._underway.go_on(apply_batch, entry, now, deadline)
-                if some is None:
-                    self._offset = place
-                    return False
-                self._between_entries, results = True, some
-            self.applied_index, self.applied_term = entry.index, entry.term
-            done.applied.append((entry, results))
+            entry = entries[place]
+            if not (
+                (underway.after is not None or self._applied(entry, deadline))
+                and underway.through(now, deadline)
+            ):
+                self._offset = place
+                return False
+            done.applied.append((entry, underway.results))
             done.bytes += len(entry.payload)
-            if watched:
-                self._machine.on_applied(entry.index)
             if now() >= deadline and place + 1 < len(entries):
                 self._offset = place + 1
                 return False
+        return True
+
+    def _applied(self, entry: Entry, deadline: float) -> bool:
+        """False: the slice is used up. True: what may be left is for `underway` to end."""
+        underway, machine = self._underway, self._machine
+        underway.results = b""
+        if entry.type is EntryType.BATCH:
+            self._between_entries = False
+            if not underway.go_on(machine.apply_batch, entry, self._clock.now, deadline):
+                return False
+            self._between_entries = True
+        self.applied_index, self.applied_term = entry.index, entry.term
+        if self._watched:
+            underway.after = pieces_of(machine.on_applied(entry.index))
         return True
 
     def _query(self, job: Query) -> None:
@@ -277,7 +276,7 @@ class ApplyWorker:
         Those that are behind a restore wait for it: the machine is not ours until it is over. And
         while half of an entry is applied the state is of no index.
         """
-        if self._restoring is not None or self._underway.pieces is not None:
+        if self._restoring is not None or self._underway.busy:
             return False
         deadline = self._clock.now() + SLICE_SECONDS
         while not self._answering and self._waiting and self._waiting[0][0] <= self.applied_index:
@@ -315,6 +314,7 @@ class ApplyWorker:
         meta = self._restoring
         self._restored, self._restoring = False, None
         self.applied_index, self.applied_term = meta.index, meta.term
-        if self._watched:
-            self._machine.on_applied(meta.index)
+        left = pieces_of(self._machine.on_applied(meta.index)) if self._watched else None
+        if left is not None:
+            self.put(GoOn(left), first=True)
         self._report(Slice([], [], index=meta.index, jumped_to=meta.index))

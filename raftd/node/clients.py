@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from raftd.core.effects import Effects, NotLeader, Unavailable
 from raftd.core.types import Index, Term
-from raftd.node.apply_worker import Query
+from raftd.node.apply_jobs import Query
 from raftd.node.applying import Applying
 from raftd.node.disk_room import DiskRoom
 from raftd.node.driver import CoreDriver

@@ -228,8 +228,8 @@ class MachineHost(Protocol):
         """Once, before anything else, a restore included."""
         ...
 
-    def on_applied(self, index: Index) -> None:
-        """All of entry `index` is applied, or a snapshot at `index` restored."""
+    def on_applied(self, index: Index) -> object:
+        """Entry `index` is applied, or a snapshot at it restored. A generator is what is left."""
         ...
 
     def on_event(self, event: Event) -> None:

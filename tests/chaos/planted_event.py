@@ -12,13 +12,16 @@ from raftd.cli.raftd_main import main
 from raftd.machine.kv.history import Item
 from raftd.machine.kv.watch import WatchHub
 from raftd.machine.kv.watcher import Watcher
+from raftd.machine.pieces import Effort, Pieces
 
 _queue = WatchHub._queue
 
 
-def _forgetful(self: WatchHub, revision: int, item: Item, ready: dict[Watcher, None]) -> None:
+def _forgetful(
+    self: WatchHub, revision: int, item: Item, ready: dict[Watcher, None], effort: Effort
+) -> Pieces[None]:
     if revision % 40:
-        _queue(self, revision, item, ready)
+        yield from _queue(self, revision, item, ready, effort)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from raftd.embed.descriptors import OWN
 from raftd.embed.security import security_of
 from raftd.embed.serving import link_settings, server_settings
 from raftd.rpc.etcd.gateway.http import GatewayLimits
-from raftd.rpc.etcd.watcher import WatchLimits
+from raftd.rpc.etcd.one_watcher import WatchLimits
 from raftd.rpc.plumbing.turns import TurnLimits
 from raftd.rpc.server import ServerSettings
 

@@ -9,9 +9,9 @@ import pytest
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.machine.kv.store import KvStore
-from raftd.rpc.etcd import watcher as module
 from raftd.rpc.etcd.header import Headers
-from raftd.rpc.etcd.watcher import StreamWatchers, WatchLimits
+from raftd.rpc.etcd.one_watcher import FRAGMENT_BYTES_MAX, WatchLimits
+from raftd.rpc.etcd.watcher import StreamWatchers
 from raftd.wire.kv import encode_put
 from raftd.wire.kv_results import KeyValue
 from tests.rpc.fakes import FakeNode
@@ -30,6 +30,7 @@ class Delivery:
     revision: int = 0
     more: bool = False
     compacted: int = 0
+    goes_on: bool = False
 
 
 @dataclass
@@ -219,7 +220,7 @@ def test_nobody_is_told_of_a_revision_before_the_one_that_it_waits_for() -> None
 
 
 def test_a_large_answer_comes_in_parts_only_for_who_takes_parts() -> None:
-    size = module.FRAGMENT_BYTES_MAX // 2
+    size = FRAGMENT_BYTES_MAX // 2
     events = [put(b"a", 10, b"x" * size) for _ in range(3)]
     for fragment, parts in ((True, [True, True, False]), (False, [False])):
         stream = Stream()

@@ -13,7 +13,7 @@ import pytest
 from raftd.machine.kv import history as history_module
 from raftd.machine.kv import last_changes as last_changes_module
 from raftd.machine.kv import reading as reading_module
-from raftd.machine.kv import watch as watch_module
+from raftd.machine.kv import watcher as watcher_module
 from raftd.machine.kv.history import Item
 from raftd.machine.kv.store import KvStore
 from raftd.wire import kv, txn, txn_answers
@@ -53,7 +53,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             count[0] += 1
             yield change
 
-    for module in (history_module, reading_module, watch_module, last_changes_module):
+    for module in (history_module, reading_module, watcher_module, last_changes_module):
         monkeypatch.setattr(module, "changes_of", counted, raising=False)
     return count
 
@@ -121,7 +121,7 @@ def test_a_watcher_that_is_behind_goes_through_large_revisions_a_few_at_a_time(
 
     The last one is looked at whole: a revision is never cut.
     """
-    monkeypatch.setattr(watch_module, "SCAN_CHANGES", 100)
+    monkeypatch.setattr(watcher_module, "SCAN_CHANGES", 100)
     store = Store()
     for number in range(20):
         ops = [(b"k%d" % each, b"%d" % number) for each in range(40)]
@@ -140,7 +140,7 @@ def test_the_newest_changes_are_looked_at_alone(looked: list[int]) -> None:
         store.do(kv.encode_put(b"k%03d" % number, b"1"))
     store.do(txn.encode_txn(txn.Txn((), (txn.DeleteOp(b"k", prefix_end(b"k")),), ())))
     newest = store.revision
-    store.last_changes(0, 1)  # which makes the index
+    store.last_changes(0, 10)  # which makes the index
     looked[0] = 0
     wanted = [(newest, "delete", b"k%03d" % number, 0) for number in range(390, 400)]
     assert store.last_changes(0, 10) == wanted

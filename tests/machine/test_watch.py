@@ -10,6 +10,7 @@ import pytest
 
 from bench import watching
 from raftd.machine.kv import watch as watch_module
+from raftd.machine.kv import watcher as watcher_module
 from raftd.machine.kv.store import KvStore
 from raftd.machine.kv.watcher import Event, Watcher
 from raftd.machine.protocol import MachineError
@@ -113,7 +114,7 @@ def test_every_watcher_sees_what_happened_however_it_takes(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some keep up, some fall behind and are read from the history, some begin in the past."""
-    monkeypatch.setattr(watch_module, "SCAN_REVISIONS", 7)
+    monkeypatch.setattr(watcher_module, "SCAN_REVISIONS", 7)
     rng = random.Random(seed)
     bench = Store()
     bench.store.watches.queue_events_max = 4

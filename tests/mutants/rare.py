@@ -31,7 +31,7 @@ RARE = (
         "a machine that is being restored has one owner, and answers nobody",
         node(
             "apply_worker",
-            "        if self._restoring is not None or self._underway.pieces is not None:\n"
+            "        if self._restoring is not None or self._underway.busy:\n"
             "            return False\n        deadline",
             "        deadline",
         ),

@@ -206,13 +206,13 @@ SHELL = (
         "a byte of the applied state that changes by itself is found",
         node(
             "apply_worker",
-            "            if watched:\n                self._machine.on_applied(entry.index)\n",
-            "            if watched:\n"
-            "                run = self._machine._host.machine._table._runs[0]\n"
-            "                if run and int(self._clock.now() * 1e4) % 50 == 0:\n"
-            "                    key, record = next(iter(run.items()))\n"
-            "                    run[key] = record[:-1] + bytes([record[-1] ^ 1])\n"
-            "                self._machine.on_applied(entry.index)\n",
+            "        if self._watched:\n            underway.after",
+            "        if self._watched:\n"
+            "            run = self._machine._host.machine._table._runs[0]\n"
+            "            if run and int(self._clock.now() * 1e4) % 50 == 0:\n"
+            "                key, record = next(iter(run.items()))\n"
+            "                run[key] = record[:-1] + bytes([record[-1] ^ 1])\n"
+            "            underway.after",
         ),
         by="states-agree",
     ),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from raftd.core.types import Configuration, Entry, EntryType, SnapshotMeta
+from raftd.node.apply_jobs import Query
 from raftd.node.apply_worker import (
     SLICE_SECONDS,
     ApplyEntries,
@@ -18,7 +19,6 @@ from raftd.node.apply_worker import (
     Capture,
     Captured,
     Install,
-    Query,
     Slice,
 )
 from raftd.node.outcomes import Answered, Outcome

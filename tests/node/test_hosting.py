@@ -13,7 +13,7 @@ import pytest
 from raftd.core.effects import Event
 from raftd.core.types import Role
 from raftd.machine.sessions import Sessions
-from raftd.node.apply_worker import EVENTS_WAITING_MAX
+from raftd.node.apply_jobs import EVENTS_WAITING_MAX
 from raftd.wire import batch as wire
 from tests.node.alone import Diary, plain, running
 from tests.storage.memory_fs import MemoryFileSystem

@@ -14,7 +14,8 @@ import pytest
 from raftd.core.effects import BrokenInvariant, Event
 from raftd.core.events import EventKind
 from raftd.core.types import Configuration, Entry, EntryType, Role, SnapshotMeta
-from raftd.node.apply_worker import ApplyEntries, ApplyWorker, Capture, Install, Query, Slice
+from raftd.node.apply_jobs import Query
+from raftd.node.apply_worker import ApplyEntries, ApplyWorker, Capture, Install, Slice
 from raftd.node.job_worker import JobWorker
 from raftd.node.outcomes import Outcome
 from raftd.node.ownership import NOT_OURS, RULE, Ownership

@@ -21,7 +21,7 @@ from raftd.rpc.etcd.calls import Caller
 from raftd.rpc.etcd.door import Door
 from raftd.rpc.etcd.faults import Fault
 from raftd.rpc.etcd.header import Headers
-from raftd.rpc.etcd.watch_rights import WatchRights
+from raftd.rpc.etcd.one_watcher import WatchRights
 from raftd.rpc.etcd.watcher import StreamWatchers
 from raftd.wire.auth import AuthCommand, Kind
 from tests.etcd.test_watcher import Hub

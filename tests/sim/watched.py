@@ -244,8 +244,8 @@ class WatchedHost:
     def attach(self, node: NodeHandle) -> None:
         self._host.attach(node)
 
-    def on_applied(self, index: Index) -> None:
-        self._host.on_applied(index)
+    def on_applied(self, index: Index) -> object:
+        return self._host.on_applied(index)
 
     def on_event(self, event: Event) -> None:
         self._host.on_event(event)

@@ -31,6 +31,8 @@ only note that (wake a sender). `take` then returns a `Delivery`:
 
 - `revisions`: [(revision, [Event(key, kv, previous)])], ascending, all of a revision together;
   `kv` None means deleted. Each revision comes once, and none that matches is left out;
+- `goes_on`: this is a part of one revision, which changed more than some hundred keys, and what is
+  taken next belongs to it, too;
 - `revision`: everything up to it has been handed over: a progress report, a resume point;
 - `more`: there is more to take now; take again in a later turn of the loop;
 - `compacted`: not 0: `start_revision` (or where the watcher stood) is gone; the watcher has ended.

@@ -62,11 +62,6 @@ class Index:
         """By key; ascending, if there are several. A list for each would take 90 bytes more."""
         self.order: list[bytes] = []
 
-    def take(self, chunk: list[Item]) -> None:
-        """Also what the chunk has got since the last time."""
-        while self.done < len(chunk):
-            self.take_some(chunk)
-
     def take_some(self, chunk: list[Item]) -> int:
         """Take SOME changes in, or what there are: a revision may have deleted a million keys.
 
@@ -217,12 +212,18 @@ class History:
             for offset, item in enumerate(islice(self._chunks[number], skip, None), skip):
                 yield begin + offset, item
 
-    def replaced_after(self, key: bytes, revision: int) -> tuple[bytes | None] | None:
-        """(the record of `key` at `revision`,), if it was changed after it; None: it was not."""
+    def replaced_after(
+        self, key: bytes, revision: int, effort: Effort
+    ) -> Pieces[tuple[bytes | None] | None]:
+        """(the record of `key` at `revision`,), if it was changed after it; None: it was not.
+
+        Gives way while indexes are made: they stay, also if nobody waits for the rest of this.
+        """
         for number in self._chunks_after(revision):
             chunk, index = self._chunks[number], self._indexes[number]
-            if index.done < len(chunk):
-                index.take(chunk)
+            while index.done < len(chunk):
+                if effort.took(index.take_some(chunk)):
+                    yield
             if key not in index.places:
                 continue
             place = index.first(key, (revision + 1 - self._firsts[number]) << ITEM_SHIFT)

@@ -44,6 +44,11 @@ class Interest(Generic[T]):
             if not self._lengths[len(span.start)]:
                 del self._lengths[len(span.start)]
 
+    @property
+    def looks(self) -> int:
+        """How much work `of` is, in looks at one key."""
+        return 1 + (len(self._others) >> 3)
+
     def of(self, key: bytes) -> list[dict[T, None]]:
         """Groups of those who watch `key`."""
         groups = []

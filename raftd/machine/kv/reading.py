@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from raftd.machine.kv.history import Before, History, changes_of
 from raftd.machine.kv.table import SPLIT_AT, Table
-from raftd.machine.pieces import SOME, Effort, Pieces, in_order, some_of
+from raftd.machine.pieces import SOME, Effort, Pieces, at_once, in_order, some_of
 from raftd.machine.protocol import MachineError
 from raftd.wire import refusals
 from raftd.wire.kv import RECORD_HEAD
@@ -74,11 +74,24 @@ class Reader:
 
     def at(self, key: bytes, revision: int) -> bytes | None:
         """The record of a key as of a revision that is not compacted."""
+        return at_once(self.looking(key, revision, Effort()))
+
+    def looking(self, key: bytes, revision: int, effort: Effort) -> Pieces[bytes | None]:
+        """`at`, in pieces: if it is the first that asks for what was then, indexes are made."""
+        known = self.now(key, revision)
+        if known is None:
+            known = yield from self._history.replaced_after(key, revision, effort)
+        return self._table.get(key) if known is None else known[0]
+
+    def now(self, key: bytes, revision: int) -> tuple[bytes | None] | None:
+        """(the record of a key at a revision,), where the table tells; None: only the history does.
+
+        Not within a transaction, which has changed the table and is not in the history yet.
+        """
         record = self._table.get(key)
-        if record is not None and _head(record)[1] <= revision:
-            return record
-        replaced = self._history.replaced_after(key, revision)
-        return record if replaced is None else replaced[0]
+        if revision >= self._history.last or (record is not None and _head(record)[1] <= revision):
+            return (record,)
+        return None
 
     def range(
         self, op: RangeOp, undone: Iterable[Before], room_bytes: int, effort: Effort
@@ -120,7 +133,7 @@ class Reader:
             record = self._table.get(span.start)
             if record is not None and _head(record)[1] <= revision:
                 return over
-            replaced = self._history.replaced_after(span.start, revision)
+            replaced = yield from self._history.replaced_after(span.start, revision, effort)
             if replaced is not None:
                 over[span.start] = replaced[0]
         else:

@@ -76,7 +76,7 @@ class KvStore:
         self.retention = Retention(keep, self.history, self._lessor)
         self.quota = Quota(quota_bytes, self.alarms, self._lessor, lambda: self.size_bytes)
         self._full_at = quota_bytes or float("inf")
-        self.watches = WatchHub(self)
+        self.watches = WatchHub(self, self._reader)
         self._restored = False
         self._tidy_at = self.history.tidy_at
         # A store that is made of this one may have commands and queries of its own.
@@ -181,9 +181,7 @@ class KvStore:
         raise commands.malformed(request)
 
     def capture(self) -> Iterator[bytes]:
-        """Costs copies of lists with an item for every 341-682 keys and every 512 revisions. Raises
-        MachineError while another thread restores.
-        """
+        """Costs copies of lists with an item for every 341-682 keys and every 512 revisions."""
         with self.watches.whole.reading():
             return snapshot.chunks(self._captured())
 
@@ -200,7 +198,6 @@ class KvStore:
         )
 
     def parts(self) -> list[tuple[str, Iterable[bytes]]]:
-        """See TellsParts. Costs what `capture` does."""
         return parts.of(self._captured())
 
     def restore(self, reader: BinaryIO) -> None:
@@ -222,18 +219,24 @@ class KvStore:
         self.retention.on_event()
         self.quota.on_event()
 
-    def on_applied(self, index: int) -> None:
-        """After each entry: the history is put in order, watchers are called."""
-        revision, watches = self._revision, self.watches
-        if self._restored:  # before a flush, which would pass over what the snapshot compacted
+    def on_applied(self, index: int) -> Pieces[None] | None:
+        """After each entry: watchers are called, the history is put in order."""
+        watches = self.watches
+        if self._restored:  # no flush, which would pass over what the snapshot compacted
             self._restored = False
-            watches.resync()
-        if watches.seen != revision:
-            if watches.live:
-                watches.flush()
-            else:
-                watches.seen = revision
-        if revision >= self._tidy_at:
+            return begun(self._told(watches.resync()))
+        if (watches.live and watches.seen != self._revision) or watches.late:
+            return begun(self._told(watches.flush()))
+        watches.seen = self._revision
+        self._tidied()
+        return None
+
+    def _told(self, work: Pieces[None]) -> Pieces[None]:
+        yield from work
+        self._tidied()
+
+    def _tidied(self) -> None:
+        if self._revision >= self._tidy_at:
             self._tidy()
         if self._table.bytes > self._full_at:
             self.quota.check()
@@ -250,7 +253,6 @@ class KvStore:
         return self._table.bytes + self.history.bytes
 
     def troubles(self) -> list[str]:
-        """See TellsTroubles."""
         size, limit = self.size_bytes, self.quota.limit_bytes
         of = f"{size} bytes, quota_bytes {limit}" if limit else f"{size} bytes"
         return [
@@ -268,7 +270,6 @@ class KvStore:
         return self._table.count
 
     def record_at(self, key: bytes, revision: int) -> bytes | None:
-        """What was under a key at a revision that is not compacted."""
         return self._reader.at(key, revision)
 
     def changes(self, after: int) -> Iterator[Changes]:
@@ -307,10 +308,9 @@ class KvStore:
 
     @contextmanager
     def _taken_apart(self) -> Iterator[None]:
-        """As for a restore: watchers hear nothing of half a change, and read on when it is done."""
+        """As for a restore: watchers hear nothing of half a change."""
         with self.watches.whole.taken_apart():
             yield
-        self._restored = True
 
     def _status(self) -> bytes:
         history = self.history

@@ -8,28 +8,40 @@ it, and when it takes, it reads the history from its place until it has caught u
 holds up anybody, and none costs more than its queue. Only a compaction can take what a watcher has
 not seen: it is told so, and has ended. While a snapshot is restored nobody reads the history.
 
+One revision may have changed a million keys, and a hundred thousand may watch one key. So the look
+at a new revision gives way now and then (`busy`), while nothing else is applied: what is queued
+meanwhile is handed over when it is through. Of a long revision a watcher gets parts, each by a take
+of its own, and whoever would have much of it queued reads it from the history instead.
+
 Machine's thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol, cast
 
-from raftd.machine.kv.history import History, Item, changes_of
+from raftd.machine.kv.history import Before, History, Item, changes_of
 from raftd.machine.kv.interest import Interest
-from raftd.machine.kv.watcher import QUEUE_EVENTS_MAX, Delivery, Event, Watcher, cost_of
+from raftd.machine.kv.reading import Reader
+from raftd.machine.kv.watcher import (
+    LONG,
+    LONG_BYTES,
+    QUEUE_EVENTS_MAX,
+    Change,
+    Delivery,
+    Event,
+    Queued,
+    Scan,
+    Watcher,
+    cost_of,
+)
 from raftd.machine.kv.whole import Whole
-from raftd.wire.kv_results import KeyValue
+from raftd.machine.pieces import Effort, Pieces, some_of
 from raftd.wire.spans import span_of
-from raftd.wire.txn_answers import decode_record
 
 QUEUED_BYTES_MAX: Final = 64 << 20
 """Of all watchers together; who needs more room falls behind."""
-SCAN_REVISIONS: Final = 2048
-"""Of the history, in one take: some milliseconds at worst."""
-SCAN_CHANGES: Final = 8192
-"""As well, for a revision may have changed thousands of keys. The last one is looked at whole."""
 
 
 class Watched(Protocol):
@@ -41,14 +53,14 @@ class Watched(Protocol):
     @property
     def revision(self) -> int: ...
 
-    def record_at(self, key: bytes, revision: int) -> bytes | None: ...
-
 
 class WatchHub:
     """All watchers of one node's store."""
 
-    def __init__(self, store: Watched) -> None:
+    def __init__(self, store: Watched, reader: Reader) -> None:
         self._store = store
+        self._reader = reader
+        self._scan = Scan(store.history, reader)
         self.whole = Whole()
         self._interest: Interest[Watcher] = Interest()
         self.queue_events_max = QUEUE_EVENTS_MAX
@@ -58,6 +70,10 @@ class WatchHub:
         self._queued_bytes = 0
         self.seen = store.revision
         """The newest revision that was looked at."""
+        self.busy = False
+        """Later ones are being looked at."""
+        self.late: dict[Watcher, None] = {}
+        """Those who came, or took, when they could neither be told nor wait: `_over` sees to it."""
 
     def __len__(self) -> int:
         """The number of watchers."""
@@ -90,161 +106,162 @@ class WatchHub:
         watcher = Watcher(self, span_of(key, range_end), start, on_ready, skips, prev_kv)
         self._all[watcher] = None
         if start > self.seen:
-            self._join(watcher)
+            self._wait(watcher)
         return watcher
 
     def cancel(self, watcher: Watcher) -> None:
         self._leave(watcher)
         self._all.pop(watcher, None)
+        self.late.pop(watcher, None)
         self._drop_queue(watcher)
         watcher.ended = True
 
-    def flush(self) -> None:
+    def flush(self) -> Pieces[None]:
         """After an entry: queue what it changed, and call who had nothing to take until now."""
-        revision = self._store.revision
-        ready: dict[Watcher, None] = {}
+        effort, ready = Effort(), dict[Watcher, None]()
+        self.busy = True
         for number, item in self._store.history.items(self.seen + 1):
-            self._queue(number, item, ready)
-        self.seen = revision
-        for watcher in ready:
-            self._call(watcher)
+            yield from self._queue(number, item, ready, effort)
+        yield from self._over(ready, effort)
 
-    def resync(self) -> None:
+    def resync(self) -> Pieces[None]:
         """A snapshot was installed: everybody reads on from the history that it brought."""
-        before, self.seen = self.seen, self._store.revision
-        for watcher in list(self._all):
-            if watcher.live:
-                watcher.next = max(watcher.next, before + 1)
-            if watcher.next <= self.seen:
-                self._leave(watcher)
+        effort, ready = Effort(), dict[Watcher, None]()
+        self.busy, before, revision = True, self.seen, self._store.revision
+        for some in some_of(iter(list(self._all))):
+            for watcher in some:
+                if watcher.live:
+                    watcher.next = max(watcher.next, before + 1)
+                if watcher.next <= revision and not watcher.ended:
+                    self._leave(watcher)
+                    ready[watcher] = None
+            if effort.took(len(some)):
+                yield
+        yield from self._over(ready, effort)
+
+    def _over(self, ready: dict[Watcher, None], effort: Effort) -> Pieces[None]:
+        """All is queued: it may be taken from now on."""
+        self.seen, self.busy = self._store.revision, False
+        late, self.late = self.late, {}
+        for some in some_of(iter(late)):
+            for watcher in some:
+                if watcher.next <= self.seen:
+                    ready[watcher] = None
+                elif not watcher.live and not watcher.ended:
+                    self._join(watcher)
+            if effort.took(len(some)):
+                yield
+        for some in some_of(iter(ready)):
+            for watcher in some:
                 self._call(watcher)
+            if effort.took(len(some)):
+                yield
 
     def take(self, watcher: Watcher, events_max: int, bytes_max: int) -> Delivery:
-        if watcher.queue:
+        if watcher.queue and watcher.queue[0].revision <= self.seen:
             return self._take_queue(watcher, events_max, bytes_max)
         watcher.told = False
         if watcher.live or watcher.ended:
             return Delivery([], self.seen, False)
         with self.whole.lock:
-            if self.whole.apart:  # it read puts as deletes; `resync` calls whoever is behind
-                return Delivery([], watcher.next - 1, False)
+            if self.whole.apart:  # it read puts as deletes
+                self.late[watcher] = None
+                return Delivery([], watcher.next - 1, False, goes_on=watcher.place > 0)
             history = self._store.history
             if watcher.next < history.first:
                 self.cancel(watcher)
                 return Delivery([], watcher.next - 1, False, max(history.compacted, history.first))
-            return self._read(watcher, events_max, bytes_max)
+            if watcher.next > self.seen:
+                self._wait(watcher)
+                return Delivery([], self.seen, False)
+            delivery = self._scan.read(watcher, self.seen, events_max, bytes_max)
+        if delivery.more:
+            watcher.told = True
+        else:
+            self._wait(watcher)
+        return delivery
 
     def _take_queue(self, watcher: Watcher, events_max: int, bytes_max: int) -> Delivery:
         taken: list[tuple[int, list[Event]]] = []
-        count = size = used = 0
-        for revision, events, cost in watcher.queue:
+        queue, count, size = watcher.queue, 0, 0
+        for queued in queue:
+            events, cost = queued.events, queued.cost
+            if queued.revision > self.seen:
+                break
             if taken and (count + len(events) > events_max or size + cost > bytes_max):
                 break
-            taken.append((revision, events))
-            count, size, used = count + len(events), size + cost, used + 1
-        del watcher.queue[:used]
+            taken.append((queued.revision, events))
+            count, size = count + len(events), size + cost
+        del queue[: len(taken)]
         watcher.queued_events -= count
         self._queued_bytes -= size
-        more = bool(watcher.queue) or not watcher.live
+        more = not watcher.live or (bool(queue) and queue[0].revision <= self.seen)
         if not more:
             watcher.told = False
         done = taken[-1][0] if more else self.seen
         return Delivery(taken, done, more)
 
-    def _read(self, watcher: Watcher, events_max: int, bytes_max: int) -> Delivery:
-        """From the history, for one that is behind."""
-        taken: list[tuple[int, list[Event]]] = []
-        count = size = looked = 0
-        last = min(watcher.next + SCAN_REVISIONS - 1, self.seen)
-        for revision, item in self._store.history.items(watcher.next):
-            if revision > last:
-                break
-            looked += len(item) if type(item) is list else 1
-            if looked >= SCAN_CHANGES:
-                last = revision
-            events = self._events_for(watcher, revision, item)
-            if not events:
+    def _queue(
+        self, revision: int, item: Item, ready: dict[Watcher, None], effort: Effort
+    ) -> Pieces[None]:
+        changes = item if type(item) is list else [cast(Before, item)]
+        for some in some_of(iter(changes)):
+            for key, before in changes_of(some):
+                groups = self._interest.of(key)
+                if not groups:
+                    continue
+                record = yield from self._reader.looking(key, revision, effort)
+                change = self._scan.change(revision, key, record, before)
+                for group in groups:
+                    for watchers in some_of(iter(list(group))):
+                        self._tell(watchers, revision, change, ready)
+                        if effort.took(len(watchers)):
+                            yield
+            if effort.took(len(some) * self._interest.looks):
+                yield
+
+    def _tell(
+        self, watchers: list[Watcher], revision: int, change: Change, ready: dict[Watcher, None]
+    ) -> None:
+        made = change.record is not None
+        for watcher in watchers:
+            queue = watcher.queue
+            begun_before = bool(queue) and queue[-1].revision == revision
+            if not watcher.live or (watcher.next > revision and not begun_before):
                 continue
-            cost = sum(map(cost_of, events))
-            if taken and (count + len(events) > events_max or size + cost > bytes_max):
-                last = revision - 1
-                break
-            taken.append((revision, events))
-            count, size = count + len(events), size + cost
-        watcher.next = last + 1
-        more = last < self.seen
-        if not more:
-            self._join(watcher)
-        watcher.told = more
-        return Delivery(taken, last, more)
-
-    def _events_for(self, watcher: Watcher, revision: int, item: Item) -> list[Event]:
-        holds = watcher.span.holds
-        if type(item) is bytes and not holds(item):
-            return []
-        return [
-            event
-            for key, before in changes_of(item)
-            if holds(key)
-            for event in self._wanted(watcher, revision, key, before)
-        ]
-
-    def _wanted(
-        self, watcher: Watcher, revision: int, key: bytes, before: bytes | None
-    ) -> Iterator[Event]:
-        record = self._store.record_at(key, revision)
-        if watcher.wants(record is not None):
-            yield self._event(revision, key, record, before if watcher.prev_kv else None)
-
-    def _event(
-        self, revision: int, key: bytes, record: bytes | None, before: bytes | None
-    ) -> Event:
-        if before is not None and revision > self._store.history.compacted:
-            previous: KeyValue | None = decode_record(key, before)
-        else:
-            previous = None
-        return Event(key, decode_record(key, record) if record is not None else None, previous)
-
-    def _queue(self, revision: int, item: Item, ready: dict[Watcher, None]) -> None:
-        gathered: dict[Watcher, list[Event]] = {}
-        for key, before in changes_of(item):
-            groups = self._interest.of(key)
-            if not groups:
-                continue
-            record = self._store.record_at(key, revision)
-            plain = full = None
-            for group in groups:
-                for watcher in group:
-                    if watcher.next > revision or not watcher.wants(record is not None):
-                        continue
-                    if watcher.prev_kv:
-                        event = full = full or self._event(revision, key, record, before)
-                    else:
-                        event = plain = plain or self._event(revision, key, record, None)
-                    gathered.setdefault(watcher, []).append(event)
-        for watcher, events in gathered.items():
-            if self._add(watcher, revision, events):
+            if watcher.wants(made):
                 ready[watcher] = None
+                self._add(watcher, revision, change.event(watcher.prev_kv), begun_before)
 
-    def _add(self, watcher: Watcher, revision: int, events: list[Event]) -> bool:
-        """True if there was nothing to take before."""
-        cost = sum(map(cost_of, events))
-        if (
-            watcher.queue and watcher.queued_events + len(events) > self.queue_events_max
-        ) or self._queued_bytes + cost > QUEUED_BYTES_MAX:
+    def _add(self, watcher: Watcher, revision: int, event: Event, begun_before: bool) -> None:
+        queue, cost = watcher.queue, cost_of(event)
+        if not begun_before:
+            queue.append(Queued(revision))
+            watcher.next = revision + 1
+        queued = queue[-1]
+        queued.events.append(event)
+        queued.cost += cost
+        watcher.queued_events += 1
+        self._queued_bytes += cost
+        is_full = len(queue) > 1 and watcher.queued_events > self.queue_events_max
+        is_long = len(queued.events) > LONG or queued.cost > 4 * LONG_BYTES
+        if is_full or is_long or self._queued_bytes > QUEUED_BYTES_MAX:
+            self._drop(watcher, queue.pop())
             watcher.next = revision
             self._leave(watcher)
-            return not watcher.queue
-        watcher.queue.append((revision, events, cost))
-        watcher.queued_events += len(events)
-        self._queued_bytes += cost
-        watcher.next = revision + 1
-        return len(watcher.queue) == 1
 
     def _call(self, watcher: Watcher) -> None:
         if not watcher.told and not watcher.ended:
             watcher.told = True
             watcher.on_ready()
+
+    def _wait(self, watcher: Watcher) -> None:
+        """For what is to come. While the hub is busy nobody can tell how much of that it passed."""
+        if self.busy:
+            watcher.told = False
+            self.late[watcher] = None
+        else:
+            self._join(watcher)
 
     def _join(self, watcher: Watcher) -> None:
         watcher.live = True
@@ -260,6 +277,10 @@ class WatchHub:
         self._interest.remove(watcher.span, watcher)
 
     def _drop_queue(self, watcher: Watcher) -> None:
-        self._queued_bytes -= sum(cost for _, _, cost in watcher.queue)
+        for queued in watcher.queue:
+            self._drop(watcher, queued)
         watcher.queue.clear()
-        watcher.queued_events = 0
+
+    def _drop(self, watcher: Watcher, queued: Queued) -> None:
+        watcher.queued_events -= len(queued.events)
+        self._queued_bytes -= queued.cost

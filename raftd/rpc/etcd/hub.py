@@ -27,7 +27,9 @@ class Change(Protocol):
 class Delivery(Protocol):
     """revisions: ascending, all of one together. revision: everything up to it was handed over.
 
-    more: take again. compacted: not 0, the watcher has ended because its place is gone.
+    more: take again. compacted: not 0, the watcher has ended because its place is gone. goes_on:
+    this is a part of one revision, and what is taken next belongs to it, too; there may be nothing
+    to take before `on_ready` is called again, as long as `more` is not said.
     """
 
     @property
@@ -41,6 +43,9 @@ class Delivery(Protocol):
 
     @property
     def compacted(self) -> int: ...
+
+    @property
+    def goes_on(self) -> bool: ...
 
 
 class Taken(Protocol):

@@ -30,10 +30,10 @@ from raftd.rpc.etcd.lock import LockService
 from raftd.rpc.etcd.long_answers import LongAnswers
 from raftd.rpc.etcd.maintenance import MaintenanceService
 from raftd.rpc.etcd.members import ClusterService
+from raftd.rpc.etcd.one_watcher import WatchLimits
 from raftd.rpc.etcd.recipes import Queues
 from raftd.rpc.etcd.translate import refused
 from raftd.rpc.etcd.watch import LeaderLooks, WatchService
-from raftd.rpc.etcd.watcher import WatchLimits
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.malformed import Tolerant

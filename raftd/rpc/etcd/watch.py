@@ -7,19 +7,33 @@ has not taken, within its bounds; here only the notes wait that say which watche
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from raftd.rpc.clients.callers import EVERYBODY, Callers
 from raftd.rpc.etcd.calls import Conversation
 from raftd.rpc.etcd.faults import fault, refused_here
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import Hub
-from raftd.rpc.etcd.watch_rights import WatchRights
-from raftd.rpc.etcd.watcher import NOTES_MAX, StreamWatchers, WatchLimits
+from raftd.rpc.etcd.long_answers import ANSWER, SHARE, STEP, Bench, Shares
+from raftd.rpc.etcd.one_watcher import InParts, WatchLimits, WatchRights
+from raftd.rpc.etcd.watcher import NOTES_MAX, StreamWatchers
 
 LOOK_SECONDS = 0.25
 PROGRESS_SECONDS = 600.0
 """A watcher that wants to hear of progress does so when nothing was sent to it for so long."""
+
+
+CLOSED_AT_ONCE = 512
+"""Watchers of streams that have ended, in a turn of the loop."""
+
+
+def _cost(answer: Any) -> int:
+    """As `Shares` counts."""
+    if answer is None:
+        return STEP
+    return ANSWER + (SHARE if isinstance(answer, InParts) else len(answer.events))
 
 
 class LeaderLooks:
@@ -86,13 +100,17 @@ class WatchService:
         self._looks = looks
         self._refusal = refusal
         self._open: set[StreamWatchers] = set()
+        self._closing: deque[StreamWatchers] = deque()
+        self._shares, self._bench = Shares(), Bench()
         self._look: asyncio.TimerHandle | None = None
         self._progress_seconds = progress_seconds
 
     async def Watch(self, talk: Conversation) -> None:
         """Until the caller has gone. Raises Fault when a leader is required and there is none."""
         rights = WatchRights(self._callers, talk.caller.principal)
-        watchers = StreamWatchers(self._hub, self._revision, self._headers, rights, self._limits)
+        watchers = StreamWatchers(
+            self._hub, self._revision, self._headers, rights, self._limits, self._bench
+        )
         self._open.add(watchers)
         if self._look is None:
             self._look_at_member()
@@ -110,7 +128,7 @@ class WatchService:
                 task.result()
         finally:
             self._open.discard(watchers)
-            watchers.close()
+            self._close(watchers)
             for task in tasks:
                 task.cancel()
             # All are asked how they ended: what nobody hears of would stop the node.
@@ -130,6 +148,18 @@ class WatchService:
                 watchers.wake()
         self._look = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_at_member)
 
+    def _close(self, watchers: StreamWatchers) -> None:
+        """A stream may have ten thousand, and a caller who goes many streams."""
+        self._closing.append(watchers)
+        if len(self._closing) == 1:
+            self._close_some()
+
+    def _close_some(self) -> None:
+        if not self._closing[0].close(CLOSED_AT_ONCE):
+            self._closing.popleft()
+        if self._closing:
+            asyncio.get_running_loop().call_soon(self._close_some)
+
     async def _read(self, talk: Conversation, watchers: StreamWatchers) -> None:
         while (request := await talk.receive()) is not None:
             watchers.on_request(request)
@@ -141,7 +171,10 @@ class WatchService:
         loop = asyncio.get_running_loop()
         due = loop.time() + self._progress_seconds
         while True:
-            for answer in watchers.answers():
+            for answer in watchers.steps():
+                await self._shares.take(_cost(answer))
+                if answer is None:
+                    continue
                 if why := self._refusal():
                     raise refused_here(why)
                 await talk.send(answer)

@@ -4,57 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
 from typing import Any
 
 from raftd._pb import etcd_pb2 as pb
 from raftd.rpc.etcd.header import Headers
-from raftd.rpc.etcd.hub import Change, Delivery, Hub, Taken
-from raftd.rpc.etcd.translate import key_value
-from raftd.rpc.etcd.watch_rights import WatchRights
+from raftd.rpc.etcd.hub import Delivery, Hub
+from raftd.rpc.etcd.long_answers import Bench
+from raftd.rpc.etcd.one_watcher import (
+    DUPLICATE,
+    LONG_BYTES_MAX,
+    LOOKS,
+    TOO_LONG,
+    LongEvents,
+    Watcher,
+    WatchLimits,
+    WatchRights,
+    filled,
+    never,
+    swept,
+)
 
 NOTES_MAX = 128
 """Answers to requests that wait to be sent: past it the stream is not read."""
-EVENTS_MAX = 1000
+EVENTS_MAX = 256
 BYTES_MAX = 1 << 20
-"""What is taken from the hub at a time. One revision is never cut, however large it is."""
-FRAGMENT_BYTES_MAX = 1_572_864
+"""What is taken from the hub at a time: a few milliseconds of work."""
 NO_WATCHER = -1
 FIRST_CHANGE = 2
 """Revision 1 is the empty store."""
-
-EMPTY_RANGE = "mvcc: watcher range is empty"
-DUPLICATE = "mvcc: duplicate watch ID provided on the WatchStream"
-COMPACTED = "etcdserver: mvcc: required revision has been compacted"
-
-
-@dataclass(frozen=True, slots=True)
-class WatchLimits:
-    """Watchers of one stream; of all streams, and of the recipes that wait: about a kilobyte each.
-
-    Named as the settings are.
-    """
-
-    stream_watchers_max: int = 10_000
-    watchers_max: int = 100_000
-
-
-@dataclass(slots=True, eq=False)
-class Watcher:
-    """One of them. keys: key and range_end. quiet: nothing was sent since progress was last due.
-
-    rests: it has not been told everything, and there is nothing to take until a snapshot is
-    restored.
-    """
-
-    number: int
-    taken: Taken
-    progress: bool
-    fragment: bool
-    keys: tuple[bytes, bytes]
-    quiet: bool = True
-    rests: bool = False
 
 
 class StreamWatchers:
@@ -65,7 +44,10 @@ class StreamWatchers:
         headers: Headers,
         rights: WatchRights | None = None,
         limits: WatchLimits | None = None,
+        bench: Bench | None = None,
     ) -> None:
+        """bench: of all streams of the node; None: there are no others."""
+        self._bench = bench or Bench()
         self._limits = limits or WatchLimits()
         self._rights = rights or WatchRights()
         self._hub = hub
@@ -78,6 +60,8 @@ class StreamWatchers:
         self._notes: deque[pb.WatchResponse] = deque()
         self._ready: dict[Watcher, None] = {}
         self._progress_wanted = 0
+        self._sweeps: deque[Iterator[None]] = deque()
+        """Looks at all watchers, some at a time."""
         self._something = asyncio.Event()
         self.told = asyncio.Event()
         """Set when notes were taken to be sent."""
@@ -94,15 +78,22 @@ class StreamWatchers:
         """There may be nothing to send, and yet something to look at."""
         self._something.set()
 
-    def close(self) -> None:
-        for watcher in self._watchers.values():
-            watcher.taken.cancel()
-        self._watchers.clear()
+    def close(self, most: int | None = None) -> bool:
+        """Cancel `most` of the watchers, or all. True: some are left."""
+        for number in list(islice(self._watchers, most)):
+            self._watchers.pop(number).taken.cancel()
+        self._ready.clear()
+        return bool(self._watchers)
 
     def look(self) -> None:
         """Whose keys may not be read any more is told so, also while nothing happens to them."""
         if self._rights.moved():
-            self._end_forbidden()
+            self._sweep(self._forbid)
+
+    def _sweep(self, look: Callable[[Watcher], object]) -> None:
+        """`look` at every watcher there is now."""
+        self._sweeps.append(swept(self._watchers, look))
+        self._something.set()
 
     # --- requests -------------------------------------------------------------------------------
 
@@ -133,30 +124,25 @@ class StreamWatchers:
             no_delete=pb.WatchCreateRequest.NODELETE in request.filters,
             prev_kv=request.prev_kv,
         )
-        watcher = Watcher(number, taken, request.progress_notify, request.fragment, (key, end))
+        watcher = Watcher(
+            number,
+            taken,
+            request.progress_notify,
+            request.fragment,
+            (key, end),
+            self._rights.revision,
+        )
         self._watchers[number] = watcher
         self._is_ready(number)
 
     def _refusal(self, request: pb.WatchCreateRequest, key: bytes, end: bytes) -> str:
         if refused := self._rights.refusal(key, end):
             return refused
-        if request.start_revision < 0:
-            return COMPACTED
-        if end not in (b"", b"\0") and key >= end:
-            return EMPTY_RANGE
+        if refused := never(request, key, end):
+            return refused
         if request.watch_id and self._in_use(request.watch_id):
             return DUPLICATE
-        return self._too_many()
-
-    def _too_many(self) -> str:
-        if len(self._hub) >= (most := self._limits.watchers_max):
-            return f"etcdserver: too many watchers on this member: watchers_max ({most}) is reached"
-        if len(self._watchers) + len(self._ended) >= (most := self._limits.stream_watchers_max):
-            return (
-                "etcdserver: too many watchers on this stream: "
-                f"stream_watchers_max ({most}) is reached"
-            )
-        return ""
+        return self._limits.refusal(len(self._hub), len(self._watchers) + len(self._ended))
 
     def _in_use(self, number: int) -> bool:
         return number in self._watchers or number in self._ended
@@ -178,14 +164,21 @@ class StreamWatchers:
             self._ended.discard(number)
             self._note(number, canceled=True)
 
-    def _end_forbidden(self) -> None:
-        """Those whose keys may not be read any more hear nothing more, and are told."""
-        for watcher in list(self._watchers.values()):
-            if why := self._rights.refusal(*watcher.keys):
-                watcher.taken.cancel()
-                del self._watchers[watcher.number]
-                self._ready.pop(watcher, None)
-                self._note(watcher.number, canceled=True, cancel_reason=why)
+    def _forbid(self, watcher: Watcher) -> bool:
+        """True: its keys may not be read any more. It hears nothing more, and is told."""
+        if watcher.allowed == (now := self._rights.revision):
+            return False
+        if why := self._rights.refusal(*watcher.keys):
+            self._end(watcher, why)
+            return True
+        watcher.allowed = now
+        return False
+
+    def _end(self, watcher: Watcher, why: str) -> None:
+        watcher.taken.cancel()
+        del self._watchers[watcher.number]
+        self._ready.pop(watcher, None)
+        self._note(watcher.number, canceled=True, cancel_reason=why)
 
     def _note(self, number: int, **fields: Any) -> None:
         header = self._headers.make(self._revision())
@@ -200,10 +193,18 @@ class StreamWatchers:
 
     # --- answers --------------------------------------------------------------------------------
 
-    def answers(self) -> Iterator[pb.WatchResponse]:
+    def answers(self) -> Iterator[Any]:
         """What is to be sent now, made as it is sent: what waits to be sent is one answer."""
+        return (answer for answer in self.steps() if answer is not None)
+
+    def steps(self) -> Iterator[Any]:
+        """`answers`, in steps of which none takes long. None: there is no answer yet."""
         self._something.clear()
-        while self._notes or self._ready:
+        while self._sweeps or self._notes or self._ready:
+            if self._sweeps:
+                if next(self._sweeps[0], False) is False:
+                    self._sweeps.popleft()
+                yield None
             while self._notes:
                 yield self._notes.popleft()
                 self.told.set()
@@ -215,68 +216,85 @@ class StreamWatchers:
             yield from self._progress()
         self.told.set()
 
-    def _take(self, watcher: Watcher) -> Iterator[pb.WatchResponse]:
-        """What the hub has for it. After a cancel there may be nothing to take any more."""
-        self.look()
-        if self._watchers.get(watcher.number) is watcher:
-            yield from self._taken(watcher, watcher.taken.take(EVENTS_MAX, BYTES_MAX))
+    def _take(self, watcher: Watcher) -> Generator[Any, None, bool]:
+        """What the hub has for it. True: something was told, or there is more."""
+        delivery = self._next_of(watcher)
+        if delivery is None:
+            return False
+        if delivery.goes_on and not watcher.fragment:
+            whole = yield from self._whole(watcher, delivery)
+            if whole is None:
+                return False
+            delivery = whole
+        elif delivery.revisions or watcher.goes_on:
+            yield from self._events(watcher, delivery)
+        if delivery.compacted:
+            yield self._compacted(watcher, delivery.compacted)
+        elif delivery.more:
+            yield None
+        return bool(delivery.revisions or delivery.more or delivery.compacted)
 
-    def _taken(self, watcher: Watcher, delivery: Delivery) -> Iterator[pb.WatchResponse]:
+    def _next_of(self, watcher: Watcher) -> Delivery | None:
+        """None: it was cancelled, or is now, for its keys may not be read any more."""
+        if self._watchers.get(watcher.number) is not watcher or self._forbid(watcher):
+            return None
+        delivery = watcher.taken.take(EVENTS_MAX, BYTES_MAX)
         watcher.rests = not delivery.more and delivery.revision < self._revision()
         if delivery.more:
             self._ready[watcher] = None
-        if delivery.revisions:
+        return delivery
+
+    def _whole(self, watcher: Watcher, delivery: Delivery) -> Generator[Any, None, Delivery | None]:
+        """All parts of a revision become one answer, as whoever takes no fragments knows it.
+
+        Returns the last delivery; None: it was cancelled meanwhile. One such answer is made at a
+        time, on all streams of the node: each may take as much memory as all that waits unread.
+        """
+        while not self._bench.take(self):
+            yield None
+        long = LongEvents()
+        try:
+            last = yield from long.all(delivery, lambda: self._next_of(watcher))
+        finally:
+            self._bench.leave(self)
+        if last is not None and long.bytes > LONG_BYTES_MAX:
+            self._end(watcher, TOO_LONG)
+            return None
+        if last is not None and long.parts and not last.compacted:
             watcher.quiet = False
-            yield from self._events(watcher, delivery)
-        if delivery.compacted:
-            self._watchers.pop(watcher.number, None)
-            self._ended.add(watcher.number)
-            self._ready.pop(watcher, None)
-            yield pb.WatchResponse(
-                header=self._headers.make(0),
-                watch_id=watcher.number,
-                canceled=True,
-                compact_revision=delivery.compacted,
-            )
+            yield long.answer(self._head(watcher, last.revision))
+        return last
 
     def _events(self, watcher: Watcher, delivery: Delivery) -> Iterator[pb.WatchResponse]:
-        answer = pb.WatchResponse(
-            header=self._headers.make(delivery.revision), watch_id=watcher.number
-        )
-        size = 0
-        for revision, events in delivery.revisions:
-            for event in events:
-                made = answer.events.add()
-                _fill(made, revision, event)
-                if watcher.fragment:
-                    size += made.ByteSize()
-                    if size > FRAGMENT_BYTES_MAX and len(answer.events) > 1:
-                        yield from self._fragment(answer)
-                        size = answer.ByteSize()
-        yield answer
+        """For fragments: whatever is not the last of its revision says that it goes on."""
+        watcher.quiet = False
+        revisions = delivery.revisions
+        answer = self._head(watcher, max(delivery.revision, revisions[-1][0] if revisions else 0))
+        yield from filled(answer, revisions, watcher.fragment)
+        watcher.goes_on = answer.fragment = delivery.goes_on
+        if not delivery.compacted:
+            yield answer
 
-    def _fragment(self, answer: pb.WatchResponse) -> Iterator[pb.WatchResponse]:
-        """All but the last event, which stays in `answer`."""
-        last = pb.Event()
-        last.CopyFrom(answer.events[-1])
-        part = pb.WatchResponse()
-        part.CopyFrom(answer)
-        del part.events[-1]
-        part.fragment = True
-        del answer.events[:]
-        answer.events.append(last)
-        yield part
+    def _head(self, watcher: Watcher, revision: int) -> pb.WatchResponse:
+        return pb.WatchResponse(header=self._headers.make(revision), watch_id=watcher.number)
 
-    def _progress(self) -> Iterator[pb.WatchResponse]:
+    def _compacted(self, watcher: Watcher, revision: int) -> pb.WatchResponse:
+        self._watchers.pop(watcher.number, None)
+        self._ended.add(watcher.number)
+        self._ready.pop(watcher, None)
+        answer = self._head(watcher, 0)
+        answer.canceled, answer.compact_revision = True, revision
+        return answer
+
+    def _progress(self) -> Iterator[Any]:
         """One answer for all watchers, once each of them has been told everything up to there."""
         revision = self._revision()
-        self.look()
-        for watcher in list(self._watchers.values()):
-            delivery = watcher.taken.take(EVENTS_MAX, BYTES_MAX)
-            yield from self._taken(watcher, delivery)
-            if delivery.revisions or delivery.more or delivery.compacted:
+        for number, watcher in enumerate(list(self._watchers.values()), 1):
+            if (yield from self._take(watcher)):
                 self._ready[watcher] = None
-        if self._ready:
+            if number % LOOKS == 0:
+                yield None
+        if self._ready or self._sweeps or self._notes:
             self._something.set()
             return
         if any(watcher.rests for watcher in self._watchers.values()):
@@ -293,19 +311,10 @@ class StreamWatchers:
         Not while it waits for a revision in the future: a client goes on behind what it was told,
         so after a new connection it would see what it never asked for.
         """
-        for watcher in self._watchers.values():
-            wants = watcher.progress and watcher.quiet and watcher not in self._ready
-            if wants and watcher.taken.progress:
-                self._note(watcher.number)
-            watcher.quiet = True
+        self._sweep(self._due)
 
-
-def _fill(made: pb.Event, revision: int, event: Change) -> None:
-    if event.kv is None:
-        made.type = pb.Event.DELETE
-        made.kv.key = event.key
-        made.kv.mod_revision = revision
-    else:
-        made.kv.CopyFrom(key_value(event.kv))
-    if event.previous is not None:
-        made.prev_kv.CopyFrom(key_value(event.previous))
+    def _due(self, watcher: Watcher) -> None:
+        wants = watcher.progress and watcher.quiet and watcher not in self._ready
+        if wants and watcher.taken.progress:
+            self._note(watcher.number)
+        watcher.quiet = True

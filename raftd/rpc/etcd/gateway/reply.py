@@ -18,6 +18,7 @@ import grpc
 from google.protobuf import json_format
 
 from raftd.rpc.etcd.faults import Code, Fault
+from raftd.rpc.etcd.one_watcher import InParts
 
 STATUS = {
     Code.OK: 200,
@@ -85,13 +86,25 @@ def pieces_of(message: Any) -> Iterator[bytes]:
     yield b"}"
 
 
+def _in_parts(message: InParts) -> Iterator[bytes]:
+    yield _compact(as_dict(message.head))[:-1]
+    for place, part in enumerate(message.parts):
+        yield b"," if place else f',"{message.field}":['.encode()
+        yield from _each(getattr(type(message.head).FromString(part), message.field))
+    yield b"]}"
+
+
 def _listed(messages: Any) -> Iterator[bytes]:
     yield b"["
+    yield from _each(messages)
+    yield b"]"
+
+
+def _each(messages: Any) -> Iterator[bytes]:
     for place, each in enumerate(messages):
         if place:
             yield b","
         yield from pieces_of(each)
-    yield b"]"
 
 
 def as_dict(message: Any) -> Any:
@@ -103,7 +116,7 @@ def as_dict(message: Any) -> Any:
 def result_of(message: Any) -> Iterator[bytes]:
     """One answer of a stream, as `pieces_of`."""
     yield b'{"result":'
-    yield from pieces_of(message)
+    yield from _in_parts(message) if isinstance(message, InParts) else pieces_of(message)
     yield b"}\n"
 
 

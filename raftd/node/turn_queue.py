@@ -34,12 +34,16 @@ class _Round:
 class Rounds:
     """When what waits becomes one append, or one read index. Network thread only.
 
-    A round takes the processors of a cluster some milliseconds, however little is in it. Members
-    that pass on what their clients ask, and clients with sessions, each have one batch under way;
-    the story without this class: each batch was a round of its own, so three members that served
-    64 callers paid for twice the rounds. What comes while a round is under way waits for its end,
-    and after it for three quarters of the sources that are known: those just answered, and those
-    that wait. Nothing waits longer than the last round took. One source alone waits for nobody.
+    A round: one append with its syncs and answers, or one read index. It takes the processors of a
+    cluster some milliseconds, however little is in it. Members that pass on what their clients ask,
+    and clients with sessions, are sources that mostly have one batch under way each; the story
+    without this class: each batch was a round of its own, so three members that served 64 callers
+    paid for twice the rounds.
+
+    What waits becomes the next round when no round is under way and three quarters of the known
+    sources are back: those that were just answered, and those that waited then. Nothing waits
+    longer than the last round took, so rounds may overlap. A source that is alone, and waits for
+    its answer before it asks again, never waits here.
     """
 
     def __init__(self, driver: CoreDriver, seconds: float, begin: Callable[[], None]) -> None:
@@ -60,6 +64,7 @@ class Rounds:
         self._number = 0
         """Of the round that gathers: the timer of an earlier one has come too late."""
         self._due = False
+        """A round begins in the next turn of the loop."""
 
     def arrived(self, size_bytes: int) -> None:
         """One more batch waits."""
@@ -68,10 +73,11 @@ class Rounds:
         if self._waiting == 1:
             self.since = self._driver.clock.now()
             if self._seconds:
-                self._first()
-        self._look()
+                self._set_timer()
+        self._begin_if_enough()
 
-    def _first(self) -> None:
+    def _set_timer(self) -> None:
+        """For the first one that waits, unless nobody is known for whom to wait."""
         longest = min(self._seconds, self._took)
         if not self._under_way:
             if self._enough == 1:
@@ -80,24 +86,24 @@ class Rounds:
                 self._enough = 1  # those that were known have stayed away
                 return
         number = self._number
-        self._driver.later(longest, lambda: self._waited(number))
+        self._driver.later(longest, lambda: self._time_is_up(number))
 
-    def _waited(self, number: int) -> None:
+    def _time_is_up(self, number: int) -> None:
         if number == self._number and self._waiting:
-            self._go()
+            self._begin_soon()
 
-    def _look(self) -> None:
+    def _begin_if_enough(self) -> None:
         held = self._under_way or self._waiting < self._enough
         if self._waiting and (not held or self._bytes >= ENOUGH_BYTES):
-            self._go()
+            self._begin_soon()
 
-    def _go(self) -> None:
+    def _begin_soon(self) -> None:
         """In the next turn of the loop: what else comes in this one is in the same round."""
         if not self._due:
             self._due = True
-            self._driver.soon(self._now)
+            self._driver.soon(self._begin_now)
 
-    def _now(self) -> None:
+    def _begin_now(self) -> None:
         self._due = False
         self._number += 1
         self._waiting = self._bytes = 0
@@ -129,7 +135,7 @@ class Rounds:
     def _over(self, known: int) -> None:
         """Nothing is under way; so many sources are known."""
         self._enough = known - known // 4
-        self._look()
+        self._begin_if_enough()
 
 
 def _nobody_counts(some: int) -> None:

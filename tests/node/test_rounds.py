@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import cast
 
 from raftd.node.driver import CoreDriver
-from raftd.node.outcomes import Applied, Outcome
+from raftd.node.outcomes import Applied, Outcome, Refused, Unknown
 from raftd.node.settings import NodeSettings
 from raftd.node.turn_queue import ENOUGH_BYTES, Rounds
 from tests.node.alone import Diary, plain, running
@@ -173,6 +174,29 @@ def test_one_that_asks_again_within_its_answer_waits_for_nobody() -> None:
 
     asyncio.run(go())
     assert not timers
+
+
+def test_what_waits_when_the_node_stops_is_certainly_not_done() -> None:
+    begun: list[Outcome] = []
+    waiting: list[Outcome] = []
+
+    async def go() -> None:
+        diary, gate = Diary(), threading.Event()
+        asyncio.get_running_loop().call_soon(gate.set)
+        async with running(diary, MemoryFileSystem(), NodeSettings(gather_seconds=60.0)) as bench:
+            node = bench.node
+            diary.on = lambda what, detail: gate.wait(10) if what == "apply" else None  # type: ignore[assignment]
+            await bench.submit(plain(b"x"))
+            gate.clear()
+            node.submit(plain(b"y"), begun.append)
+            await bench.until(lambda: len(node._clients._waiters))
+            node.submit(plain(b"z"), waiting.append)
+            node._clients.stop("test")
+            gate.set()
+
+    asyncio.run(go())
+    assert [type(end) for end in begun] == [Unknown]
+    assert [type(end) for end in waiting] == [Refused]
 
 
 def test_a_timer_of_an_earlier_round_ends_no_later_one_early() -> None:

@@ -3,9 +3,10 @@
 python -m scripts.strangers                          10,000 garbage connections, 1,000 idle ones
 python -m scripts.strangers --garbage 500 --idle 50  a small form; --transport h2
 
-Beside them: readers that ask for much and read nothing (with a client's certificate), and peers
-that are none (without a certificate, with a client's, with another node's). Promised: no election,
-no failed call, p99 of the good client's puts at most 3 times that of without, memory bounded.
+Beside them: a flood of watches (harness.watch_flood.py) and readers that ask for much and read
+nothing (both with a client's certificate), and peers that are none (without a certificate, with a
+client's, with another node's). Promised: no election, no failed call, p99 of the good client's puts
+at most 3 times that of without, memory bounded.
 Prints what it found; exit code 1 if a promise was broken.
 """
 
@@ -42,6 +43,7 @@ RESIDENT_GROWTH_MAX = 200 << 20
 VALUES, VALUE_BYTES = 100, 10_000
 SLOW_READERS = 4
 PUTS_MIN = 20
+WATCHES = 8_000
 SECONDS_MAX = 300.0
 BATCH = 25
 """So many garbage connections between two pauses: the machine has to serve the others, too."""
@@ -61,6 +63,7 @@ class Found:
     resident_peak: int
     refused_peers: int
     heard_peers: int
+    flood_code: int
 
     def broken(self, judge_times: bool = True) -> list[str]:
         """The promises that were not kept."""
@@ -69,6 +72,7 @@ class Found:
             f"{self.failed} of {self.puts} good calls failed": bool(self.failed),
             f"{self.elections} elections": bool(self.elections),
             f"{self.heard_peers} calls of false peers were answered": bool(self.heard_peers),
+            "the flood of watches was not served: see above": bool(self.flood_code),
             "no false peer was refused": not self.refused_peers,
             f"memory grew by {growth >> 20} MiB": growth > RESIDENT_GROWTH_MAX,
             f"p99 {self.beside_ms:.1f} ms beside {self.alone_ms:.1f} ms alone": judge_times
@@ -94,11 +98,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     made.add_argument("--garbage", type=int, default=10_000, metavar="N")
     made.add_argument("--idle", type=int, default=1_000, metavar="N")
+    made.add_argument("--watches", type=int, default=WATCHES, metavar="N")
     made.add_argument("--transport", choices=("grpcio", "h2"), default="h2")
     arguments = made.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="strangers-") as base:
         try:
-            found = run(Path(base), arguments.garbage, arguments.idle, arguments.transport)
+            counts = arguments.garbage, arguments.idle, arguments.watches
+            found = run(Path(base), *counts, arguments.transport)
         except NodeTrouble as error:
             print(f"strangers: {error}", file=sys.stderr)
             return 1
@@ -108,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if found.broken() else 0
 
 
-def run(base: Path, garbage: int, idle: int, transport: str) -> Found:
+def run(base: Path, garbage: int, idle: int, watches: int, transport: str) -> Found:
     """Three nodes with TLS and a secret; then all strangers at once. Raises NodeTrouble."""
     cluster = Cluster(base / "nodes", 3)
     settings = certificates(base / "tls", cluster.nodes)
@@ -122,12 +128,14 @@ def run(base: Path, garbage: int, idle: int, transport: str) -> Found:
         client = cluster.client(ca=files.ca, cert=files.cert, key=files.key, transport=transport)
         for number in range(VALUES):
             client.put(b"big/%d" % number, bytes(VALUE_BYTES))
-        return _measured(cluster, client, files, garbage, idle)
+        return _measured(cluster, client, files, garbage, idle, watches)
     finally:
         cluster.close()
 
 
-def _measured(cluster: Cluster, client: Client, files: TlsFiles, garbage: int, idle: int) -> Found:
+def _measured(
+    cluster: Cluster, client: Client, files: TlsFiles, garbage: int, idle: int, watches: int
+) -> Found:
     term, before = cluster.term(), _resident(cluster)
     alone = Putter(client)
     with alone:
@@ -141,19 +149,37 @@ def _measured(cluster: Cluster, client: Client, files: TlsFiles, garbage: int, i
             str(port) for node in cluster.nodes for port in (node.ports.client, node.ports.peer)
         )
         thrown = subprocess.Popen([sys.executable, "-c", GARBAGE, str(garbage), ports], cwd=ROOT)
-        stack.callback(thrown.wait)
-        stack.callback(thrown.kill)
+        flood = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "harness.watch_flood", str(watches)),
+                ",".join(str(node.ports.client) for node in by_leader(cluster)),
+                *(files.ca, files.cert, files.key),
+            ],
+            cwd=ROOT,
+        )
+        for process in (thrown, flood):
+            stack.callback(process.wait)
+            stack.callback(process.kill)
         with beside:
             limit = time.monotonic() + SECONDS_MAX
-            while thrown.poll() is None or peers.tried < 6 or len(beside.times) < PUTS_MIN:
+            while (
+                None in (thrown.poll(), flood.poll())
+                or peers.tried < 6
+                or len(beside.times) < PUTS_MIN
+            ):
                 if time.monotonic() > limit:
                     raise NodeTrouble(f"not done within {SECONDS_MAX:g} s")
                 peak = max(peak, _resident(cluster))
                 time.sleep(0.1)
     return Found(
         alone.p99_ms, beside.p99_ms, len(beside.times), beside.failed, cluster.term() - term,
-        before, max(peak, _resident(cluster)), peers.refused, peers.heard,
+        before, max(peak, _resident(cluster)), peers.refused, peers.heard, flood.returncode,
     )  # fmt: skip
+
+
+def by_leader(cluster: Cluster) -> list[Node]:
+    """The leader first."""
+    return [cluster.leader(), *cluster.followers()]
 
 
 def _resident(cluster: Cluster) -> int:

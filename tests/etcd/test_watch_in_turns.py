@@ -16,7 +16,7 @@ from raftd.rpc.etcd import one_watcher
 from raftd.rpc.etcd.calls import ANYBODY, Caller
 from raftd.rpc.etcd.gateway import reply
 from raftd.rpc.etcd.header import Headers
-from raftd.rpc.etcd.long_answers import SHARE, Bench
+from raftd.rpc.etcd.long_answers import SHARE, STEP, Bench, Shares
 from raftd.rpc.etcd.one_watcher import WatchLimits, WatchRights
 from raftd.rpc.etcd.watch import CLOSED_AT_ONCE, LeaderLooks, WatchService
 from raftd.rpc.etcd.watcher import EVENTS_MAX, StreamWatchers
@@ -242,3 +242,36 @@ def test_the_watchers_of_streams_that_end_go_some_in_a_turn() -> None:
         assert most <= 2 * CLOSED_AT_ONCE
 
     with_streams(4, 1_500, work)
+
+
+def test_what_many_streams_read_from_the_history_is_shared_out_too() -> None:
+    """The story without it: each of 50 streams read 256 events in the same turn, for what a step
+    costs was asked after it.
+    """
+
+    async def main() -> None:
+        shares, done = Shares(), 0
+
+        async def stream() -> None:
+            nonlocal done
+            while True:
+                await shares.turn()
+                done += 1
+                shares.spend(STEP)
+
+        tasks = [asyncio.ensure_future(stream()) for _ in range(50)]
+        for _ in range(100):
+            before = done
+            await asyncio.sleep(0)
+            assert done - before <= 2
+        tasks[7].cancel()
+        await asyncio.sleep(0)
+        before = done
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert done - before >= 50, "who has gone holds up nobody"
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(main())

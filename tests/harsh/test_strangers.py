@@ -17,6 +17,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.alone]
 
 @pytest.mark.parametrize("transport", ["h2"])
 def test_strangers_cost_no_call_and_no_election(tmp_path: Path, transport: str) -> None:
-    found = run(tmp_path, garbage=400, idle=100, transport=transport)
+    found = run(tmp_path, garbage=400, idle=100, watches=1_200, transport=transport)
     print(f"\n{transport}: {found.told()}")
     assert found.broken(judge_times=False) == []

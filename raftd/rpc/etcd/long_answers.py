@@ -60,11 +60,12 @@ class LongAnswers:
                 return
 
 
-SHARE: Final = 400
+SHARE: Final = 256
 """Of a turn of the loop, in events of watches: some 2 ms."""
-STEP: Final = 100
+STEP: Final = 256
 ANSWER: Final = 4
-"""What a step without an answer costs, and an answer beside its events."""
+"""What a step without an answer costs, for it may have looked at thousands of changes; and an
+answer beside its events."""
 
 
 class Shares:
@@ -76,29 +77,32 @@ class Shares:
 
     def __init__(self) -> None:
         self._left = SHARE
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._counts = False
 
-    async def take(self, cost: int) -> None:
-        """Return when so much may be done in the present turn."""
+    async def turn(self) -> None:
+        """Return when a step may be done in the present turn; `spend` then says what it was."""
         if not self._counts:
             self._counts = True
             asyncio.get_running_loop().call_soon(self._next)
         if self._left > 0 and not self._waiting:
-            self._left -= cost
             return
         mine = asyncio.get_running_loop().create_future()
-        self._waiting.append((cost, mine))
+        self._waiting.append(mine)
         await mine
 
+    def spend(self, cost: int) -> None:
+        self._left -= cost
+
     def _next(self) -> None:
-        """A turn of the loop is over."""
-        self._left, self._counts = SHARE, bool(self._waiting)
-        while self._waiting and self._left > 0:
-            cost, mine = self._waiting.popleft()
+        """A turn of the loop is over. One goes on: what its step costs is known after it."""
+        self._counts = self._left < SHARE or bool(self._waiting)
+        self._left = SHARE
+        while self._waiting:
+            mine = self._waiting.popleft()
             if not mine.done():  # its stream may have ended
-                self._left -= cost
                 mine.set_result(None)
+                break
         if self._counts:
             asyncio.get_running_loop().call_soon(self._next)
 

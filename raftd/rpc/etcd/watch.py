@@ -25,6 +25,7 @@ PROGRESS_SECONDS = 600.0
 """A watcher that wants to hear of progress does so when nothing was sent to it for so long."""
 
 
+OVER = object()
 CLOSED_AT_ONCE = 512
 """Watchers of streams that have ended, in a turn of the loop."""
 
@@ -171,8 +172,13 @@ class WatchService:
         loop = asyncio.get_running_loop()
         due = loop.time() + self._progress_seconds
         while True:
-            for answer in watchers.steps():
-                await self._shares.take(_cost(answer))
+            steps = watchers.steps()
+            while True:
+                await self._shares.turn()
+                answer = next(steps, OVER)
+                if answer is OVER:
+                    break
+                self._shares.spend(_cost(answer))
                 if answer is None:
                     continue
                 if why := self._refusal():

@@ -77,8 +77,8 @@ class Leases:
         """How many keys were attached so far, since the start or a restore."""
         return self._came.get(lease, 0)
 
-    def newest(self, lease: int, most: int) -> Iterator[bytes]:
-        """Of its keys, the `most` that came last. Not to be used across a change."""
+    def newest(self, lease: int, most: int | None) -> Iterator[bytes]:
+        """Of its keys, the `most` that came last, or all. Not to be used across a change."""
         return islice(reversed(self._keys.get(lease, {})), most)
 
     def attach(self, lease: int, key: bytes) -> None:

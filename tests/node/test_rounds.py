@@ -76,9 +76,11 @@ def test_what_comes_while_a_round_is_under_way_is_the_next_one() -> None:
     sources.put("d")
     assert sources.taken == ["ab"]
     sources.answer()
-    assert sources.taken == ["ab"], "a and b are known: one of them may come at once"
+    assert sources.taken == ["ab"], "a and b are known: they may come at once"
     sources.put("a")
-    assert sources.taken == ["ab", "cda"]
+    assert sources.taken == ["ab"], "without b it would be a round less full, and b one of its own"
+    sources.put("b")
+    assert sources.taken == ["ab", "cdab"]
 
 
 def test_those_just_answered_are_waited_for_no_longer_than_a_round_took() -> None:

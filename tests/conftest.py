@@ -6,6 +6,7 @@ pytest-xdist, whose output nobody sees.
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 
@@ -22,6 +23,10 @@ import harness  # noqa: F401 - clients of this process use the transport of the 
 settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("explore", derandomize=False)
 settings.load_profile("same")
+
+# Programs are started as users start them. The story with it set: what a program never wrote into a
+# pipe was there in all tests.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 LONG_SECONDS = 600
 """Before a test that is `long` is ended. Beside other work one that takes a minute takes two, and

@@ -23,7 +23,9 @@ def prepare() -> None:
         sys.stdout = os.fdopen(1, "w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            # The story without lines: a script that read from a pipe never learned that
+            # `raftctl lock -w json` held the lock.
+            stream.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
 def drop_stdout() -> None:

@@ -89,12 +89,12 @@ def why_refused(s: State, request: VoteRequest, now: float) -> str:
     if request.term == s.current_term:
         if s.role is Role.LEADER:
             return f"it leads term {s.current_term} itself (Figure 2, RequestVote 2)"
-        if was_led(s, request.term):
-            return f"term {s.current_term} has had its leader (Section 5.2)"
         if s.voted_for not in (None, request.candidate):
             return (
                 f"it has voted for {s.voted_for} in term {s.current_term} (Figure 2, RequestVote 2)"
             )
+        if was_led(s, request.term):
+            return f"term {s.current_term} has had its leader (Section 5.2)"
     if not up_to_date(s, request.last_index, request.last_term):
         return (
             f"its log ends at entry {s.log.last_index} of term {s.log.last_term}, the candidate's "

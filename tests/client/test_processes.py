@@ -29,6 +29,9 @@ def in_child(work):
 
 def put(value):
     print("put", client.put("k", value).version, flush=True)
+
+def put_by_another():
+    print("put", Client(sys.argv[1]).put("k", "c").version, flush=True)
 """
 PROGRAMS = {
     "the environment is its own": (
@@ -41,12 +44,11 @@ PROGRAMS = {
         "put 1\nput 2\nput 3\nput 4\n",
     ),
     "a client of its own": (
-        "put('parent')\nin_child(lambda: print('put', Client(sys.argv[1]).put('k', 'c').version))",
+        "put('parent'); in_child(put_by_another)",
         "put 1\nput 2\n",
     ),
     "closed before the fork": (
-        "put('x'); client.close()\n"
-        "in_child(lambda: print('put', Client(sys.argv[1]).put('k', 'c').version))",
+        "put('x'); client.close(); in_child(put_by_another)",
         "put 1\nput 2\n",
     ),
     "closed in the child": ("put('x'); in_child(client.close); put('y')", "put 1\nput 2\n"),

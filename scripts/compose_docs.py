@@ -23,8 +23,16 @@ LINE_SECONDS = 300.0
 PATIENCE_SECONDS = 30.0
 """A reader who types looks at the answer first, and repeats what says that it may be repeated."""
 
-TO_REPEAT = {"raftctl health": (1, 3), "raftctl member": (3, 5), "raftctl": (3,)}
-"""Exit codes: not healthy (yet), not reached; not yet a member, or behind; certainly not done."""
+NOT_YET = (1, 3)
+TO_REPEAT = {
+    "raftctl health": NOT_YET,
+    "raftctl why": NOT_YET,
+    "raftctl member": (3, 5),
+    "raftctl": (3,),
+}
+"""Exit codes: not well (a node that was started last has heard no leader yet), not reached; not yet
+a member, or behind; certainly not done.
+"""
 
 
 def main() -> int:

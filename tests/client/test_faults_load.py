@@ -16,7 +16,7 @@ from raftd.client import (
     RaftdError,
 )
 from raftd.wire.errors import WireError
-from tests.client.conftest import wait_until
+from tests.client.conftest import WAIT_SECONDS, wait_until
 from tests.client.fake_server import FakeCluster, Wordy
 from tests.client.faults import Fault
 
@@ -37,15 +37,16 @@ def test_overload_is_waited_out(tally: FakeCluster, connect: Connect) -> None:
 
 
 def test_overload_to_the_end_is_certainly_not_done(tally: FakeCluster, connect: Connect) -> None:
-    client = connect(tally)
+    client = connect(tally, attempt_timeout=WAIT_SECONDS)  # a slow answer is no silent node
     client.query(b"the connection stands")
     tally.nodes["n1"].faults.extend([Fault.OVERLOADED] * 1000)
     ends: list[RaftdError] = []
-    for _ in range(5):  # an attempt that is under way at the very deadline is unknown, rightly
-        with pytest.raises(RaftdError, match="too many") as caught:
+    while len(ends) < 10 and not any(isinstance(end, Overloaded) for end in ends):
+        with pytest.raises(RaftdError) as caught:
             client.submit(b"x", timeout=0.5)
         ends.append(caught.value)
-    assert any(isinstance(end, Overloaded) for end in ends), ends
+    # An attempt that is under way at the very deadline is unknown, rightly: then once more.
+    assert isinstance(ends[-1], Overloaded), ends
     assert len(tally.nodes["n1"].faults) > 900, "with pauses, not in a hail"
     assert tally.executed() == []
 

@@ -54,7 +54,7 @@ def on_chunk_reply(
     if progress is None:
         return
     progress.heard(sent.number, sent.pulled_at)
-    progress.matched(reply.durable, s.pull_number)
+    progress.matched(reply.durable, sent.number, s.pull_number)
     sending = progress.sending
     if sending is not None and sending.inflight == sent.number:
         sending.inflight = None

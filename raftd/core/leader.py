@@ -153,7 +153,7 @@ def on_append_reply(
     if reply.digest is not None:
         agreement.on_reply(s, peer, reply)
     in_window = not sent.is_heartbeat and progress.settled(sent.number)
-    if progress.matched(reply.durable, s.pull_number):
+    if progress.matched(reply.durable, sent.number, s.pull_number):
         progress.pinned(sent.pulled_at)
         if progress.sending is None and progress.match >= s.snapshot.index:
             progress.pinned_at = None
@@ -205,7 +205,7 @@ def _serve_anew(
     )
     what += "its disk has lost what it had synced. It is sent again; look after that disk"
     s.event(fx, EventKind.ENTRIES_LOST, what, progress.peer)
-    progress.fell(reply.durable)
+    progress.fell(reply.durable, s.pull_number)
     _back_up(s, progress, sent, reply)
 
 

@@ -61,6 +61,7 @@ class Progress:
     next: Index  # the next entry to send. Invariant: match < next
     match: Index = 0  # known to be durable there. Rises only by a reply's `durable`
     matched_number: int = 0  # the newest request when match last rose: later ones were asked after
+    fell_number: int = 0  # the newest request when match last fell: older answers are of a lost log
     mode: Mode = Mode.PROBE
     inflight: dict[int, tuple[Index, int]] = field(
         default_factory=dict
@@ -102,12 +103,13 @@ class Progress:
             self.told_number, self.unfit, self.room = number, reply.unfit, reply.room
             self.joining, self.priority = reply.joining, reply.priority
 
-    def matched(self, durable: Index, newest: int) -> bool:
+    def matched(self, durable: Index, number: int, newest: int) -> bool:
         """Raise match; True if it rose. Replies may come in any order, on any channel.
 
-        newest: the number of the newest request to anybody.
+        number: of the request that this answers; newest: of the newest request to anybody. An
+        answer that is older than the news of a loss may speak of the log that is lost.
         """
-        if durable <= self.match:
+        if durable <= self.match or number <= self.fell_number:
             return False
         self.match, self.matched_number = durable, newest
         self.next = max(self.next, durable + 1)
@@ -122,9 +124,9 @@ class Progress:
         refused = not reply.ok and reply.durable < sent.prev_index <= self.match
         return refused and sent.number > self.matched_number
 
-    def fell(self, durable: Index) -> None:
+    def fell(self, durable: Index, newest: int) -> None:
         """Only so much is known to be there any more. What was committed by it stays committed."""
-        self.match = durable
+        self.match, self.fell_number = durable, newest
 
     def sent(self, number: int, last: Index, size_bytes: int) -> None:
         self.inflight[number] = (last, size_bytes)

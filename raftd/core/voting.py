@@ -52,10 +52,9 @@ def answer_prevote(s: State, fx: Effects, request: VoteRequest, token: Token) ->
 
 def judge_prevote(s: State, request: VoteRequest) -> bool:
     """Would we vote for it? Nothing changes here: not the term, the vote nor the timer."""
-    free = request.term > s.current_term or (
-        request.term == s.current_term and s.voted_for in (None, request.candidate)
-    )
-    return free and up_to_date(s, request.last_index, request.last_term)
+    if request.term == s.current_term:
+        return judge_vote(s, request)
+    return up_to_date(s, request.last_index, request.last_term)  # `step` has seen to older terms
 
 
 def judge_vote(s: State, request: VoteRequest) -> bool:

@@ -60,7 +60,7 @@ def test_an_entry_is_committed_by_the_new_majority() -> None:
     n1.do(effects)
     n1.n2()
     assert state.commit_index == 1, "two of five"
-    state.leadership.progress["n4"].matched(2, 1)  # type: ignore[union-attr]
+    state.leadership.progress["n4"].matched(2, 1, 1)  # type: ignore[union-attr]
     leader.maybe_commit(state)
     assert state.commit_index == 2
 

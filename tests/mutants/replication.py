@@ -157,8 +157,8 @@ REPLICATION = (
         "match rises only by what a reply says is durable",
         core(
             "leader",
-            "    if progress.matched(reply.durable, s.pull_number):\n",
-            "    if progress.matched(progress.next - 1, s.pull_number):\n",
+            "    if progress.matched(reply.durable, sent.number, s.pull_number):\n",
+            "    if progress.matched(progress.next - 1, sent.number, s.pull_number):\n",
         ),
         by="committed-is-durable",
     ),

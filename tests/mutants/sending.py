@@ -58,9 +58,25 @@ SENDING = (
         by="script:lost_tail",
     ),
     plant(
+        "late-answer-of-a-lost-log",
+        "match rises by no answer that is older than the news of a loss",
+        core("progress", " or number <= self.fell_number:", ":"),
+        by="script:lost_tail_late_answer",
+    ),
+    plant(
         "vote-in-a-term-that-was-led",
         "who has heard a term's leader votes for nobody in it",
         core("voting", "    if was_led(s, request.term):\n        return False\n", ""),
         by="script:lost_vote",
+    ),
+    plant(
+        "pre-vote-in-a-term-that-was-led",
+        "no pre-vote for a term in which there would be no vote",
+        core(
+            "voting",
+            "        return judge_vote(s, request)\n    return up_to_date",
+            "        pass\n    return up_to_date",
+        ),
+        by="script:prevote_in_a_led_term",
     ),
 )

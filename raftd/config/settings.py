@@ -89,7 +89,10 @@ class Config(Elections):
     snapshot_size_max: int = setting(SIZE, 16 << 30, "the largest taken from a leader", low=MIB)
     snapshot_scrub: float = setting(DURATION, 3600.0, "how often its file is read again; 0: never")
     state_check_interval: float = setting(
-        DURATION, 4.0, "how often the states of all members are compared; 0: never", high=3600
+        DURATION,
+        4.0,
+        "how often the states of all members are compared, at most; 0: never",
+        high=3600,
     )
     keep_entries: int = setting(
         COUNT,

@@ -10,6 +10,8 @@ and all who differ are named. The leader's heartbeats carry the verdict, so all 
 and the next leader goes on with it. What follows from it is the driver's: see `Differing`.
 
 A byte that changed in memory is in no log and in no answer: only reading the state anew finds it.
+So it is read again also while nothing is written, and each key costs time. How long the next
+comparison waits is therefore what the last one cost (`_due`).
 """
 
 from __future__ import annotations
@@ -28,6 +30,10 @@ PATIENCE_SECONDS = 2.0
 """After the leader's own digest, for those of the others; longer if its own took longer."""
 CHECK_SECONDS_MAX = 60.0
 """A check whose own digest has not come by then is given up."""
+SHARE = 0.02
+"""Of a core: so much comparing takes of a leader over time at most, however large its state."""
+SHARE_AT_REST = 0.005
+"""The same while nothing has been written since all were found to hold the same."""
 NO_MAJORITY = "no majority holds the same"
 
 
@@ -43,10 +49,25 @@ def go_on(s: State, fx: Effects, lead: Leadership, now: float) -> None:
     """Begin a check that is due, or end the one under way. With every tick of a leader."""
     check = lead.check
     if check is None:
+        if lead.compared is not None:
+            lead.check_at = _due(s, lead, lead.compared, now)
         if now >= lead.check_at:
             _begin(s, lead, now)
-    elif now >= check.deadline or not _awaited(s, lead, check, now):
+    elif now >= check.deadline or check.reports.keys() >= set(_present(s, lead, check, now)):
         _end(s, fx, lead, check, now)
+
+
+def _due(s: State, lead: Leadership, last: Check, now: float) -> float:
+    """When the check after `last` begins. What has happened since may make it earlier.
+
+    Who differs serves nothing before it is found to agree again: if it is there, it waits for that.
+    """
+    present = _present(s, lead, last, now)
+    if any(known.node in present for known in s.agreement.verdict.differing):
+        return last.rested_at
+    resting = s.log.last_index == last.mark.index and last.reports.keys() >= set(present)
+    share = SHARE_AT_REST if resting else SHARE
+    return max(last.rested_at, last.begun + last.work_seconds / share)
 
 
 def _begin(s: State, lead: Leadership, now: float) -> None:
@@ -59,8 +80,8 @@ def _begin(s: State, lead: Leadership, now: float) -> None:
     _mark(s, mark)
 
 
-def _awaited(s: State, lead: Leadership, check: Check, now: float) -> list[NodeId]:
-    """Who may still answer: this node, and those that are in contact and hold the log up to there.
+def _present(s: State, lead: Leadership, check: Check, now: float) -> list[NodeId]:
+    """Who can answer: this node, and those that are in contact and hold the log up to there.
 
     One that is down, or joins, holds up nobody.
     """
@@ -70,7 +91,7 @@ def _awaited(s: State, lead: Leadership, check: Check, now: float) -> list[NodeI
         for p in lead.progress.values()
         if p.match >= check.mark.index and p.contact is not None and p.contact > horizon
     ]
-    return [node for node in (s.me, *others) if node not in check.reports]
+    return [s.me, *others]
 
 
 def on_reply(s: State, peer: NodeId, reply: AppendReply) -> None:
@@ -83,9 +104,13 @@ def on_reply(s: State, peer: NodeId, reply: AppendReply) -> None:
 
 def _end(s: State, fx: Effects, lead: Leadership, check: Check, now: float) -> None:
     """The next one comes after a rest as long as what this one took, or later."""
-    took = max(check.own_seconds, 0.0)
-    lead.check = None
-    lead.check_at = max(check.begun + s.settings.state_check_interval, now + took)
+    check.rested_at = max(check.begun + s.settings.state_check_interval, now + check.own_seconds)
+    lead.check, lead.compared = None, check
+    _judge_all(s, fx, check)
+    lead.check_at = _due(s, lead, check, now)
+
+
+def _judge_all(s: State, fx: Effects, check: Check) -> None:
     if len(check.reports) < 2:
         return
     disputed = {known.node for known in s.agreement.verdict.differing}
@@ -177,15 +202,19 @@ def place(s: State, fx: Effects) -> None:
         fx.mark, s.agreement.due = mark, None
 
 
-def digested(s: State, digest: StateDigest, now: float) -> Effects:
-    """The machine's state at a mark; nothing if another mark has come meanwhile."""
+def digested(s: State, digest: StateDigest, now: float, work_seconds: float) -> Effects:
+    """The machine's state at a mark; nothing if another mark has come meanwhile.
+
+    work_seconds: of a processor, that it took.
+    """
     if digest.mark != s.agreement.mark:
         return Effects()
     s.agreement.digest = digest
     check = s.leadership.check if s.leadership is not None else None
     if check is not None and check.mark == digest.mark:
         check.reports[s.me] = digest
-        check.own_seconds = now - check.begun
+        check.own_seconds = max(now - check.begun, 0.0)
+        check.work_seconds = work_seconds
         check.deadline = now + max(PATIENCE_SECONDS, 3 * check.own_seconds)
     return Effects()
 

@@ -54,7 +54,9 @@ class Check:
     mark: Mark
     begun: float
     deadline: float
-    own_seconds: float = 0.0  # what digesting took here
+    own_seconds: float = 0.0  # until the own digest was there
+    work_seconds: float = 0.0  # of a processor, for that
+    rested_at: float = 0.0  # the earliest time for the next one
     reports: dict[str, StateDigest] = field(default_factory=dict)
 
 

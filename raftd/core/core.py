@@ -257,9 +257,9 @@ class RaftCore:
         snapshots.restored(s, index)
         return Effects()
 
-    def digested(self, digest: StateDigest, now: float) -> Effects:
-        """The machine's state was digested at a mark of `effects.mark`."""
-        return agreement.digested(self._s, digest, now)
+    def digested(self, digest: StateDigest, now: float, work_seconds: float) -> Effects:
+        """The machine's state was digested at `effects.mark`; it took so much of a processor."""
+        return agreement.digested(self._s, digest, now, work_seconds)
 
     def snapshots_in_use(self) -> tuple[SnapshotMeta, ...]:
         """The snapshot files that must stay, ascending: marked, sent, or not restored yet."""

@@ -90,14 +90,12 @@ class Leadership:
     prefer_at: float = float("inf")  # hand over then, to one who is preferred
     check: Check | None = None
     check_at: float = 0.0  # when the next one begins
+    compared: Check | None = None  # the last one
 
 
 @dataclass(slots=True)
 class Held:
-    """A reply that rests on writes that are not durable yet.
-
-    `make` builds it at the moment of release.
-    """
+    """A reply that rests on writes that are not durable yet. `make` builds it when they are."""
 
     seq: WriteSeq
     token: Token

@@ -1,18 +1,20 @@
 """Digesting the applied state wherever all members do (core/agreement.py), and what follows.
 
 The machine freezes its state at the mark, between two entries; it is hashed on raft-digest, a chunk
-at a time, with rests as long as the work between: so it costs half a core while it runs, a quarter
-over time at most, and nothing on the way of a command. A node that is told that its state
-differs refuses whatever clients ask, takes no snapshot (a restart would begin with it), and should
-not lead.
+at a time, with rests as long as the work between: so it costs half a core while it runs, and
+nothing on the way of a command. The core is told what it took, and a leader spaces the marks by
+that. A node that is told that its state differs refuses whatever clients ask, takes no snapshot (a
+restart would begin with it), and should not lead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
+from raftd.core.agreement import SHARE
 from raftd.core.comparing import Mark, StateDigest, Verdict
 from raftd.node.apply_jobs import Parts
 from raftd.node.driver import CoreDriver
@@ -37,11 +39,16 @@ one; so many mean that nobody compares the state of this node, which looks well 
 class StateDigests:
     """Network thread, except where a docstring says otherwise."""
 
-    def __init__(self, driver: CoreDriver, fatal: FatalPort) -> None:
+    def __init__(
+        self, driver: CoreDriver, fatal: FatalPort, cpu: Callable[[], float] = time.thread_time
+    ) -> None:
+        """cpu: seconds of a processor that the calling thread has had."""
+        self.cpu = cpu
         self._driver = driver
         self._core = driver.core
         self._newest: Mark | None = None
         self._given_up = 0  # in a row; raft-digest only
+        self._tries_at = 0.0  # after one that was given up; raft-digest only
         self.jobs = JobWorker("raft-digest", fatal)
 
     def begin(self, mark: Mark, parts: Parts) -> None:
@@ -53,6 +60,9 @@ class StateDigests:
         """Thread: raft-digest."""
         found: list[tuple[str, bytes]] = []
         begun = rested = self._driver.clock.now()
+        worked = self.cpu()
+        if self._given_up >= GIVEN_UP_TOLD and begun < self._tries_at:
+            return
         for name, chunks in parts:
             whole = hashlib.sha256()  # twice as quick as blake2b where the processor knows it
             try:
@@ -61,7 +71,7 @@ class StateDigests:
                     if self.jobs.stopping:
                         return
                     if mark is not self._newest:
-                        self._overtaken(mark, self._driver.clock.now() - begun)
+                        self._overtaken(mark, begun, self.cpu() - worked)
                         return
                     rested = self._rest(rested)
             except OSError as error:  # a machine's own files: as for a snapshot, another time
@@ -70,11 +80,17 @@ class StateDigests:
             found.append((_tellable(name), whole.digest()[:DIGEST_BYTES]))
         self._given_up = 0
         digest = StateDigest(mark, tuple(found[:PARTS_MAX]))
-        self._driver.post(lambda: self._digested(digest))
+        work_seconds = self.cpu() - worked
+        self._driver.post(lambda: self._digested(digest, work_seconds))
 
-    def _overtaken(self, mark: Mark, seconds: float) -> None:
-        """Thread: raft-digest. Said once, until a digest is whole again."""
+    def _overtaken(self, mark: Mark, begun: float, work_seconds: float) -> None:
+        """Thread: raft-digest. Said once, until a digest is whole again.
+
+        What is in vain costs as much: after so many it is tried as seldom as if it came about.
+        """
+        now = self._driver.clock.now()
         self._given_up += 1
+        self._tries_at = now + work_seconds / SHARE
         if self._given_up == GIVEN_UP_TOLD:
             log.warning(
                 "the state is not compared with the other members': %d digests in a row were not "
@@ -82,7 +98,7 @@ class StateDigests:
                 "faster machine is needed",
                 GIVEN_UP_TOLD,
                 mark.index,
-                seconds,
+                now - begun,
             )
 
     def _rest(self, since: float) -> float:
@@ -94,9 +110,9 @@ class StateDigests:
         self.jobs.pause(min(RESTS * worked, REST_SECONDS_MAX))
         return self._driver.clock.now()
 
-    def _digested(self, digest: StateDigest) -> None:
+    def _digested(self, digest: StateDigest, work_seconds: float) -> None:
         if not self._driver.stopped:
-            self._driver.enter(lambda now: self._core.digested(digest, now))
+            self._driver.enter(lambda now: self._core.digested(digest, now, work_seconds))
 
     # -- what follows --
 

@@ -4,64 +4,12 @@ from __future__ import annotations
 
 from raftd.core.agreement import NO_MAJORITY, judge
 from raftd.core.comparing import Check, Differing, Mark, StateDigest
-from raftd.core.effects import Effects
 from raftd.core.events import EventKind
 from raftd.core.state import leadership
-from raftd.core.types import Configuration, Index, NodeId, Settings
-from tests.core.commands import Script
-from tests.core.env import ScriptNode
+from raftd.core.types import Configuration
+from tests.core.comparing import Comparing, formed
 
 THREE = Configuration(("n1", "n2", "n3"))
-INTERVAL = 1.0
-
-
-class Comparing(Script):
-    """Digests a node's applied payloads at each mark; `rotten` nodes digest something else."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.settings = Settings(
-            election_timeout_min=1.0,
-            election_timeout_max=1.0,
-            heartbeat_interval=0.1,
-            state_check_interval=INTERVAL,
-        )
-        self.rotten: set[NodeId] = set()
-        self.old: set[NodeId] = set()
-        """Nodes that do not digest, as those of an older version."""
-        self.marks: list[tuple[NodeId, Mark, Index]] = []
-        """(node, mark, how much it had applied there)"""
-
-    def _take(self, node: ScriptNode, effects: Effects) -> None:
-        mark = effects.mark
-        if mark is not None:
-            committed = effects.committed
-            inside = [entry.index for entry in committed if entry.index <= mark.index]
-            before = committed[0].index - 1 if committed else node.core._s.handed_index
-            self.marks.append((node.name, mark, max([before, *inside])))
-        super()._take(node, effects)
-        if mark is not None and node.name not in self.old:
-            value = b"rotten" if node.name in self.rotten else b"%d" % mark.index
-            node.core.digested(StateDigest(mark, (("state", value),)), self.now)
-
-    def check(self) -> None:
-        """Time passes until a comparison is over."""
-        for _ in range(int(INTERVAL / 0.1) + 6):
-            for name in self.nodes:
-                self.do_tick(name, "0.03")
-                self.do_stabilize()
-
-    def differing(self) -> dict[NodeId, list[NodeId]]:
-        return {
-            name: [node for node, _ in of.core.verdict.differing] for name, of in self.nodes.items()
-        }
-
-
-def formed() -> Comparing:
-    script = Comparing()
-    for line in ("cluster 3", "boot", "elect n1 n2 n3", "stabilize"):
-        script.run(line)
-    return script
 
 
 def test_all_agree() -> None:

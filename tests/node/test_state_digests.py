@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from raftd.core.agreement import SHARE
 from raftd.core.comparing import Mark
 from raftd.node.state_digests import GIVEN_UP_TOLD, NAME_MAX, StateDigests, _tellable
 from tests.node.fakes import FakeClock, FatalNote
@@ -20,8 +21,9 @@ class Bench:
         self.clock = FakeClock()
         self.posted: list[Callable[[], None]] = []
         driver = SimpleNamespace(core=None, clock=self.clock, post=self.posted.append)
-        self.digests = StateDigests(cast(Any, driver), FatalNote())
+        self.digests = StateDigests(cast(Any, driver), FatalNote(), lambda: self.worked)
         self.number = 0
+        self.worked = self.chunk_seconds = 0.0
 
     def begin(self, chunks: Iterator[bytes]) -> None:
         self.number += 1
@@ -29,6 +31,7 @@ class Bench:
 
     def slow(self) -> Iterator[bytes]:
         """While it is digested the next one is due, a minute later."""
+        self.worked += self.chunk_seconds
         yield b"some"
         self.begin(self.slow())
         yield b"more"
@@ -55,6 +58,21 @@ def test_a_state_that_is_never_compared_is_told_once(caplog: pytest.LogCaptureFi
     (record,) = caplog.records
     assert "not compared with the other members'" in record.getMessage()
     assert not bench.posted
+
+
+def test_what_is_given_up_again_and_again_is_tried_seldom() -> None:
+    """It cost half a core from then on, in vain."""
+    bench = Bench()
+    bench.chunk_seconds = 10.0
+    bench.overtaken(GIVEN_UP_TOLD)
+    assert bench.digests.jobs.step()
+    looked_at = bench.worked
+    for _ in range(5):
+        bench.begin(bench.slow())
+        assert bench.digests.jobs.step()
+    assert bench.worked == looked_at
+    bench.clock.time += bench.chunk_seconds / SHARE
+    bench.whole()
 
 
 def test_a_whole_digest_ends_the_row(caplog: pytest.LogCaptureFixture) -> None:

@@ -117,3 +117,26 @@ def test_a_directory_that_was_replaced_is_no_second_process(n1: Hearing) -> None
     assert here.check_hello(wiped.hello_to("n1")) == "n2"
     assert n1.hears(FIRST, after=LATE_SECONDS + 1)
     assert list(n1.lives.twins()) == []
+
+
+def test_an_impostor_is_no_second_process(n1: Hearing) -> None:
+    """It has another node's certificate. The story without it: it spoke, then the true one was
+    started again, and was refused as the second once the impostor was heard after that.
+    """
+    here = Envelopes(Identity("c", "n1", "i1"), {"n2": "i2"}.get, lives=n1.lives)
+    impostor = Envelopes(Identity("c", "n2", "i2"), {"n1": "i1"}.get, lives=Lives(own=FIRST))
+
+    def speaks() -> None:
+        for check, what in (
+            (here.check_request, impostor.request_to("n1")),
+            (here.check_hello, impostor.hello_to("n1")),
+        ):
+            with pytest.raises(Mismatch, match="certificate"):
+                check(what, lambda sender: f"not the certificate of {sender}")
+
+    speaks()
+    assert n1.hears(SECOND)
+    n1.now += LATE_SECONDS + 1
+    speaks()
+    assert n1.hears(SECOND)
+    assert list(n1.lives.twins()) == []

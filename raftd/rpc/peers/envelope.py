@@ -25,6 +25,13 @@ WITHHELD = "withheld"
 ONE_CLUSTER = "token and voters must be the same in every node's configuration"
 
 
+Impostor = Callable[[NodeId], str]
+
+
+def _nobody(sender: NodeId) -> str:
+    return ""
+
+
 class Mismatch(Exception):
     """A message that is not for this node, or not from whom it should be.
 
@@ -102,8 +109,11 @@ class Envelopes:
         envelope.code = self._security.code(*_said(envelope))
         return envelope
 
-    def check_request(self, envelope: pb.Envelope) -> NodeId:
-        """The sender of anything but Hello. Raises Mismatch, Rejected (malformed)."""
+    def check_request(self, envelope: pb.Envelope, impostor: Impostor = _nobody) -> NodeId:
+        """The sender of anything but Hello. Raises Mismatch, Rejected (malformed).
+
+        impostor: why whoever calls cannot be that sender, whatever the envelope says; or nothing.
+        """
         own, sender = self._own, envelope.sender
         if (
             envelope.cluster == own.cluster
@@ -114,15 +124,17 @@ class Envelopes:
             expected = self._expected(sender)
             if expected is not None and envelope.sender_incarnation == expected:
                 self._prove(envelope)
+                _refuse_impostor(impostor(sender))
                 self._one_process(envelope)
                 return sender
         raise self._why(envelope, "")
 
-    def check_hello(self, envelope: pb.Envelope) -> NodeId:
+    def check_hello(self, envelope: pb.Envelope, impostor: Impostor = _nobody) -> NodeId:
         """As check_request, but any incarnation of the sender will do: the core judges that."""
         self._well_formed(envelope)
         if envelope.cluster == self._own.cluster and self._addressed(envelope, may_be_empty=True):
             self._prove(envelope)
+            _refuse_impostor(impostor(envelope.sender))
             self._same_process(envelope)
             return envelope.sender
         raise self._why(envelope, envelope.sender_incarnation)
@@ -234,6 +246,12 @@ class Envelopes:
             f"{_shown(expected or '')}: its data directory was replaced; bring back the old one or "
             "use a new id"
         )
+
+
+def _refuse_impostor(why: str) -> None:
+    """Before anything is remembered of the sender: an impostor's process is not one of its own."""
+    if why:
+        raise Mismatch(why)
 
 
 def _elsewhere(envelope: pb.Envelope, peer: NodeId) -> Mismatch:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc.aio
@@ -126,7 +127,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def Hello(self, message: pb.HelloRequest, context: Context) -> pb.HelloReply:
         try:
-            sender = self._genuine(self._envelopes.check_hello(message.envelope), context)
+            sender = self._envelopes.check_hello(message.envelope, self._impostor(context))
             request = codec.decode_hello(message, sender, self._directory.unfit)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Hello", error)
@@ -142,7 +143,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def Probe(self, message: pb.ProbeRequest, context: Context) -> pb.ProbeReply:
         try:
-            self._genuine(self._envelopes.check_request(message.envelope), context)
+            self._envelopes.check_request(message.envelope, self._impostor(context))
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Probe", error)
         state = self._node.state()
@@ -154,7 +155,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def Forward(self, message: pb.ForwardRequest, context: Context) -> pb.ForwardReply:
         try:
-            self._genuine(self._envelopes.check_request(message.envelope), context)
+            self._envelopes.check_request(message.envelope, self._impostor(context))
             outcome = await forwarded(self._clients, message)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Forward", error)
@@ -169,7 +170,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
     ) -> Any:
         what = type(message).__name__
         try:
-            sender = self._genuine(self._envelopes.check_request(message.envelope), context)
+            sender = self._envelopes.check_request(message.envelope, self._impostor(context))
         except (Mismatch, Rejected) as error:
             await self._refuse(context, what, error)
         try:
@@ -182,11 +183,9 @@ class RaftService(raft_pb2_grpc.RaftServicer):
             await self._step(sender, request, context), message.number, envelope, kind
         )
 
-    def _genuine(self, sender: NodeId, context: Context) -> NodeId:
-        """Raises Mismatch when the connection's certificate is another node's."""
-        if why := self._security.impostor(context, sender):
-            raise Mismatch(why)
-        return sender
+    def _impostor(self, context: Context) -> Callable[[NodeId], str]:
+        """Says why, when the connection's certificate is another node's."""
+        return partial(self._security.impostor, context)
 
     async def _step(self, sender: NodeId, request: m.Request, context: Context) -> m.Reply:
         waiting: asyncio.Future[m.Reply] = asyncio.get_running_loop().create_future()
@@ -269,8 +268,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
                     envelope = pb.Envelope.FromString(value)
                 except DecodeError:
                     raise Rejected(f"{ENVELOPE_KEY} is not an Envelope") from None
-                sender = self._envelopes.check_request(envelope)
-                return self._genuine(sender, context), envelope
+                return self._envelopes.check_request(envelope, self._impostor(context)), envelope
         raise Rejected(f"the metadata lacks {ENVELOPE_KEY}")
 
     def _make_stream(self, sender: NodeId, opened: pb.Envelope, context: Context) -> AppendStream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from raftd.core.comparing import Mark
@@ -90,9 +90,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """What a machine has left to do after a restore, in pieces."""
-
-    pieces: Generator[None, None, None]
+    """What a machine has left to do after a restore, which is under way in pieces."""
 
 
 Job = ApplyEntries | Install | Query | Capture | TakeParts | Tell | Call | GoOn

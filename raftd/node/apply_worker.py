@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from raftd.core.comparing import Mark
 from raftd.core.effects import Effects, Event
 from raftd.core.types import Entry, EntryType, Index, SnapshotMeta, Term
-from raftd.node.answering import Answering, Underway, pieces_of, went_on
+from raftd.node.answering import Answering, Underway, pieces_of
 from raftd.node.apply_jobs import (
     WITHIN_AN_ENTRY,
     ApplyEntries,
@@ -215,7 +215,7 @@ class ApplyWorker:
         elif isinstance(job, Call):
             job.call()
         elif isinstance(job, GoOn):
-            if not went_on(job.pieces, self._clock.now, deadline):
+            if not self._underway.through(self._clock.now, deadline):
                 return
         else:
             self._machine = NOT_OURS
@@ -274,7 +274,7 @@ class ApplyWorker:
         """Answer the queries whose index is applied; True if some are left for the next slice.
 
         Those that are behind a restore wait for it: the machine is not ours until it is over. And
-        while half of an entry is applied the state is of no index.
+        while half of an entry is applied the state is of no index; what comes after is part of it.
         """
         if self._restoring is not None or self._underway.busy:
             return False
@@ -314,7 +314,7 @@ class ApplyWorker:
         meta = self._restoring
         self._restored, self._restoring = False, None
         self.applied_index, self.applied_term = meta.index, meta.term
-        left = pieces_of(self._machine.on_applied(meta.index)) if self._watched else None
-        if left is not None:
-            self.put(GoOn(left), first=True)
+        if self._watched:
+            self._underway.after = pieces_of(self._machine.on_applied(meta.index))
+            self.put(GoOn(), first=True)
         self._report(Slice([], [], index=meta.index, jumped_to=meta.index))

@@ -18,8 +18,26 @@ STREAMS = 1000
 class Context:
     """A stream that always has a request."""
 
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
     async def read(self) -> object:
         return object()
+
+    async def write(self, message: bytes) -> None:
+        self.written.append(message)
+
+
+class Answer:
+    def __init__(self) -> None:
+        self.packed = 0
+
+    def ByteSize(self) -> int:
+        return len(self.SerializeToString())
+
+    def SerializeToString(self) -> bytes:
+        self.packed += 1
+        return b"answer"
 
 
 def test_a_thousand_streams_are_not_all_heard_in_one_turn_of_the_loop() -> None:
@@ -71,3 +89,11 @@ def test_where_there_is_no_room_the_stream_ends_with_a_word() -> None:
         assert not connection.talking.locked()
 
     asyncio.run(asyncio.wait_for(main(), WAIT))
+
+
+def test_an_answer_is_packed_once() -> None:
+    """To ask a message for its size is to pack it: a quarter of what a flood of watches took."""
+    connection = Connections(UnreadLimits(), lambda: 0.0).of("ipv4:127.0.0.1:1")
+    context, answer = Context(), Answer()
+    asyncio.run(GrpcConversation(context, connection, None, ANYBODY).send(answer))
+    assert (context.written, answer.packed) == ([b"answer"], 1)

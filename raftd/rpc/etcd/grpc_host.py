@@ -97,8 +97,8 @@ def _handler(
         async def of_many(_requests: object, context: Context) -> None:
             await converse(None, context)
 
-        return grpc.stream_stream_rpc_method_handler(of_many, parse, _packed)
-    return grpc.unary_stream_rpc_method_handler(converse, parse, _packed)
+        return grpc.stream_stream_rpc_method_handler(of_many, parse, bytes)
+    return grpc.unary_stream_rpc_method_handler(converse, parse, bytes)
 
 
 def _packed(answer: Any) -> bytes:
@@ -208,10 +208,11 @@ class GrpcConversation:
 
     async def send(self, answer: Any) -> None:
         """Waits while the caller does not read. Raises Hangup if it has gone."""
-        size = answer.ByteSize()
+        packed = _packed(answer)  # once: to ask a message for its size is to pack it
+        size = len(packed)
         self._connection.hold(size)
         try:
-            await self._context.write(answer)
+            await self._context.write(packed)
         except ENDINGS:
             raise Hangup from None
         finally:

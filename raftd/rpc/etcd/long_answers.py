@@ -8,8 +8,9 @@ loop makes a piece of one of them. Network thread only.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -60,51 +61,49 @@ class LongAnswers:
                 return
 
 
-SHARE: Final = 256
-"""Of a turn of the loop, in events of watches: some 2 ms."""
-STEP: Final = 256
-ANSWER: Final = 4
-"""What a step without an answer costs, for it may have looked at thousands of changes; and an
-answer beside its events."""
+TURN_SECONDS: Final = 0.001
+"""Of this thread's time: what a turn of the loop has taken when streams of watches begin nothing
+more in it."""
 
 
 class Shares:
     """What streams of watches do in a turn of the loop, all together.
 
     The story without it: a put under a key that ten thousand watch made ten thousand answers in one
-    turn, and so did a thousand streams with some watchers each.
+    turn, and so did a thousand streams with some watchers each. Work is measured, for it cannot be
+    told beforehand: where events were counted, a hundred of ten kilobytes were as good as a hundred
+    small ones, and two thousand watchers that read them made every turn ten times as long.
     """
 
-    def __init__(self) -> None:
-        self._left = SHARE
+    def __init__(self, cpu: Callable[[], float] = time.thread_time) -> None:
+        """cpu: seconds that this thread has worked; other processes' time is nobody's share."""
+        self._cpu = cpu
+        self._began = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._counts = False
 
     async def turn(self) -> None:
-        """Return when a step may be done in the present turn; `spend` then says what it was."""
+        """Return when a step may be done in the present turn."""
         if not self._counts:
             self._counts = True
+            self._began = self._cpu()
             asyncio.get_running_loop().call_soon(self._next)
-        if self._left > 0 and not self._waiting:
-            return
-        mine = asyncio.get_running_loop().create_future()
-        self._waiting.append(mine)
-        await mine
-
-    def spend(self, cost: int) -> None:
-        self._left -= cost
+        elif self._waiting or self._cpu() - self._began >= TURN_SECONDS:
+            mine = asyncio.get_running_loop().create_future()
+            self._waiting.append(mine)
+            await mine
 
     def _next(self) -> None:
-        """A turn of the loop is over. One goes on: what its step costs is known after it."""
-        self._counts = self._left < SHARE or bool(self._waiting)
-        self._left = SHARE
+        """A turn of the loop is over. One goes on, however long the next one lasts."""
+        self._counts = False
         while self._waiting:
             mine = self._waiting.popleft()
             if not mine.done():  # its stream may have ended
+                self._counts = True
+                self._began = self._cpu()
                 mine.set_result(None)
-                break
-        if self._counts:
-            asyncio.get_running_loop().call_soon(self._next)
+                asyncio.get_running_loop().call_soon(self._next)
+                return
 
 
 class Bench:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from raftd.rpc.clients.callers import EVERYBODY, Callers
 from raftd.rpc.etcd.calls import Conversation
 from raftd.rpc.etcd.faults import fault, refused_here
 from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.hub import Hub
-from raftd.rpc.etcd.long_answers import ANSWER, SHARE, STEP, Bench, Shares
-from raftd.rpc.etcd.one_watcher import InParts, WatchLimits, WatchRights
+from raftd.rpc.etcd.long_answers import Bench, Shares
+from raftd.rpc.etcd.one_watcher import WatchLimits, WatchRights
 from raftd.rpc.etcd.watcher import NOTES_MAX, StreamWatchers
 
 LOOK_SECONDS = 0.25
@@ -28,13 +27,6 @@ PROGRESS_SECONDS = 600.0
 OVER = object()
 CLOSED_AT_ONCE = 512
 """Watchers of streams that have ended, in a turn of the loop."""
-
-
-def _cost(answer: Any) -> int:
-    """As `Shares` counts."""
-    if answer is None:
-        return STEP
-    return ANSWER + (SHARE if isinstance(answer, InParts) else len(answer.events))
 
 
 class LeaderLooks:
@@ -91,6 +83,7 @@ class WatchService:
         progress_seconds: float = PROGRESS_SECONDS,
         callers: Callers = EVERYBODY,
         limits: WatchLimits | None = None,
+        shares: Shares | None = None,
     ) -> None:
         """revision: the hub's at this moment. refusal: why this member serves nothing, or ""."""
         self._limits = limits
@@ -102,7 +95,7 @@ class WatchService:
         self._refusal = refusal
         self._open: set[StreamWatchers] = set()
         self._closing: deque[StreamWatchers] = deque()
-        self._shares, self._bench = Shares(), Bench()
+        self._shares, self._bench = shares or Shares(), Bench()
         self._look: asyncio.TimerHandle | None = None
         self._progress_seconds = progress_seconds
 
@@ -178,7 +171,6 @@ class WatchService:
                 answer = next(steps, OVER)
                 if answer is OVER:
                     break
-                self._shares.spend(_cost(answer))
                 if answer is None:
                     continue
                 if why := self._refusal():

@@ -28,9 +28,9 @@ from raftd.rpc.etcd.one_watcher import (
 
 NOTES_MAX = 128
 """Answers to requests that wait to be sent: past it the stream is not read."""
-EVENTS_MAX = 256
-BYTES_MAX = 1 << 20
-"""What is taken from the hub at a time: a few milliseconds of work."""
+EVENTS_MAX = 128
+BYTES_MAX = 128 << 10
+"""What is taken from the hub at a time: a millisecond of work, or two."""
 NO_WATCHER = -1
 FIRST_CHANGE = 2
 """Revision 1 is the empty store."""

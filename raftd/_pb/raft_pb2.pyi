@@ -324,17 +324,29 @@ class ProbeReply(_message.Message):
     term: int
     def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., leads: bool = ..., term: _Optional[int] = ...) -> None: ...
 
+class MemberChange(_message.Message):
+    __slots__ = ("action", "member", "peer_address")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_FIELD_NUMBER: _ClassVar[int]
+    PEER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    action: str
+    member: str
+    peer_address: str
+    def __init__(self, action: _Optional[str] = ..., member: _Optional[str] = ..., peer_address: _Optional[str] = ...) -> None: ...
+
 class ForwardRequest(_message.Message):
-    __slots__ = ("envelope", "batch", "queries", "principal")
+    __slots__ = ("envelope", "batch", "queries", "principal", "change")
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
     envelope: Envelope
     batch: bytes
     queries: _containers.RepeatedScalarFieldContainer[bytes]
     principal: bytes
-    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., batch: _Optional[bytes] = ..., queries: _Optional[_Iterable[bytes]] = ..., principal: _Optional[bytes] = ...) -> None: ...
+    change: MemberChange
+    def __init__(self, envelope: _Optional[_Union[Envelope, _Mapping]] = ..., batch: _Optional[bytes] = ..., queries: _Optional[_Iterable[bytes]] = ..., principal: _Optional[bytes] = ..., change: _Optional[_Union[MemberChange, _Mapping]] = ...) -> None: ...
 
 class ForwardReply(_message.Message):
     __slots__ = ("envelope", "refusal", "message", "leader", "results", "index", "term")
@@ -345,11 +357,13 @@ class ForwardReply(_message.Message):
         OVERLOADED: _ClassVar[ForwardReply.Refusal]
         UNAVAILABLE: _ClassVar[ForwardReply.Refusal]
         UNKNOWN: _ClassVar[ForwardReply.Refusal]
+        NOT_ALLOWED: _ClassVar[ForwardReply.Refusal]
     DONE: ForwardReply.Refusal
     NOT_LEADER: ForwardReply.Refusal
     OVERLOADED: ForwardReply.Refusal
     UNAVAILABLE: ForwardReply.Refusal
     UNKNOWN: ForwardReply.Refusal
+    NOT_ALLOWED: ForwardReply.Refusal
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     REFUSAL_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]

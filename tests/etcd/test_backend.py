@@ -35,6 +35,8 @@ class Leader:
         self.got.append((leader, what))
         if self.outcomes:
             return self.outcomes.pop(0)
+        if what.change is not None:
+            return Applied(7, 3, b"")
         if what.queries:
             return Answered(3, [(0, b"answer")])
         return applied(what.batch)

@@ -11,7 +11,7 @@ import pytest
 from harness.nodes import Node, config_text, kill_all, make_nodes, wait_until
 from raftd.cli import raftctl, raftd_main
 from raftd.client import Client
-from tests.etcd.servers import needs_etcdctl, raftd_cluster
+from tests.etcd.servers import Raftd, needs_etcdctl, raftd_cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, needs_etcdctl]
 
@@ -71,6 +71,33 @@ def test_a_member_comes_moves_and_goes(tmp_path: Path) -> None:
             assert list(members(first)) == ["n1"]
         finally:
             kill_all([second])
+
+
+def test_any_member_takes_a_change_of_the_members(tmp_path: Path) -> None:
+    """At a follower: it and the leader move, the leader goes, and it goes itself."""
+    with raftd_cluster(tmp_path, 3) as three:
+        change_all(three)
+
+
+def change_all(three: Raftd) -> None:
+    leader = three.leader()
+    follower, other = (node for node in three.nodes if node is not leader)
+    numbers = {name: f"{number:x}" for name, (number, _, _) in members(follower).items()}
+    for node in (leader, follower):
+        url = f"http://localhost:{node.ports.peer}"
+        etcdctl(follower, "member", "update", numbers[node.id], f"--peer-urls={url}")
+        assert members(follower)[node.id][2] == [url]
+    etcdctl(follower, "member", "remove", numbers[leader.id])
+    assert sorted(members(follower)) == sorted((follower.id, other.id))
+    wait_until(lambda: leader.pid() is None, 20, "the leader to end", three.nodes)
+    etcdctl(follower, "put", "key", "value")
+    at, stays = follower, other
+    if three.leader() is at:
+        at, stays = stays, at
+    etcdctl(at, "member", "remove", numbers[at.id])
+    wait_until(lambda: at.pid() is None, 20, "the follower to end", three.nodes)
+    assert list(members(stays)) == [stays.id]
+    assert etcdctl(stays, "get", "key", "--print-value-only") == "value\n"
 
 
 def test_what_etcdctl_saves_is_restored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

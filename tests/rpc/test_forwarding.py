@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
+from raftd._pb import raft_pb2 as pb
+from raftd.core.changes import ChangeKind
+from raftd.core.types import Configuration
 from raftd.node.outcomes import Answered, Applied, Done, Outcome, Refusal, Refused, Unknown
+from raftd.rpc.directory import PeerAddress
+from raftd.rpc.peers import forwarding, raft_service
 from raftd.rpc.peers.forwarding import Forward
 from raftd.wire.batch import decode_results, encode_batch
 from tests.rpc.fakes import Side, introduce, one_side, until
@@ -85,6 +92,77 @@ def test_who_does_not_lead_any_more_is_not_waited_for() -> None:
         await until(lambda: two.node.submitted, "the batch at n2")
         one.node.leader = "n3"
         assert isinstance(await sent, Unknown)
+
+    between(test)
+
+
+REMOVE_N3 = Forward(change=pb.MemberChange(action="remove", member="n3"))
+
+
+def test_the_leader_changes_the_members_for_a_follower() -> None:
+    async def test(one: Side, two: Side) -> None:
+        two.node.leads = True
+        assert await one.peers.forward("n2", REMOVE_N3) == Applied(7, 3, b"n2")
+        (change,) = two.node.changes
+        assert (change.kind, change.member.node) == (ChangeKind.REMOVE, "n3")
+        refused = Refused(Refusal.NOT_ALLOWED, "then two voters would need more than are up")
+        two.node.control = refused
+        assert await one.peers.forward("n2", REMOVE_N3) == refused
+        for asked, why in (
+            (pb.MemberChange(action="explode", member="n3"), "action 'explode': use add"),
+            (pb.MemberChange(action="add", member="n9", peer_address="q:9"), "n9 is no member"),
+            (pb.MemberChange(action="update", member="n3", peer_address="x"), "expected host:port"),
+        ):
+            outcome = await one.peers.forward("n2", Forward(change=asked))
+            assert isinstance(outcome, Refused)
+            assert outcome.refusal is Refusal.NOT_ALLOWED
+            assert why in outcome.message
+        two.node.leads = False
+        outcome = await one.peers.forward("n2", REMOVE_N3)
+        assert isinstance(outcome, Refused)
+        assert outcome.refusal is Refusal.NOT_LEADER
+        assert len(two.node.changes) == 2
+
+    between(test)
+
+
+def test_an_older_leader_is_not_said_to_have_changed_the_members(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It reads a request without anything in it."""
+
+    async def older(to: forwarding.Forwarded, request: pb.ForwardRequest) -> Outcome:
+        request.ClearField("change")
+        return await forwarding.forwarded(to, request)
+
+    monkeypatch.setattr(raft_service, "forwarded", older)
+
+    async def test(one: Side, two: Side) -> None:
+        two.node.leads = True
+        outcome = await one.peers.forward("n2", REMOVE_N3)
+        assert outcome == Refused(Refusal.NOT_ALLOWED, forwarding.NOT_KNOWN)
+        assert two.node.changes == []
+
+    between(test)
+
+
+@pytest.mark.parametrize("moves", [False, True])
+def test_what_was_forwarded_is_heard_out_when_its_leader_goes_or_moves(moves: bool) -> None:
+    """A leader that is asked to remove itself does so: who asked shut the line to it meanwhile."""
+
+    async def test(one: Side, two: Side) -> None:
+        held: list[Done] = []
+        two.node.on_submit = lambda batch, done: held.append(done)
+        sent = asyncio.ensure_future(one.peers.forward("n2", Forward(BATCH)))
+        await until(lambda: held, "the batch at n2")
+        if moves:
+            one.directory.advertise("n2", PeerAddress("127.0.0.1:1", two.client_address))
+        else:
+            one.peers.members(Configuration(("n1", "n3")))
+            assert "n2" not in one.peers._outlets
+        await asyncio.sleep(0.05)
+        held.pop()(Refused(Refusal.OVERLOADED, "too much"))
+        assert await sent == Refused(Refusal.OVERLOADED, "too much")
 
     between(test)
 

@@ -11,12 +11,16 @@ import pytest
 from raftd._pb import admin_pb2
 from raftd._pb import etcd_pb2 as pb
 from raftd._pb.admin_pb2_grpc import AdminStub
+from raftd._pb.raft_pb2 import MemberChange
 from raftd.core.effects import Event
 from raftd.core.events import EventKind
 from raftd.core.types import Configuration, Role, SnapshotMeta
 from raftd.machine.kv.auth import Auth
+from raftd.node.outcomes import Applied, Outcome, Refusal, Refused
 from raftd.rpc.clients.audit import Audit
 from raftd.rpc.clients.callers import Callers
+from raftd.rpc.clients.members import changed
+from raftd.rpc.directory import Directory
 from raftd.rpc.etcd.calls import Caller
 from raftd.rpc.etcd.door import Door
 from raftd.rpc.etcd.faults import Fault
@@ -24,6 +28,7 @@ from raftd.rpc.etcd.header import Headers
 from raftd.rpc.etcd.one_watcher import WatchRights
 from raftd.rpc.etcd.watcher import StreamWatchers
 from raftd.wire.auth import AuthCommand, Kind
+from raftd.wire.refusals import DENIALS
 from tests.etcd.test_watcher import Hub
 from tests.rpc.fakes import VOTERS, FakeNode, one_side
 from tests.rpc.test_client_port import Code, failure_of
@@ -185,3 +190,25 @@ def test_an_operators_stream_ends_at_its_next_answer(
             assert heard == (1 if call == "Events" else 2), "of a backup its head and a chunk"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_a_change_of_the_members_that_is_forwarded_needs_the_rights_of_the_leader_too(
+    how: str,
+) -> None:
+    """At a member that lags eve still seems to be an operator."""
+    auth, eve = secured()
+    node, callers = FakeNode("n1"), Callers(auth)
+    node.leader = "n1"
+
+    def asked() -> Outcome:
+        wanted = MemberChange(action="remove", member="n2")
+        return asyncio.run(changed(wanted, eve, callers, node, Directory({})))
+
+    assert isinstance(asked(), Applied)
+    lose(auth, how)
+    outcome = asked()
+    assert isinstance(outcome, Refused)
+    assert outcome.refusal is Refusal.NOT_ALLOWED
+    assert outcome.message in DENIALS
+    assert len(node.changes) == 1

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from raftd._pb import client_pb2 as pb
+from raftd._pb import raft_pb2
 from raftd.node.outcomes import Answered, Applied, Done, Outcome
 from raftd.rpc.api import ClientNode
 from raftd.rpc.clients import errors
 from raftd.rpc.clients.audit import Audit
 from raftd.rpc.clients.callers import EVERYBODY, Callers, NotAllowed, NotTrusted, NotYet
 from raftd.rpc.clients.errors import CallFailed
+from raftd.rpc.clients.members import changed
 from raftd.rpc.directory import Directory
 from raftd.rpc.plumbing.connections import Connections, is_local
 from raftd.wire.batch import (
@@ -168,6 +170,10 @@ class Gate:
                 f"{len(queries)} queries in one frame, 1..{self.limits.queries_max} may be"
             )
         self.node.query(queries, stale, done, principal)
+
+    async def change(self, wanted: raft_pb2.MemberChange, principal: bytes) -> Outcome:
+        """What became of a change of the members; see `changed`."""
+        return await changed(wanted, principal, self.callers, self.node, self.directory)
 
     def failure(self, outcome: Outcome) -> pb.Failure:
         return errors.of_outcome(outcome, self.directory)

@@ -2,27 +2,30 @@
 
 All writes of one turn of the loop become one batch. One batch is under way at a time, and what
 comes meanwhile is the next one, together with those callers just answered that come again soon: so
-many callers cost few messages. A member that does not lead
-sends its batches to the leader; a linearizable read asks the leader for its read index only. Both
-are tried again while it is certain that nothing was done. Network thread only.
+many callers cost few messages. A member that does not lead sends its batches to the leader; a
+linearizable read asks the leader for its read index only. Both are tried again while it is certain
+that nothing was done. Network thread only.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from raftd._pb.raft_pb2 import MemberChange
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
 from raftd.rpc.clients.gate import Gate
 from raftd.rpc.etcd.faults import Code, Fault, fault, of_outcome
 from raftd.rpc.etcd.reads import Reads
-from raftd.rpc.peers.forwarding import Forward
+from raftd.rpc.peers.forwarding import Forward, Forwarder
 from raftd.wire.batch import BATCH_BYTES_MAX, encode_batch
-from raftd.wire.principal import NOBODY
+from raftd.wire.leases import encode_status
+from raftd.wire.principal import NOBODY, OWN
 from raftd.wire.refusals import NOT_PRIMARY
 from raftd.wire.results import (
     ANSWER_TOO_LONG,
@@ -41,6 +44,7 @@ GATHER_SECONDS = 0.005
 WAITING_MAX = 16_384
 """Writes that wait for the batch before theirs."""
 WAITING_BYTES_MAX = 32 << 20
+CATCH_UP_SECONDS = 1.0
 PASSED_OVER_MAX = 1024
 """Writes of others that a batch of one principal looks past."""
 HEAD_BYTES = 64
@@ -49,14 +53,6 @@ HEAD_BYTES = 64
 _NOT_PRIMARY = NOT_PRIMARY.encode()
 Refuse = Callable[[bytes], Fault]
 Value = TypeVar("Value")
-
-
-class Forwarder(Protocol):
-    """The way to the leader."""
-
-    async def forward(self, leader: str, what: Forward) -> Outcome:
-        """What `leader` says of it."""
-        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -113,31 +109,47 @@ class Backend:
             if isinstance(outcome, Answered):
                 status, answer = outcome.results[0]
                 return self._checked(status, answer)
-            if not _comes_back(outcome):
+            if not comes_back(outcome):
                 raise of_outcome(outcome)
-            await self._pause(deadline)
+            await self.pause(deadline)
 
     async def ask_leader(self, query: bytes, principal: bytes = NOBODY) -> bytes:
         """The answer to a query that only the leader's store can give. Raises Fault."""
         deadline = self._loop.time() + REQUEST_SECONDS
+        what = Forward(queries=(query,), principal=principal)
         while True:
-            outcome = await self._ask_leader(query, principal, deadline)
+            outcome = await self._at_leader(
+                what, lambda: self._ask(query, False, principal, deadline)
+            )
             if isinstance(outcome, Answered):
                 status, answer = outcome.results[0]
                 if status != MACHINE_ERROR or not answer.startswith(_NOT_PRIMARY):
                     return self._checked(status, answer)
-            elif isinstance(outcome, Refused) and not _comes_back(outcome):
+            elif isinstance(outcome, Refused) and not comes_back(outcome):
                 raise of_outcome(outcome)
-            await self._pause(deadline)
+            await self.pause(deadline)
 
-    async def _ask_leader(self, query: bytes, principal: bytes, deadline: float) -> Outcome:
-        state = self._gate.node.state()
-        if state.leader == self._gate.node.identity.node:
-            return await self._ask(query, False, principal, deadline)
-        if state.leader is None:
+    async def _at_leader(self, what: Forward, here: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        """here: the same where this member leads."""
+        leader = self._gate.node.state().leader
+        if leader == self._gate.node.identity.node:
+            return await here()
+        if leader is None:
             return Refused(Refusal.NOT_LEADER, "no leader is known")
-        what = Forward(queries=(query,), principal=principal)
-        return await self._forwarder.forward(state.leader, what)
+        return await self._forwarder.forward(leader, what)
+
+    async def change(self, wanted: MemberChange, principal: bytes) -> Outcome:
+        """What the leader that is known now makes of a change of the members."""
+        what = Forward(principal=principal, change=wanted)
+        return await self._at_leader(what, lambda: self._gate.change(wanted, principal))
+
+    async def catch_up(self) -> None:
+        """Until this member has applied all that was answered before, wherever that was, or a
+        moment, where there is nobody to ask.
+        """
+        with suppress(Fault, TimeoutError):
+            async with asyncio.timeout(CATCH_UP_SECONDS):
+                await self.read(encode_status(), False, OWN)
 
     async def _ask(
         self, query: bytes, serializable: bool, principal: bytes, deadline: float
@@ -148,7 +160,7 @@ class Backend:
         except TimeoutError:
             raise fault("timeout") from None
 
-    async def _pause(self, deadline: float) -> None:
+    async def pause(self, deadline: float) -> None:
         """Before the next attempt. Raises Fault once there is no time for one."""
         if self._closed:
             raise fault("stopped")
@@ -176,7 +188,7 @@ class Backend:
                 batch = encode_batch(b"", 0, [(0, write.command) for write in writes])
                 began = self._loop.time()
                 outcome = await self._send(batch, writes[0].principal)
-                if _comes_back(outcome) and not self._closed:
+                if comes_back(outcome) and not self._closed:
                     self._put_back(writes)
                     await asyncio.sleep(RETRY_SECONDS)
                 else:
@@ -244,7 +256,7 @@ class Backend:
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         self._gate.submit(batch, lambda outcome: _settle(waiting, outcome), principal)
         outcome = await waiting
-        if isinstance(outcome, Refused) and outcome.leader and _comes_back(outcome):
+        if isinstance(outcome, Refused) and outcome.leader and comes_back(outcome):
             outcome = await self._forwarder.forward(
                 outcome.leader, Forward(batch, principal=principal)
             )
@@ -289,7 +301,7 @@ class Backend:
         self._bytes = 0
 
 
-def _comes_back(outcome: Outcome) -> bool:
+def comes_back(outcome: Outcome) -> bool:
     """Certainly not done, and a leader will be there soon."""
     return isinstance(outcome, Refused) and outcome.refusal is Refusal.NOT_LEADER
 

@@ -15,7 +15,7 @@ from raftd.rpc.clients.passwords import Passwords
 from raftd.rpc.directory import Directory
 from raftd.rpc.etcd import grpc_host
 from raftd.rpc.etcd.auth import AuthService
-from raftd.rpc.etcd.backend import Backend, Forwarder
+from raftd.rpc.etcd.backend import Backend
 from raftd.rpc.etcd.door import Door
 from raftd.rpc.etcd.election import ElectionService
 from raftd.rpc.etcd.gateway.held import Held
@@ -34,6 +34,7 @@ from raftd.rpc.etcd.one_watcher import WatchLimits
 from raftd.rpc.etcd.recipes import Queues
 from raftd.rpc.etcd.translate import refused
 from raftd.rpc.etcd.watch import LeaderLooks, WatchService
+from raftd.rpc.peers.forwarding import Forwarder
 from raftd.rpc.plumbing.connections import Connections
 from raftd.rpc.plumbing.later import Later, NotLoaded
 from raftd.rpc.plumbing.malformed import Tolerant

@@ -27,11 +27,16 @@ FORWARD_SECONDS = 7.0
 """A batch that is not answered by then has an unknown outcome."""
 LEADER_SECONDS = 0.1
 """How often the sender looks whether there is another leader meanwhile."""
+NOT_KNOWN = "not leader"
+"""Of a change that an older leader knows no way to be forwarded: it has to be asked of the leader
+itself. Etcd's word for that.
+"""
 
 _REFUSALS = {
     Refusal.NOT_LEADER: pb.ForwardReply.NOT_LEADER,
     Refusal.OVERLOADED: pb.ForwardReply.OVERLOADED,
     Refusal.UNAVAILABLE: pb.ForwardReply.UNAVAILABLE,
+    Refusal.NOT_ALLOWED: pb.ForwardReply.NOT_ALLOWED,
 }
 _BACK = {number: refusal for refusal, number in _REFUSALS.items()}
 
@@ -47,15 +52,26 @@ class Forwarded(Protocol):
         self, queries: Sequence[bytes], stale: bool, done: Done, principal: bytes
     ) -> None: ...
 
+    async def change(self, wanted: pb.MemberChange, principal: bytes) -> Outcome: ...
+
 
 class Forward(NamedTuple):
-    """What is forwarded: a batch of commands, or queries. principal: whose, as in wire.principal;
-    who may call on the peer port is trusted to have found out.
+    """What is forwarded: a batch of commands, queries, or a change of the members. principal:
+    whose, as in wire.principal; who may call on the peer port is trusted to have found out.
     """
 
     batch: bytes = b""
     queries: Sequence[bytes] = ()
     principal: bytes = NOBODY
+    change: pb.MemberChange | None = None
+
+
+class Forwarder(Protocol):
+    """The way to the leader."""
+
+    async def forward(self, leader: str, what: Forward) -> Outcome:
+        """What `leader` says of it."""
+        ...
 
 
 def encode_outcome(outcome: Outcome, envelope: pb.Envelope) -> pb.ForwardReply:
@@ -102,6 +118,8 @@ async def forwarded(to: Forwarded, request: pb.ForwardRequest) -> Outcome:
     if len(principal) > PRINCIPAL_BYTES_MAX:
         limit = PRINCIPAL_BYTES_MAX
         raise Rejected(f"a principal of {len(principal)} bytes, the limit is {limit}")
+    if request.HasField("change"):
+        return await to.change(request.change, principal)
     try:
         if request.batch:
             to.submit(request.batch, done, principal)
@@ -127,7 +145,11 @@ async def forward(
     except Mismatch as error:
         return Refused(Refusal.NOT_LEADER, str(error), None)
     request = pb.ForwardRequest(
-        envelope=envelope, batch=what.batch, queries=what.queries, principal=what.principal
+        envelope=envelope,
+        batch=what.batch,
+        queries=what.queries,
+        principal=what.principal,
+        change=what.change,
     )
     call = asyncio.ensure_future(line.hold(line.stub.Forward(request, timeout=FORWARD_SECONDS)))
     try:
@@ -141,6 +163,8 @@ async def forward(
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.FAILED_PRECONDITION:
             return Refused(Refusal.NOT_LEADER, error.details() or "refused", None)
+        if what.change is not None and error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+            return Refused(Refusal.NOT_ALLOWED, NOT_KNOWN)
         return Unknown(f"{leader}: {error.code().name}")
     except (Mismatch, Rejected, WireError, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and not call.cancelled():

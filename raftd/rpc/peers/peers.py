@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import grpc
 
@@ -32,6 +33,8 @@ from raftd.wire.refusals import DOES_NOT_ANSWER
 
 log = logging.getLogger("raftd.rpc")
 
+LEAVE_SECONDS = 1.0
+"""For so long a line that is left stays open for what is forwarded on it."""
 STRANGER_SECONDS = 1.0
 """After so long the lines to a node that is no member close, unless it leads."""
 
@@ -110,7 +113,7 @@ class Peers:
                 self.wake(peer, channel)
 
     def _leave(self, peer: NodeId) -> None:
-        closing = asyncio.get_running_loop().create_task(self._outlets.pop(peer).close())
+        closing = asyncio.get_running_loop().create_task(self._outlets.pop(peer).leave())
         self._closing.add(closing)
         closing.add_done_callback(self._closed_one)
 
@@ -171,14 +174,11 @@ class Peers:
         outlet = self._outlets.get(leader) or (None if self._closed else self._open(leader))
         if outlet is None or self._closed or self._envelopes is None or self._node is None:
             return Refused(Refusal.NOT_LEADER, f"{leader} cannot be reached now", None)
-        node = self._node
-        return await forward(
-            outlet.lines[Channel.APPEND],
-            self._envelopes,
-            leader,
-            what,
-            lambda: node.state().leader == leader,
-        )
+        node, envelopes, line = self._node, self._envelopes, outlet.lines[Channel.APPEND]
+        with outlet.forwarding():
+            return await forward(
+                line, envelopes, leader, what, lambda: node.state().leader == leader
+            )
 
     async def meet(self, node: NodeId, peer_address: str) -> Member:
         """Say hello to a node that is no member yet: its incarnation, and where clients reach it.
@@ -269,7 +269,19 @@ class Outlet:
             Channel.BULK: BulkSender(link, self.lines[Channel.BULK]),
         }
         self._loop = asyncio.get_running_loop()
+        self._forwarded: set[asyncio.Future[None]] = set()
         self._look()
+
+    @contextmanager
+    def forwarding(self) -> Iterator[None]:
+        """While something that was forwarded is under way on these lines."""
+        under_way = self._loop.create_future()
+        self._forwarded.add(under_way)
+        try:
+            yield
+        finally:
+            self._forwarded.discard(under_way)
+            under_way.set_result(None)
 
     def why(self) -> str:
         """Why the peer does not answer; empty if it does. Any thread."""
@@ -285,8 +297,21 @@ class Outlet:
             line.look(refused=self.link.refused_at > lately)
         self._timer = self._loop.call_later(self.link.settings.renew_after / 4, self._look)
 
-    async def close(self) -> None:
+    async def leave(self) -> None:
+        """Close, but hear what was forwarded out. The story without it: a leader that is asked by a
+        follower to remove itself, or to be elsewhere, does so, and nobody hears of it: the follower
+        shuts the line to whom the change is about.
+        """
+        await self._stop_sending()
+        if self._forwarded:
+            await asyncio.wait(list(self._forwarded), timeout=LEAVE_SECONDS)
+        await self.close()
+
+    async def _stop_sending(self) -> None:
         self.link.closed = True
         self._timer.cancel()
         await asyncio.gather(*(sender.close() for sender in self.senders.values()))
+
+    async def close(self) -> None:
+        await self._stop_sending()
         await asyncio.gather(*(line.close() for line in self.lines.values()))

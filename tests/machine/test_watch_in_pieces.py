@@ -99,6 +99,24 @@ def _of_many_watchers(keys: int) -> Callable[[], Any]:
     return lambda: store.on_applied(1)
 
 
+def _of_many_ranges(keys: int) -> Callable[[], Any]:
+    store = filled(10)
+    for number in range(keys):
+        Told(store, b"k", b"m%06d" % number)
+    store.apply(kv.encode_put(b"k000001", b"x"))
+    return lambda: store.on_applied(1)
+
+
+def _of_many_that_came_late(keys: int) -> Callable[[], Any]:
+    store = filled(FEW)
+    Told(store, b"k", b"m")
+    left = applied(store, EVERYTHING)
+    assert left is not None
+    for number in range(keys):
+        Told(store, b"k", b"m%06d" % number)
+    return lambda: left
+
+
 def _taken(keys: int) -> Callable[[], Any]:
     store = filled(keys)
     told = Told(store, b"k", b"l")
@@ -119,7 +137,17 @@ def takes(told: Told) -> Any:
         yield
 
 
-@pytest.mark.parametrize("begin", [_flushed, _of_many_watchers, _taken, _taken_from_the_past])
+@pytest.mark.parametrize(
+    "begin",
+    [
+        _flushed,
+        _of_many_watchers,
+        _of_many_ranges,
+        _of_many_that_came_late,
+        _taken,
+        _taken_from_the_past,
+    ],
+)
 def test_it_takes_pieces_none_of_which_grows(begin: Begin) -> None:
     """The story without it: a watcher of 300,000 keys that one command deleted held the network
     thread 1.8 s when they were queued for it, and 1.3 s when it was told of them.
@@ -127,6 +155,19 @@ def test_it_takes_pieces_none_of_which_grows(begin: Begin) -> None:
     few, many = (longest_piece(begin(keys)) for keys in (FEW, MANY))
     assert many[0] <= 1.5 * few[0], f"{many[0]} lines in one piece, with a third {few[0]}"
     assert many[1] >= MANY // 8192 + 1
+
+
+def test_ranges_elsewhere_cost_a_change_little() -> None:
+    """The story without it: each put looked at all of them, and a batch of puts in one piece."""
+
+    def beside(ranges: int) -> int:
+        store = filled(10)
+        for number in range(ranges):
+            Told(store, b"m%06d" % number, b"m%06d\x05" % number)
+        store.apply(kv.encode_batch_ops([(b"k%d" % key, b"x") for key in range(20)]))
+        return longest_piece(lambda: store.on_applied(1))[0]
+
+    assert beside(MANY) <= 1.5 * beside(FEW)
 
 
 def test_all_of_a_long_change_is_told_once_and_in_order() -> None:

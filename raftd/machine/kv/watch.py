@@ -42,6 +42,8 @@ from raftd.wire.spans import span_of
 
 QUEUED_BYTES_MAX: Final = 64 << 20
 """Of all watchers together; who needs more room falls behind."""
+LATE_AT_ONCE: Final = 64
+"""Each of them may make the next one more work."""
 
 
 class Watched(Protocol):
@@ -128,14 +130,15 @@ class WatchHub:
         """A snapshot was installed: everybody reads on from the history that it brought."""
         effort, ready = Effort(), dict[Watcher, None]()
         self.busy, before, revision = True, self.seen, self._store.revision
-        for some in some_of(iter(list(self._all))):
+        interest = self._interest
+        for some in some_of(iter(list(self._all)), interest.at_once):
             for watcher in some:
                 if watcher.live:
                     watcher.next = max(watcher.next, before + 1)
                 if watcher.next <= revision and not watcher.ended:
                     self._leave(watcher)
                     ready[watcher] = None
-            if effort.took(len(some)):
+            if effort.took(len(some) * interest.looks):
                 yield
         yield from self._over(ready, effort)
 
@@ -143,13 +146,13 @@ class WatchHub:
         """All is queued: it may be taken from now on."""
         self.seen, self.busy = self._store.revision, False
         late, self.late = self.late, {}
-        for some in some_of(iter(late)):
+        for some in some_of(iter(late), LATE_AT_ONCE):
             for watcher in some:
                 if watcher.next <= self.seen:
                     ready[watcher] = None
                 elif not watcher.live and not watcher.ended:
                     self._join(watcher)
-            if effort.took(len(some)):
+            if effort.took(len(some) * self._interest.looks):
                 yield
         for some in some_of(iter(ready)):
             for watcher in some:
@@ -205,9 +208,13 @@ class WatchHub:
         self, revision: int, item: Item, ready: dict[Watcher, None], effort: Effort
     ) -> Pieces[None]:
         changes = item if type(item) is list else [cast(Before, item)]
-        for some in some_of(iter(changes)):
+        interest = self._interest
+        looks, at_once = interest.looks, interest.at_once
+        for some in some_of(iter(changes), at_once):
             for key, before in changes_of(some):
-                groups = self._interest.of(key)
+                groups = interest.of(key)
+                if interest.ranges:
+                    groups += yield from interest.of_ranges(key, effort)
                 if not groups:
                     continue
                 record = yield from self._reader.looking(key, revision, effort)
@@ -217,7 +224,7 @@ class WatchHub:
                         self._tell(watchers, revision, change, ready)
                         if effort.took(len(watchers)):
                             yield
-            if effort.took(len(some) * self._interest.looks):
+            if effort.took(len(some) * looks):
                 yield
 
     def _tell(

@@ -25,7 +25,7 @@ PROGRESS_SECONDS = 600.0
 
 
 OVER = object()
-CLOSED_AT_ONCE = 512
+CLOSED_AT_ONCE = 128
 """Watchers of streams that have ended, in a turn of the loop."""
 
 

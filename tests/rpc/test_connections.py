@@ -14,7 +14,7 @@ from raftd._pb import client_pb2 as pb
 from raftd._pb import client_pb2_grpc
 from raftd.rpc.plumbing import sockets
 from raftd.rpc.plumbing.connections import FRAME_BYTES, Connections, UnreadLimits, plain
-from raftd.rpc.plumbing.guard import QUIET_BYTES, FloodLimits, Guard
+from raftd.rpc.plumbing.guard import LONG_REST_SECONDS, QUIET_BYTES, FloodLimits, Guard
 from tests.rpc.fakes import one_side
 
 LIMITS = UnreadLimits(connection_bytes_max=100, node_bytes_max=250, seconds=10.0)
@@ -186,6 +186,47 @@ def test_it_rests_while_nobody_comes_or_goes_or_sends_much(monkeypatch: pytest.M
         del there[1]
         assert not quiet()
         assert quiet()
+
+    asyncio.run(main())
+
+
+def test_a_quiet_port_is_looked_at_only_for_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look asks the system about every descriptor: an idle node asked it little else."""
+    walks: list[float] = []
+
+    async def main() -> None:
+        connections, clock = fresh()
+
+        def accepted(ports: object) -> list[sockets.Accepted]:
+            walks.append(clock.at)
+            return [sockets.Accepted(9, "127.0.0.1", 1, 0, 0)]
+
+        monkeypatch.setattr(sockets, "accepted", accepted)
+        guard = Guard(connections, FloodLimits(), clock.now, rests=True)
+        guard.start(())
+
+        def walked(seconds: float) -> int:
+            """How often, while so much time passed and its timer fired once a second."""
+            before = len(walks)
+            for _ in range(int(seconds)):
+                clock.at += 1.0
+                guard._begin()
+            return len(walks) - before
+
+        assert walked(2) == 2, "until nothing has changed"
+        assert walked(LONG_REST_SECONDS - 1) == 0
+        assert walked(3 * LONG_REST_SECONDS + 2) == 4
+        one = connections.of("ipv4:127.0.0.1:1")
+        assert walked(1) == 1, "one has come"
+        one.seen += QUIET_BYTES + 1
+        assert walked(1) == 1, "it has sent much"
+        one.hold(10)
+        assert walked(3) == 3, "it may not read"
+        one.read(10)
+        assert walked(3) == 1, "once more, and it rests"
+        connections.cut(one, "why")
+        assert walked(1) == 1, "it is to be cut"
+        guard.stop()
 
     asyncio.run(main())
 

@@ -145,6 +145,8 @@ class Connections:
         self.parsed_bytes = 0
         """Of the last message. Its own size: made anew it would cost as much as to send it."""
         self._evicted = 0.0
+        self.opened = 0
+        """Connections that have called since the start."""
         self.doomed: set[Connection] = set()
         self._open: dict[End, Connection] = {}
         self._named: dict[str, Connection] = {}
@@ -173,6 +175,7 @@ class Connections:
             found = self._open.get(end)
             if found is None:
                 found = self._open[end] = Connection(end, self, moved=self.now())
+                self.opened += 1
             self._named[peer] = found
             found.names.append(peer)
         return found
@@ -180,6 +183,9 @@ class Connections:
     def seen(self, end: End) -> int:
         found = self._open.get(end)
         return 0 if found is None else found.seen
+
+    def seen_by_all(self) -> int:
+        return sum(connection.seen for connection in self._open.values())
 
     def room(self, size_bytes: int) -> bool:
         if self.unread + size_bytes <= self.limits.node_bytes_max:

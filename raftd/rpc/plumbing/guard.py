@@ -27,8 +27,11 @@ SCAN_SHARE = 0.02
 REST_SECONDS = 1.0
 QUIET_BYTES = 64 << 10
 """Where raftd/h2 is the transport, which counts by itself what a connection sends: it looks so
-seldom while nobody comes or goes, has an answer unread or sends more than this. The look is a fifth
-of what an idle follower does.
+seldom while nobody comes or goes, has an answer unread or sends more than this.
+"""
+LONG_REST_SECONDS = 15.0
+"""And then so seldom, as long as all calls have told nothing new. A look asks the system about
+every descriptor: with one a second, half of what an idle node asked it was this.
 """
 
 SLICE = 64
@@ -80,19 +83,42 @@ class Guard:
         self._ports: Collection[int] = ()
         self._timer: asyncio.TimerHandle | None = None
         self._watched: dict[End, _Watched] = {}
+        self._walked = float("-inf")
+        self._known = (0, 0)
+        """(connections that ever called, bytes that all of them have sent), as of the last walk."""
         self.cut = 0
         """Connections cut since the start."""
 
     def start(self, ports: Collection[int]) -> None:
         self._ports = ports
-        self._again(SCAN_SECONDS, self._walk(), 0.0)
+        self._timer = self._loop.call_later(SCAN_SECONDS, self._begin)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _again(self, seconds: float, walk: Iterator[None], spent: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._on_timer, walk, spent)
+    def _rest(self, spent: float) -> None:
+        """spent: seconds that the last walk took."""
+        least = REST_SECONDS if self._rests and self.quiet else SCAN_SECONDS
+        pause = until_beat(self._loop.time(), max(least, spent / SCAN_SHARE))
+        self._timer = self._loop.call_later(pause, self._begin)
+
+    def _begin(self) -> None:
+        if self._rests and self.quiet and not self._news():
+            self._rest(0.0)
+        else:
+            self._on_timer(self._walk(), 0.0)
+
+    def _news(self) -> bool:
+        """Have calls told of anything since the last walk, or is it long ago?"""
+        connections, (opened, seen) = self._connections, self._known
+        return (
+            self._now() - self._walked >= LONG_REST_SECONDS
+            or connections.unread > 0
+            or bool(connections.doomed)
+            or connections.opened != opened
+            or connections.seen_by_all() - seen > QUIET_BYTES
+        )
 
     def _on_timer(self, walk: Iterator[None], spent: float) -> None:
         """A slice of a walk: nobody waits for thousands of connections to be looked at."""
@@ -100,11 +126,9 @@ class Guard:
         over = len(list(islice(walk, SLICE))) < SLICE
         spent += self._loop.time() - began
         if over:
-            least = REST_SECONDS if self._rests and self.quiet else SCAN_SECONDS
-            pause = max(least, spent / SCAN_SHARE)
-            self._again(until_beat(self._loop.time(), pause), self._walk(), 0.0)
+            self._rest(spent)
         else:
-            self._again(SLICE_PAUSE_SECONDS, walk, spent)
+            self._timer = self._loop.call_later(SLICE_PAUSE_SECONDS, self._on_timer, walk, spent)
 
     def scan(self) -> None:
         """Look at every connection once."""
@@ -135,6 +159,7 @@ class Guard:
         connections.forget(before - watched.keys())
         self.quiet = quiet and watched.keys() == self._watched.keys()
         self._watched = watched
+        self._walked, self._known = self._now(), (connections.opened, connections.seen_by_all())
 
     def _flooding(self, received: int, seen: int, known: _Watched) -> str:
         now = self._now()

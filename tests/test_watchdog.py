@@ -57,9 +57,26 @@ def test_stall_is_told_once_with_its_place_and_its_end(
     assert case.dog.stalls == 1
 
 
+@pytest.mark.parametrize("first", [0.0, 0.07, 0.19])
+def test_it_wakes_once_a_beat_and_notices_a_stall_in_time(first: float) -> None:
+    """first: after a beat. With a look every half of the limit it woke twice as often."""
+    case, looks = Case(), 0
+    clock, every = case.clock, case.dog._limit
+    at = clock.time + first
+    while at < 20.0:
+        clock.time, looks = at, looks + 1
+        case.vitals.beat = 10.0 + (at - 10.0) // every * every
+        at += case.dog.step()
+    assert looks <= 10.0 / every + 2
+    while not case.dog.stalls:
+        clock.time = at
+        at += case.dog.step()
+    assert clock.time - case.vitals.beat <= 1.5 * every + 1e-6
+
+
 def test_stopped_process_is_no_stall(case: Case, caplog: pytest.LogCaptureFixture) -> None:
     case.clock.time += 5.0
     case.dog.step()
-    assert caplog.messages == ["the whole process stood still for 4.90 s"]
+    assert caplog.messages == ["the whole process stood still for 4.70 s"]
     case.turn(0.5, beats=True)
     assert len(caplog.messages) == 1

@@ -25,7 +25,7 @@ class Watchdog:
         self._limit = limit
         self._stop = threading.Event()
         self._since: float | None = None
-        self._looked: float | None = None
+        self._due: float | None = None
         self.stalls = 0
         self._thread = threading.Thread(target=self._run, name="raft-watchdog", daemon=True)
 
@@ -36,11 +36,14 @@ class Watchdog:
         self._stop.set()
         self._thread.join(1)
 
-    def step(self) -> None:
-        """Look once."""
+    def step(self) -> float:
+        """Look once. Returns the seconds until the next look: half of the limit after it is over,
+        by what is known now. With a look every half of the limit most of them found it fresh.
+        """
         now = self._vitals.now()
-        late = now - self._looked - self._interval if self._looked is not None else 0.0
-        self._looked = now
+        late = now - self._due if self._due is not None else 0.0
+        pause = max(0.0, self._limit - self._vitals.silence()) + self._limit / 2
+        self._due = now + pause
         if late > self._limit:
             # We did not run either: the process was stopped, or the machine is very busy.
             LOG.warning("the whole process stood still for %.2f s", late)
@@ -57,14 +60,11 @@ class Watchdog:
                 self._vitals.silence(),
                 self._where(),
             )
-
-    @property
-    def _interval(self) -> float:
-        return self._limit / 2
+        return pause
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            self.step()
+        while not self._stop.wait(self.step()):
+            pass
 
     def _where(self) -> str:
         frame = sys._current_frames().get(self._thread_id)

@@ -65,7 +65,10 @@ class Hosting:
             applying.put(Call(call))
             applying.resume()
 
-        driver.post(lambda: driver.later(seconds, due))
+        if self._apply.quick:  # its thread is the network thread: no need to wake it for that
+            driver.later(seconds, due)
+        else:
+            driver.post(lambda: driver.later(seconds, due))
 
     def propose(self, command: bytes, term: Term) -> None:
         payload = encode_batch(b"", 0, [(0, command)])

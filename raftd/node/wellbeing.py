@@ -88,7 +88,7 @@ class Wellbeing:
         self._looked = clock.now()
         self._stalled = False
         self._unready_until = 0.0
-        self._unfit = False
+        self._unfit = self._caught_up = False
         self._sources: list[Callable[[], Iterator[Ailment]]] = [
             self._of_machine,
             self._of_log,
@@ -204,7 +204,10 @@ class Wellbeing:
 
     def _of_catching_up(self) -> Iterator[Ailment]:
         """Who sent callers to a node that cannot tell yet who they are had them refused."""
+        if self._caught_up:  # for as long as this process lives
+            return
         state = self._driver.state()
+        self._caught_up = bool(state.caught_up)
         if state.leader is not None and not state.caught_up:
             yield Ailment(
                 "catching up: what was committed before this node was back is not applied yet "

@@ -52,6 +52,26 @@ def test_a_renewed_lease_lives_and_an_ending_one_is_not_renewed() -> None:
     assert node.left(8) == -1
 
 
+def test_without_a_lease_nobody_wakes_for_one() -> None:
+    """The leader's thread was woken four times a second."""
+    node = FakeNode()
+    node.lead(1)
+    others = len(node.timers)
+    node.apply(leases.encode_lease_grant(7, 2))
+    assert len(node.timers) == others + 1
+    node.apply(leases.encode_lease_grant(8, 2))
+    assert len(node.timers) == others + 1
+    node.run(2.5)
+    assert set(map(tuple, node.ended())) == {((7, 1), (8, 2))}
+    node.apply(node.proposals[0][0])
+    node.run(2 * TICK_SECONDS)
+    assert len(node.timers) == others
+    node.proposals.clear()
+    node.apply(leases.encode_lease_grant(9, 2))
+    node.run(2.5)
+    assert node.ended()
+
+
 def test_who_does_not_lead_counts_nothing() -> None:
     node = FakeNode()
     node.apply(leases.encode_lease_grant(7, 2))

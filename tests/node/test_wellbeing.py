@@ -212,6 +212,7 @@ def test_a_node_that_catches_up_says_that_nobody_should_come_yet() -> None:
             driver = node._wellbeing._driver
             state = driver.state()
             behind = replace(state, caught_up=False, applied_index=state.applied_index - 1)
+            node._wellbeing._caught_up = False  # what it found once is not looked up again
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(driver, "state", lambda: behind)
                 assert not node.serving()
@@ -220,5 +221,8 @@ def test_a_node_that_catches_up_says_that_nobody_should_come_yet() -> None:
                 patch.setattr(driver, "state", lambda: lost)
                 assert not node._wellbeing.unready(), "that no leader is known is said by another"
             assert node.serving()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(driver, "state", lambda: pytest.fail("a whole picture, for nothing"))
+                node._wellbeing.ailments()
 
     asyncio.run(go())

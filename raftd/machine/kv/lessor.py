@@ -49,6 +49,8 @@ class Lessor:
         """Those whose end was proposed, and when last."""
         self._looked = 0.0
         self._lost_s = 0.0
+        self._looking = False
+        """In this term; there is nothing to look at while there is no lease."""
 
     @property
     def counts(self) -> bool:
@@ -81,11 +83,19 @@ class Lessor:
         self._ending.clear()
         for lease, ttl_s in self._leases.granted_s.items():
             self._count(lease, ttl_s)
-        self._node.call_later(TICK_SECONDS, lambda: self._look(term))
+        self._looking = False
+        self._begin_to_look()
+
+    def _begin_to_look(self) -> None:
+        node, term = self._node, self._term
+        if self._ends and not self._looking and node is not None:
+            self._looking, self._looked = True, node.now()
+            node.call_later(TICK_SECONDS, lambda: self._look(term))
 
     def granted(self, lease: int, ttl_s: int) -> None:
         if self._term:
             self._count(lease, ttl_s)
+            self._begin_to_look()
 
     def revoked(self, lease: int) -> None:
         self._ends.pop(lease, None)
@@ -157,7 +167,8 @@ class Lessor:
             serials = self._leases.serials
             node.propose(wire.encode_lease_expire([(each, serials[each]) for each in due]), term)
             self._ending.update(dict.fromkeys(due, now))
-        node.call_later(TICK_SECONDS, lambda: self._look(term))
+        self._looking = False
+        self._begin_to_look()
 
     def _find_ended(self) -> None:
         now = self._now()

@@ -34,7 +34,7 @@ AUTH = (
     _store(
         "else-not-checked",
         "all branches of a transaction are checked, also what does not run",
-        _kv("access", "            and all(self._may(rights, op) for op in txn.failure)\n", ""),
+        _kv("access", " and all(self._may(rights, op, later) for op in txn.failure)\n", "\n"),
         by="auth-denied",
     ),
     _store(
@@ -109,7 +109,7 @@ AUTH = (
     _store(
         "query-as-nobody-in-particular",
         "queries are checked as commands are",
-        _kv("store", "self._access.check_query(principal, request)\n", "pass\n"),
+        _kv("store", "return self._access.query(principal, request, self._asked_by)\n", "pass\n"),
         by="auth-denied auth-identity",
     ),
 )  # fmt: skip

@@ -118,13 +118,12 @@ class KvStore:
         return partial(capped, apply) if self.alarms.no_space else apply
 
     def _apply_as(self, principal: bytes, command: bytes) -> bytes | Pieces[bytes]:
-        self._access.check_command(principal, command)
-        return self._done_by(command)
+        return self._access.command(principal, command, self._done_by)
 
     def query_as(self, principal: bytes, request: bytes) -> bytes | Pieces[bytes]:
         """`query`, with a check before it where auth is on; in pieces if it takes long."""
         if self.auth.enabled:
-            self._access.check_query(principal, request)
+            return self._access.query(principal, request, self._asked_by)
         return self._asked_by(request)
 
     def _apply(self, operation: int, command: bytes) -> bytes | Pieces[bytes]:

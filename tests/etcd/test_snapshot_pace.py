@@ -38,6 +38,10 @@ class Headers:
         return pb.ResponseHeader(revision=revision)
 
 
+class Backend:
+    async def catch_up(self) -> None: ...
+
+
 class Talk:
     def __init__(self) -> None:
         self.size = 0
@@ -51,7 +55,7 @@ class Talk:
 
 def test_it_goes_at_the_pace_of_a_backup_while_others_write() -> None:
     """The story without it: each put waited behind a file that was sent as fast as it was made."""
-    made: Any = (Node(), None, Headers(), Store())
+    made: Any = (Node(), Backend(), Headers(), Store())
     service, talk = MaintenanceService(*made), Talk()
     began = time.monotonic()
     asyncio.run(service.Snapshot(talk))  # type: ignore[arg-type]

@@ -213,6 +213,7 @@ class AuthService:
         except WireError as error:
             raise Fault(Code.INVALID_ARGUMENT, f"etcdserver: {error}") from None
         answer = await self._backend.write(command, caller.principal)
+        await self._backend.told.seen()  # the door here goes by it from now on
         return self._headers.make(wire.decode_auth_answer(answer).revision)
 
     async def _look(self) -> pb.ResponseHeader:

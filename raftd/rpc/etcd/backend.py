@@ -21,7 +21,7 @@ from raftd._pb.raft_pb2 import MemberChange
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
 from raftd.rpc.clients.gate import Gate
 from raftd.rpc.etcd.faults import Code, Fault, fault, of_outcome
-from raftd.rpc.etcd.reads import Reads
+from raftd.rpc.etcd.reads import Reads, Told
 from raftd.rpc.peers.forwarding import Forward, Forwarder
 from raftd.wire.batch import BATCH_BYTES_MAX, encode_batch
 from raftd.wire.leases import encode_status
@@ -79,6 +79,7 @@ class Backend:
         most = gate.limits.queries_max
         self._reads = Reads(partial(gate.query, stale=False), most)
         self._stale = Reads(partial(gate.query, stale=True), most)
+        self.told = Told(lambda: gate.node.state().applied_index, self._reads)
         self._sender: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -99,10 +100,11 @@ class Backend:
         return await write.answer
 
     async def read(self, query: bytes, serializable: bool, principal: bytes = NOBODY) -> bytes:
-        """The answer to one query of wire; serializable: from this member's own state as it is.
-
-        Raises Fault.
+        """The answer to one query of wire; serializable: from this member's own state, which has
+        what was answered here. Raises Fault.
         """
+        if serializable:
+            await self.told.seen()
         deadline = self._loop.time() + REQUEST_SECONDS
         while True:
             outcome = await self._ask(query, serializable, principal, deadline)
@@ -260,6 +262,7 @@ class Backend:
             outcome = await self._forwarder.forward(
                 outcome.leader, Forward(batch, principal=principal)
             )
+            self.told.note(outcome)
         return outcome
 
     def _answer(self, writes: Sequence[_Write], outcome: Outcome) -> None:

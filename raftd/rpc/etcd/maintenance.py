@@ -190,6 +190,7 @@ class MaintenanceService:
             blobs = await _BLOBS.get()
         except NotLoaded as error:
             raise refused_here(str(error)) from None
+        await self._backend.catch_up()  # with all that was acknowledged before, wherever
         if why := self._node.refusal():
             raise refused_here(why)
         header = self._headers.make(self._store.revision)

@@ -8,14 +8,19 @@ to each member. A batch that takes long holds up nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from raftd.node.outcomes import Answered, Done, Outcome
+from raftd.node.outcomes import Answered, Applied, Done, Outcome
+from raftd.wire.leases import encode_status
+from raftd.wire.principal import OWN
 
 QUERIES_MAX = 256
 PATIENCE_SECONDS = 0.005
 """So long the next batch waits for the one before."""
+TOLD_SECONDS = 0.5
+"""So long a look waits for what was told before, where the leader does not answer."""
 
 
 class Ask(Protocol):
@@ -110,6 +115,39 @@ class Reads:
             for read in reads:
                 if not read.answer.done():
                     read.answer.set_exception(error)
+
+
+class Told:
+    """What callers here were told is done, and may not be applied here yet.
+
+    A member of etcd answers a write once it has applied it itself; ours does once the leader has,
+    and hears with the next message how far that is. The story without it: a put was answered, and
+    for a tenth of a second a serializable read, a watch from now on or a snapshot at the same
+    member knew nothing of it. Whoever looks waits for that, as writes have no need to.
+    """
+
+    def __init__(self, applied: Callable[[], int], reads: Reads) -> None:
+        """applied: up to which entry, here. reads: linearizable ones."""
+        self._applied = applied
+        self._reads = reads
+        self._loop = asyncio.get_running_loop()
+        self._index = 0
+
+    def note(self, outcome: Outcome) -> None:
+        """Of a write that another member did."""
+        if isinstance(outcome, Applied):
+            self._index = max(self._index, outcome.index)
+
+    async def seen(self) -> None:
+        """Returns once it is applied here; soon, if that is not to be had."""
+        if not (index := self._index):
+            return
+        if self._applied() < index:
+            deadline = self._loop.time() + TOLD_SECONDS
+            with suppress(TimeoutError):
+                await self._reads.add(encode_status(), OWN, deadline)
+        if self._index == index:  # also if it was in vain: the next one is not to wait again
+            self._index = 0
 
 
 def _tell(reads: Sequence[_Read], outcome: Outcome) -> Sequence[_Read]:

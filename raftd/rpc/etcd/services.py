@@ -124,6 +124,7 @@ class EtcdServices:
                 node.refusal,
                 callers=gate.callers,
                 limits=settings.watchers,
+                seen=self._backend.told.seen,
             ),
             leases,
             cluster,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from raftd.rpc.clients.callers import EVERYBODY, Callers
 from raftd.rpc.etcd.calls import Conversation
@@ -83,9 +83,13 @@ class WatchService:
         progress_seconds: float = PROGRESS_SECONDS,
         callers: Callers = EVERYBODY,
         limits: WatchLimits | None = None,
+        seen: Callable[[], Awaitable[None]] | None = None,
         shares: Shares | None = None,
     ) -> None:
-        """revision: the hub's at this moment. refusal: why this member serves nothing, or ""."""
+        """revision: the hub's at this moment. refusal: why this member serves nothing, or "". seen:
+        waits until what was answered here is applied here (`Told`): "from now on" is after it.
+        """
+        self._seen = seen
         self._limits = limits
         self._callers = callers
         self._hub = hub
@@ -156,6 +160,8 @@ class WatchService:
 
     async def _read(self, talk: Conversation, watchers: StreamWatchers) -> None:
         while (request := await talk.receive()) is not None:
+            if self._seen is not None and request.HasField("create_request"):
+                await self._seen()
             watchers.on_request(request)
             while watchers.notes >= NOTES_MAX:
                 await watchers.told.wait()

@@ -54,6 +54,11 @@ class RaftStub(object):
                 request_serializer=raftd_dot___pb_dot_raft__pb2.AppendRequest.SerializeToString,
                 response_deserializer=raftd_dot___pb_dot_raft__pb2.AppendReply.FromString,
                 _registered_method=True)
+        self.Heartbeats = channel.stream_stream(
+                '/raftd.raft.v1.Raft/Heartbeats',
+                request_serializer=raftd_dot___pb_dot_raft__pb2.AppendRequest.SerializeToString,
+                response_deserializer=raftd_dot___pb_dot_raft__pb2.AppendReply.FromString,
+                _registered_method=True)
         self.InstallSnapshot = channel.unary_unary(
                 '/raftd.raft.v1.Raft/InstallSnapshot',
                 request_serializer=raftd_dot___pb_dot_raft__pb2.SnapshotRequest.SerializeToString,
@@ -106,6 +111,15 @@ class RaftServicer(object):
 
     def Heartbeat(self, request, context):
         """An AppendRequest without entries, on a connection of its own so that it never waits behind them.
+        Asked of a node that does not know Heartbeats, and by one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Heartbeats(self, request_iterator, context):
+        """The same on a stream that is kept, opened and answered as AppendEntries is: a call of its own
+        for each was most of what a cluster at rest costs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,6 +175,11 @@ def add_RaftServicer_to_server(servicer, server):
             ),
             'Heartbeat': grpc.unary_unary_rpc_method_handler(
                     servicer.Heartbeat,
+                    request_deserializer=raftd_dot___pb_dot_raft__pb2.AppendRequest.FromString,
+                    response_serializer=raftd_dot___pb_dot_raft__pb2.AppendReply.SerializeToString,
+            ),
+            'Heartbeats': grpc.stream_stream_rpc_method_handler(
+                    servicer.Heartbeats,
                     request_deserializer=raftd_dot___pb_dot_raft__pb2.AppendRequest.FromString,
                     response_serializer=raftd_dot___pb_dot_raft__pb2.AppendReply.SerializeToString,
             ),
@@ -296,6 +315,33 @@ class Raft(object):
             request,
             target,
             '/raftd.raft.v1.Raft/Heartbeat',
+            raftd_dot___pb_dot_raft__pb2.AppendRequest.SerializeToString,
+            raftd_dot___pb_dot_raft__pb2.AppendReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Heartbeats(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/raftd.raft.v1.Raft/Heartbeats',
             raftd_dot___pb_dot_raft__pb2.AppendRequest.SerializeToString,
             raftd_dot___pb_dot_raft__pb2.AppendReply.FromString,
             options,

@@ -47,7 +47,13 @@ class RaftStub:
     The caller names itself before the first message: an Envelope in the metadata "raftd-envelope-bin".
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_raft_pb2.AppendRequest, _raft_pb2.AppendReply]
-    """An AppendRequest without entries, on a connection of its own so that it never waits behind them."""
+    """An AppendRequest without entries, on a connection of its own so that it never waits behind them.
+    Asked of a node that does not know Heartbeats, and by one.
+    """
+    Heartbeats: _grpc.StreamStreamMultiCallable[_raft_pb2.AppendRequest, _raft_pb2.AppendReply]
+    """The same on a stream that is kept, opened and answered as AppendEntries is: a call of its own
+    for each was most of what a cluster at rest costs.
+    """
     InstallSnapshot: _grpc.UnaryUnaryMultiCallable[_raft_pb2.SnapshotRequest, _raft_pb2.SnapshotReply]
     ReadIndex: _grpc.UnaryUnaryMultiCallable[_raft_pb2.ReadIndexRequest, _raft_pb2.ReadIndexReply]
     TimeoutNow: _grpc.UnaryUnaryMultiCallable[_raft_pb2.TimeoutNowRequest, _raft_pb2.TimeoutNowReply]
@@ -64,7 +70,13 @@ class RaftAsyncStub(RaftStub):
     The caller names itself before the first message: an Envelope in the metadata "raftd-envelope-bin".
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_raft_pb2.AppendRequest, _raft_pb2.AppendReply]  # type: ignore[assignment]
-    """An AppendRequest without entries, on a connection of its own so that it never waits behind them."""
+    """An AppendRequest without entries, on a connection of its own so that it never waits behind them.
+    Asked of a node that does not know Heartbeats, and by one.
+    """
+    Heartbeats: _aio.StreamStreamMultiCallable[_raft_pb2.AppendRequest, _raft_pb2.AppendReply]  # type: ignore[assignment]
+    """The same on a stream that is kept, opened and answered as AppendEntries is: a call of its own
+    for each was most of what a cluster at rest costs.
+    """
     InstallSnapshot: _aio.UnaryUnaryMultiCallable[_raft_pb2.SnapshotRequest, _raft_pb2.SnapshotReply]  # type: ignore[assignment]
     ReadIndex: _aio.UnaryUnaryMultiCallable[_raft_pb2.ReadIndexRequest, _raft_pb2.ReadIndexReply]  # type: ignore[assignment]
     TimeoutNow: _aio.UnaryUnaryMultiCallable[_raft_pb2.TimeoutNowRequest, _raft_pb2.TimeoutNowReply]  # type: ignore[assignment]
@@ -102,7 +114,19 @@ class RaftServicer(metaclass=_abc_1.ABCMeta):
         request: _raft_pb2.AppendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_raft_pb2.AppendReply, _abc.Awaitable[_raft_pb2.AppendReply]]:
-        """An AppendRequest without entries, on a connection of its own so that it never waits behind them."""
+        """An AppendRequest without entries, on a connection of its own so that it never waits behind them.
+        Asked of a node that does not know Heartbeats, and by one.
+        """
+
+    @_abc_1.abstractmethod
+    def Heartbeats(
+        self,
+        request_iterator: _MaybeAsyncIterator[_raft_pb2.AppendRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_raft_pb2.AppendReply], _abc.AsyncIterator[_raft_pb2.AppendReply]]:
+        """The same on a stream that is kept, opened and answered as AppendEntries is: a call of its own
+        for each was most of what a cluster at rest costs.
+        """
 
     @_abc_1.abstractmethod
     def InstallSnapshot(

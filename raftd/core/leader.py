@@ -164,7 +164,8 @@ def on_append_reply(
             _accepted(progress, sent)
         else:
             _refused(s, progress, sent, reply)
-    fx.wake[(peer, Channel.APPEND)] = None
+    if progress.next <= s.log.last_index:
+        fx.wake[(peer, Channel.APPEND)] = None
     if progress.sending is not None:
         fx.wake[(peer, Channel.BULK)] = None
 

@@ -50,8 +50,10 @@ def wake_at(s: State, now: float) -> float:
 
 
 def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:
+    due = _heartbeats_due(s, lead, now)
     for progress in lead.progress.values():
-        if now >= progress.heartbeat_at:
+        if progress.heartbeat_at <= due:
+            progress.heartbeat_at = min(progress.heartbeat_at, now)
             fx.wake[(progress.peer, Channel.CONTROL)] = None
             if progress.sending is not None:
                 fx.wake[(progress.peer, Channel.BULK)] = None
@@ -70,6 +72,15 @@ def _lead(s: State, fx: Effects, lead: Leadership, now: float) -> None:
         transfer.hand_over_if_unfit(s, fx, lead, now)
         transfer.hand_over_to_preferred(s, fx, lead, now)
         agreement.go_on(s, fx, lead, now)
+
+
+def _heartbeats_due(s: State, lead: Leadership, now: float) -> float:
+    """Heartbeats of before this time go now: those that are due, and in their company all others
+    that would wake this node again soon.
+    """
+    if any(progress.heartbeat_at <= now for progress in lead.progress.values()):
+        return now + s.settings.heartbeat_company * s.settings.heartbeat_interval
+    return now
 
 
 def _leader_due(s: State, lead: Leadership, now: float) -> float:

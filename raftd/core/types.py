@@ -240,6 +240,7 @@ class Settings:
     """The core's settings, validated by whoever builds them. Times in seconds, sizes in bytes."""
 
     heartbeat_interval: float = 0.1
+    heartbeat_company: float = 0.25  # those due within this share of it go with one that is due
     election_timeout_min: float = 0.75
     election_timeout_max: float = 1.5
     candidate_retry_min: float = 0.15

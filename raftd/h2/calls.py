@@ -84,7 +84,8 @@ class AioCall:
         """Until there is a status, whatever messages still wait to be read."""
         await self._until(lambda: self.raw.code is not None)
 
-    def _error(self) -> BaseException:
+    def error(self) -> BaseException:
+        """How a call that has its status ended."""
         raw = self.raw
         if raw.cancelled:
             return asyncio.CancelledError()
@@ -119,10 +120,10 @@ class AioCall:
             raise
         if raw.code is not grpc.StatusCode.OK:
             raw.inbox.clear()
-            raise self._error()
+            raise self.error()
         if message is None:
             raw.details, raw.code = "the response has no message", grpc.StatusCode.INTERNAL
-            raise self._error()
+            raise self.error()
         return self._parsed(message)
 
     def settle(self, told: Callable[[Any, BaseException | None], None]) -> None:
@@ -140,7 +141,7 @@ class AioCall:
             raw.inbox.clear()
             if raw.code is grpc.StatusCode.OK:
                 raw.details, raw.code = "the response has no message", grpc.StatusCode.INTERNAL
-            told(None, self._error())
+            told(None, self.error())
 
         if raw.code is None:
             raw.on_status = over
@@ -160,7 +161,7 @@ class AioCall:
             self.raw.cancel()
             raise
         if self.raw.code is not grpc.StatusCode.OK:
-            raise self._error()
+            raise self.error()
         return grpc.aio.EOF
 
     async def write(self, message: Any) -> None:
@@ -169,14 +170,22 @@ class AioCall:
         if raw.code is not None:
             if raw.code is grpc.StatusCode.OK:
                 raise asyncio.InvalidStateError("RPC already finished.")
-            raise self._error()
+            raise self.error()
         if raw.sent_all:
             raise asyncio.InvalidStateError("RPC is half closed after calling done_writing().")
         raw.put(self._serialize(message))
         raw.flush()
         await raw.room_to_send()
         if raw.code not in (None, grpc.StatusCode.OK):
-            raise self._error()
+            raise self.error()
+
+    def send(self, message: Any) -> None:
+        """As `write`, at once and whether there is room or not: for few messages, of known size.
+
+        Does nothing when the call is over.
+        """
+        self.raw.put(self._serialize(message))
+        self.raw.flush()
 
     def deliver(self, on_message: Callable[[Any], None]) -> None:
         """In place of `read`: each message goes to `on_message` as soon as it has arrived.
@@ -262,7 +271,7 @@ class AioCall:
         """Until the server has answered with its first header fields. Raises as `read`."""
         await self._until(lambda: self.raw.initial is not None or self.raw.code is not None)
         if self.raw.code not in (None, grpc.StatusCode.OK):
-            raise self._error()
+            raise self.error()
 
 
 class Method:

@@ -12,7 +12,8 @@ class ConnectionSettings:
     """How one connection behaves. Times in seconds, sizes in bytes.
 
     keepalive_time, keepalive_timeout: a connection on which nothing comes is pinged after the first
-    and given up after the second.
+    and given up after the second. keepalive_rest: in place of the first while there is no call; one
+    that begins is looked after at once. 0: as the first.
     handshake_timeout: for the other side to say its first words in HTTP/2.
     message_max: of one message that arrives; message_send_max: of one that is sent.
     unsent_max: what may wait to be read by the other side; more is the end of the connection, as is
@@ -24,6 +25,7 @@ class ConnectionSettings:
 
     keepalive_time: float = 10.0
     keepalive_timeout: float = 5.0
+    keepalive_rest: float = 0.0
     handshake_timeout: float = 5.0
     message_max: int = 4 << 20
     message_send_max: int = 64 << 20

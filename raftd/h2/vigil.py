@@ -47,6 +47,10 @@ class Watched(Protocol):
     engine: Engine
 
     @property
+    def streams(self) -> Collection[int]:
+        """The calls that are open."""
+
+    @property
     def settled(self) -> bool: ...
 
     @property
@@ -84,14 +88,21 @@ class Vigil:
             return ""
         if self.heard >= self.pinged:
             self.pinged = 0.0  # answered, if one was sent
-        if now - self.heard >= settings.keepalive_time - EARLY_SECONDS:
-            if not self.pinged:
-                self.pinged = now
-                connection.engine.ping()
-                connection.flush_soon()
-            elif now - self.pinged >= settings.keepalive_timeout:
+        if self.pinged:
+            if now - self.pinged >= settings.keepalive_timeout:
                 return f"nothing came for {now - self.heard:.1f} s, nor an answer to a ping"
+        elif now - self.heard >= self._patience() - EARLY_SECONDS:
+            self.pinged = now
+            connection.engine.ping()
+            connection.flush_soon()
         return self._look_at_reader(now)
+
+    def _patience(self) -> float:
+        """Seconds of silence before a ping."""
+        settings = self._connection.settings
+        if self._connection.streams:
+            return settings.keepalive_time
+        return max(settings.keepalive_time, settings.keepalive_rest)
 
     @property
     def waits(self) -> bool:
@@ -105,7 +116,7 @@ class Vigil:
             return self._made + settings.handshake_timeout
         if self.pinged > self.heard:
             return self.pinged + settings.keepalive_timeout
-        return self.heard + settings.keepalive_time
+        return self.heard + self._patience()
 
     def _look_at_reader(self, now: float) -> str:
         settings, unsent = self._connection.settings, self._connection.unsent

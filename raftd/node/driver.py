@@ -232,7 +232,8 @@ class CoreDriver:
         now = self.clock.now()
         with self._lock:
             request = self.core.next_request(peer, channel, now)
-        self._timer.called(now)
+        if request is not None:  # else nothing is due that was not before
+            self._timer.called(now)
         return request
 
     def persisted(self, seq: WriteSeq) -> None:

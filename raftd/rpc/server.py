@@ -43,8 +43,7 @@ from raftd.rpc.etcd.faults import TOO_MANY
 from raftd.rpc.etcd.hub import MeasuredStore, WatchedStore
 from raftd.rpc.etcd.services import EtcdServices, EtcdSettings
 from raftd.rpc.peers.checks import PROTOCOL, PROTOCOL_OLDEST
-from raftd.rpc.peers.link import addresses_of
-from raftd.rpc.peers.link_watch import LinkWatch
+from raftd.rpc.peers.link import LinkWatch, addresses_of
 from raftd.rpc.peers.peers import Peers
 from raftd.rpc.peers.raft_service import RaftService
 from raftd.rpc.peers.transport import LinkSettings, open_peer_port, peer_server

@@ -6,7 +6,15 @@ import random
 
 from raftd.core.core import RaftCore
 from raftd.core.effects import Effects
-from raftd.core.messages import Channel, HelloReply, HelloRequest, VoteReply, VoteRequest
+from raftd.core.messages import (
+    AppendReply,
+    AppendRequest,
+    Channel,
+    HelloReply,
+    HelloRequest,
+    VoteReply,
+    VoteRequest,
+)
 from raftd.core.types import HardState, Identity, Recovered, Settings
 from tests.core.leading import CONFIGURATION, RECORDS, Leader
 
@@ -59,3 +67,51 @@ def votes(core: RaftCore, peer: str, now: float) -> VoteRequest:
         found = sent
     assert isinstance(found, VoteRequest)
     return found
+
+
+def heartbeats(n1: Leader, peer: str) -> int:
+    return len([sent for sent in n1.owed(peer, Channel.CONTROL) if isinstance(sent, AppendRequest)])
+
+
+def parted(company: float, apart: float) -> Leader:
+    """Its heartbeats to n3 are due so long after those to n2."""
+    n1 = Leader(heartbeat_company=company)
+    n1.turn()
+    progress = n1.core._s.leadership.progress  # type: ignore[union-attr]
+    progress["n2"].heartbeat_at, progress["n3"].heartbeat_at = n1.now + 0.1, n1.now + 0.1 + apart
+    return n1
+
+
+def test_heartbeats_that_are_due_soon_go_with_one_that_is_due() -> None:
+    """A leader woke twice in each interval: once for each of its followers."""
+    n1 = parted(company=0.25, apart=0.02)
+    n1.now += 0.05
+    n1.do(n1.core.tick(n1.now))
+    assert [heartbeats(n1, "n2"), heartbeats(n1, "n3")] == [0, 0], "nobody's is due"
+    n1.now += 0.051
+    woken = n1.do(n1.core.tick(n1.now)).wake
+    assert {("n2", Channel.CONTROL), ("n3", Channel.CONTROL)} <= set(woken)
+    assert [heartbeats(n1, "n2"), heartbeats(n1, "n3")] == [1, 1]
+    assert n1.core.wake_at(n1.now) == n1.now + 0.1
+
+
+def test_heartbeats_that_are_due_later_go_later() -> None:
+    for company, apart in ((0.25, 0.03), (0.0, 0.02)):
+        n1 = parted(company, apart)
+        n1.now += 0.1
+        n1.do(n1.core.tick(n1.now))
+        assert [heartbeats(n1, "n2"), heartbeats(n1, "n3")] == [1, 0]
+
+
+def test_an_answer_wakes_who_sends_entries_only_if_there_are_any_to_send() -> None:
+    n1 = Leader()
+    n1.turn()
+    for waiting in (False, True):
+        if waiting:
+            n1.do(n1.core.propose([b"x"], n1.now))
+        n1.now += 0.1
+        n1.do(n1.core.tick(n1.now))
+        [beat] = n1.owed("n2", Channel.CONTROL)
+        told = n1.answer("n2", beat, AppendReply(n1.term, True, 1, number=beat.number))
+        assert (("n2", Channel.APPEND) in told.wake) == waiting
+    assert n1.owed("n2", Channel.APPEND)

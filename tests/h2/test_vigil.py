@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -19,6 +20,7 @@ class Connection:
     def __init__(self, settled: bool = True, unsent: int = 0) -> None:
         self.settled = settled
         self.unsent = unsent
+        self.streams = {1: "a call"}
 
 
 def vigil(now: float = 100.0, **how: Any) -> Vigil:
@@ -79,3 +81,19 @@ def test_who_does_not_answer_is_given_up() -> None:
     assert watched.due() == 103.0
     assert "nor an answer to a ping" in watched.look(103.0)
     assert connection.pings == 1
+
+
+def test_where_there_is_no_call_pings_are_rare_and_one_that_begins_is_looked_after() -> None:
+    connection = Pinged()
+    connection.settings = replace(SETTINGS, keepalive_rest=8.0)
+    connection.streams = {}
+    watched = Vigil(cast(Any, connection), 100.0)
+    assert watched.due() == 108.0
+    assert watched.look(107.0) == ""
+    assert connection.pings == 0
+    connection.streams = {1: "a call"}
+    assert watched.look(107.0) == ""
+    assert connection.pings == 1
+    connection.streams = {}  # it has gone, and the ping is still to be answered
+    assert watched.due() == 108.0
+    assert "nor an answer to a ping" in watched.look(108.0)

@@ -39,8 +39,9 @@ class Core:
     def wake_at(self, now: float) -> float:
         return self.due
 
-    def next_request(self, peer: str, channel: Channel, now: float) -> None:
+    def next_request(self, peer: str, channel: Channel, now: float) -> object:
         self.due = now + 0.075
+        return "a request"
 
     def applied(self, index: int, now: float) -> None:
         pass

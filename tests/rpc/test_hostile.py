@@ -17,8 +17,8 @@ from raftd.core.types import Configuration, SnapshotMeta
 from raftd.quiet import QuietLog, hush_grpc
 from raftd.rpc.directory import PeerAddress
 from raftd.rpc.peers import codec
-from raftd.rpc.peers.append_sender import ENVELOPE_KEY
 from raftd.rpc.peers.envelope import Envelopes
+from raftd.rpc.peers.link import ENVELOPE_KEY
 from raftd.rpc.plumbing.ports import H2
 from tests.rpc import fakes
 from tests.rpc.fakes import FakeNode, Side, append, one_side, until
@@ -103,17 +103,18 @@ def test_malformed_fields_and_bytes_change_nothing(caplog: pytest.LogCaptureFixt
     asyncio.run(main())
 
 
-def test_an_append_stream_is_refused_without_or_with_a_wrong_envelope() -> None:
+@pytest.mark.parametrize("method", ["AppendEntries", "Heartbeats"])
+def test_a_stream_is_refused_without_or_with_a_wrong_envelope(method: str) -> None:
     async def main() -> None:
         async with one_side() as one, grpc.aio.insecure_channel(one.peer_address) as channel:
-            stub: Any = raft_pb2_grpc.RaftStub(channel)
+            opened: Any = getattr(raft_pb2_grpc.RaftStub(channel), method)
             good = envelope(one).SerializeToString()
             for metadata, code in (
                 ((), grpc.StatusCode.INVALID_ARGUMENT),
                 (((ENVELOPE_KEY, b"\xff\xff"),), grpc.StatusCode.INVALID_ARGUMENT),
                 (((ENVELOPE_KEY, b""),), grpc.StatusCode.INVALID_ARGUMENT),
             ):
-                call = stub.AppendEntries(metadata=metadata)
+                call = opened(metadata=metadata)
                 assert await call.code() == code
 
             for spoiled in (
@@ -121,7 +122,7 @@ def test_an_append_stream_is_refused_without_or_with_a_wrong_envelope() -> None:
                 codec.encode_append(append(1), envelope(one, "n3")),
                 raft_pb2.AppendRequest(envelope=envelope(one), term=0),
             ):
-                call = stub.AppendEntries(metadata=((ENVELOPE_KEY, good),))
+                call = opened(metadata=((ENVELOPE_KEY, good),))
                 await call.write(spoiled)
                 assert await call.code() in (
                     grpc.StatusCode.INVALID_ARGUMENT,
@@ -158,7 +159,7 @@ class Babbler(grpc.GenericRpcHandler):
             await context.write(b"\xff\xff")
             await context.read()
 
-        if details.method.endswith("AppendEntries"):
+        if details.method.endswith(("AppendEntries", "Heartbeats")):
             return grpc.stream_stream_rpc_method_handler(stream)
         return grpc.unary_unary_rpc_method_handler(unary)
 

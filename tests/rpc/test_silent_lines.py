@@ -125,7 +125,7 @@ def test_pings_tell_both_ends_where_nobody_calls(proxies: Proxies) -> None:
             edge.block()  # no new stream in the place of the old one
             here = PINGED.keepalive_time + PINGED.keepalive_timeout
             await until(lambda: one.node.lost, "the caller knows", here + SLACK_SECONDS)
-            streams = two.servers._raft._streams
+            streams = two.servers._raft._appends._streams
             await until(lambda: not streams, "the peer port knows", 2.0 + SLACK_SECONDS)
 
     async def clients() -> None:

@@ -10,7 +10,7 @@ from raftd.core.types import Identity
 from raftd.rpc.peers import codec, codec_replies
 from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.envelope import Envelopes
-from raftd.rpc.peers.trouble import (
+from raftd.rpc.peers.link import (
     LATELY_SECONDS,
     REASON_MAX,
     TROUBLE_SECONDS,

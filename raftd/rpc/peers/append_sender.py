@@ -13,9 +13,7 @@ from raftd.h2.calls import AioCall
 from raftd.rpc.peers import codec, codec_replies
 from raftd.rpc.peers.checks import Rejected
 from raftd.rpc.peers.lines import Line
-from raftd.rpc.peers.link import Link, readable
-
-ENVELOPE_KEY = "raftd-envelope-bin"
+from raftd.rpc.peers.link import ENVELOPE_KEY, Link, readable
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AppendRequest, pb.AppendReply]"
 

@@ -139,15 +139,18 @@ def decode_append(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
     payloads = list(message.entry_payloads)
     entries = _entries_in(message, payloads) if payloads or message.entry_terms else ()
     number = message.number
-    request = m.AppendRequest(term, sender, prev_index, prev_term, entries, commit, number)
-    return codec_digest.with_checks(request, message) if message.mark_index else request
+    if not message.mark_index and not message.compared_index:
+        return m.AppendRequest(term, sender, prev_index, prev_term, entries, commit, number)
+    mark, verdict = codec_digest.checks_in(message)
+    return m.AppendRequest(
+        term, sender, prev_index, prev_term, entries, commit, number, mark=mark, verdict=verdict
+    )
 
 
 def decode_heartbeat(message: pb.AppendRequest, sender: NodeId) -> m.AppendRequest:
     if message.entry_payloads or message.entry_terms:
         raise Rejected("it carries entries")
-    request = decode_append(message, sender)
-    return codec_digest.with_checks(request, message) if message.compared_index else request
+    return decode_append(message, sender)
 
 
 def _bad_append(message: pb.AppendRequest) -> Rejected:

@@ -5,10 +5,7 @@ All of it may be missing: a node of an older version neither digests nor tells.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from raftd._pb import raft_pb2 as pb
-from raftd.core import messages as m
 from raftd.core.comparing import Differing, Mark, StateDigest, Verdict
 from raftd.rpc.peers import checks
 from raftd.rpc.peers.checks import Rejected
@@ -23,8 +20,8 @@ def verdict_out(verdict: Verdict, message: pb.AppendRequest) -> None:
         message.differing.add(node=node, what=what[: checks.TEXT_MAX])
 
 
-def with_checks(request: m.AppendRequest, message: pb.AppendRequest) -> m.AppendRequest:
-    """`request` with the mark and the verdict of `message`. Raises Rejected."""
+def checks_in(message: pb.AppendRequest) -> tuple[Mark | None, Verdict | None]:
+    """Of a request that has one of the two at least. Raises Rejected."""
     mark = verdict = None
     if message.mark_index:
         index = checks.check_index("mark_index", message.mark_index)
@@ -32,7 +29,7 @@ def with_checks(request: m.AppendRequest, message: pb.AppendRequest) -> m.Append
     if message.compared_index:
         index = checks.check_index("compared_index", message.compared_index)
         verdict = Verdict(index, _differing_in(message))
-    return replace(request, mark=mark, verdict=verdict)
+    return mark, verdict
 
 
 def _differing_in(message: pb.AppendRequest) -> tuple[Differing, ...]:

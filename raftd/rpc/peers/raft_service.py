@@ -8,45 +8,27 @@ anything, and no stranger can raise this node's term.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NoReturn
 
 import grpc.aio
-from google.protobuf.message import DecodeError
 
 from raftd._pb import raft_pb2 as pb
 from raftd._pb import raft_pb2_grpc
 from raftd.core import messages as m
-from raftd.core.effects import ImpossibleMessage
 from raftd.core.types import NodeId, Role
-from raftd.node.outcomes import NodeStopped
 from raftd.node.ports import FatalPort
-from raftd.quiet import QuietLog
 from raftd.rpc.api import PeerNode
 from raftd.rpc.directory import Directory
 from raftd.rpc.peers import codec, codec_replies
-from raftd.rpc.peers.append_sender import ENVELOPE_KEY
+from raftd.rpc.peers.arrivals import Arrivals, Context, PeerStreams, abort
 from raftd.rpc.peers.checks import Rejected, check_leap
 from raftd.rpc.peers.envelope import Envelopes, Mismatch
 from raftd.rpc.peers.forwarding import Forwarded, encode_outcome, forwarded
 from raftd.rpc.peers.link import told
 from raftd.rpc.peers.security import NOTHING_ASKED, PeerSecurity
 from raftd.rpc.plumbing.connections import Connections
-from raftd.rpc.plumbing.direct_streams import server_stream
-from raftd.rpc.plumbing.streams import Ended, ServerStream
-
-log = logging.getLogger("raftd.rpc")
-
-APPENDS_INFLIGHT_MAX = 256
-APPEND_BYTES_INFLIGHT_MAX = 64 << 20
-
-Context = Any  # grpc.aio.ServicerContext; the generated base class names its own private one
-AppendStream = ServerStream[pb.AppendRequest, pb.AppendReply]
-
-_REFUSED = grpc.StatusCode.FAILED_PRECONDITION
-_MALFORMED = grpc.StatusCode.INVALID_ARGUMENT
+from raftd.rpc.plumbing.streams import Ended
 
 
 class RaftService(raft_pb2_grpc.RaftServicer):
@@ -66,17 +48,20 @@ class RaftService(raft_pb2_grpc.RaftServicer):
     ) -> None:
         """on_doubt: that node may be dead (`LinkWatch.doubt`). clients: takes what is forwarded."""
         self._clients = clients
-        self._connections = connections
-        self._security = security
         self._node = node
         self._directory = directory
         self._about = about
-        self._fatal = fatal
-        self._log = QuietLog(log, now)
         self._on_doubt = on_doubt
         self._envelopes = Envelopes.at(node, security, directory)
-        self._streams: dict[NodeId, AppendStream] = {}
-        self._draining = False
+        self._arrivals = Arrivals(node, self._envelopes, security, fatal, now)
+        self._appends = PeerStreams(
+            "AppendEntries", codec.decode_append, self._arrivals, connections, on_doubt
+        )
+        # Where its end tells nothing: entries go on a connection of their own, and the leader keeps
+        # a stream there as well.
+        self._heartbeats = PeerStreams(
+            "Heartbeats", codec.decode_heartbeat, self._arrivals, connections, lambda _: None
+        )
 
     # --- unary ------------------------------------------------------------------------------
 
@@ -94,7 +79,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
         yet, whose end would tell that he died: it defended a dead one for an election timeout.
         """
         leader = self._node.state().leader
-        if leader not in (None, self._node.identity.node) and leader not in self._streams:
+        if leader not in (None, self._node.identity.node) and leader not in self._appends:
             self._on_doubt(leader)
 
     async def Heartbeat(self, message: pb.AppendRequest, context: Context) -> pb.AppendReply:
@@ -127,13 +112,13 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def Hello(self, message: pb.HelloRequest, context: Context) -> pb.HelloReply:
         try:
-            sender = self._envelopes.check_hello(message.envelope, self._impostor(context))
+            sender = self._arrivals.hello_from(message.envelope, context)
             request = codec.decode_hello(message, sender, self._directory.unfit)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Hello", error)
         reply = await self._step(sender, request, context)
         if not isinstance(reply, m.HelloReply):  # its disk is stuck
-            await self._end(context, Ended(grpc.StatusCode.UNAVAILABLE, "try later: stuck disk"))
+            await abort(context, Ended(grpc.StatusCode.UNAVAILABLE, "try later: stuck disk"))
         if not reply.refused:
             told(self._directory, sender, message.about)
         stranger = reply.refused and not reply.removed
@@ -143,7 +128,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def Probe(self, message: pb.ProbeRequest, context: Context) -> pb.ProbeReply:
         try:
-            self._envelopes.check_request(message.envelope, self._impostor(context))
+            self._arrivals.sender(message.envelope, context)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Probe", error)
         state = self._node.state()
@@ -155,7 +140,7 @@ class RaftService(raft_pb2_grpc.RaftServicer):
 
     async def Forward(self, message: pb.ForwardRequest, context: Context) -> pb.ForwardReply:
         try:
-            self._envelopes.check_request(message.envelope, self._impostor(context))
+            self._arrivals.sender(message.envelope, context)
             outcome = await forwarded(self._clients, message)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, "Forward", error)
@@ -170,22 +155,18 @@ class RaftService(raft_pb2_grpc.RaftServicer):
     ) -> Any:
         what = type(message).__name__
         try:
-            sender = self._envelopes.check_request(message.envelope, self._impostor(context))
+            sender = self._arrivals.sender(message.envelope, context)
         except (Mismatch, Rejected) as error:
             await self._refuse(context, what, error)
         try:
             request = decode(message, sender)
             check_leap(message.term, self._node.term)
         except Rejected as error:
-            await self._end(context, self._suspect(sender, what, error))
+            await abort(context, self._arrivals.suspect(sender, what, error))
         envelope = self._envelopes.reply_to(message.envelope)
         return codec_replies.encode_reply(
             await self._step(sender, request, context), message.number, envelope, kind
         )
-
-    def _impostor(self, context: Context) -> Callable[[NodeId], str]:
-        """Says why, when the connection's certificate is another node's."""
-        return partial(self._security.impostor, context)
 
     async def _step(self, sender: NodeId, request: m.Request, context: Context) -> m.Reply:
         waiting: asyncio.Future[m.Reply] = asyncio.get_running_loop().create_future()
@@ -195,124 +176,23 @@ class RaftService(raft_pb2_grpc.RaftServicer):
                 waiting.set_result(value)
 
         try:
-            self._enter(sender, request, reply)
+            self._arrivals.enter(sender, request, reply)
         except Ended as ended:
             await context.abort(ended.code, ended.message)
         return await waiting
 
-    def _enter(self, sender: NodeId, request: m.Request, reply: Callable[[m.Reply], None]) -> None:
-        """grpc.aio would make a status of our exception and go on: it must stop the node."""
-        try:
-            self._node.step(request, reply)
-        except NodeStopped as error:
-            raise Ended(grpc.StatusCode.UNAVAILABLE, f"this node has stopped: {error}") from None
-        except ImpossibleMessage as error:
-            raise self._suspect(sender, type(request).__name__, error) from None
-        except Exception as error:
-            self._fatal.fatal(f"the core failed on a {type(request).__name__}", error)
-            raise
-
     async def _refuse(self, context: Context, what: str, error: Exception) -> NoReturn:
-        await self._end(context, self._ended(what, error))
+        await abort(context, self._arrivals.refused(what, error))
 
-    async def _end(self, context: Context, ended: Ended) -> NoReturn:
-        await context.abort(ended.code, ended.message)
-        raise AssertionError("abort raises")  # pragma: no cover
-
-    def _ended(self, what: str, error: Exception) -> Ended:
-        """What a stranger is told: a value that he guessed wrong must not be told to him."""
-        text = f"{what}: {error}"
-        self._log.warning(text[:120], f"refused {text}")
-        if isinstance(error, Rejected):
-            return Ended(_MALFORMED, text)
-        own, hint = self._node.identity.node, getattr(error, "hint", "")
-        text = hint or "not for this node, or not from a peer: "
-        return Ended(_REFUSED, f"{what}: {text}{own}'s log says why")
-
-    def _suspect(self, sender: NodeId, what: str, error: Exception) -> Ended:
-        """The envelope is right, and what it holds no correct peer can send."""
-        text = f"{what}: {error}"
-        self._node.suspect(sender, text)
-        return Ended(_MALFORMED if isinstance(error, Rejected) else _REFUSED, text)
-
-    # --- the append stream --------------------------------------------------------------------
+    # --- streams ------------------------------------------------------------------------------
 
     async def AppendEntries(self, _requests: object, context: Context) -> None:  # type: ignore[override]
-        try:
-            sender, envelope = self._opened_by(context)
-        except (Mismatch, Rejected) as error:
-            await self._refuse(context, "AppendEntries", error)
-        if self._draining:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "this node is stopping")
-        stream = self._make_stream(sender, envelope, context)
-        older = self._streams.get(sender)
-        self._streams[sender] = stream
-        if older is not None:
-            older.end(Ended(grpc.StatusCode.ABORTED, f"a newer stream from {sender} replaced this"))
-        try:
-            # At once, so that the caller knows that it is connected before it pulls anything.
-            await context.send_initial_metadata(())
-            await stream.run()
-        except Ended as ended:
-            await context.abort(ended.code, ended.message)
-        finally:
-            if self._streams.get(sender) is stream:
-                del self._streams[sender]
-                if not self._draining:
-                    self._on_doubt(sender)
+        await self._appends.serve(context)
 
-    def _opened_by(self, context: Context) -> tuple[NodeId, pb.Envelope]:
-        for key, value in context.invocation_metadata() or ():
-            if key == ENVELOPE_KEY:
-                try:
-                    envelope = pb.Envelope.FromString(value)
-                except DecodeError:
-                    raise Rejected(f"{ENVELOPE_KEY} is not an Envelope") from None
-                return self._envelopes.check_request(envelope, self._impostor(context)), envelope
-        raise Rejected(f"the metadata lacks {ENVELOPE_KEY}")
-
-    def _make_stream(self, sender: NodeId, opened: pb.Envelope, context: Context) -> AppendStream:
-        envelopes, answer_envelope = self._envelopes, self._envelopes.reply_to(opened)
-        encode = codec_replies.encode_append_reply
-
-        def on_frame(message: pb.AppendRequest) -> None:
-            try:
-                if envelopes.check_request(message.envelope) != sender:
-                    raise Mismatch(
-                        f"a message of {message.envelope.sender} on the stream of {sender}"
-                    )
-            except (Mismatch, Rejected) as error:
-                raise self._ended("AppendEntries", error) from None
-            try:
-                request = codec.decode_append(message, sender)
-                check_leap(request.term, self._node.term)
-            except Rejected as error:
-                raise self._suspect(sender, "AppendEntries", error) from None
-            size, number = sum([len(entry.payload) for entry in request.entries]), request.number
-            stream.take(size)
-
-            def reply(value: m.Reply) -> None:
-                if isinstance(value, m.AppendReply):
-                    stream.answer(encode(value, number, answer_envelope), size)
-                else:
-                    stream.answer(
-                        codec_replies.encode_reply(value, number, answer_envelope, pb.AppendReply),
-                        size,
-                    )
-
-            self._enter(sender, request, reply)
-
-        stream: AppendStream = server_stream(
-            context,
-            on_frame,
-            APPENDS_INFLIGHT_MAX,
-            APPEND_BYTES_INFLIGHT_MAX,
-            self._connections.of(context.peer()),
-        )
-        return stream
+    async def Heartbeats(self, _requests: object, context: Context) -> None:  # type: ignore[override]
+        await self._heartbeats.serve(context)
 
     def drain(self) -> None:
-        """End every append stream: the node is stopping. Their callers find another leader."""
-        self._draining = True
-        for stream in list(self._streams.values()):
-            stream.end(Ended(grpc.StatusCode.UNAVAILABLE, "this node is stopping"))
+        """End every stream: the node is stopping. Their callers find another leader."""
+        self._appends.drain()
+        self._heartbeats.drain()

@@ -11,8 +11,10 @@ import grpc.aio
 
 from raftd.core import messages as m
 from raftd.rpc.peers import codec, codec_replies
+from raftd.rpc.peers.heartbeats import Heartbeats
 from raftd.rpc.peers.lines import Line
 from raftd.rpc.peers.link import Link, readable
+from raftd.rpc.plumbing.ports import H2
 from raftd.rpc.plumbing.unary_calls import settle
 
 CONTROL_INFLIGHT_MAX = 64
@@ -22,7 +24,7 @@ CHUNK_BYTES_MAX = 16 << 20
 
 
 class ControlSender:
-    """Votes, heartbeats, read indexes, hand-overs and Hello: each call on its own, with a deadline.
+    """Votes, heartbeats, read indexes, hand-overs and Hello: each on its own, with a deadline.
 
     Network thread only.
     """
@@ -45,6 +47,9 @@ class ControlSender:
         self._scheduled = False
         self._line = line
         self._heard = self._loop.time()
+        self._heartbeats: Heartbeats | None = None
+        if link.settings.transport == H2:
+            self._heartbeats = Heartbeats(link, line, self._beat, self._call)
         short, long = link.settings.control_timeout, link.settings.read_index_timeout
         self._calls: dict[type[Any], tuple[str, Any, Any, float]] = {
             m.VoteRequest: (
@@ -83,13 +88,26 @@ class ControlSender:
     def _pull(self) -> None:
         self._scheduled = False
         link = self._link
-        while not link.closed and len(self._open) < CONTROL_INFLIGHT_MAX:
+        while not link.closed and self._inflight() < CONTROL_INFLIGHT_MAX:
             request = link.node.pull(link.peer, m.Channel.CONTROL)
             if request is None:
                 return
             self._begin(request)
 
+    def _inflight(self) -> int:
+        return len(self._open) + (self._heartbeats.inflight if self._heartbeats else 0)
+
     def _begin(self, request: m.Request) -> None:
+        beats = self._heartbeats
+        if beats is None or not isinstance(request, m.AppendRequest) or not beats.known:
+            self._call(request)
+            return
+        try:
+            beats.send(request)
+        except Exception as error:  # noqa: BLE001  as below
+            self._loop.call_soon(self._settled, request, self._loop.time(), error, None)
+
+    def _call(self, request: m.Request) -> None:
         sent_at = self._loop.time()
         try:
             call = self._line.hold(self._called(request))
@@ -99,19 +117,32 @@ class ControlSender:
         self._open.add(call)
 
         def told(message: Any, error: BaseException | None) -> None:
-            full = len(self._open) >= CONTROL_INFLIGHT_MAX
+            full = self._inflight() >= CONTROL_INFLIGHT_MAX
             self._open.discard(call)
-            reply = None
-            if error is None:
-                try:
-                    reply = self._understood(request, message)
-                except Exception as refused:  # noqa: BLE001  as above
-                    error = refused
-            self._settled(request, sent_at, error, reply)
+            self._told(request, sent_at, error, message)
             if full:
                 self.wake()
 
         settle(call, told)
+
+    def _beat(
+        self, request: m.Request, sent_at: float, error: BaseException | None, message: Any
+    ) -> None:
+        """A heartbeat on the stream has its end; it is not in flight any more."""
+        self._told(request, sent_at, error, message)
+        if self._inflight() == CONTROL_INFLIGHT_MAX - 1:
+            self.wake()
+
+    def _told(
+        self, request: m.Request, sent_at: float, error: BaseException | None, message: Any
+    ) -> None:
+        reply = None
+        if error is None:
+            try:
+                reply = self._understood(request, message)
+            except Exception as refused:  # noqa: BLE001  `Link.failed`, as above
+                error = refused
+        self._settled(request, sent_at, error, reply)
 
     def _called(self, request: m.Request) -> Any:
         """The call that carries the request. Raises Mismatch."""
@@ -159,6 +190,8 @@ class ControlSender:
             self._heard = self._loop.time()  # a refusal is a sign of life
 
     async def close(self) -> None:
+        if self._heartbeats is not None:
+            self._heartbeats.close()
         for call in list(self._open):
             call.cancel()
         while self._open:  # on grpcio they are told a turn later

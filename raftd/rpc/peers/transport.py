@@ -60,6 +60,7 @@ class LinkSettings:
     backoff_max: float = 0.5
     keepalive_time: float = 1.0
     keepalive_timeout: float = 1.0
+    keepalive_rest: float = 5.0
     handshake_timeout: float = 5.0
     control_timeout: float = 0.375
     read_index_timeout: float = 0.75
@@ -107,13 +108,15 @@ def h2_channel_settings(settings: LinkSettings) -> ChannelSettings:
         connect_timeout=settings.connect_timeout,
         backoff_min=settings.backoff_min,
         backoff_max=settings.backoff_max,
-        connection=h2_connection(settings, settings.keepalive_time),
+        connection=h2_connection(settings, 1),
     )
 
 
-def h2_connection(settings: LinkSettings, keepalive_time: float) -> ConnectionSettings:
+def h2_connection(settings: LinkSettings, patience: int) -> ConnectionSettings:
+    """patience: a server has twice that of a client, whose pings it hears."""
     return ConnectionSettings(
-        keepalive_time=keepalive_time,
+        keepalive_time=patience * settings.keepalive_time,
+        keepalive_rest=patience * settings.keepalive_rest,
         keepalive_timeout=settings.keepalive_timeout,
         handshake_timeout=settings.handshake_timeout,
         message_max=settings.message_max,
@@ -174,7 +177,7 @@ def peer_server(
     on_cut: told of a connection that raftd/h2 ended, and why.
     """
     if settings.transport == H2:
-        connection = h2_connection(settings, 2 * settings.keepalive_time)
+        connection = h2_connection(settings, 2)
         limits = ServerLimits(calls_max, "peer_calls_max", most_connections, connection=connection)
         return Server(limits, on_cut)
     options = [*peer_server_options(settings), connections_max(most_connections)]

@@ -143,14 +143,16 @@ def room(s: State) -> Room:
 
     Only what this node can make room for by itself counts against it: without a committed entry
     that a snapshot could cover there is none, and an entry of the new term must still come in, or
-    those of older terms would never be committed. A snapshot makes room, but for a machine that has
-    not come to the last one each would wait in a row with its file.
+    those of older terms would never be committed. Nor is there for a node that joins: it takes no
+    snapshot before it has heard who the members are, which stands at the end of all this. A
+    snapshot makes room, but for a machine that has not come to the last one each would wait in a
+    row with its file.
     """
     behind = bool(s.installs_out) or s.installing is not None
     full = s.log.bytes + s.orphan_bytes > s.settings.log_bytes_max
     if behind and (full or len(s.installs_out) >= INSTALLS_OUT_MAX):
         return Room.NOTHING
-    if full and s.commit_index > s.snapshot.index:
+    if full and s.commit_index > s.snapshot.index and membership.committed(s).voters:
         return Room.NO_ENTRIES
     return Room.ALL
 

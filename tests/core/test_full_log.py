@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raftd.core.configuration_format import encode_configuration
 from raftd.core.effects import Effects
 from raftd.core.messages import AppendReply, AppendRequest, NotAdmitted, Room, SnapshotRequest
 from raftd.core.types import Configuration, Entry, EntryType, SnapshotMeta
@@ -16,11 +17,12 @@ SIZE = BATCH * 132
 class Follower:
     """Fed by a leader that has no end of entries; its machine never comes to anything."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "n1") -> None:
         self.env = Script()
         for line in (f"settings log_bytes_max={LIMIT} keep_entries=0", "cluster 3", "boot"):
             self.env.run(line)
-        self.core = self.env.nodes["n1"].core
+        self.env.run("join n4")
+        self.core = self.env.nodes[name].core
         self.number = 0
         self.installs: list[SnapshotMeta] = []
 
@@ -35,6 +37,13 @@ class Follower:
         last, term = self.core.log.last_index, self.core.log.last_term
         heartbeat = AppendRequest(1, "n2", last, term, (), last, self.number)
         return self._step(heartbeat).replies[-1][1]
+
+    def add(self) -> None:
+        """The entry that says who the members are comes, and is committed."""
+        last, members = self.core.log.last_index, Configuration(("n1", "n2", "n3"), ("n4",))
+        added = Entry(last + 1, 1, EntryType.CONFIGURATION, encode_configuration(members))
+        self._step(AppendRequest(1, "n2", last, 1, (added,), 0, self.number))
+        self._step(AppendRequest(1, "n2", last + 1, 1, (), last + 1, self.number))
 
     def snapshot(self, index: int) -> Effects:
         meta = SnapshotMeta(index, 1, Configuration(("n1", "n2", "n3")), 100, index)
@@ -106,3 +115,17 @@ def test_entries_of_older_terms_alone_never_keep_the_next_out() -> None:
     [(_, reply)] = fx.replies
     assert isinstance(reply, AppendReply)
     assert reply.ok
+
+
+def test_a_node_that_joins_takes_all_up_to_the_entry_that_adds_it() -> None:
+    """It takes no snapshot before it knows the members. The story without it: its limit was smaller
+    than the leader's log, so it took nothing more, and never came to that entry.
+    """
+    joins = Follower("n4")
+    rooms = [answer.room for _ in range(20) if isinstance(answer := joins.feed(), AppendReply)]
+    assert rooms == [Room.ALL] * 20
+    assert joins.core.log.bytes > 2 * LIMIT
+    joins.add()
+    answer = joins.feed()
+    assert isinstance(answer, AppendReply)
+    assert answer.room is Room.NO_ENTRIES

@@ -215,6 +215,24 @@ def test_a_peer_that_stops_loses_what_is_in_flight_at_once(calls: list[str]) -> 
     asyncio.run(main())
 
 
+def test_one_that_follows_the_end_of_the_line_goes_on_the_next_line() -> None:
+    async def main() -> None:
+        async with two_sides() as (one, two):
+            friendly, two.node.on_step = two.node.on_step, lambda request, reply: None
+            send(one, 1)
+            await until(lambda: two.node.stepped, "one is in flight")
+            two.node.on_step = friendly
+            one.peers._outlets["n2"].lines[CONTROL]._replace()
+            sender: Any = one.peers._outlets["n2"].senders[CONTROL]
+            one.node.owed["n2", CONTROL].append(heartbeat(2))
+            sender._pull()
+            assert [sent.number for _, sent in one.node.lost] == [1]
+            await until(lambda: one.node.replies, "an answer to the second")
+            assert one.node.settled == 2
+
+    asyncio.run(main())
+
+
 def test_no_more_are_in_flight_than_the_limit_and_one_that_ends_makes_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -62,6 +62,8 @@ class Heartbeats:
         """Raises Mismatch while nobody knows which incarnation the peer has."""
         link = self._link
         message = codec.encode_append(request, link.envelopes.request_to(link.peer))
+        if self._call is not None and self._call.done():
+            self._ended(self._call)  # it would be told a turn later, and this one lost with it
         call = self._call or self._open()
         now = self._loop.time()
         self._inflight[request.number] = (request, now)

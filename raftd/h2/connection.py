@@ -53,18 +53,16 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.settled = False
         """The other side has said its first words."""
-        self.draining = False
+        self.draining = self._scheduled = self._paused = False
         self._transport: Any = None
         self._fd = -1
         self._early: list[bytes] = []
-        self._scheduled = self._paused = False
         self._writers: set[OnConnection] = set()
         self._ended: set[OnConnection] = set()
         now = loop.time()
         self._frames = Bucket(settings.frames_at_once, settings.frames_each_second, at=now)
         self._beside = Beside(settings.beside_at_once, settings.beside_each_second, at=now)
-        self._control = 0
-        self._body = 0
+        self._control = self._body = 0
         self.vigil = Vigil(self, now)
 
     # --- asyncio's side ---------------------------------------------------------------------
@@ -134,7 +132,11 @@ class Connection(asyncio.Protocol):
         """Send what the engine has, at the end of this turn of the loop."""
         if not self._scheduled:
             self._scheduled = True
-            self.loop.call_soon(self.flush)
+            self.loop.call_soon(self._flush_if_due)
+
+    def _flush_if_due(self) -> None:
+        if self._scheduled:  # else it was done meanwhile: with each answer to what just arrived
+            self.flush()
 
     def flush(self) -> None:
         self._scheduled = False
@@ -143,13 +145,12 @@ class Connection(asyncio.Protocol):
             return
         while not self._paused:
             data = engine.to_send(WRITE_BYTES)
-            if not data:
+            if data:
+                self._write(data)
+            if len(data) < WRITE_BYTES // 2:  # it has no more
                 if self._ended and self._end_streams():
                     continue
                 break
-            self._write(data)
-            if len(data) < WRITE_BYTES // 2:
-                continue
             if transport.get_write_buffer_size() > BUFFER_BYTES and not self._paused:
                 self.flush_soon()  # the system has not been asked yet
                 break

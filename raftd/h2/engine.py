@@ -108,7 +108,10 @@ class Engine(Protocol):
         """Raises EngineError; afterwards only `to_send` may be called, for the farewell."""
 
     def to_send(self, bytes_max: int) -> bytes:
-        """What may leave now, as far as the peer's windows allow. Empty: nothing."""
+        """What may leave now, as far as the peer's windows allow.
+
+        Less than half of `bytes_max`: there is no more.
+        """
 
     def request(self, headers: Headers) -> int:
         """Begin a call. Returns the stream's id. Raises NoNewStreams."""

@@ -14,6 +14,7 @@ import pytest
 
 from raftd.h2.channel import Channel
 from raftd.h2.engine import EngineLimits
+from raftd.h2.ngh2_engine import Ngh2Engine
 from raftd.h2.server import Server
 from raftd.h2.server_call import ServerCall
 from raftd.h2.settings import ChannelSettings, ConnectionSettings, ServerLimits
@@ -228,3 +229,29 @@ def test_more_connections_than_allowed_are_closed() -> None:
             await until(lambda: not server.connections)
 
     run(main())
+
+
+def test_what_was_sent_at_once_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer asked the engine once more, at the end of the turn, for nothing."""
+    looks = {True: 0, False: 0}
+    to_send = Ngh2Engine.to_send
+
+    def counted(self: Ngh2Engine, bytes_max: int) -> bytes:
+        data = to_send(self, bytes_max)
+        looks[bool(data)] += 1
+        return data
+
+    async def main() -> None:
+        async with joined() as (channel, _, _server):
+            call = channel.stream_stream(BASE + "Bounce")()
+            await call.write(b"first")
+            await call.read()
+            monkeypatch.setattr(Ngh2Engine, "to_send", counted)
+            for _ in range(100):
+                await call.write(b"x")
+                assert await call.read() == b"x"
+            call.cancel()
+
+    run(main())
+    assert looks[True] >= 200
+    assert looks[False] <= looks[True] + 20

@@ -129,6 +129,10 @@ class Environment:
         finally:
             self._quiet = False
 
+    def _dice(self) -> random.Random:
+        """Of a core that boots."""
+        return HalfRandom()
+
     def say(self, text: str) -> None:
         if not self._quiet:
             self.out.append(text)
@@ -137,7 +141,7 @@ class Environment:
         recovered = replay(node.base, node.disk)
         identity = Identity(CLUSTER, node.name, f"i-{node.name}")
         first = Configuration(()) if node.joins else self.configuration
-        node.core = RaftCore(identity, self.settings, first, recovered, HalfRandom(), self.now)
+        node.core = RaftCore(identity, self.settings, first, recovered, self._dice(), self.now)
         node.life += 1
         node.queued.clear()
         node.chunks.clear()

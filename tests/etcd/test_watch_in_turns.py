@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from raftd._pb import etcd_pb2 as pb
+from raftd.machine.kv import retention
 from raftd.machine.kv.store import KvStore
 from raftd.machine.pieces import at_once
 from raftd.rpc.etcd import one_watcher
@@ -138,19 +139,28 @@ def test_one_long_answer_is_made_at_a_time_and_its_end_lets_the_next_begin() -> 
     assert bench.take(object()), "whose stream ends holds up nobody"
 
 
+@pytest.mark.parametrize("held", [0, 1 << 20])
 @pytest.mark.parametrize("fragment", [False, True])
-def test_a_compaction_in_the_middle_ends_the_watcher_with_no_more_of_it(fragment: bool) -> None:
+def test_a_compaction_in_the_middle_ends_the_watcher_only_if_too_much_is_held(
+    fragment: bool, held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "HELD_BYTES_MAX", held)
     store = Store()
     stream = stream_of(store)
     created(stream, fragment=fragment)
-    revision = store.delete_all()
+    store.delete_all()
     steps = stream.steps()
     heard = [next(steps)]
-    store.do(kv.encode_put(b"k", b""))
-    store.do(leases.encode_compact(revision + 1))
+    for _ in range(600):
+        store.do(kv.encode_put(b"m", b""))
+    store.do(leases.encode_compact(store.revision))
     heard += steps
     told = [answer for answer in heard if answer is not None]
-    assert (told[-1].canceled, told[-1].compact_revision) == (True, revision + 1)
+    if held:
+        assert sum(len(sent(answer).events) for answer in told) == KEYS
+        assert not any(answer.canceled for answer in map(sent, told))
+        return
+    assert (told[-1].canceled, told[-1].compact_revision) == (True, store.revision)
     assert all(answer.fragment for answer in told[:-1])
     assert bool(told[:-1]) is fragment
 

@@ -171,13 +171,16 @@ def test_what_is_compacted_before_a_watcher_took_it_is_told_with_the_revision() 
     late = Reader(bench, b"a", start=5)
     exact = Reader(bench, b"a", start=10)
     bench.apply(leases.encode_compact(10))
-    late.take()
-    assert (late.compacted, late.got) == (10, [])
-    assert late.watcher.ended
+    new = Reader(bench, b"a", start=5)
+    new.take()
+    assert (new.compacted, new.got) == (10, [])
+    assert new.watcher.ended
+    late.take_all()
     exact.take_all()
-    assert [revision for revision, _ in exact.got] == list(range(10, 22))
-    assert exact.got[0][1][0].previous is None, "what was before is compacted"
-    assert exact.got[1][1][0].previous is not None
+    assert [revision for revision, _ in late.got] == list(range(5, 22)), "it was there in time"
+    assert exact.got == late.got[5:]
+    without = [revision for revision, events in late.got if events[0].previous is None]
+    assert without == [10], "as in etcd: what was before is compacted"
 
 
 def test_a_jump_over_compacted_history_ends_the_watcher() -> None:

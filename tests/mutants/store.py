@@ -116,7 +116,7 @@ WATCHING = (
     _store(
         "compaction-not-told",
         "a watcher whose place is compacted is told so",
-        _kv("watch", "            if watcher.next < history.first:\n", "            if False:\n"),
+        _kv("watch", "            if self._behind.lacks(watcher):\n", "            if False:\n"),
         by="watch-reliable watch-bookmarkable",
     ),
     _store(

@@ -6,6 +6,7 @@ One that changed or deleted a key is (key, the record before); one that did seve
 of such. What a key was at a revision is what the first later change of it replaced, or what it is
 now. A full chunk is never changed again, so a capture copies a list of chunks, and compaction drops
 whole ones; they are freed a chunk at a time, since freeing a million records in one go is a pause.
+Some are held for watchers that had not come so far; for all others, and a snapshot, they are gone.
 
 Which changes of a key a chunk holds is found by an index that is made when somebody first asks. A
 revision may have changed a million keys, so the index says also which of them a key was.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import Final
@@ -135,6 +136,8 @@ class History:
     def __init__(self, chunk: int = CHUNK) -> None:
         self._chunk = chunk
         self._garbage: deque[list[Item]] = deque()
+        self.needed: Callable[[], int] = lambda: self.first
+        """The first revision that somebody still needs."""
         self.clear(FIRST_REVISION, 0)
 
     def clear(self, revision: int, compacted: int, first: int = 0) -> None:
@@ -145,6 +148,8 @@ class History:
         """The first revision whose changes are known."""
         self.bytes = 0
         """What the full chunks hold, roughly."""
+        self.held_bytes = self._held = 0
+        """Of what is compacted, and how many chunks it is."""
         self._firsts = [self.first]
         self._chunks: list[list[Item]] = [[]]
         self._indexes = [Index()]
@@ -161,7 +166,7 @@ class History:
     @property
     def tidy_at(self) -> int:
         """The revision at which `roll` has something to do."""
-        if self._garbage:
+        if self._garbage or self._held:
             return 0
         return self._firsts[-1] + min(self._chunk, self._measured + LOOK)
 
@@ -172,6 +177,8 @@ class History:
         """
         if self._garbage:
             self._garbage.popleft()
+        if self._held:
+            self._let_go(self.needed())
         chunk = self._chunks[-1]
         self._open_bytes += _size(chunk[self._measured :])
         self._measured = len(chunk)
@@ -192,16 +199,40 @@ class History:
         if revision <= self.first:
             return
         self.first = revision
-        whole = bisect_right(self._firsts, revision) - 1
+        held = bisect_right(self._firsts, revision) - 1
+        size = sum(self._sizes[self._held : held])
+        self.bytes, self.held_bytes, self._held = self.bytes - size, self.held_bytes + size, held
+
+    def start_of(self, revision: int) -> int:
+        """Of the chunk that has, or will have, this revision."""
+        firsts = self._firsts  # a restore, on a thread of its own, may put another in its place
+        return firsts[max(bisect_right(firsts, revision) - 1, 0)]
+
+    def held(self) -> list[int]:
+        """The first revisions of the chunks that are compacted, and of the next one."""
+        return self._firsts[: self._held + 1]
+
+    def first_within(self, size_bytes: int) -> int:
+        """The first revision from which on no more than this is held."""
+        size, number = self.held_bytes, 0
+        while size > size_bytes:
+            size, number = size - self._sizes[number], number + 1
+        return self._firsts[number]
+
+    def _let_go(self, needed: int) -> None:
+        """Of what is compacted, all before this revision."""
+        whole = min(bisect_right(self._firsts, needed) - 1, self._held)
         self._garbage += self._chunks[:whole]
-        self.bytes -= sum(self._sizes[:whole])
+        self.held_bytes -= sum(self._sizes[:whole])
+        self._held -= whole
         for column in (self._firsts, self._chunks, self._indexes, self._sizes):
             del column[:whole]
 
     def capture(self) -> FrozenHistory:
         """Costs a copy of a list with an item a chunk."""
-        skip = self.first - self._firsts[0]
-        return FrozenHistory(self.compacted, skip, self._chunks[:], len(self._chunks[-1]))
+        skip = self.first - self._firsts[self._held]
+        chunks, last = self._chunks[self._held :], len(self._chunks[-1])
+        return FrozenHistory(self.compacted, skip, chunks, last)
 
     def items(self, first: int) -> Iterator[tuple[int, Item]]:
         """(revision, item) from `first` on. Not to be used across a change."""
@@ -258,7 +289,7 @@ class History:
     def revision_keeping(self, size_bytes: int) -> int:
         """A revision to compact at, so that the full chunks behind it hold no more than this."""
         kept = 0
-        for number in range(len(self._sizes) - 1, -1, -1):
+        for number in range(len(self._sizes) - 1, self._held - 1, -1):
             kept += self._sizes[number]
             if kept > size_bytes:  # never the next revision, which is not there yet: it is refused
                 return min(self._firsts[number + 1], self.last)

@@ -209,9 +209,7 @@ class Interest(Generic[T]):
         return groups
 
     def of_ranges(self, key: bytes, effort: Effort) -> Pieces[list[Group[T]]]:
-        """Groups of those who watch a range with `key` in it that is no prefix. Some may leave
-        whenever it gives way.
-        """
+        """Of those who watch other ranges. Some may leave whenever it gives way."""
         groups: list[Group[T]] = []
         behind = b"", b""
         while some := list(islice(self.ranges.holding(key, behind), SOME)):

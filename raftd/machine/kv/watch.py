@@ -5,8 +5,9 @@ what came since it last took. The hub looks at each new revision once an entry i
 watches the keys in it, and queues one shared event for all of them. A watcher whose queue is full,
 or that began in the past, or whose node installed a snapshot, is *behind*: nothing is queued for
 it, and when it takes, it reads the history from its place until it has caught up. So no watcher
-holds up anybody, and none costs more than its queue. Only a compaction can take what a watcher has
-not seen: it is told so, and has ended. While a snapshot is restored nobody reads the history.
+holds up anybody, and none costs more than its queue. What is compacted before it has come so far is
+held for it, up to a limit; beyond that, and by a snapshot, a watcher can lose what it has not seen:
+it is told so, and has ended. While a snapshot is restored nobody reads the history.
 
 One revision may have changed a million keys, and a hundred thousand may watch one key. So the look
 at a new revision gives way now and then (`busy`), while nothing else is applied: what is queued
@@ -24,6 +25,7 @@ from typing import Final, Protocol, cast
 from raftd.machine.kv.history import Before, History, Item, changes_of
 from raftd.machine.kv.interest import Interest
 from raftd.machine.kv.reading import Reader
+from raftd.machine.kv.retention import Behind
 from raftd.machine.kv.watcher import (
     LONG,
     LONG_BYTES,
@@ -65,6 +67,7 @@ class WatchHub:
         self._scan = Scan(store.history, reader)
         self.whole = Whole()
         self._interest: Interest[Watcher] = Interest()
+        self._behind = Behind(store.history)
         self.queue_events_max = QUEUE_EVENTS_MAX
         self.live = 0
         """How many keep up; with none, nothing need be flushed."""
@@ -109,10 +112,13 @@ class WatchHub:
         self._all[watcher] = None
         if start > self.seen:
             self._wait(watcher)
+        else:
+            self._behind.join(watcher)
         return watcher
 
     def cancel(self, watcher: Watcher) -> None:
         self._leave(watcher)
+        self._behind.leave(watcher)
         self._all.pop(watcher, None)
         self.late.pop(watcher, None)
         self._drop_queue(watcher)
@@ -130,6 +136,7 @@ class WatchHub:
         """A snapshot was installed: everybody reads on from the history that it brought."""
         effort, ready = Effort(), dict[Watcher, None]()
         self.busy, before, revision = True, self.seen, self._store.revision
+        self._behind.clear()
         interest = self._interest
         for some in some_of(iter(list(self._all)), interest.at_once):
             for watcher in some:
@@ -137,6 +144,7 @@ class WatchHub:
                     watcher.next = max(watcher.next, before + 1)
                 if watcher.next <= revision and not watcher.ended:
                     self._leave(watcher)
+                    self._behind.join(watcher)
                     ready[watcher] = None
             if effort.took(len(some) * interest.looks):
                 yield
@@ -148,9 +156,12 @@ class WatchHub:
         late, self.late = self.late, {}
         for some in some_of(iter(late), LATE_AT_ONCE):
             for watcher in some:
+                if watcher.ended:
+                    continue
                 if watcher.next <= self.seen:
+                    self._behind.join(watcher)
                     ready[watcher] = None
-                elif not watcher.live and not watcher.ended:
+                elif not watcher.live:
                     self._join(watcher)
             if effort.took(len(some) * self._interest.looks):
                 yield
@@ -171,7 +182,7 @@ class WatchHub:
                 self.late[watcher] = None
                 return Delivery([], watcher.next - 1, False, goes_on=watcher.place > 0)
             history = self._store.history
-            if watcher.next < history.first:
+            if self._behind.lacks(watcher):
                 self.cancel(watcher)
                 return Delivery([], watcher.next - 1, False, max(history.compacted, history.first))
             if watcher.next > self.seen:
@@ -180,6 +191,7 @@ class WatchHub:
             delivery = self._scan.read(watcher, self.seen, events_max, bytes_max)
         if delivery.more:
             watcher.told = True
+            self._behind.join(watcher)
         else:
             self._wait(watcher)
         return delivery
@@ -271,6 +283,7 @@ class WatchHub:
             self._join(watcher)
 
     def _join(self, watcher: Watcher) -> None:
+        self._behind.leave(watcher)
         watcher.live = True
         watcher.told = False
         self.live += 1
@@ -280,6 +293,7 @@ class WatchHub:
         if not watcher.live:
             return
         watcher.live = False
+        self._behind.join(watcher)
         self.live -= 1
         self._interest.remove(watcher.span, watcher)
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol, cast
 
 from raftd.machine.kv.history import Before, History, Item, changes_of
 from raftd.machine.kv.reading import Reader
+from raftd.machine.kv.retention import Mark
 from raftd.machine.pieces import SOME, Effort, begun
 from raftd.wire.kv_results import KeyValue
 from raftd.wire.spans import Span
@@ -122,6 +123,7 @@ class Watcher:
         self.ended = False
         self.told = True
         """on_ready was called, and nothing was taken since."""
+        self.mark: Mark | None = None
 
     @property
     def progress(self) -> int:
@@ -252,7 +254,7 @@ class Scan:
     def change(
         self, revision: int, key: bytes, record: bytes | None, before: bytes | None
     ) -> Change:
-        is_known = revision > self._history.compacted
+        is_known = revision != self._history.compacted  # as etcd; what is before it is held
         return Change(key, record, before if is_known else None)
 
 

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from raftd.core.types import Member, NodeId
 
@@ -118,13 +119,14 @@ def _plausible(address: str) -> str:
 
 @dataclass(slots=True)
 class Speaker:
-    """One node's processes. since: when each of the past ones gave way to another.
+    """One node's processes. past: when each gave way to another one, and when it was last heard.
 
-    refused: of two that live at a time, whoever was heard second. seen: when both were last heard.
+    refused: of two that live at a time, the one not to be believed. seen: when that was found, or
+    it was last heard.
     """
 
     life: int
-    since: dict[int, float] = field(default_factory=dict)
+    past: dict[int, tuple[float, float]] = field(default_factory=dict)
     refused: dict[int, None] = field(default_factory=dict)
     seen: float = float("-inf")
 
@@ -134,8 +136,12 @@ class Lives:
     the same id and incarnation, and would vote a second time.
 
     A process draws its life when it starts. One that is heard again long after another one took its
-    place has never ended, so there are two: what came second is refused until it starts again, by
-    then as the only one. Network thread; `twins`: any thread.
+    place has never ended, so there are two, and one of them is refused until it starts again, by
+    then as the only one. If the first has gone on speaking that is the second; if it was silent,
+    the first. The story without it: a machine hung, a copy of its disk stood in for it, and when it
+    woke up it was believed, with its votes and log of the past, in place of the other.
+
+    Network thread; `twins`: any thread.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, own: int = 0) -> None:
@@ -163,19 +169,25 @@ class Lives:
         if life in known.refused:
             known.seen = now
             return True
-        since = known.since.get(life)
-        if since is not None and now - since <= LATE_SECONDS:
-            return False  # the last words of a process that has ended
-        if since is not None:
-            known.refused[known.life] = None
-            known.seen = now
-        known.since[known.life] = now
-        known.since.pop(life, None)
+        gave_way, heard = known.past.get(life, (now, now))
+        if now - heard > LATE_SECONDS:
+            self._refuse(known, life, now)
+            return True
+        if life in known.past and now - gave_way <= LATE_SECONDS:
+            known.past[life] = gave_way, now  # the last words of a process that has ended
+            return False
+        if life in known.past:
+            self._refuse(known, known.life, now)
+        known.past[known.life] = now, now
+        known.past.pop(life, None)
         known.life = life
-        for past in (known.since, known.refused):
-            while len(past) > LIVES_MAX:
-                past.pop(next(iter(past)))
+        _forget_oldest(known.past)
         return False
+
+    def _refuse(self, known: Speaker, life: int, now: float) -> None:
+        known.refused[life] = None
+        known.seen = now
+        _forget_oldest(known.refused)
 
     def twins(self) -> Iterator[str]:
         """A sentence for each node that was two lately."""
@@ -184,7 +196,12 @@ class Lives:
                 yield TWINS.format(node=node)
 
 
+def _forget_oldest(lives: dict[int, Any]) -> None:
+    while len(lives) > LIVES_MAX:
+        lives.pop(next(iter(lives)))
+
+
 TWINS = (
-    "two processes run as {node}, with copies of one data directory: whichever was heard second is "
-    "refused here. Stop the one that should not be, and start the other one again"
+    "two processes run as {node}, with copies of one data directory: one of them is refused here. "
+    "Stop the one that should not be, and start the other one again"
 )

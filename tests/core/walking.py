@@ -152,10 +152,9 @@ class Walking(Script):
     def _work(self, node: ScriptNode, jobs: int) -> None:
         """The machine comes to so many of its jobs."""
         waiting = self._jobs[node.name]
-        for index in waiting[:jobs]:
-            del waiting[0]
-            self._machine[node.name] = index
-            self._take(node, node.core.applied(index, self.now))
+        while waiting and jobs > 0:
+            self._machine[node.name], jobs = waiting.pop(0), jobs - 1
+            self._take(node, node.core.applied(self._machine[node.name], self.now))
 
     def _snapshot(self, node: ScriptNode) -> None:
         """Begin one, or end the one that was begun."""

@@ -32,11 +32,13 @@ def copied(make_cluster: MakeCluster, tmp_path: Path) -> Iterator[tuple[Cluster,
     original = next(node for node in cluster.nodes if node is not leader)
     original.stop()
     copy = _copy_of(original, cluster, tmp_path)
-    original.start()
-    cluster.wait_ready()
-    copy.start()
-    yield cluster, original, copy
-    kill_all([copy])
+    try:
+        original.start()
+        cluster.wait_ready()
+        copy.start()
+        yield cluster, original, copy
+    finally:
+        kill_all([copy])
 
 
 def _copy_of(original: Node, cluster: Cluster, tmp_path: Path) -> Node:
@@ -57,14 +59,16 @@ def slept(make_cluster: MakeCluster, tmp_path: Path) -> Iterator[tuple[Cluster, 
     original = next(node for node in cluster.nodes if node is not leader)
     original.signal(signal.SIGSTOP)
     copy = _copy_of(original, cluster, tmp_path)
-    copy.start()
-    peer_address = f"127.0.0.1:{copy.ports.peer}"
-    cluster.client().change_member("update", copy.id, peer_address, copy.client_address)
-    wait_until(lambda: bool(_leader_of(cluster, copy)), SECONDS, "the copy to follow", [copy])
-    until = time.monotonic() + LATE_SECONDS + 1
-    wait_until(lambda: time.monotonic() > until, SECONDS, "the original to be late", [copy])
-    yield cluster, original, copy
-    kill_all([copy])
+    try:
+        copy.start()
+        peer_address = f"127.0.0.1:{copy.ports.peer}"
+        cluster.client().change_member("update", copy.id, peer_address, copy.client_address)
+        wait_until(lambda: bool(_leader_of(cluster, copy)), SECONDS, "the copy to follow", [copy])
+        until = time.monotonic() + LATE_SECONDS + 1
+        wait_until(lambda: time.monotonic() > until, SECONDS, "the original to be late", [copy])
+        yield cluster, original, copy
+    finally:
+        kill_all([copy])
 
 
 def _leader_of(cluster: Cluster, node: Node) -> str:

@@ -23,6 +23,8 @@ CALM_STEP_SECONDS = 0.02
 NODES_MAX = 9
 ENDS_EVERY = 50
 """Steps between two looks at calls that nobody will answer."""
+SHOWN = 60
+"""Of the last things that happened before a violation."""
 
 MOVES = {
     "come next": 50,
@@ -65,6 +67,13 @@ class Walk(Walking):
         while len(self.wires) > plan.wires_max:
             wire = self.wires.pop(rng.randrange(len(self.wires) // 2))
             self._unreachable(wire.call or wire)
+
+    def go(self, steps: int) -> None:
+        for number in range(steps):
+            self.step()
+            if number % ENDS_EVERY == 0:
+                self._end_calls(patient=self.rng.random() < 0.9)
+        self.calm()
 
     # moves
 
@@ -225,11 +234,7 @@ class Walk(Walking):
 def walk(seed: int, steps: int = STEPS) -> Walk:
     """Raises Violation, and BrokenInvariant of a core."""
     made = Walk(seed)
-    for number in range(steps):
-        made.step()
-        if number % ENDS_EVERY == 0:
-            made._end_calls(patient=made.rng.random() < 0.9)
-    made.calm()
+    made.go(steps)
     return made
 
 
@@ -241,9 +246,11 @@ def main() -> int:
     options = parser.parse_args()
     began, seen = time.monotonic(), Counter[str]()
     for seed in range(options.seed, options.seed + options.seeds):
+        made = Walk(seed)
         try:
-            made = walk(seed, options.steps)
+            made.go(options.steps)
         except (Violation, BrokenInvariant) as error:
+            print(*made.out[-SHOWN:], sep="\n", file=sys.stderr)
             print(f"seed {seed}: {error}", file=sys.stderr)
             print(f"again: python -m tests.core.walk --seed {seed} --seeds 1", file=sys.stderr)
             return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,42 @@ def test_without_an_answer_of_the_leader_a_serializable_read_goes_by_what_there_
             assert await backend.read(b"a", True) == b"saw a"
             leader.outcomes = [Applied(9, 2, encode_results([(0, b"did x")]))]
         assert asked == [True, True]
+
+    run(test)
+
+
+def test_all_who_look_wait_for_one_answer_and_the_next_message_may_bring_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While others write it costs nobody a message."""
+
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        asked = follower_that_answered(node, leader)
+        monkeypatch.setattr(reads, "NEXT_SECONDS", 60.0)
+        await backend.write(b"x")
+        looking = [asyncio.ensure_future(backend.read(b"a", True)) for _ in range(3)]
+        await asyncio.sleep(0)
+        looking[0].cancel()  # one who goes takes nobody along
+        looks, before = iter(range(3)), node.state()
+        done = replace(before, applied_index=9)
+        monkeypatch.setattr(node, "state", lambda: done if next(looks, None) is None else before)
+        assert await asyncio.gather(*looking[1:]) == [b"saw a"] * 2
+        assert False not in asked
+
+    run(test)
+
+
+def test_nobody_waits_at_a_member_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "NEXT_SECONDS", 60.0)
+
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        asked = follower_that_answered(node, leader)
+        await backend.write(b"x")
+        looking = asyncio.ensure_future(backend.read(b"a", True))
+        await asyncio.sleep(0)
+        backend.close()
+        await looking
+        assert asked == [True]
 
     run(test)
 

@@ -298,6 +298,7 @@ class Backend:
     def close(self) -> None:
         """Whoever still waits for a batch is told that the member stops."""
         self._closed = True
+        self.told.close()
         for write in self._waiting:
             _fail(write.answer, fault("stopped"))
         self._waiting.clear()

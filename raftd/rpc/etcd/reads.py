@@ -19,6 +19,9 @@ from raftd.wire.principal import OWN
 QUERIES_MAX = 256
 PATIENCE_SECONDS = 0.005
 """So long the next batch waits for the one before."""
+NEXT_SECONDS = 0.01
+LOOK_SECONDS = 0.002
+"""So long, and so often, the next message is waited for that tells how far the leader is."""
 TOLD_SECONDS = 0.5
 """So long a look waits for what was told before, where the leader does not answer."""
 
@@ -123,7 +126,8 @@ class Told:
     A member of etcd answers a write once it has applied it itself; ours does once the leader has,
     and hears with the next message how far that is. The story without it: a put was answered, and
     for a tenth of a second a serializable read, a watch from now on or a snapshot at the same
-    member knew nothing of it. Whoever looks waits for that, as writes have no need to.
+    member knew nothing of it. Whoever looks waits for that, as writes have no need to; while others
+    write the next message is there soon, and nobody has to be asked. Made in the running loop.
     """
 
     def __init__(self, applied: Callable[[], int], reads: Reads) -> None:
@@ -131,23 +135,43 @@ class Told:
         self._applied = applied
         self._reads = reads
         self._loop = asyncio.get_running_loop()
-        self._index = 0
+        self._index = self._seen = 0
+        self._at = 0.0
+        self._look: asyncio.Task[None] | None = None
+        self._closed = False
 
     def note(self, outcome: Outcome) -> None:
         """Of a write that another member did."""
         if isinstance(outcome, Applied):
             self._index = max(self._index, outcome.index)
+            self._at = self._loop.time()
 
     async def seen(self) -> None:
         """Returns once it is applied here; soon, if that is not to be had."""
-        if not (index := self._index):
-            return
-        if self._applied() < index:
-            deadline = self._loop.time() + TOLD_SECONDS
-            with suppress(TimeoutError):
-                await self._reads.add(encode_status(), OWN, deadline)
-        if self._index == index:  # also if it was in vain: the next one is not to wait again
-            self._index = 0
+        index = self._index
+        while self._seen < index:
+            if self._look is None:
+                self._look = self._loop.create_task(self._looks())
+            await asyncio.shield(self._look)
+
+    async def _looks(self) -> None:
+        """For all who wait."""
+        index, patience = self._index, self._at + NEXT_SECONDS
+        try:
+            while self._applied() < index and not self._closed:
+                if self._loop.time() < patience:
+                    await asyncio.sleep(LOOK_SECONDS)
+                    continue
+                deadline = self._loop.time() + TOLD_SECONDS
+                with suppress(TimeoutError):
+                    await self._reads.add(encode_status(), OWN, deadline)
+                break
+        finally:  # also if it was in vain: the next one is not to wait again
+            self._seen, self._look = index, None
+
+    def close(self) -> None:
+        """The member stops: who waits is let go."""
+        self._closed = True
 
 
 def _tell(reads: Sequence[_Read], outcome: Outcome) -> Sequence[_Read]:

@@ -22,7 +22,7 @@ IDLE = 3600.0
 def tick(s: State, fx: Effects, now: float) -> None:
     """Fire what is due at `now`, in seconds."""
     admission.wake_ungreeted(s, fx, now)
-    if snapshots.compaction_is_due(s) and not (s.leadership and snapshots.pinned_index(s, now)):
+    if snapshots.compaction_is_due(s, now):
         snapshots.compact(s, fx, now)
     if s.leadership is not None:
         _lead(s, fx, s.leadership, now)
@@ -34,6 +34,8 @@ def tick(s: State, fx: Effects, now: float) -> None:
 
 def wake_at(s: State, now: float) -> float:
     """When to tick next, as a time on the clock of `now`; never before `now` without reason."""
+    if snapshots.compaction_is_due(s, now):
+        return now
     due = now + IDLE
     for peer in s.peers():
         if admission.greeting_wanted(s, peer):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from raftd.core import snapshots
 from raftd.core.effects import BrokenInvariant
 from tests.core.commands import Script
 
@@ -45,3 +46,25 @@ def test_a_snapshot_of_another_term_than_the_entry_in_the_log_stops_the_node() -
         core.snapshot_taken(replace(good, term=good.term + 1), script.now)
     script._take(script.nodes["n1"], core.snapshot_taken(good, script.now))
     assert core.snapshot == good
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
+def test_a_long_log_is_let_go_in_pieces(node: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once was a pause of the network thread, at each snapshot: 150 ms for 300,000."""
+    monkeypatch.setattr(snapshots, "COMPACT_ENTRIES_MAX", 3)
+    script = Script()
+    for line in ("settings keep_entries=2", "cluster 3", "boot", "elect n1 n2 n3", "stabilize"):
+        script.run(line)
+    script.run("propose n1 a b c d e f g h i j k")
+    script.run("stabilize")
+    script.run("tick n1 0.1")
+    script.run("stabilize")
+    core, bases = script.nodes[node].core, [0]
+    script.run(f"snapshot {node}")
+    script.run("stabilize")
+    bases.append(core.log.base_index)
+    while core.wake_at(script.now) <= script.now and len(bases) < 9:
+        script.do_tick(node)
+        bases.append(core.log.base_index)
+    assert bases == [0, 3, 6, 9, 10], "two entries stay before the snapshot, at 12"
+    assert core._s.compact_after is None

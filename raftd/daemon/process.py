@@ -24,7 +24,7 @@ from raftd.config import Config, Loaded
 from raftd.config.render import effective
 from raftd.config.rules import page_nodes
 from raftd.daemon.fatal import EXIT_FATAL, EndProcess
-from raftd.daemon.resources import collect, raise_limit, rare_collections
+from raftd.daemon.resources import Collections, raise_limit, rare_collections
 from raftd.daemon.signals import EXIT_OK, STOP_SIGNALS, Reload, Signals
 from raftd.daemon.supervisor import Supervisor
 from raftd.daemon.watchdog import Watchdog
@@ -47,7 +47,6 @@ server did, and systemd, which does not start a mistake in the configuration aga
 COLLECT_SECONDS = 60.0
 LOAD_SECONDS = 5.0
 """After its start a node loads what it has not needed yet (rpc/plumbing/later.py)."""
-THAW_ROUNDS = 60
 
 REMOVED = -1
 """Beside the signals: the node has learned that it is no member of its cluster any more."""
@@ -160,7 +159,7 @@ class _Process:
 
     def _wait_for_stop(self) -> None:
         now = time.monotonic
-        rounds, due, loaded = 0, now() + LOAD_SECONDS, False
+        collections, due, loaded = Collections(), now() + LOAD_SECONDS, False
         beat = self._supervisor.beat_seconds or COLLECT_SECONDS
         while True:
             self._supervisor.alive(self._vitals.dead())
@@ -177,8 +176,8 @@ class _Process:
                     load_all()
                     loaded, due = True, now() + COLLECT_SECONDS
                     continue
-                rounds, due = rounds + 1, now() + COLLECT_SECONDS
-                collect(thaw=rounds % THAW_ROUNDS == 0)
+                due = now() + COLLECT_SECONDS
+                collections.round()
             self._security.renew()
 
     # -- parts -----------------------------------------------------------------------------

@@ -5,6 +5,11 @@ from __future__ import annotations
 import gc
 import resource
 
+THAW_ROUNDS = 60
+REST_ROUNDS = 24 * THAW_ROUNDS
+"""Of `Collections`, from one look at everything to the next."""
+GROWN = 1.25
+
 LIMIT_WANTED = 65_536
 """Every client is an open file; the soft limit is often only 1024."""
 
@@ -27,13 +32,34 @@ def rare_collections() -> None:
     gc.set_threshold(5_000, 4, 1_000_000)
 
 
-def collect(*, thaw: bool = False) -> None:
+def collect(*, thaw: bool = False) -> int:
     """Free the cycles among what was made since the last time; thaw: among everything.
 
     What is left (the log, open streams) is not looked at again: it seldom becomes garbage that only
-    the collector can free.
+    the collector can free. Returns how many objects that are.
     """
     if thaw:
         gc.unfreeze()
     gc.collect()
     gc.freeze()
+    return gc.get_freeze_count()
+
+
+class Collections:
+    """When to look at everything: all threads stand still for it, for 30 ms or more.
+
+    Of what is not looked at no more becomes garbage than there was at the last look, unless there
+    is more of it since. So a node at rest looks once a day, one that has grown once an hour.
+    """
+
+    def __init__(self) -> None:
+        self._rounds = self._left = 0
+
+    def round(self) -> None:
+        """Once a minute."""
+        self._rounds += 1
+        grown = gc.get_freeze_count() > GROWN * self._left
+        thaw = self._rounds >= (THAW_ROUNDS if grown else REST_ROUNDS)
+        left = collect(thaw=thaw)
+        if thaw:
+            self._rounds, self._left = 0, left

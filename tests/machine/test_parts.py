@@ -7,6 +7,7 @@ import io
 import random
 from bisect import bisect_right
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -125,12 +126,12 @@ def flip_key(sessions: Sessions) -> None:
 
 
 def flip_history(sessions: Sessions) -> None:
-    chunk = store(sessions).history._chunks[0]
-    for at, item in enumerate(chunk):
-        if isinstance(item, tuple):
-            key, record = item
-            chunk[at] = (key, record[:-1] + b"!")
-            return
+    chunks = store(sessions).history._chunks
+    first = list(chunks[0])
+    at = next(at for at, item in enumerate(first) if isinstance(item, tuple))
+    key, record = cast(tuple[bytes, bytes], first[at])
+    first[at] = (key, record[:-1] + b"!")
+    chunks[0] = first
 
 
 def flip_lease(sessions: Sessions) -> None:

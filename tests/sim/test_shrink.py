@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from raftd.machine.kv.table import Run, Table
+from raftd.machine.kv.table import Order, Run, Table
 from tests.sim.__main__ import cut_of, parser_of
 from tests.sim.cut import KINDS, Cut, active
 from tests.sim.plan import draw
@@ -28,7 +28,7 @@ def _skips_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def ascend(
         self: Table, start: bytes, exclusive: bool = False, stop: bytes | None = None
-    ) -> Iterator[tuple[list[bytes], Run]]:
+    ) -> Iterator[tuple[Order, Run]]:
         for keys, run in whole(self, start, exclusive, stop):
             yield keys[exclusive:], run
 

@@ -4,8 +4,8 @@ Theory of operation. One item a revision, in order, in chunks. A revision that m
 key, the very object under which the table holds it: so what is never overwritten costs a pointer.
 One that changed or deleted a key is (key, the record before); one that did several things is a list
 of such. What a key was at a revision is what the first later change of it replaced, or what it is
-now. A full chunk is never changed again, so a capture copies a list of chunks, and compaction drops
-whole ones; they are freed a chunk at a time, since freeing a million records in one go is a pause.
+now. A full chunk is a tuple (the collector looks at none): a capture copies a list of chunks, and
+compaction drops whole ones, freed one at a time, since a million records in one go are a pause.
 Some are held for watchers that had not come so far; for all others, and a snapshot, they are gone.
 
 Which changes of a key a chunk holds is found by an index that is made when somebody first asks. A
@@ -63,7 +63,7 @@ class Index:
         """By key; ascending, if there are several. A list for each would take 90 bytes more."""
         self.order: list[bytes] = []
 
-    def take_some(self, chunk: list[Item]) -> int:
+    def take_some(self, chunk: Sequence[Item]) -> int:
         """Take SOME changes in, or what there are: a revision may have deleted a million keys.
 
         Returns how many.
@@ -109,7 +109,9 @@ class Index:
 class FrozenHistory:
     """The items as they were. Any thread."""
 
-    def __init__(self, compacted: int, skip: int, chunks: Sequence[list[Item]], last: int) -> None:
+    def __init__(
+        self, compacted: int, skip: int, chunks: Sequence[Sequence[Item]], last: int
+    ) -> None:
         """skip: items of the first chunk that do not belong to it; last: length of the last one."""
         self.compacted = compacted
         self._skip = skip
@@ -123,7 +125,7 @@ class FrozenHistory:
         for piece in self.pieces():
             yield from piece
 
-    def pieces(self) -> Iterator[list[Item]]:
+    def pieces(self) -> Iterator[Sequence[Item]]:
         """All items in order, some hundreds at a time."""
         for number, chunk in enumerate(self._chunks):
             end = self._last if number + 1 == len(self._chunks) else len(chunk)
@@ -135,7 +137,7 @@ class History:
 
     def __init__(self, chunk: int = CHUNK) -> None:
         self._chunk = chunk
-        self._garbage: deque[list[Item]] = deque()
+        self._garbage: deque[Sequence[Item]] = deque()
         self.needed: Callable[[], int] = lambda: self.first
         """The first revision that somebody still needs."""
         self.clear(FIRST_REVISION, 0)
@@ -151,11 +153,12 @@ class History:
         self.held_bytes = self._held = 0
         """Of what is compacted, and how many chunks it is."""
         self._firsts = [self.first]
-        self._chunks: list[list[Item]] = [[]]
+        chunk: list[Item] = []
+        self._chunks: list[Sequence[Item]] = [chunk]
         self._indexes = [Index()]
         self._sizes: list[int] = []
         self._measured = self._open_bytes = 0
-        self.add = self._chunks[-1].append
+        self.add = chunk.append
         """Note what the next revision replaced."""
 
     @property
@@ -188,9 +191,10 @@ class History:
         self.bytes += self._open_bytes
         self._measured = self._open_bytes = 0
         self._firsts.append(self.last + 1)
-        self._chunks.append([])
+        begun: list[Item] = []
+        self._chunks[-1:] = [tuple(chunk), begun]
         self._indexes.append(Index())
-        self.add = self._chunks[-1].append
+        self.add = begun.append
         return True
 
     def compact(self, revision: int) -> None:
@@ -300,14 +304,14 @@ class History:
         return range(max(bisect_right(self._firsts, revision + 1) - 1, 0), len(self._chunks))
 
 
-def _record_at(chunk: list[Item], place: int) -> bytes | None:
+def _record_at(chunk: Sequence[Item], place: int) -> bytes | None:
     """What the change at this place replaced."""
     item = chunk[place >> ITEM_SHIFT]
     before = item[place & IN_ITEM] if type(item) is list else item
     return None if type(before) is bytes else before[1]  # type: ignore[return-value]
 
 
-def _size(chunk: list[Item]) -> int:
+def _size(chunk: Sequence[Item]) -> int:
     """Roughly, and quickly: every put pays for its share of this."""
     pairs = [item for item in chunk if type(item) is tuple]
     for item in chunk:

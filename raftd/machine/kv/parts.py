@@ -12,7 +12,7 @@ of version 1 knows nothing of what was before (snapshot.py). Any thread.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, cast
 
 from raftd.machine.kv.history import FrozenHistory, Item, changes_of
@@ -88,9 +88,9 @@ def _packed(numbers: Iterable[int]) -> bytes:
     return array("I", numbers).tobytes()
 
 
-def _changes(items: list[Item]) -> bytes:
+def _changes(items: Sequence[Item]) -> bytes:
     try:
-        return b"".join(cast(list[bytes], items))  # new keys only, as after a bulk load
+        return b"".join(cast(Sequence[bytes], items))  # new keys only, as after a bulk load
     except TypeError:
         parts: list[bytes] = []
         for item in items:

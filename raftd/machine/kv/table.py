@@ -35,6 +35,8 @@ MERGE_BELOW: Final = SPLIT_AT // 8
 MERGED_MAX: Final = SPLIT_AT // 2
 
 Run = dict[bytes, bytes]
+Order = tuple[bytes, ...]
+"""Sorted keys. Lists would be walked through by each of the collector's looks at everything."""
 
 _pack = RECORD_HEAD.pack  # looked up once: these two are on the path of every put
 _unpack = Struct("<QQq").unpack_from  # as a record's head, but a lease makes the version negative
@@ -45,16 +47,16 @@ class Frozen:
 
     __slots__ = ("_orders", "runs")
 
-    def __init__(self, runs: list[Run], orders: list[list[bytes] | None]) -> None:
+    def __init__(self, runs: list[Run], orders: list[Order | None]) -> None:
         self.runs = runs
         self._orders = orders
 
-    def ordered(self) -> Iterator[tuple[list[bytes], Run]]:
+    def ordered(self) -> Iterator[tuple[Order, Run]]:
         """Sorted keys and the run that they are in, in order. Sorted once, for several walks."""
         for at, run in enumerate(self.runs):
             order = self._orders[at]
             if order is None:
-                order = self._orders[at] = sorted(run)
+                order = self._orders[at] = tuple(sorted(run))
             yield order, run
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
@@ -91,7 +93,7 @@ class Table:
         self._generation = 0
         self._lows: list[bytes] = [b""]
         self._runs: list[Run] = [{}]
-        self._orders: list[list[bytes] | None] = [None]
+        self._orders: list[Order | None] = [None]
         self._generations: list[int] = [0]
 
     def get(self, key: bytes) -> bytes | None:
@@ -188,7 +190,7 @@ class Table:
 
     def ascend(
         self, start: bytes, exclusive: bool = False, stop: bytes | None = None
-    ) -> Iterator[tuple[list[bytes], Run]]:
+    ) -> Iterator[tuple[Order, Run]]:
         """Sorted keys and the run that they are in, in order, from `start` on, before `stop`.
 
         Not to be used across a change of the table.
@@ -206,7 +208,7 @@ class Table:
             if at <= last:
                 order = self._ordered(at)
 
-    def descend(self, span: Span) -> Iterator[tuple[list[bytes], Run]]:
+    def descend(self, span: Span) -> Iterator[tuple[Order, Run]]:
         """The keys of a span from the last to the first, each list in descending order."""
         start, stop = span
         at = len(self._lows) - 1 if stop is None else max(bisect_left(self._lows, stop) - 1, 0)
@@ -281,10 +283,10 @@ class Table:
     def clear(self) -> None:
         self.load(())
 
-    def _ordered(self, at: int) -> list[bytes]:
+    def _ordered(self, at: int) -> Order:
         order = self._orders[at]
         if order is None:
-            order = self._orders[at] = sorted(self._runs[at])
+            order = self._orders[at] = tuple(sorted(self._runs[at]))
         return order
 
     def _own(self, at: int) -> Run:

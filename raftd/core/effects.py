@@ -49,7 +49,14 @@ class NotLeader(Exception):
 
 
 class Unavailable(Exception):
-    """The leader takes no proposals for now (handing over, its disk stalls). Nothing was done."""
+    """The leader takes no proposals for now (handing over, its disk stalls). Nothing was done.
+
+    leader: who soon leads instead.
+    """
+
+    def __init__(self, reason: str, leader: NodeId | None = None) -> None:
+        super().__init__(reason)
+        self.leader = leader
 
 
 class ChangeRefused(Exception):

@@ -33,7 +33,8 @@ def propose(s: State, fx: Effects, batches: Sequence[bytes], now: float) -> None
 def check_open(s: State, lead: Leadership, now: float) -> None:
     """May something new be appended? Raises Unavailable."""
     if lead.transfer is not None:
-        raise Unavailable(f"leadership is being handed to {lead.transfer.target}")
+        target = lead.transfer.target
+        raise Unavailable(f"leadership is being handed to {target}", target)
     if s.unsynced and now - s.unsynced[0][1] > s.settings.disk_stall_refuse:
         raise Unavailable("the leader's disk has not synced for a while")
 

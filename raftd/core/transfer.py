@@ -30,7 +30,8 @@ def begin(s: State, fx: Effects, target: NodeId | None, now: float) -> None:
     if target not in [p.peer for p in voters]:
         raise Unavailable(f"cannot hand leadership to {target!r}: not another voter")
     if s.leadership.transfer is not None:
-        raise Unavailable(f"leadership is being handed to {s.leadership.transfer.target}")
+        now_to = s.leadership.transfer.target
+        raise Unavailable(f"leadership is being handed to {now_to}", now_to)
     s.leadership.transfer = Transfer(target, now + s.settings.election_timeout_max)
     s.event(fx, EventKind.TRANSFER, f"handing leadership to {target}", target)
     fx.wake[(target, Channel.CONTROL)] = None

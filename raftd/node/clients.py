@@ -149,7 +149,7 @@ class Clients:
         except NotLeader as error:
             self._fail(dones, Refused(Refusal.NOT_LEADER, error.reason, error.leader))
         except Unavailable as error:
-            self._fail(dones, Refused(Refusal.UNAVAILABLE, str(error)))
+            self._fail(dones, Refused(Refusal.UNAVAILABLE, str(error), error.leader))
         except NodeStopped as error:
             self._fail(dones, Unknown(str(error)))
         else:

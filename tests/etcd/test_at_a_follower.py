@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.long]
 
 SECONDS = 60.0
 TIMES = 5
+CALLERS = 9
 
 
 def at_follower(raftd: Raftd, test: Callable[[EtcdClient], Awaitable[None]]) -> None:
@@ -91,3 +93,48 @@ def test_a_follower_that_has_answered_asks_its_callers_who_they_are(tmp_path: Pa
 
     with raftd_cluster(tmp_path, 3) as raftd:
         at_follower(raftd, test)
+
+
+def test_a_move_of_the_leader_fails_no_write(three: Raftd) -> None:
+    """The story without it: each caller who put a key meanwhile was told that leadership is being
+    handed over, which Go's clients do not repeat.
+    """
+    three.all_serve()
+
+    async def whole() -> None:
+        clients = [EtcdClient(address) for address in three.addresses]
+        over = False
+
+        async def write(number: int) -> int:
+            for count in itertools.count():
+                if over:
+                    return count
+                await done(put(clients[number % 3], b"moves/%d" % number))
+            raise AssertionError
+
+        try:
+            async with asyncio.timeout(SECONDS):
+                writing = [asyncio.ensure_future(write(number)) for number in range(CALLERS)]
+                for _ in range(TIMES):
+                    await move(clients)
+                over = True
+                assert all(await asyncio.gather(*writing))
+        finally:
+            for client in clients:
+                await client.close()
+
+    asyncio.run(whole())
+
+
+async def move(clients: list[EtcdClient]) -> None:
+    """The leader is asked to hand over to the next member."""
+    while True:
+        asked = pb.StatusRequest()
+        status = [await done(client.call("Maintenance", "Status", asked)) for client in clients]
+        for at, each in enumerate(status):
+            if each.leader == each.header.member_id:
+                target = pb.MoveLeaderRequest(targetID=status[at - 1].header.member_id)
+                if not isinstance(
+                    await clients[at].call("Maintenance", "MoveLeader", target), Failed
+                ):
+                    return

@@ -131,6 +131,27 @@ def test_what_had_no_room_for_its_answer_comes_again_and_what_was_done_is_not_ca
     run(test)
 
 
+@pytest.mark.parametrize("forwards", [False, True])
+def test_a_write_waits_while_a_leader_hands_over(forwards: bool) -> None:
+    """The story without it: for each caller a move of the leader was a failed put, as Go's clients
+    repeat no write. And it is not sent to who is to lead before that one leads.
+    """
+    handing = Refused(Refusal.UNAVAILABLE, "leadership is being handed to n2", "n2")
+
+    async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
+        said = [NOT_LEADER] if forwards else [handing, handing, NOT_LEADER]
+        leader.outcomes = [handing, handing] if forwards else []
+        node.on_submit = lambda batch, done: done(said.pop(0) if said[1:] else said[0])
+        assert await backend.write(b"x") == b"did x"
+        assert len(node.submitted) == 3
+        assert len(leader.got) == (3 if forwards else 1)
+        full = Refused(Refusal.UNAVAILABLE, "the leader's disk is full")
+        node.on_submit = lambda batch, done: done(full)
+        assert await text_of(backend.write(b"x")) == "etcdserver: the leader's disk is full"
+
+    run(test)
+
+
 def test_what_was_certainly_not_done_is_tried_again_until_somebody_leads() -> None:
     async def test(backend: Backend, node: FakeNode, leader: Leader) -> None:
         node.on_submit = lambda batch, done: done(NOT_LEADER)

@@ -298,7 +298,8 @@ ELECTIONS = (
         core(
             "leader",
             "    if lead.transfer is not None:\n"
-            '        raise Unavailable(f"leadership is being handed to {lead.transfer.target}")\n'
+            "        target = lead.transfer.target\n"
+            '        raise Unavailable(f"leadership is being handed to {target}", target)\n'
             "    if s.unsynced",
             "    if s.unsynced",
         ),

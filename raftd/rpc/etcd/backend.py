@@ -20,7 +20,7 @@ from typing import TypeVar
 from raftd._pb.raft_pb2 import MemberChange
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
 from raftd.rpc.clients.gate import Gate
-from raftd.rpc.etcd.faults import Code, Fault, fault, of_outcome
+from raftd.rpc.etcd.faults import Code, Fault, comes_back, fault, of_outcome
 from raftd.rpc.etcd.reads import Reads, Told
 from raftd.rpc.peers.forwarding import Forward, Forwarder
 from raftd.wire.batch import BATCH_BYTES_MAX, encode_batch
@@ -258,7 +258,9 @@ class Backend:
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         self._gate.submit(batch, lambda outcome: _settle(waiting, outcome), principal)
         outcome = await waiting
-        if isinstance(outcome, Refused) and outcome.leader and comes_back(outcome):
+        if not isinstance(outcome, Refused) or outcome.refusal is not Refusal.NOT_LEADER:
+            return outcome
+        if outcome.leader:
             outcome = await self._forwarder.forward(
                 outcome.leader, Forward(batch, principal=principal)
             )
@@ -303,11 +305,6 @@ class Backend:
             _fail(write.answer, fault("stopped"))
         self._waiting.clear()
         self._bytes = 0
-
-
-def comes_back(outcome: Outcome) -> bool:
-    """Certainly not done, and a leader will be there soon."""
-    return isinstance(outcome, Refused) and outcome.refusal is Refusal.NOT_LEADER
 
 
 def _settle(waiting: asyncio.Future[Value], value: Value) -> None:

@@ -107,6 +107,16 @@ def refused_here(why: str) -> Fault:
     return Fault(Code.UNAVAILABLE, f"etcdserver: {why}")
 
 
+def comes_back(outcome: Outcome) -> bool:
+    """Certainly not done, and a leader will be there soon. The story without the second line: while
+    a leader handed over each caller heard of it, and Go's clients do not repeat a write for that.
+    """
+    if not isinstance(outcome, Refused):
+        return False
+    handed_over = outcome.refusal is Refusal.UNAVAILABLE and outcome.leader is not None
+    return handed_over or outcome.refusal is Refusal.NOT_LEADER
+
+
 def of_outcome(outcome: Outcome) -> Fault:
     """Why a write was not answered. A write of unknown outcome is never called not done."""
     assert not isinstance(outcome, Applied | Answered)

@@ -11,9 +11,9 @@ from raftd._pb.raft_pb2 import MemberChange
 from raftd.node.outcomes import Answered, Applied, Outcome, Refusal, Refused
 from raftd.rpc.api import Node
 from raftd.rpc.directory import Directory, is_address
-from raftd.rpc.etcd.backend import REQUEST_SECONDS, Backend, comes_back
+from raftd.rpc.etcd.backend import REQUEST_SECONDS, Backend
 from raftd.rpc.etcd.calls import Caller
-from raftd.rpc.etcd.faults import Code, Fault, fault, of_outcome
+from raftd.rpc.etcd.faults import Code, Fault, comes_back, fault, of_outcome
 from raftd.rpc.etcd.header import Headers, member_named, member_number
 from raftd.rpc.etcd.translate import refused
 from raftd.rpc.peers.forwarding import NOT_KNOWN

@@ -114,6 +114,22 @@ WATCHING = (
         by="watch-reliable watch-bookmarkable watch-unique",
     ),
     _store(
+        "range-beneath-a-lower-end",
+        "a watcher of any range is found",
+        _kv("interest", "            if name[1] > node.highest:\n", "            if False:\n"),
+        by="watch-reliable watch-bookmarkable",
+    ),
+    _store(
+        "held-and-let-go",
+        "what is read of the compacted history is all there",
+        _kv(
+            "retention",
+            "        return who.next < (",
+            "        return mark is None and who.next < (",
+        ),
+        by="watch-reliable watch-bookmarkable watch-compacted",
+    ),
+    _store(
         "compaction-not-told",
         "a watcher whose place is compacted is told so",
         _kv("watch", "            if self._behind.lacks(watcher):\n", "            if False:\n"),

@@ -17,11 +17,15 @@ class Collected:
         self.there = 1000
         self.looks = 0
         patch.setattr(resources, "collect", self.collect)
-        patch.setattr(gc, "get_freeze_count", lambda: self.there)
+        self.counts = 0
+        patch.setattr(gc, "get_freeze_count", self.count)
         self.collections = Collections()
 
-    def collect(self, *, thaw: bool) -> int:
+    def collect(self, *, thaw: bool) -> None:
         self.looks += thaw
+
+    def count(self) -> int:
+        self.counts += 1
         return self.there
 
     def minutes(self, count: int) -> int:
@@ -36,6 +40,7 @@ def test_a_node_at_rest_is_looked_at_once_a_day(monkeypatch: pytest.MonkeyPatch)
     assert collected.minutes(THAW_ROUNDS) == 1, "what a start left behind"
     assert collected.minutes(REST_ROUNDS - 1) == 0
     assert collected.minutes(1) == 1
+    assert collected.counts <= 30, "it walks through all that is there"
 
 
 def test_one_that_grows_is_looked_at_once_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,24 +32,24 @@ def rare_collections() -> None:
     gc.set_threshold(5_000, 4, 1_000_000)
 
 
-def collect(*, thaw: bool = False) -> int:
+def collect(*, thaw: bool = False) -> None:
     """Free the cycles among what was made since the last time; thaw: among everything.
 
     What is left (the log, open streams) is not looked at again: it seldom becomes garbage that only
-    the collector can free. Returns how many objects that are.
+    the collector can free.
     """
     if thaw:
         gc.unfreeze()
     gc.collect()
     gc.freeze()
-    return gc.get_freeze_count()
 
 
 class Collections:
     """When to look at everything: all threads stand still for it, for 30 ms or more.
 
     Of what is not looked at no more becomes garbage than there was at the last look, unless there
-    is more of it since. So a node at rest looks once a day, one that has grown once an hour.
+    is more of it since. So a node at rest looks once a day, one that has grown once an hour. To
+    count what is there takes 10 ms itself: not every minute.
     """
 
     def __init__(self) -> None:
@@ -58,8 +58,9 @@ class Collections:
     def round(self) -> None:
         """Once a minute."""
         self._rounds += 1
-        grown = gc.get_freeze_count() > GROWN * self._left
-        thaw = self._rounds >= (THAW_ROUNDS if grown else REST_ROUNDS)
-        left = collect(thaw=thaw)
+        thaw = self._rounds % THAW_ROUNDS == 0 and (
+            self._rounds >= REST_ROUNDS or gc.get_freeze_count() > GROWN * self._left
+        )
+        collect(thaw=thaw)
         if thaw:
-            self._rounds, self._left = 0, left
+            self._rounds, self._left = 0, gc.get_freeze_count()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 
 import pytest
 
 from raftd.admin.vitals import Vitals
-from raftd.daemon.watchdog import Watchdog
+from raftd.daemon.watchdog import Watchdog, stack_of
 
 
 class Clock:
@@ -80,3 +81,23 @@ def test_stopped_process_is_no_stall(case: Case, caplog: pytest.LogCaptureFixtur
     assert caplog.messages == ["the whole process stood still for 4.70 s"]
     case.turn(0.5, beats=True)
     assert len(caplog.messages) == 1
+
+
+def test_the_place_is_told_without_touching_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To walk through the frames of a thread that runs on ended the process, now and then."""
+    monkeypatch.setattr(sys, "_current_frames", lambda: pytest.fail("frames of a running thread"))
+    go_on, there = threading.Event(), threading.Event()
+
+    def waits_here() -> None:
+        there.set()
+        go_on.wait(60)
+
+    thread = threading.Thread(target=waits_here)
+    thread.start()
+    assert there.wait(60)
+    found = stack_of(thread.ident or 0)
+    go_on.set()
+    thread.join()
+    assert any("waits_here" in place and "test_watchdog.py:" in place for place in found), found
+    assert "waits_here" not in " ".join(stack_of(threading.get_ident()))
+    assert stack_of(1) == []

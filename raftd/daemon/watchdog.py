@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import logging
+import os
 import re
 import threading
 
@@ -68,20 +69,20 @@ class Watchdog:
             pass
 
     def _where(self) -> str:
-        found = stack_of(self._thread_id)
-        return " > ".join(found[-FRAMES:]) if found else "it has ended"
+        return " > ".join(stack_of(self._thread_id)[-FRAMES:]) or "where it is cannot be told"
 
 
 def stack_of(thread_id: int) -> list[str]:
-    """What another thread is at, innermost last; empty if there is no such thread.
+    """What another thread is at, innermost last; empty if it has ended, or not on Linux.
 
     Not by its frames: it goes on between two steps of ours, and Python 3.11 ends with a
     segmentation fault when one is looked at that has just returned. faulthandler writes all of it
     without letting anybody else run.
     """
-    import tempfile  # at the first stall: a start has no use for it
-
-    with tempfile.TemporaryFile() as file:
+    if not hasattr(os, "memfd_create"):
+        return []
+    # In memory: a disk may be what the thread waits for, and a pipe holds too little.
+    with open(os.memfd_create("stack"), "r+b") as file:
         faulthandler.dump_traceback(file.fileno())
         file.seek(0)
         _, _, rest = file.read().decode(errors="replace").partition(f"0x{thread_id:016x}")

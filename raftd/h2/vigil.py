@@ -12,7 +12,7 @@ from raftd.h2.settings import ConnectionSettings
 CHECK_SHARE = 8
 """Connections are looked at so many times within the shortest time of their settings."""
 
-REST_SECONDS = 0.5
+REST_SECONDS = 1.0
 """A server with few connections on which nothing is due looks as seldom as that."""
 FEW = 64
 
@@ -28,8 +28,8 @@ def pause_before_look(vigils: Sequence[Vigil], settings: ConnectionSettings, now
 def pause_of_server(vigils: Collection[Vigil], settings: ConnectionSettings, now: float) -> float:
     """Seconds until a server looks again at those who have connected.
 
-    Others may connect meanwhile, or stop reading: it is twice within the shortest time at least.
-    It is more often while something waits to be read, and with many, of whom one is always due.
+    Others may connect meanwhile, or stop reading: it is once within the shortest time at least. It
+    is more often while something waits to be read, and with many, of whom one is always due.
     """
     times = settings.keepalive_time, settings.keepalive_timeout
     shortest = min(*times, settings.handshake_timeout, settings.stall_timeout)
@@ -37,7 +37,7 @@ def pause_of_server(vigils: Collection[Vigil], settings: ConnectionSettings, now
     if len(vigils) > FEW or any(vigil.waits for vigil in vigils):
         return often
     due = min((vigil.due() for vigil in vigils), default=now + REST_SECONDS)
-    return max(often, min(due - now, shortest / 2, REST_SECONDS))
+    return max(often, min(due - now, shortest, REST_SECONDS))
 
 
 class Watched(Protocol):

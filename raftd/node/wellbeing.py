@@ -89,6 +89,8 @@ class Wellbeing:
         self._stalled = False
         self._unready_until = 0.0
         self._unfit = self._caught_up = False
+        self.lately: list[str] = []
+        """What `unready` said at the last look, for those who show it. Any thread."""
         self._sources: list[Callable[[], Iterator[Ailment]]] = [
             self._of_machine,
             self._of_log,
@@ -146,7 +148,9 @@ class Wellbeing:
         if self._log_is_full():
             # Only a snapshot makes room, and nothing may be applied that would ask for one.
             self._snapshot_policy.applied(self._worker.applied_index, 0, jumped=False)
-        unfit = any(ailment.unfit for ailment in self.ailments())
+        found = self.ailments()
+        self.lately = [ailment.text for ailment in found if ailment.unready]
+        unfit = any(ailment.unfit for ailment in found)
         if unfit != self._unfit:
             self._unfit = unfit
             driver.enter(lambda now: self._core.fit_to_lead(not unfit))

@@ -311,7 +311,7 @@ class Node:
         return Signs(
             proposals_pending=pending,
             proposals_failed=failed,
-            unready=self._wellbeing.lately,
+            unready=self._wellbeing.unready(),
             machine_busy_seconds=self._wellbeing.machine_busy_seconds,
             disk_trouble=bool(self._room.unready()),
             disk_free_bytes=self._room.free_bytes,

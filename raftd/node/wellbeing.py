@@ -89,8 +89,6 @@ class Wellbeing:
         self._stalled = False
         self._unready_until = 0.0
         self._unfit = self._caught_up = False
-        self.lately: list[str] = []
-        """What `unready` said at the last look, for those who show it. Any thread."""
         self._sources: list[Callable[[], Iterator[Ailment]]] = [
             self._of_machine,
             self._of_log,
@@ -148,9 +146,7 @@ class Wellbeing:
         if self._log_is_full():
             # Only a snapshot makes room, and nothing may be applied that would ask for one.
             self._snapshot_policy.applied(self._worker.applied_index, 0, jumped=False)
-        found = self.ailments()
-        self.lately = [ailment.text for ailment in found if ailment.unready]
-        unfit = any(ailment.unfit for ailment in found)
+        unfit = any(ailment.unfit for ailment in self.ailments())
         if unfit != self._unfit:
             self._unfit = unfit
             driver.enter(lambda now: self._core.fit_to_lead(not unfit))

@@ -226,3 +226,22 @@ def test_a_node_that_catches_up_says_that_nobody_should_come_yet() -> None:
                 node._wellbeing.ailments()
 
     asyncio.run(go())
+
+
+def test_what_is_shown_of_a_node_is_as_it_is_now() -> None:
+    """With what the last look had found, a node that had just heard its leader was ready for a
+    quarter of a second before it had caught up, and refused whoever came.
+    """
+
+    async def go() -> None:
+        async with running(Diary(), MemoryFileSystem(), SETTINGS) as bench:
+            node, wrong = bench.node, False
+            node.add_ailments(
+                lambda: iter([health.Ailment("wrong", unready=True)] if wrong else [])
+            )
+            await bench.submit(plain(b"x"))
+            assert node.signs().unready == []
+            wrong = True
+            assert node.signs().unready == ["wrong"]
+
+    asyncio.run(go())

@@ -76,6 +76,7 @@ def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: To
     removed = _was_removed(s, request.identity)
     if not refused:
         _recorded_by(s, fx, request.identity.node, request.records, now)
+        _greet_back(s, fx, request.identity.node, now)
 
     def make() -> HelloReply:
         records = () if refused else record_of(s, request.identity.node)
@@ -83,6 +84,19 @@ def on_hello(s: State, fx: Effects, request: HelloRequest, now: float, token: To
 
     recorded = s.pending_records[-1][0] if s.pending_records else 0
     s.hold_late(fx, token, recorded, make, survives_term=True)
+
+
+def _greet_back(s: State, fx: Effects, peer: NodeId, now: float) -> None:
+    """It is there: what waited because it was not need wait no longer.
+
+    The first of three nodes to start took part a second after the others, who led and answered
+    clients by then: one of them died, and there was no majority of those who take part.
+    """
+    if greeting_wanted(s, peer) and s.configuration.is_member(peer):
+        greeting = greeting_of(s, peer)
+        greeting.delay, greeting.next_at = 0.0, min(greeting.next_at, now)
+        if not greeting.inflight:
+            fx.wake[(peer, Channel.CONTROL)] = None
 
 
 def _was_removed(s: State, identity: Identity) -> bool:

@@ -115,3 +115,25 @@ def test_an_answer_wakes_who_sends_entries_only_if_there_are_any_to_send() -> No
         told = n1.answer("n2", beat, AppendReply(n1.term, True, 1, number=beat.number))
         assert (("n2", Channel.APPEND) in told.wake) == waiting
     assert n1.owed("n2", Channel.APPEND)
+
+
+def test_a_peer_that_says_hello_is_greeted_at_once() -> None:
+    """The first of three to start took part a second after the other two led and served."""
+    identity, rng = Identity("0" * 16, "n1", "a"), random.Random(1)
+    fresh = Recovered(HardState(0, None), False, ())
+    core = RaftCore(identity, Settings(), CONFIGURATION, fresh, rng, 0.0)
+    core.start(0.0)
+    now = 0.0
+    for _ in range(4):  # n2 is not up yet: it is asked less and less often
+        now = max(now, core.wake_at(now))
+        core.tick(now)
+        asked = core.next_request("n2", Channel.CONTROL, now)
+        if asked is not None:
+            core.unreachable("n2", asked, now)
+    now += 0.01
+    assert core.next_request("n2", Channel.CONTROL, now) is None
+    told = core.step(HelloRequest(Identity("0" * 16, "n2", "b"), (), number=1), now, "token")
+    assert ("n2", Channel.CONTROL) in told.wake
+    assert isinstance(core.next_request("n2", Channel.CONTROL, now), HelloRequest)
+    again = core.step(HelloRequest(Identity("0" * 16, "n2", "b"), (), number=2), now, "token")
+    assert ("n2", Channel.CONTROL) not in again.wake, "one is on its way"

@@ -13,7 +13,7 @@ from tests.core.walk import walk
 from tests.core.walking import Violation
 
 SEEDS, STEPS = 20, 2000
-PLANTED_SEEDS = 60
+PLANTED_SEEDS = 600
 
 
 def _walks(seeds: int) -> None:

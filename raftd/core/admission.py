@@ -92,11 +92,12 @@ def _greet_back(s: State, fx: Effects, peer: NodeId, now: float) -> None:
     The first of three nodes to start took part a second after the others, who led and answered
     clients by then: one of them died, and there was no majority of those who take part.
     """
-    if greeting_wanted(s, peer) and s.configuration.is_member(peer):
-        greeting = greeting_of(s, peer)
-        greeting.delay, greeting.next_at = 0.0, min(greeting.next_at, now)
-        if not greeting.inflight:
-            fx.wake[(peer, Channel.CONTROL)] = None
+    greeting = greeting_of(s, peer) if s.configuration.is_member(peer) else None
+    if greeting is None or greeting.refused or not greeting_wanted(s, peer):
+        return  # who has refused us will again: no sooner than it would be asked anyway
+    greeting.delay, greeting.next_at = 0.0, min(greeting.next_at, now)
+    if not greeting.inflight:
+        fx.wake[(peer, Channel.CONTROL)] = None
 
 
 def _was_removed(s: State, identity: Identity) -> bool:

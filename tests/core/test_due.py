@@ -137,3 +137,20 @@ def test_a_peer_that_says_hello_is_greeted_at_once() -> None:
     assert isinstance(core.next_request("n2", Channel.CONTROL, now), HelloRequest)
     again = core.step(HelloRequest(Identity("0" * 16, "n2", "b"), (), number=2), now, "token")
     assert ("n2", Channel.CONTROL) not in again.wake, "one is on its way"
+
+
+def test_a_peer_that_has_refused_this_node_is_not_asked_sooner_for_saying_hello() -> None:
+    """A node with an empty disk and its old name would ask those who know it in a hail."""
+    identity, rng = Identity("0" * 16, "n1", "a"), random.Random(1)
+    core = RaftCore(
+        identity, Settings(), CONFIGURATION, Recovered(HardState(0, None), False, ()), rng, 0.0
+    )
+    core.start(0.0)
+    core.tick(0.0)
+    asked = core.next_request("n2", Channel.CONTROL, 0.0)
+    assert isinstance(asked, HelloRequest)
+    known = Identity("0" * 16, "n2", "b")
+    core.on_reply("n2", asked, HelloReply(known, (), "n1 was another", asked.number), 0.0)
+    told = core.step(HelloRequest(known, (), number=1), 0.01, "token")
+    assert ("n2", Channel.CONTROL) not in told.wake
+    assert core.next_request("n2", Channel.CONTROL, 0.01) is None

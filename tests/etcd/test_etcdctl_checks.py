@@ -50,4 +50,6 @@ def test_a_snapshot_is_raftds_own_and_no_database_of_etcds(three: Raftd, tmp_pat
     one = Raftd(three.nodes[:1], three.gateways[:1])
     assert etcdctl(one, "snapshot", "save", path).returncode == 0
     status = etcdctl(one, "snapshot", "status", path)
-    assert (status.returncode, "invalid database" in status.stderr) == (1, True), status
+    # By how much there is: of a cluster that no other test has filled it is shorter than two pages.
+    refused = any(said in status.stderr for said in ("invalid database", "file size too small"))
+    assert (status.returncode, refused) == (1, True), status

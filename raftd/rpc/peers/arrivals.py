@@ -42,7 +42,10 @@ _MALFORMED = grpc.StatusCode.INVALID_ARGUMENT
 
 
 class Arrivals:
-    """Network thread only."""
+    """Says who a message is from, gives it to the core, and words what is refused.
+
+    Network thread only.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,7 @@
-"""Control and bulk: unary calls to one peer. Every pulled request ends in a reply or a failure."""
+"""Control and bulk to one peer: unary calls, and heartbeats on their stream (heartbeats.py).
+
+Every pulled request ends in a reply or a failure.
+"""
 
 from __future__ import annotations
 

@@ -161,6 +161,7 @@ def test_it_takes_pieces_none_of_which_grows(begin: Begin) -> None:
 
 def test_ranges_elsewhere_cost_a_change_little(monkeypatch: pytest.MonkeyPatch) -> None:
     """The story without it: each put looked at all of them, and a batch of puts in one piece."""
+    rng = random.Random(3)
     # A hash differs from process to process, and with it how high a tree of ranges comes out.
     monkeypatch.setattr(Interest.__init__, "__defaults__", (lambda _: rng.random(),))
 
@@ -171,7 +172,6 @@ def test_ranges_elsewhere_cost_a_change_little(monkeypatch: pytest.MonkeyPatch) 
         store.apply(kv.encode_batch_ops([(b"k%d" % key, b"x") for key in range(20)]))
         return longest_piece(lambda: store.on_applied(1))[0]
 
-    rng = random.Random(3)
     assert beside(MANY) <= 1.5 * beside(FEW)
 
 
